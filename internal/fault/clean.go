@@ -1,0 +1,47 @@
+package fault
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// MaxForeign is how many characters of a text that is not ours are ever printed.
+const MaxForeign = 200
+
+var (
+	escapeSequence = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?`)
+	userInfo       = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@?#"']*@`)
+	urlQuery       = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s?#"']*)\?[^\s#"']*`)
+)
+
+// Clean makes text that is not ours fit to print (I47): escape sequences, control and bidirectional
+// characters are removed, white space is folded, user info and queries of URLs are redacted, and the rest is
+// cut to MaxForeign characters.
+func Clean(text string) string {
+	if len(text) > 64*MaxForeign { // bounds the work, whatever was sent
+		text = text[:64*MaxForeign]
+	}
+	text = escapeSequence.ReplaceAllString(strings.ToValidUTF8(text, ""), "")
+	text = strings.Map(printable, text)
+	text = strings.Join(strings.Fields(text), " ")
+	text = userInfo.ReplaceAllString(text, "${1}redacted@")
+	text = urlQuery.ReplaceAllString(text, "${1}?redacted")
+	if runes := []rune(text); len(runes) > MaxForeign {
+		return string(runes[:MaxForeign-1]) + "…"
+	}
+	return text
+}
+
+// printable keeps what a terminal shows as it is: white space becomes a space, and everything of the Unicode
+// categories "control" and "format" (bidirectional overrides among them) goes.
+func printable(r rune) rune {
+	switch {
+	case unicode.IsSpace(r):
+		return ' '
+	case unicode.IsControl(r), unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs):
+		return -1
+	default:
+		return r
+	}
+}

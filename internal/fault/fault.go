@@ -1,0 +1,109 @@
+// Package fault is the vocabulary of failure: the closed set of causes that operators see, the error that
+// carries one from the boundary where it was recognised to the result, and the cleaning of foreign text.
+//
+// Every message is one sentence in the operator's terms: what failed, where, and what to do about it. Text
+// that came from outside (a registry, a pod, an annotation) enters a message only through Clean.
+package fault
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// Cause says why a target or a workload is not fresh. The set is part of the contract (DESIGN.md, "Failure
+// causes"): it appears in results, logs, Events, annotations and the termination message.
+type Cause string
+
+// The causes, in the order in which one is worse than another for a target that fails in several ways at
+// once: what a person must mend before what may pass by itself.
+const (
+	None              Cause = ""
+	WorkloadMissing   Cause = "workload-missing"
+	SlotInvalid       Cause = "slot-invalid"
+	SlotMismatch      Cause = "slot-mismatch"
+	API               Cause = "api"
+	RolloutFailed     Cause = "rollout-failed"
+	Contested         Cause = "contested"
+	NotSettled        Cause = "not-settled"
+	Unauthorized      Cause = "unauthorized"
+	Forbidden         Cause = "forbidden"
+	CredentialMissing Cause = "credential-missing"
+	NotFound          Cause = "not-found"
+	PlatformMissing   Cause = "platform-missing"
+	BadResponse       Cause = "bad-response"
+	TLS               Cause = "tls"
+	Proxy             Cause = "proxy"
+	DNS               Cause = "dns"
+	ConnectionRefused Cause = "connection-refused"
+	Timeout           Cause = "timeout"
+	RateLimited       Cause = "rate-limited"
+	ServerError       Cause = "server-error"
+)
+
+// Causes lists every cause but None, worst first.
+func Causes() []Cause {
+	return []Cause{
+		WorkloadMissing, SlotInvalid, SlotMismatch, API, RolloutFailed, Contested, NotSettled,
+		Unauthorized, Forbidden, CredentialMissing, NotFound, PlatformMissing, BadResponse, TLS, Proxy, DNS,
+		ConnectionRefused, Timeout, RateLimited, ServerError,
+	}
+}
+
+// Stage names how far a request to a registry had come when it failed.
+type Stage string
+
+// The stages, in the order in which a request passes them.
+const (
+	StageName     Stage = "resolving the name"
+	StageConnect  Stage = "connecting"
+	StageProxy    Stage = "the proxy"
+	StageTLS      Stage = "TLS"
+	StagePing     Stage = "the registry's /v2/ endpoint"
+	StageToken    Stage = "the token endpoint"
+	StageManifest Stage = "the manifest"
+)
+
+// Error is a failure with its cause. Its text is Message alone, which is safe to print anywhere; Err is kept
+// for errors.Is and errors.As and is never printed, because what a server or a library said may hold a
+// secret, a body or control characters.
+type Error struct {
+	Cause   Cause
+	Stage   Stage         // empty where no registry was asked
+	Host    string        // host, or host:port, that failed; empty where none was asked
+	Message string        // one sentence: what failed, where, and what to do
+	Retry   time.Duration // how long the other side asked to wait; 0 where it did not say
+	Err     error
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Of returns the typed failure inside err, or one with the cause `fallback` and the cleaned text of err where
+// there is none. It returns nil for nil.
+func Of(err error, fallback Cause) *Error {
+	if err == nil {
+		return nil
+	}
+	if found, ok := errors.AsType[*Error](err); ok {
+		return found
+	}
+	return &Error{Cause: fallback, Message: Clean(err.Error()), Err: err}
+}
+
+// Worst returns the failure that counts where several happened at once: the one whose cause comes first in
+// Causes; of equal ones the first given. Nil entries are ignored; it returns nil where nothing is left.
+func Worst(failures ...*Error) *Error {
+	order := Causes()
+	var worst *Error
+	for _, failure := range failures {
+		if failure == nil {
+			continue
+		}
+		if worst == nil || slices.Index(order, failure.Cause) < slices.Index(order, worst.Cause) {
+			worst = failure
+		}
+	}
+	return worst
+}

@@ -1,0 +1,72 @@
+package fault_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+func TestCleanRemovesWhatForgesALog_I47(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ in, want string }{
+		"plain":          {"denied: requested access", "denied: requested access"},
+		"new lines":      {"a\r\n{\"level\":\"INFO\"}\tb", `a {"level":"INFO"} b`},
+		"colour":         {"\x1b[31mred\x1b[0m", "red"},
+		"title":          {"\x1b]0;owned\x07done", "done"},
+		"bidi":           {"abc\u202edef\u2066", "abcdef"},
+		"zero width":     {"to\u200bken", "token"},
+		"c1 control":     {"a\u009bb", "ab"},
+		"line separator": {"a\u2028b", "a b"},
+		"invalid utf-8":  {"a\xff\xfeb", "ab"},
+		"user info":      {"https://robot:s3cret@h/x", "https://redacted@h/x"},
+		"query":          {`Get "https://h/token?account=me&password=s3cret": EOF`, `Get "https://h/token?redacted": EOF`},
+		"both":           {"https://u:p@h/t?x=y#f", "https://redacted@h/t?redacted#f"},
+		"empty":          {"", ""},
+	} {
+		assert.Equal(t, c.want, fault.Clean(c.in), name)
+	}
+}
+
+func TestCleanCuts(t *testing.T) {
+	t.Parallel()
+	got := fault.Clean(strings.Repeat("ä", 1_000_000))
+	assert.Equal(t, fault.MaxForeign, utf8.RuneCountInString(got))
+	assert.True(t, strings.HasSuffix(got, "…"))
+}
+
+func FuzzClean(f *testing.F) {
+	f.Add("https://u:p@h/?q\x1b[0m\u202e")
+	f.Fuzz(func(t *testing.T, text string) {
+		got := fault.Clean(text)
+		assert.LessOrEqual(t, utf8.RuneCountInString(got), fault.MaxForeign)
+		assert.True(t, utf8.ValidString(got))
+		assert.NotContains(t, got, "\x1b")
+		assert.NotContains(t, got, "\n")
+	})
+}
+
+func TestWorst(t *testing.T) {
+	t.Parallel()
+	blip := &fault.Error{Cause: fault.Timeout}
+	dead := &fault.Error{Cause: fault.Unauthorized}
+	assert.Nil(t, fault.Worst())
+	assert.Nil(t, fault.Worst(nil, nil))
+	assert.Same(t, dead, fault.Worst(blip, nil, dead))
+	assert.Same(t, dead, fault.Worst(dead, blip))
+}
+
+func TestOf(t *testing.T) {
+	t.Parallel()
+	inner := &fault.Error{Cause: fault.DNS, Message: "no such host"}
+	assert.Nil(t, fault.Of(nil, fault.API))
+	assert.Same(t, inner, fault.Of(fmt.Errorf("resolving: %w", inner), fault.API))
+	foreign := fault.Of(errors.New("boom\nboom"), fault.API)
+	assert.Equal(t, fault.API, foreign.Cause)
+	assert.Equal(t, "boom boom", foreign.Error())
+}

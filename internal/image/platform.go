@@ -1,0 +1,74 @@
+package image
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Platform is what an image runs on, as in the OCI image index: operating system, architecture and variant.
+type Platform struct {
+	OS, Architecture, Variant string
+}
+
+var platformPart = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
+
+// ParsePlatform reads os/architecture or os/architecture/variant, in lower case.
+func ParsePlatform(text string) (Platform, error) {
+	parts := strings.Split(text, "/")
+	if len(parts) < 2 || len(parts) > 3 {
+		return Platform{}, fmt.Errorf("a platform is os/architecture or os/architecture/variant, as in linux/arm64")
+	}
+	for _, part := range parts {
+		if !platformPart.MatchString(part) {
+			return Platform{}, fmt.Errorf("a platform is os/architecture or os/architecture/variant in lower case, as in linux/arm64")
+		}
+	}
+	parts = append(parts, "")
+	return Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}, nil
+}
+
+func (p Platform) String() string {
+	text := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		text += "/" + p.Variant
+	}
+	return text
+}
+
+// offers says whether an image built for p runs where want is asked for. An unset variant matches any, and
+// arm64 means arm64/v8 (DESIGN.md, "Gates").
+func (p Platform) offers(want Platform) bool {
+	if p.OS != want.OS || p.Architecture != want.Architecture {
+		return false
+	}
+	have, need := p.variant(), want.variant()
+	return have == need || have == "" || need == ""
+}
+
+func (p Platform) variant() string {
+	if p.Variant == "" && p.Architecture == "arm64" {
+		return "v8"
+	}
+	return p.Variant
+}
+
+// Known says whether p is a platform at all: attestations and the like carry "unknown".
+func (p Platform) Known() bool {
+	return p.OS != "" && p.OS != "unknown" && p.Architecture != "" && p.Architecture != "unknown"
+}
+
+// Missing lists the wanted platforms that none of those offered can serve, in the order wanted.
+func Missing(wanted, offered []Platform) []Platform {
+	var missing []Platform
+	for _, want := range wanted {
+		found := false
+		for _, offer := range offered {
+			found = found || offer.offers(want)
+		}
+		if !found {
+			missing = append(missing, want)
+		}
+	}
+	return missing
+}
