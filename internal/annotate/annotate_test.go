@@ -1,0 +1,177 @@
+package annotate_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+func digest(c string) image.Digest { return image.Digest("sha256:" + strings.Repeat(c, 64)) }
+
+func full() annotate.State {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	return annotate.State{
+		Attempt:   &annotate.Attempt{Digest: digest("a"), Failed: 2, Again: true, Reverted: true, Alone: true},
+		Owners:    map[string][]string{"api/X": {"helm"}, "init": nil},
+		Rejected:  []annotate.Rejection{{Digest: annotate.Of(digest("b")), By: annotate.ByPerson, Why: "kubectl-set", At: at}},
+		Left:      annotate.Of(digest("c")),
+		Reapplied: 2,
+		Contested: 3,
+		Seen:      &annotate.Seen{Digest: digest("d"), Since: at, Deferred: at},
+		Counted:   &annotate.Counted{By: "x", At: at},
+	}
+}
+
+func TestKeysAreTheContract(t *testing.T) {
+	t.Parallel()
+	k := annotate.NewKeys("tracebloc.io")
+	assert.Equal(t, "tracebloc.io/ingestor-digest", k.Mark("ingestor"))
+	assert.Equal(t, "tracebloc.io/refresh-hold", k.Hold())
+	assert.Equal(t, "tracebloc.io/last-refreshed-ingestor-digest", k.Recorded("ingestor"))
+	assert.Equal(t, "tracebloc.io/ingestor-refresh-consecutive-failures", k.Failures("ingestor"))
+	assert.Equal(t, "tracebloc.io/ingestor-refresh-last-error", k.LastError("ingestor"))
+	assert.Equal(t, "tracebloc.io/ingestor-refresh-state", k.State("ingestor"))
+	assert.Equal(t, "tracebloc.io/refresh-skip-streak", k.SkipStreak())
+}
+
+func TestStateRoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, state := range []annotate.State{{}, full()} {
+		again, err := annotate.ParseState(state.String())
+		require.NoError(t, err)
+		assert.Equal(t, state, again)
+	}
+	assert.Empty(t, annotate.State{}.String())
+}
+
+func TestStateRefusesGarbage(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"no JSON":             "{",
+		"another version":     `{"version":2}`,
+		"no version":          `{}`,
+		"a list":              `[]`,
+		"attempt no digest":   `{"version":1,"attempt":{"digest":"sha256:zz"}}`,
+		"seen no digest":      `{"version":1,"seen":{"digest":""}}`,
+		"rejected no digest":  `{"version":1,"rejected":[{"digest":"x","by":"person"}]}`,
+		"rejected by nobody":  `{"version":1,"rejected":[{"digest":"unpinned"}]}`,
+		"left no digest":      `{"version":1,"left":"zz"}`,
+		"negative count":      `{"version":1,"reapplied":-1}`,
+		"negative attempts":   `{"version":1,"attempt":{"digest":"` + string(digest("a")) + `","failed":-1}}`,
+		"a secret's contents": `{"version":1,"attempt":{"digest":"hunter2"}}`,
+	} {
+		_, err := annotate.ParseState(text)
+		require.Error(t, err, name)
+		assert.NotContains(t, err.Error(), "hunter2", name)
+	}
+}
+
+func TestRejectKeepsTheLastFive(t *testing.T) {
+	t.Parallel()
+	var state annotate.State
+	for i := range 7 {
+		state = state.Reject(annotate.Rejection{Digest: annotate.Of(digest(fmt.Sprint(i))), By: annotate.ByFailure})
+	}
+	assert.Len(t, state.Rejected, 5)
+	_, first := state.Rejection(annotate.Of(digest("1")))
+	_, last := state.Rejection(annotate.Of(digest("6")))
+	assert.False(t, first)
+	assert.True(t, last)
+	byMark := annotate.Pin(digest("6").Mark())
+	_, found := state.Rejection(byMark)
+	assert.True(t, found, "a rejection is found by the mark alone")
+	before := state
+	assert.Len(t, state.Forgive(byMark).Rejected, 4)
+	assert.Equal(t, before, state, "Forgive leaves its receiver alone")
+	assert.Equal(t, state, state.Reject(annotate.Rejection{Digest: annotate.Unpinned, By: annotate.ByPerson}))
+	again := state.Reject(annotate.Rejection{Digest: byMark, By: annotate.ByPerson})
+	assert.Len(t, again.Rejected, 5)
+	got, _ := again.Rejection(annotate.Of(digest("6")))
+	assert.Equal(t, annotate.ByPerson, got.By)
+}
+
+func TestReadSeesARewind_I44(t *testing.T) {
+	t.Parallel()
+	k := annotate.NewKeys("p")
+	a, b := digest("a"), digest("b")
+	attempt := annotate.State{Attempt: &annotate.Attempt{Digest: b, Failed: 1}}
+	for name, c := range map[string]struct {
+		mark, recorded string
+		state          annotate.State
+		want           annotate.Record
+	}{
+		"first":          {"", string(a), attempt, annotate.Record{Recorded: annotate.Of(a), State: attempt}},
+		"recorded":       {a.Mark(), string(a), attempt, annotate.Record{Mark: annotate.Pin(a.Mark()), Recorded: annotate.Of(a), State: attempt}},
+		"attempted":      {b.Mark(), string(a), attempt, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Of(a), State: attempt}},
+		"undone":         {b.Mark(), string(a), annotate.State{}, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Pin(b.Mark())}},
+		"before our day": {b.Mark(), "", annotate.State{}, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Pin(b.Mark())}},
+		"unpinned":       {"unpinned", "unpinned", annotate.State{}, annotate.Record{Mark: annotate.Unpinned, Recorded: annotate.Unpinned}},
+	} {
+		got, warnings := k.Read("t",
+			map[string]string{"p/t-digest": c.mark},
+			map[string]string{"p/last-refreshed-t-digest": c.recorded, "p/t-refresh-state": c.state.String()})
+		assert.Empty(t, warnings, name)
+		assert.Equal(t, c.want, got, name)
+	}
+}
+
+func TestReadWarnsOfGarbage(t *testing.T) {
+	t.Parallel()
+	k := annotate.NewKeys("p")
+	record, warnings := k.Read("t", map[string]string{"p/t-digest": "zz"},
+		map[string]string{"p/last-refreshed-t-digest": "sha256:zz", "p/t-refresh-state": "]"})
+	assert.Equal(t, annotate.Record{}, record)
+	assert.Len(t, warnings, 3)
+	shared, warnings := k.ReadShared("t", map[string]string{"p/t-refresh-consecutive-failures": "2x", "p/t-refresh-last-error": "e"})
+	assert.Equal(t, annotate.Shared{LastError: "e"}, shared)
+	require.Len(t, warnings, 1)
+	assert.NotContains(t, warnings[0].Error(), "2x")
+}
+
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 8, 1000} {
+		got, err := annotate.ParseCount(annotate.FormatCount(n))
+		require.NoError(t, err)
+		assert.Equal(t, n, got)
+	}
+	for _, bad := range []string{"-1", "x", "1.5", "99999999999999999999", " 1"} {
+		_, err := annotate.ParseCount(bad)
+		assert.Error(t, err, bad)
+	}
+	assert.Empty(t, annotate.FormatCount(0))
+}
+
+func TestPins(t *testing.T) {
+	t.Parallel()
+	a := digest("a")
+	assert.True(t, annotate.Of(a).Same(annotate.Pin(a.Mark())))
+	assert.True(t, annotate.Pin(a.Mark()).Is(a))
+	assert.False(t, annotate.None.Is(""))
+	assert.False(t, annotate.Unpinned.Is(a))
+	assert.Equal(t, "sha256:aaaaaaaaaaaa", annotate.Pin(a.Mark()).Short())
+	assert.Equal(t, "sha256:aaaaaaaaaaaa", annotate.Of(a).Short())
+	assert.Equal(t, "empty", annotate.None.Short())
+	assert.Equal(t, "unpinned", annotate.Unpinned.Short())
+}
+
+func FuzzParseState(f *testing.F) {
+	f.Add(full().String())
+	f.Add(`{"version":1}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		state, err := annotate.ParseState(text)
+		if err != nil {
+			return
+		}
+		again, err := annotate.ParseState(state.String())
+		require.NoError(t, err)
+		assert.Equal(t, state.String(), again.String())
+	})
+}

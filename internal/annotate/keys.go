@@ -1,0 +1,41 @@
+// Package annotate owns everything that the program remembers: the keys of its labels and annotations, the
+// values that they may hold, and how each is parsed and printed. It is pure: no client, no clock, no logger.
+//
+// All of it stands on the workload's own metadata, never on its pod template, so that remembering something
+// rolls nothing. The keys are a contract with people and with the shell script that came before (I36).
+package annotate
+
+// Keys names the labels and annotations under one prefix, "tracebloc.io" unless configured otherwise.
+type Keys struct {
+	prefix string
+}
+
+// NewKeys returns the keys under prefix, which the configuration has found to be a DNS subdomain.
+func NewKeys(prefix string) Keys { return Keys{prefix: prefix} }
+
+// Mark is the label that says what we last put or accepted in the target's slots. It is a label because
+// `kubectl rollout undo` rewinds annotations and leaves labels (I9).
+func (k Keys) Mark(target string) string { return k.prefix + "/" + target + "-digest" }
+
+// Hold is the label by which a person keeps us away from the slots of a workload: "true".
+func (k Keys) Hold() string { return k.prefix + "/refresh-hold" }
+
+// Recorded is the annotation with the digest last proven rolled out (I4).
+func (k Keys) Recorded(target string) string {
+	return k.prefix + "/last-refreshed-" + target + "-digest"
+}
+
+// Failures is the annotation, on the target's first workload, that counts resolve failures in a row (I1).
+func (k Keys) Failures(target string) string {
+	return k.prefix + "/" + target + "-refresh-consecutive-failures"
+}
+
+// LastError is the annotation, on the target's first workload, that says why resolving fails, from the
+// threshold on.
+func (k Keys) LastError(target string) string { return k.prefix + "/" + target + "-refresh-last-error" }
+
+// State is the annotation with everything else that a later tick must know, as versioned JSON (State).
+func (k Keys) State(target string) string { return k.prefix + "/" + target + "-refresh-state" }
+
+// SkipStreak is the annotation, one a workload, that counts ticks in a row in which it was unsettled (I11).
+func (k Keys) SkipStreak() string { return k.prefix + "/refresh-skip-streak" }

@@ -1,0 +1,52 @@
+package annotate
+
+import "fmt"
+
+// Record is what is remembered of one target on one workload.
+type Record struct {
+	Mark     Pin
+	Recorded Pin
+	State    State
+}
+
+// Shared is what is remembered once for a target, on its first workload.
+type Shared struct {
+	Failures  int
+	LastError string
+}
+
+// Read reads a target's record from a workload's labels and annotations. A value that does not parse reads
+// as absent and yields a warning that names its key.
+//
+// Where the mark is neither the attempted nor the recorded digest, an undo has rewound the annotations (I9,
+// I44): they read as absent, and the mark's digest as recorded.
+func (k Keys) Read(target string, labels, annotations map[string]string) (Record, []error) {
+	var warnings []error
+	warn := func(key string, err error) {
+		if err != nil {
+			warnings = append(warnings, fmt.Errorf("%s is read as absent: %w", key, err))
+		}
+	}
+	var record Record
+	var err error
+	record.Mark, err = ParseMark(labels[k.Mark(target)])
+	warn(k.Mark(target), err)
+	record.Recorded, err = ParsePin(annotations[k.Recorded(target)])
+	warn(k.Recorded(target), err)
+	record.State, err = ParseState(annotations[k.State(target)])
+	warn(k.State(target), err)
+	if record.Mark != None && !record.Mark.Same(record.Recorded) && !record.Mark.Is(record.State.Attempted()) {
+		record = Record{Mark: record.Mark, Recorded: record.Mark}
+	}
+	return record, warnings
+}
+
+// ReadShared reads the target's counters from its first workload. Warnings are as in Read.
+func (k Keys) ReadShared(target string, annotations map[string]string) (Shared, []error) {
+	failures, err := ParseCount(annotations[k.Failures(target)])
+	shared := Shared{Failures: failures, LastError: annotations[k.LastError(target)]}
+	if err != nil {
+		return shared, []error{fmt.Errorf("%s is read as absent: %w", k.Failures(target), err)}
+	}
+	return shared, nil
+}

@@ -1,0 +1,201 @@
+package annotate
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// stateVersion is the version of the JSON that this build writes and reads.
+const stateVersion = 1
+
+// maxRejections is how many rejected digests are remembered, the newest ones.
+const maxRejections = 5
+
+// State is what one target's record on one workload remembers between ticks beside mark and recorded digest.
+// Its zero value is "nothing to remember" and is stored as no annotation at all.
+type State struct {
+	// Attempt is the digest that a tick has put into the slots and that is not recorded yet, or whose failed
+	// attempts still matter.
+	Attempt *Attempt `json:"attempt,omitempty"`
+	// Owners are the Apply managers that owned each slot before our patch, by slot. A slot without any is
+	// listed with none, so that its claim is given to nobody.
+	Owners map[string][]string `json:"owners,omitempty"`
+	// Rejected are the digests that are not to be put here again, oldest first.
+	Rejected []Rejection `json:"rejected,omitempty"`
+	// Left is the digest that the last refresh replaced: going back to it is a flip (I46).
+	Left Pin `json:"left,omitempty"`
+	// Reapplied counts re-applications; it falls by one in each tick that finds live = latest (I38).
+	Reapplied int `json:"reapplied,omitempty"`
+	// Contested counts the ticks since re-applying was given up; every eighth tries again.
+	Contested int `json:"contested,omitempty"`
+	// Seen is the digest that waits for its minimum age, and since when it has been latest.
+	Seen *Seen `json:"seen,omitempty"`
+	// Counted is the last tick that counted anything here: a tick that was already running then does not
+	// count again (I28).
+	Counted *Counted `json:"counted,omitempty"`
+}
+
+// Attempt is a digest put into the slots.
+type Attempt struct {
+	Digest image.Digest `json:"digest"`
+	// Failed is how many rollouts of the digest have failed here (I13).
+	Failed int `json:"failed,omitempty"`
+	// Again says that the patch was a re-application.
+	Again bool `json:"again,omitempty"`
+	// Reverted says that somebody took the digest out again before it was settled, and that this is counted.
+	Reverted bool `json:"reverted,omitempty"`
+	// Alone says that the digest failed in a rollout together with another target's: it is tried again
+	// without company.
+	Alone bool `json:"alone,omitempty"`
+}
+
+// Rejecter is who rejected a digest.
+type Rejecter string
+
+// Who rejects.
+const (
+	ByFailure Rejecter = "failure" // its rollouts failed: loud until the tag moves on (I14)
+	ByPerson  Rejecter = "person"  // a person took it out: held until the tag moves on (I9)
+)
+
+// Rejection is a digest that is not put here again.
+type Rejection struct {
+	Digest Pin       `json:"digest"`
+	By     Rejecter  `json:"by"`
+	Why    string    `json:"why,omitempty"` // the reason, or the manager by which the person acted
+	At     time.Time `json:"at"`
+}
+
+// Seen is a digest and the moments that decide whether it is old enough.
+type Seen struct {
+	Digest   image.Digest `json:"digest"`
+	Since    time.Time    `json:"since"`    // when the digest was first seen as latest
+	Deferred time.Time    `json:"deferred"` // when the workload began to wait, whatever digest it waited for
+}
+
+// Counted identifies a tick and says when it counted.
+type Counted struct {
+	By string    `json:"by"`
+	At time.Time `json:"at"`
+}
+
+// ParseState reads a state annotation. Empty is the zero State. What is no JSON of this version is an error;
+// its text never repeats the value.
+func ParseState(text string) (State, error) {
+	if text == "" {
+		return State{}, nil
+	}
+	var stored struct {
+		Version int `json:"version"`
+		State
+	}
+	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
+	if err := decoder.Decode(&stored); err != nil {
+		return State{}, fmt.Errorf("not the JSON of a state, %d characters", len(text))
+	}
+	if stored.Version != stateVersion {
+		return State{}, fmt.Errorf("state version %d, this build reads version %d", stored.Version, stateVersion)
+	}
+	if err := stored.validate(); err != nil {
+		return State{}, err
+	}
+	return stored.State, nil
+}
+
+func (s State) validate() error {
+	if s.Attempt != nil {
+		if _, err := image.ParseDigest(string(s.Attempt.Digest)); err != nil {
+			return fmt.Errorf("attempt: %w", err)
+		}
+	}
+	if s.Seen != nil {
+		if _, err := image.ParseDigest(string(s.Seen.Digest)); err != nil {
+			return fmt.Errorf("seen: %w", err)
+		}
+	}
+	pins := []Pin{s.Left}
+	for _, rejection := range s.Rejected {
+		if rejection.By != ByFailure && rejection.By != ByPerson {
+			return fmt.Errorf("rejected by neither %s nor %s", ByFailure, ByPerson)
+		}
+		pins = append(pins, rejection.Digest)
+	}
+	for _, pin := range pins {
+		_, digestErr := ParsePin(string(pin))
+		_, markErr := ParseMark(string(pin))
+		if digestErr != nil && markErr != nil {
+			return fmt.Errorf("a digest in the state: %w", digestErr)
+		}
+	}
+	if s.Reapplied < 0 || s.Contested < 0 || s.Attempt != nil && s.Attempt.Failed < 0 {
+		return fmt.Errorf("a count in the state is negative")
+	}
+	return nil
+}
+
+// String prints the state as its annotation holds it; empty where there is nothing to remember.
+func (s State) String() string {
+	if s.Empty() {
+		return ""
+	}
+	text, err := json.Marshal(struct {
+		Version int `json:"version"`
+		State
+	}{stateVersion, s})
+	if err != nil { // every field marshals: only a year past 9999 could get here, and none is taken from outside
+		return ""
+	}
+	return string(text)
+}
+
+// Empty says whether there is nothing to remember.
+func (s State) Empty() bool {
+	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Reapplied == 0 &&
+		s.Contested == 0 && s.Seen == nil && s.Counted == nil
+}
+
+// Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.
+func (s State) Attempted() image.Digest {
+	if s.Attempt == nil {
+		return ""
+	}
+	return s.Attempt.Digest
+}
+
+// Rejection finds the rejection of a digest.
+func (s State) Rejection(digest Pin) (Rejection, bool) {
+	for _, rejection := range s.Rejected {
+		if digest != None && rejection.Digest.Same(digest) {
+			return rejection, true
+		}
+	}
+	return Rejection{}, false
+}
+
+// Reject returns the state with one more rejected digest, the oldest dropped where there are too many. A
+// digest that was already rejected takes the new reason. None and Unpinned cannot be rejected.
+func (s State) Reject(rejection Rejection) State {
+	if rejection.Digest == None || rejection.Digest == Unpinned {
+		return s
+	}
+	s = s.Forgive(rejection.Digest)
+	s.Rejected = append(s.Rejected, rejection)
+	if extra := len(s.Rejected) - maxRejections; extra > 0 {
+		s.Rejected = s.Rejected[extra:]
+	}
+	return s
+}
+
+// Forgive returns the state without a rejection of the digest.
+func (s State) Forgive(digest Pin) State {
+	s.Rejected = slices.DeleteFunc(slices.Clone(s.Rejected), func(r Rejection) bool { return r.Digest.Same(digest) })
+	if len(s.Rejected) == 0 {
+		s.Rejected = nil
+	}
+	return s
+}
