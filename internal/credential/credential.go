@@ -1,0 +1,87 @@
+// Package credential reads pull secrets and docker configuration files, and chooses from them as the kubelet
+// does, so that what a tick proves is what the pods will use (I25). It asks nobody: files in, credentials out.
+//
+// A password leaves this package through Credential.Authorization alone; every other way to print a
+// Credential shows where it comes from and nothing else.
+package credential
+
+import (
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// Name is the name of a pull secret. The zero Name stands for the DOCKER_CONFIG file.
+type Name struct {
+	Namespace, Name string
+}
+
+func (n Name) String() string {
+	if n == (Name{}) {
+		return "DOCKER_CONFIG"
+	}
+	return n.Namespace + "/" + n.Name
+}
+
+// Credential is one entry of a pull secret or of a docker configuration file: a user name and a password
+// for the registries that its key matches. The zero Credential stands for "anonymous".
+type Credential struct {
+	Source Name   // where it was read
+	Entry  string // the key in that file, normalised: a host, perhaps with a port, a path and globs
+
+	username, password string
+}
+
+// Anonymous says whether there is nothing to authenticate with.
+func (c Credential) Anonymous() bool { return c.username == "" && c.password == "" }
+
+// Authorization is the value of the Authorization header (RFC 7617). It is secret.
+func (c Credential) Authorization() string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.username+":"+c.password))
+}
+
+// Identity is what two entries have in common when they are one account with one password, whatever secrets
+// they stand in. It serves as a map key and cannot be printed.
+type Identity struct{ username, password string }
+
+// Identity returns the account and password of c as a comparable value.
+func (c Credential) Identity() Identity { return Identity{c.username, c.password} }
+
+// String never shows the account, which some registries let people abuse as a place for a token.
+func (Identity) String() string { return "redacted" }
+
+// GoString keeps %#v from looking inside.
+func (Identity) GoString() string { return "redacted" }
+
+// longestAccount is the longest user name that is printed: longer ones are tokens, not names.
+const longestAccount = 128
+
+// Account is the user name as people know it, cleaned, or "redacted" where it looks like a token itself.
+func (c Credential) Account() string {
+	if c.username == c.password || len(c.username) > longestAccount {
+		return "redacted"
+	}
+	for _, prefix := range []string{"ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "gldt-", "dckr_pat_", "eyJ"} {
+		if strings.HasPrefix(c.username, prefix) {
+			return "redacted"
+		}
+	}
+	return fault.Clean(c.username)
+}
+
+// String says where the credential comes from, and never what it is.
+func (c Credential) String() string {
+	if c.Anonymous() {
+		return "anonymous"
+	}
+	return fmt.Sprintf("%s (%s)", c.Source, fault.Clean(c.Entry))
+}
+
+// GoString keeps %#v from printing the password.
+func (c Credential) GoString() string { return c.String() }
+
+// LogValue keeps a logger from printing the password.
+func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }

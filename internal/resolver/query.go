@@ -1,0 +1,43 @@
+package resolver
+
+import (
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// Query asks for one image as one set of workloads pulls it.
+type Query struct {
+	Image image.Reference // its tag is what floats; a digest in it is ignored
+	// PullSecrets are named by the workload, or by the target in their place, in that order. Where none is
+	// named, DOCKER_CONFIG is looked into; where some are, it is not.
+	PullSecrets []credential.Name
+}
+
+// Answer is what came of a Query. Exactly one of Digest and Failure is set.
+type Answer struct {
+	Digest   image.Digest
+	Failure  *fault.Error
+	Warnings []*fault.Error // what fails nothing yet: a named secret that is not mounted, a dead credential that a public image hides
+	Quota    Quota
+	Via      string // the host that answered: the image's own, as its reference names it, or a mirror with its path
+}
+
+// Manifest is what a digest was found to hold.
+type Manifest struct {
+	Digest    image.Digest
+	Platforms []image.Platform // each once, in the order of the index
+	Quota     Quota
+}
+
+// Quota is what a registry said about pulls that are left (docker.io: ratelimit-remaining).
+type Quota struct {
+	Known     bool          // false also where there is no limit
+	Remaining int           // manifests that may still be pulled
+	Window    time.Duration // the time over which pulls are counted; 0 where it was not said
+}
+
+// Exhausted says that a pod could not pull now.
+func (q Quota) Exhausted() bool { return q.Known && q.Remaining <= 0 }
