@@ -1,0 +1,76 @@
+package components
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+const testsModule = "module github.com/tracebloc/image-refresh/tests\n"
+
+// Root returns the folder of the tests module, found from the working
+// directory upwards: go test runs each package's tests in its folder.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		for _, candidate := range []string{dir, filepath.Join(dir, "tests")} {
+			mod, err := os.ReadFile(filepath.Join(candidate, "go.mod"))
+			if err == nil && bytes.HasPrefix(mod, []byte(testsModule)) {
+				return candidate, nil
+			}
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("the tests module is neither here nor above: run this inside the repository")
+		}
+		dir = parent
+	}
+}
+
+// Cache returns the folder that built binaries are kept in.
+func Cache() (string, error) {
+	if dir := os.Getenv("IMAGE_REFRESH_CACHE"); dir != "" {
+		return filepath.Join(dir, "image-refresh-tests"), nil
+	}
+	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
+		return filepath.Join(dir, "image-refresh-tests"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the cache folder (IMAGE_REFRESH_CACHE sets it): %w", err)
+	}
+	return filepath.Join(home, ".cache", "image-refresh-tests"), nil
+}
+
+// folder names where the component is kept. The key changes with everything
+// that the build reads, so a bumped module never runs a stale binary.
+func (c Component) folder(root string) (string, error) {
+	cache, err := Cache()
+	if err != nil {
+		return "", err
+	}
+	key := sha256.New()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		file, err := os.Open(filepath.Join(root, c.module, name))
+		if err != nil {
+			return "", fmt.Errorf("find the module of %s: %w", c.Name, err)
+		}
+		_, err = io.Copy(key, file)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return "", fmt.Errorf("read the module of %s: %w", c.Name, err)
+		}
+	}
+	fmt.Fprintf(key, "%s %s %s", c.path, c.ldflags, runtime.Version())
+	name := fmt.Sprintf("%s-%s-%s-%s-%s", c.Name, c.Version, runtime.GOOS, runtime.GOARCH,
+		hex.EncodeToString(key.Sum(nil))[:12])
+	return filepath.Join(cache, name), nil
+}

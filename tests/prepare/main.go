@@ -1,0 +1,37 @@
+// Command prepare builds what scenario tests and the demo need, with progress
+// on standard error. The tests build it too where it is missing, but go test
+// holds their output back until they end, and nobody should wait minutes
+// before a silent terminal.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/tracebloc/image-refresh/tests/components"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := realMain(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "prepare:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func realMain(ctx context.Context) error {
+	kubernetes := components.V1_36
+	for _, component := range []components.Component{
+		components.Etcd(), kubernetes.APIServer(), kubernetes.ControllerManager(), kubernetes.Kubectl(),
+	} {
+		if _, err := component.Build(ctx, os.Stderr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
