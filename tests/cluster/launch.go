@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/tracebloc/image-refresh/tests/process"
+)
+
+// controllers are those that workloads need. There is no node lifecycle among
+// them: fake nodes send no heartbeats and must stay Ready all the same.
+const controllers = "deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller," +
+	"job-controller,cronjob-controller,serviceaccount-controller,root-ca-certificate-publisher-controller," +
+	"garbage-collector-controller,namespace-controller,disruption-controller,ttl-after-finished-controller," +
+	"validatingadmissionpolicy-status-controller"
+
+func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
+	ports, err := freePorts(4)
+	if err != nil {
+		return err
+	}
+	clients, peers := "http://127.0.0.1:"+ports[0], "http://127.0.0.1:"+ports[1]
+	if err := c.run("etcd", b.etcd,
+		"--data-dir="+filepath.Join(c.dir, "etcd"), "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls="+clients, "--advertise-client-urls="+clients,
+		"--listen-peer-urls="+peers, "--initial-advertise-peer-urls="+peers, "--initial-cluster=default="+peers,
+	); err != nil {
+		return err
+	}
+	c.server = "https://127.0.0.1:" + ports[2]
+	if err := c.run("kube-apiserver", b.apiServer,
+		"--etcd-servers="+clients, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+		"--secure-port="+ports[2], "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16",
+		"--tls-cert-file="+f.cert, "--tls-private-key-file="+f.key, "--client-ca-file="+f.ca,
+		"--cert-dir="+c.dir, "--token-auth-file="+f.tokens, "--authorization-mode=RBAC",
+		"--service-account-key-file="+f.accountPublic, "--service-account-signing-key-file="+f.accountKey,
+		"--service-account-issuer=https://kubernetes.default.svc", "--allow-privileged=true",
+		"--profiling=false", "--shutdown-delay-duration=0s", "--enable-priority-and-fairness=false",
+		// Without the node lifecycle controller nothing would take the taints
+		// away that this plugin puts on new nodes.
+		"--disable-admission-plugins=TaintNodesByCondition",
+	); err != nil {
+		return err
+	}
+	c.config = &rest.Config{
+		Host: c.server, BearerToken: c.token, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.PEM()},
+		QPS: -1, // a negative rate is no rate limit
+	}
+	if c.client, err = kubernetes.NewForConfig(c.config); err != nil {
+		return err
+	}
+	if err := c.WriteKubeconfig(c.Kubeconfig(), Access{Token: c.token}); err != nil {
+		return err
+	}
+	if err := c.await(ctx, "the API server is ready", func() bool {
+		return c.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil
+	}); err != nil {
+		return err
+	}
+	if err := c.run("kube-controller-manager", b.controllerManager,
+		"--kubeconfig="+c.Kubeconfig(), "--leader-elect=false", "--controllers="+controllers,
+		"--bind-address=127.0.0.1", "--secure-port="+ports[3], "--cert-dir="+c.dir, "--profiling=false",
+		"--service-account-private-key-file="+f.accountKey, "--root-ca-file="+f.ca,
+		"--kube-api-qps=1000", "--kube-api-burst=2000", "--concurrent-deployment-syncs=20",
+		"--concurrent-replicaset-syncs=20", "--concurrent-statefulset-syncs=20", "--concurrent-daemonset-syncs=20",
+		"--concurrent-job-syncs=20", "--concurrent-cron-job-syncs=20", "--concurrent-namespace-syncs=20",
+	); err != nil {
+		return err
+	}
+	return c.await(ctx, "the controllers work", func() bool { return c.hasDefaultAccount(ctx, "default") })
+}
+
+func (c *Cluster) run(name, path string, args ...string) error {
+	p, err := process.Start(process.Command{
+		Name: name, Path: path, Args: args, Dir: c.dir, LogFile: filepath.Join(c.dir, name+".log"),
+	})
+	if err != nil {
+		return err
+	}
+	c.processes = append(c.processes, p)
+	return nil
+}
+
+// await polls until the condition holds, and gives up as soon as a component
+// has died.
+func (c *Cluster) await(ctx context.Context, what string, holds func() bool) error {
+	for !holds() {
+		for _, p := range c.processes {
+			if err := p.Err(); err != nil {
+				return fmt.Errorf("wait until %s: %w", what, err)
+			}
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s: %w\n%s", what, ctx.Err(), c.Logs(10))
+		}
+	}
+	return nil
+}
+
+// freePorts asks the kernel for ports and holds all of them before it lets go
+// of any, so that they differ.
+func freePorts(n int) ([]string, error) {
+	var ports []string
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer func() { _ = listener.Close() }() // nothing was accepted on it
+		ports = append(ports, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
+	}
+	return ports, nil
+}
