@@ -1,0 +1,95 @@
+package kubelet
+
+import (
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Policy says what becomes of a pod. It is called again and again, from
+// several goroutines, whenever the pod changes or Set is called.
+type Policy func(pod *corev1.Pod) Behaviour
+
+// Behaviour is what becomes of a pod.
+type Behaviour struct {
+	kind    kind
+	reason  string
+	message string
+	after   time.Duration
+	code    int32
+	linger  time.Duration
+}
+
+type kind int
+
+const (
+	ready kind = iota
+	stuck
+	waiting
+	unschedulable
+	flapping
+	completed
+)
+
+// Ready runs the pod and makes it Ready at once. It is what happens where a
+// test says nothing, but for pods of Jobs, which complete.
+func Ready() Behaviour { return Behaviour{kind: ready} }
+
+// ReadyAfter runs the pod and makes it Ready when it is so old.
+func ReadyAfter(age time.Duration) Behaviour { return Behaviour{kind: ready, after: age} }
+
+// Stuck runs the pod, which never becomes Ready.
+func Stuck() Behaviour { return Behaviour{kind: stuck} }
+
+// Failing leaves the pod's containers waiting for reason, as a kubelet words
+// it: ErrImagePull, ImagePullBackOff, CreateContainerConfigError (the pod is
+// Pending), CrashLoopBackOff (it runs, and restarts).
+func Failing(reason, message string) Behaviour {
+	return Behaviour{kind: waiting, reason: reason, message: message}
+}
+
+// Pending leaves the pod without a node, for the scheduler's reason in
+// message.
+func Pending(message string) Behaviour { return Behaviour{kind: unschedulable, message: message} }
+
+// Flapping turns the pod Ready and not Ready in turns of one period.
+func Flapping(period time.Duration) Behaviour { return Behaviour{kind: flapping, after: period} }
+
+// Completed ends the pod's containers with an exit code.
+func Completed(code int32) Behaviour { return Behaviour{kind: completed, code: code} }
+
+// Lingering is the same behaviour, but the pod takes a while to terminate once
+// it is deleted.
+func (b Behaviour) Lingering(d time.Duration) Behaviour {
+	b.linger = d
+	return b
+}
+
+// Runs tells whether any container of the pod has text in its image or in the
+// value of an environment variable: a digest, usually.
+func Runs(pod *corev1.Pod, text string) bool {
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for _, container := range containers {
+			if strings.Contains(container.Image, text) {
+				return true
+			}
+			for _, variable := range container.Env {
+				if strings.Contains(variable.Value, text) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// usual is what happens where no test says otherwise.
+func usual(pod *corev1.Pod) Behaviour {
+	for _, owner := range pod.OwnerReferences {
+		if owner.Kind == "Job" {
+			return Completed(0)
+		}
+	}
+	return Ready()
+}
