@@ -1,0 +1,122 @@
+package registries
+
+import (
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Content is an image or an index to push. The same build and platforms give
+// the same digest, everywhere and always.
+type Content struct {
+	image v1.Image
+	index v1.ImageIndex
+	err   error // kept until somebody uses the content, so that tests stay on one line
+}
+
+// Image returns an image for one platform (os/arch[/variant]), as a
+// single-arch pipeline pushes it.
+func Image(build, platform string) Content {
+	image, err := newImage(build, platform)
+	return Content{image: image, err: err}
+}
+
+// Index returns an OCI index with an image for each platform, as a multi-arch
+// pipeline pushes it.
+func Index(build string, platforms ...string) Content {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, platform := range platforms {
+		image, err := newImage(build, platform)
+		if err != nil {
+			return Content{err: err}
+		}
+		parsed, err := v1.ParsePlatform(platform)
+		if err != nil {
+			return Content{err: err}
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: parsed}})
+	}
+	return Content{index: index}
+}
+
+// WithAttestation adds to an index the entry of platform unknown/unknown that
+// buildkit puts there for its provenance.
+func (c Content) WithAttestation() Content {
+	if c.err != nil || c.index == nil {
+		return c
+	}
+	image, err := newImage("attestation", "unknown/unknown")
+	if err != nil {
+		return Content{err: err}
+	}
+	c.index = mutate.AppendManifests(c.index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{
+		Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
+		Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"},
+	}})
+	return c
+}
+
+// AsDocker gives the content Docker's media types in place of OCI's.
+func (c Content) AsDocker() Content {
+	switch {
+	case c.err != nil:
+	case c.index != nil:
+		c.index = mutate.IndexMediaType(c.index, types.DockerManifestList)
+	default:
+		c.image = mutate.ConfigMediaType(mutate.MediaType(c.image, types.DockerManifestSchema2), types.DockerConfigJSON)
+	}
+	return c
+}
+
+// Digest returns the content's digest.
+func (c Content) Digest() (string, error) {
+	if c.err != nil {
+		return "", c.err
+	}
+	var hash v1.Hash
+	var err error
+	if c.index != nil {
+		hash, err = c.index.Digest()
+	} else {
+		hash, err = c.image.Digest()
+	}
+	return hash.String(), err
+}
+
+func (c Content) push(ref name.Reference, options ...remote.Option) error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.index != nil:
+		return remote.WriteIndex(ref, c.index, options...)
+	case c.image != nil:
+		return remote.Write(ref, c.image, options...)
+	}
+	return fmt.Errorf("there is nothing to push")
+}
+
+func newImage(build, platform string) (v1.Image, error) {
+	parsed, err := v1.ParsePlatform(platform)
+	if err != nil {
+		return nil, fmt.Errorf("read platform %q: %w", platform, err)
+	}
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image, err = mutate.AppendLayers(image, static.NewLayer([]byte(build+" for "+platform), types.OCILayer))
+	if err != nil {
+		return nil, fmt.Errorf("make an image: %w", err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("make an image: %w", err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Variant = parsed.OS, parsed.Architecture, parsed.Variant
+	config.Config.Labels = map[string]string{"build": build}
+	return mutate.ConfigFile(image, config)
+}

@@ -1,0 +1,188 @@
+package registries
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/pki"
+)
+
+// Fault says which calls meet which trouble.
+type Fault = fault.Rule[Call]
+
+// Front serves many hosts on one TLS port, and on one plain port.
+type Front struct {
+	// Faults are what calls meet; Inject adds to them.
+	Faults fault.Set[Call]
+
+	authority  *pki.Authority
+	tls, plain *http.Server
+	tlsAddr    string
+	plainAddr  string
+	stop       context.CancelFunc
+
+	mu           sync.Mutex
+	hosts        map[string]http.Handler
+	certificates map[string]*tls.Certificate
+	calls        []*Call
+}
+
+// NewFront serves no host yet, on loopback ports.
+func NewFront(authority *pki.Authority) (*Front, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	f := &Front{
+		authority: authority, stop: stop,
+		hosts: map[string]http.Handler{}, certificates: map[string]*tls.Certificate{},
+	}
+	quiet := log.New(io.Discard, "", 0) // broken connections are the point here
+	base := func(net.Listener) context.Context { return ctx }
+	f.tls = &http.Server{
+		Handler: f, ErrorLog: quiet, BaseContext: base, ReadHeaderTimeout: time.Minute,
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: f.certificate},
+	}
+	f.plain = &http.Server{Handler: f, ErrorLog: quiet, BaseContext: base, ReadHeaderTimeout: time.Minute}
+	var err error
+	if f.tlsAddr, err = serve(func(l net.Listener) error { return f.tls.ServeTLS(l, "", "") }); err != nil {
+		return nil, err
+	}
+	if f.plainAddr, err = serve(f.plain.Serve); err != nil {
+		return nil, errors.Join(err, f.tls.Close())
+	}
+	return f, nil
+}
+
+func serve(with func(net.Listener) error) (address string, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("listen for a registry: %w", err)
+	}
+	go func() {
+		if err := with(listener); !errors.Is(err, http.ErrServerClosed) {
+			panic(fmt.Sprintf("a server of the test stopped serving: %v", err))
+		}
+	}()
+	return listener.Addr().String(), nil
+}
+
+// Handle serves a host, which is a name without a port where the port is 443.
+func (f *Front) Handle(host string, handler http.Handler) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hosts[host] = handler
+}
+
+// Serves tells whether the front has that host.
+func (f *Front) Serves(host string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hosts[host] != nil
+}
+
+// TLSAddr is where every host is served with TLS.
+func (f *Front) TLSAddr() string { return f.tlsAddr }
+
+// PlainAddr is where every host is served without.
+func (f *Front) PlainAddr() string { return f.plainAddr }
+
+// Inject adds a fault and returns a function that takes it away again.
+func (f *Front) Inject(rule Fault) (remove func()) { return f.Faults.Inject(rule) }
+
+// SetCertificate has a host show a certificate of the test's choice: expired,
+// for another name, of another authority. Nil restores the right one.
+func (f *Front) SetCertificate(host string, certificate *tls.Certificate) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if certificate == nil {
+		delete(f.certificates, host)
+		return
+	}
+	f.certificates[host] = certificate
+}
+
+func (f *Front) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	name := hello.ServerName
+	if name == "" {
+		name = "127.0.0.1" // a client that dials an address names no server
+	}
+	if certificate := f.certificates[name]; certificate != nil {
+		return certificate, nil
+	}
+	certificate, err := f.authority.Issue(name)
+	if err == nil {
+		f.certificates[name] = certificate
+	}
+	return certificate, err
+}
+
+// Stop breaks what is under way and stops serving.
+func (f *Front) Stop() error {
+	f.stop()
+	return errors.Join(f.tls.Close(), f.plain.Close())
+}
+
+// ServeHTTP records a call and answers it, faults first.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	call := describe(r)
+	recorded := f.record(&call)
+	f.mu.Lock()
+	handler := f.hosts[call.Host]
+	f.mu.Unlock()
+	if handler == nil {
+		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no such host here", http.StatusMisdirectedRequest)
+		})
+	}
+	noted := fault.Note(w, func(status int) { f.answered(recorded, status) })
+	if action := f.Faults.Pick(call); action != nil {
+		action(noted, r, handler)
+		return
+	}
+	handler.ServeHTTP(noted, r)
+}
+
+func (f *Front) record(call *Call) *Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	call.Seq = len(f.calls) + 1
+	recorded := *call
+	f.calls = append(f.calls, &recorded)
+	return &recorded
+}
+
+func (f *Front) answered(recorded *Call, status int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	recorded.Status = status
+}
+
+// Calls returns what was recorded and matches, in the order of arrival; a nil
+// matcher is any.
+func (f *Front) Calls(match Matcher) []Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var calls []Call
+	for _, call := range f.calls {
+		if match == nil || match(*call) {
+			calls = append(calls, *call)
+		}
+	}
+	return calls
+}
+
+// Forget drops what was recorded, so that a test counts from here.
+func (f *Front) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = nil
+}
