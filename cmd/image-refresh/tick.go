@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/tracebloc/image-refresh/internal/cluster"
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/resolver"
+	"github.com/tracebloc/image-refresh/internal/result"
+	"github.com/tracebloc/image-refresh/internal/tick"
+	"github.com/tracebloc/image-refresh/internal/version"
+)
+
+// terminationLog is where the kubelet picks up the termination message. It is there in a pod only.
+const terminationLog = "/dev/termination-log"
+
+// runTick wires one tick, or one plan of a tick, and prints what became of it.
+func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper, started time.Time, stdout, stderr io.Writer) int {
+	read, err := config.Read(ctx, lookup, arguments.overrides)
+	log := newLogger(read.Env, stderr)
+	report := result.Report{
+		SchemaVersion: result.SchemaVersion, Version: version.Version(), Command: arguments.command,
+		StartedAt: started.UTC(), Targets: []result.Target{},
+	}
+	message := ""
+	if err == nil {
+		var runner *tick.Runner
+		if runner, err = wire(arguments, read, lookup, log, started); err == nil {
+			report = runner.Run(ctx, arguments.command == commandPlan)
+			message = report.Termination()
+		}
+	}
+	if err != nil {
+		report.ExitCode = result.ExitOperator
+		if config.IsInvalid(err) {
+			report.ExitCode = result.ExitConfiguration
+		}
+		lines := problems(err)
+		for _, line := range lines {
+			log.ErrorContext(ctx, line)
+		}
+		message = report.TerminationOf(lines)
+		report.DurationSeconds = time.Since(started).Seconds()
+	}
+	terminate(ctx, log, message)
+	write := report.WriteJSON
+	if arguments.output == outputTable {
+		write = report.WriteTable
+	}
+	if err := write(stdout); err != nil {
+		log.ErrorContext(ctx, "the result could not be printed", "error", err.Error())
+		return max(report.ExitCode, result.ExitOperator)
+	}
+	return report.ExitCode
+}
+
+// wire makes a runner from the configuration.
+func wire(arguments arguments, read config.Config, lookup envconfig.Lookuper, log *slog.Logger, started time.Time) (*tick.Runner, error) {
+	agent := decide.Manager + "/" + version.Version()
+	var registries []resolver.Registry
+	for _, registry := range read.Registries {
+		registries = append(registries, resolver.Registry(registry))
+	}
+	dockerConfig, _ := lookup.Lookup("DOCKER_CONFIG")
+	registry, err := resolver.New(resolver.Options{
+		Registries: registries, PullSecretsDir: string(read.PullSecretsDir), DockerConfig: dockerConfig,
+		Timeout: time.Duration(read.ResolveTimeout), Concurrency: int(read.Concurrency), Logger: log, UserAgent: agent,
+	})
+	if err != nil {
+		return nil, &config.Invalid{Problems: []error{err}}
+	}
+	client, err := cluster.Connect(cluster.Options{
+		Context: arguments.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &tick.Runner{
+		Config: read, Namespace: client.Namespace(), Registry: registry, Cluster: client, Log: log, Now: time.Now, Started: started,
+	}, nil
+}
+
+// terminate writes the termination message where a kubelet waits for one.
+func terminate(ctx context.Context, log *slog.Logger, message string) {
+	file, err := os.OpenFile(terminationLog, os.O_WRONLY|os.O_TRUNC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		_, err = io.Copy(file, strings.NewReader(message))
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		log.WarnContext(ctx, "the termination message could not be written", "error", err.Error())
+	}
+}

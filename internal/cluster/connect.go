@@ -1,0 +1,111 @@
+// Package cluster is the one package that talks to the API server: it reads workloads, patches them, hands
+// back ownership, watches rollouts and emits Events. Every request has a deadline (I18), and every failure is
+// a *fault.Error that names the verb, the resource and what to do.
+package cluster
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// requestTimeout bounds every request but a watch, its retries included.
+const requestTimeout = 20 * time.Second
+
+// Options say which API server is asked, and how.
+type Options struct {
+	Context     string // of the kubeconfig; empty: its current one
+	Namespace   string // empty: the kubeconfig's or the service account's
+	Concurrency int    // requests under way at once
+	UserAgent   string
+	Logger      *slog.Logger
+}
+
+// Client talks to one API server.
+type Client struct {
+	namespace  string
+	groups     map[string]*rest.RESTClient // by API group
+	parameters runtime.ParameterCodec
+	slots      chan struct{}
+	log        *slog.Logger
+}
+
+// groupVersions are the API groups that are spoken, instead of the full typed clientset's all.
+func groupVersions() map[string]schema.GroupVersion {
+	return map[string]schema.GroupVersion{
+		"":                corev1.SchemeGroupVersion,
+		appsv1.GroupName:  appsv1.SchemeGroupVersion,
+		batchv1.GroupName: batchv1.SchemeGroupVersion,
+		"events.k8s.io":   eventsv1.SchemeGroupVersion,
+	}
+}
+
+// Connect prepares a client from the kubeconfig (KUBECONFIG, or the home directory's) or, in a cluster, from
+// the service account. It sends no request.
+func Connect(options Options) (*Client, error) {
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{CurrentContext: options.Context})
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf(
+			"no way to the API server (%s): run in a cluster with a service account, or name a kubeconfig in KUBECONFIG", fault.Clean(err.Error()))}
+	}
+	namespace := options.Namespace
+	if namespace == "" {
+		if namespace, _, err = loader.Namespace(); err != nil || namespace == "" {
+			namespace = metav1.NamespaceDefault
+		}
+	}
+	return newClient(config, namespace, options)
+}
+
+func newClient(config *rest.Config, namespace string, options Options) (*Client, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, eventsv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("registering API types: %w", err)
+		}
+	}
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+	config = rest.CopyConfig(config)
+	config.UserAgent = options.UserAgent
+	config.QPS = -1 // client-go's 5 requests a second would take minutes over a thousand workloads; slots bound us
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	transport, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", fault.Clean(err.Error()))}
+	}
+	client := &Client{
+		namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
+		slots: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
+	}
+	for group, version := range groupVersions() {
+		own := rest.CopyConfig(config)
+		own.GroupVersion, own.APIPath = &version, "/apis"
+		if group == "" {
+			own.APIPath = "/api"
+		}
+		if client.groups[group], err = rest.RESTClientForConfigAndClient(own, transport); err != nil {
+			return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", fault.Clean(err.Error()))}
+		}
+	}
+	return client, nil
+}
+
+// Namespace is where workloads without a namespace are.
+func (c *Client) Namespace() string { return c.namespace }

@@ -1,0 +1,98 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// ErrConflict says that the object has changed since it was read: read again, decide again.
+var ErrConflict = errors.New("the object has changed since it was read")
+
+const (
+	tries      = 4
+	retryPause = 200 * time.Millisecond
+)
+
+// do runs one request with a deadline and a place among those under way, and retries what may pass by itself.
+// Every write is guarded by a resourceVersion, so sending it twice is safe.
+func (c *Client) do(ctx context.Context, request func(context.Context) error) error {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	outer := ctx
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	pause := retryPause
+	for try := 1; ; try++ {
+		err := request(ctx)
+		if err != nil && errors.Is(outer.Err(), context.Canceled) {
+			return fmt.Errorf("%w: %w", context.Canceled, err) // a signal's own cause hides that
+		}
+		if err == nil || try == tries || !transient(err) {
+			return err
+		}
+		c.log.DebugContext(ctx, "asking the API server again", "try", try+1, "error", fault.Clean(err.Error()))
+		select {
+		case <-time.After(pause):
+			pause *= 2
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// transient says whether an error may pass within the deadline. client-go itself waits out 429 and whatever
+// else carries Retry-After.
+func transient(err error) bool {
+	switch {
+	case apierrors.IsInternalError(err), apierrors.IsServiceUnavailable(err), apierrors.IsServerTimeout(err),
+		apierrors.IsTooManyRequests(err), apierrors.IsTimeout(err):
+		return true
+	case utilnet.IsConnectionReset(err), utilnet.IsConnectionRefused(err), utilnet.IsProbableEOF(err), utilnet.IsHTTP2ConnectionLost(err):
+		return true
+	}
+	return errors.Is(err, syscall.EPIPE)
+}
+
+// failure words what the API server answered, or that it did not.
+func failure(verb string, ref workload.Ref, err error) *fault.Error {
+	out := &fault.Error{Cause: fault.API, Err: err}
+	timeout := errors.Is(err, context.DeadlineExceeded)
+	if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
+		timeout = true
+	}
+	text := fault.Clean(err.Error())
+	switch {
+	case apierrors.IsNotFound(err) && verb == "get":
+		out.Cause = fault.WorkloadMissing
+		out.Message = fmt.Sprintf("%s does not exist: correct the target's workload, or install it", ref)
+	case apierrors.IsNotFound(err):
+		out.Message = fmt.Sprintf("%s is gone: it was deleted while the tick was running", ref)
+	case apierrors.IsForbidden(err):
+		out.Message = fmt.Sprintf("the API server forbids %s on %s %s in namespace %s: grant the verb in its Role (%s)", verb, ref.Resource(), ref.Name, ref.Namespace, text)
+	case apierrors.IsUnauthorized(err):
+		out.Message = fmt.Sprintf("the API server does not accept our credentials, asked to %s %s: check the service account's token, or the kubeconfig", verb, ref)
+	case apierrors.IsInvalid(err):
+		out.Message = fmt.Sprintf("the API server finds the change to %s invalid: %s", ref, text)
+	case errors.Is(err, context.Canceled):
+		out.Message = fmt.Sprintf("the tick was told to end while it was to %s %s: the next one continues", verb, ref)
+	case timeout:
+		out.Message = fmt.Sprintf("the API server did not answer in time, asked to %s %s: check the way to it (NetworkPolicy, load) ", verb, ref)
+	default:
+		out.Message = fmt.Sprintf("the API server could not %s %s: %s", verb, ref, text)
+	}
+	return out
+}

@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// maxNote is how many bytes events.k8s.io/v1 takes in a note.
+const maxNote = 1024
+
+// Emit writes an Event about a workload.
+func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide.Event, now time.Time) error {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "unknown"
+	}
+	kind := corev1.EventTypeWarning
+	switch event.Reason {
+	case decide.DigestRefreshed, decide.DigestReapplied, decide.RefreshHeld:
+		kind = corev1.EventTypeNormal
+	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen:
+	}
+	body := &eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{GenerateName: object.Name + "-", Namespace: object.Namespace},
+		EventTime:           metav1.NewMicroTime(now),
+		ReportingController: "tracebloc.io/" + decide.Manager,
+		ReportingInstance:   host,
+		Action:              "Refresh",
+		Reason:              string(event.Reason),
+		Type:                kind,
+		Note:                cut(event.Note, maxNote),
+		Regarding: corev1.ObjectReference{
+			APIVersion: object.Group() + "/v1", Kind: string(object.Kind), Namespace: object.Namespace, Name: object.Name,
+			UID: object.Meta.UID, ResourceVersion: object.Meta.ResourceVersion,
+		},
+	}
+	err = c.do(ctx, func(ctx context.Context) error {
+		return c.groups["events.k8s.io"].Post().Namespace(object.Namespace).Resource("events").Body(body).Do(ctx).Error()
+	})
+	if err != nil {
+		return fmt.Errorf("emitting an Event about %s: %w", object.Ref, err)
+	}
+	return nil
+}
+
+// cut shortens text to at most so many bytes, at a character's boundary.
+func cut(text string, bytes int) string {
+	if len(text) <= bytes {
+		return text
+	}
+	end := bytes - len("…")
+	for end > 0 && text[end]&0xC0 == 0x80 {
+		end--
+	}
+	return text[:end] + "…"
+}

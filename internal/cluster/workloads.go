@@ -1,0 +1,90 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+func (c *Client) client(ref workload.Ref) *rest.RESTClient { return c.groups[ref.Group()] }
+
+func empty(kind config.Kind) runtime.Object {
+	switch kind {
+	case config.Deployment:
+		return &appsv1.Deployment{}
+	case config.StatefulSet:
+		return &appsv1.StatefulSet{}
+	case config.DaemonSet:
+		return &appsv1.DaemonSet{}
+	case config.CronJob:
+		return &batchv1.CronJob{}
+	}
+	return nil
+}
+
+// Get reads a workload.
+func (c *Client) Get(ctx context.Context, ref workload.Ref) (*workload.Object, error) {
+	object := empty(ref.Kind)
+	err := c.do(ctx, func(ctx context.Context) error {
+		return c.client(ref).Get().Namespace(ref.Namespace).Resource(ref.Resource()).Name(ref.Name).Do(ctx).Into(object)
+	})
+	if err != nil {
+		return nil, failure("get", ref, err)
+	}
+	return workload.New(object)
+}
+
+// Patch writes a change to the object as it was read, and returns it as it is now. The error is ErrConflict
+// where the object has changed in between.
+func (c *Client) Patch(ctx context.Context, read *workload.Object, change workload.Change) (*workload.Object, error) {
+	body, err := change.StrategicMerge(read)
+	if err != nil {
+		return nil, fmt.Errorf("writing the patch of %s: %w", read.Ref, err)
+	}
+	return c.patch(ctx, read.Ref, types.StrategicMergePatchType, body)
+}
+
+// HandBack moves our claim on the slots to the Apply managers in owners, by the slot's key. It returns the
+// object as it is now, the one given where we claim nothing. The error is ErrConflict where the object has
+// changed since it was read.
+func (c *Client) HandBack(ctx context.Context, read *workload.Object, slots []workload.Slot, owners map[string][]string) (*workload.Object, error) {
+	body, err := read.HandBack(slots, owners)
+	if err != nil {
+		return nil, fmt.Errorf("handing back %s: %w", read.Ref, err)
+	}
+	if body == nil {
+		return read, nil
+	}
+	return c.patch(ctx, read.Ref, types.MergePatchType, body)
+}
+
+func (c *Client) patch(ctx context.Context, ref workload.Ref, kind types.PatchType, body []byte) (*workload.Object, error) {
+	object := empty(ref.Kind)
+	err := c.do(ctx, func(ctx context.Context) error {
+		return c.client(ref).Patch(kind).Namespace(ref.Namespace).Resource(ref.Resource()).Name(ref.Name).
+			VersionedParams(&metav1.PatchOptions{FieldManager: decide.Manager}, c.parameters).
+			Body(body).Do(ctx).Into(object)
+	})
+	switch {
+	case apierrors.IsConflict(err):
+		return nil, fmt.Errorf("%s: %w", ref, ErrConflict)
+	case err != nil:
+		return nil, failure("patch", ref, err)
+	}
+	return workload.New(object)
+}
+
+// IsConflict says whether an error is ErrConflict.
+func IsConflict(err error) bool { return errors.Is(err, ErrConflict) }

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// Config is a valid configuration.
+type Config struct {
+	Env
+	Registries []Registry
+	Targets    []Target
+}
+
+// Registry is how one registry host is reached.
+type Registry struct {
+	Host      string
+	Mirrors   []string // host, or host/path, asked in order
+	Fallback  bool     // after the mirrors, the host itself is asked
+	CAFile    string   // PEM, added to the system's roots
+	PlainHTTP bool
+}
+
+// Target is one floating image reference that is kept fresh.
+type Target struct {
+	Name                    string
+	Image                   *image.Reference // nil: each container's own reference is followed
+	Notify                  bool
+	ResolveFailureThreshold int // ticks
+	Platforms               []image.Platform
+	MinAge                  time.Duration
+	PullSecrets             []string // names, in the workload's namespace
+	DigestOnly              bool     // pin: digest
+	Workloads               []Workload
+}
+
+// Workload is one slot of a target.
+type Workload struct {
+	Kind      Kind
+	Name      string
+	Namespace string // empty: POD_NAMESPACE
+	Container string // empty: the only one that can be meant
+	Env       string // empty: image mode
+	Reference bool   // envValue: reference
+}
+
+// Kind is a kind of workload.
+type Kind string
+
+// The kinds.
+const (
+	Deployment  Kind = "Deployment"
+	StatefulSet Kind = "StatefulSet"
+	DaemonSet   Kind = "DaemonSet"
+	CronJob     Kind = "CronJob"
+)
+
+// Kinds lists the kinds of workload.
+func Kinds() []Kind { return []Kind{Deployment, StatefulSet, DaemonSet, CronJob} }
+
+// Invalid is a configuration that cannot be worked with, with all that is wrong with it.
+type Invalid struct {
+	Problems []error
+}
+
+func (e *Invalid) Error() string {
+	lines := make([]string, 0, len(e.Problems)+1)
+	lines = append(lines, fmt.Sprintf("the configuration is invalid (%d problems); nothing was read or written", len(e.Problems)))
+	for _, problem := range e.Problems {
+		lines = append(lines, "  "+problem.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e *Invalid) Unwrap() []error { return e.Problems }
+
+// Overrides are command-line flags that win over the environment; empty ones do not count.
+type Overrides struct {
+	File, Namespace string
+}
+
+// Read reads and validates the environment and the file that it names. The error is an *Invalid; the
+// environment is returned even so, as far as it parses, because it says how to log.
+func Read(ctx context.Context, lookup envconfig.Lookuper, overrides Overrides) (Config, error) {
+	env, problems := ReadEnv(ctx, lookup)
+	if overrides.File != "" {
+		env.ConfigFile = Text(overrides.File)
+	}
+	if overrides.Namespace != "" {
+		if err := env.Namespace.EnvDecode(overrides.Namespace); err != nil {
+			problems = append(problems, fmt.Errorf("--namespace: %w", err))
+		}
+	}
+	config := Config{Env: env}
+	if env.ConfigFile != "" {
+		read, found := readFile(string(env.ConfigFile))
+		unreadable := len(found) > 0 && read.Targets == nil && read.Registries == nil
+		for _, problem := range found {
+			problems = append(problems, fmt.Errorf("%s: %w", env.ConfigFile, problem))
+		}
+		if !unreadable {
+			v := validator{env: env}
+			config.Registries, config.Targets = v.registries(read.Registries), v.targets(read.Targets)
+			for _, problem := range v.problems {
+				problems = append(problems, fmt.Errorf("%s: %w", env.ConfigFile, problem))
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return config, &Invalid{Problems: problems}
+	}
+	return config, nil
+}
+
+// IsInvalid says whether an error is about the configuration: exit code 2.
+func IsInvalid(err error) bool {
+	_, ok := errors.AsType[*Invalid](err)
+	return ok
+}

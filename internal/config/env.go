@@ -1,0 +1,205 @@
+// Package config reads and validates what a person configures: scalars from the environment, targets and
+// registries from a strict YAML file. It reports every problem at once, each with its key and what would be
+// right, and never repeats an environment variable's value.
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Env is the environment. An empty variable means its default, as a missing one does: a hand-edited CronJob,
+// and one rendered from values older than the variable, must run.
+type Env struct {
+	ConfigFile              Text      `env:"CONFIG_FILE, default=/etc/image-refresh/config.yaml" help:"the file with targets and registries"`
+	Namespace               Namespace `env:"POD_NAMESPACE" help:"where workloads without a namespace are; the kubeconfig's or service account's where unset"`
+	AnnotationPrefix        Prefix    `env:"ANNOTATION_PREFIX, default=tracebloc.io" help:"the prefix of labels and annotations"`
+	ResolveFailureThreshold Positive  `env:"RESOLVE_FAILURE_THRESHOLD, default=3" help:"ticks in a row, at least 1, after which an image that cannot be resolved fails the tick"`
+	RolloutFailureThreshold Positive  `env:"ROLLOUT_FAILURE_THRESHOLD, default=3" help:"failed attempts, at least 1, after which a digest is rejected"`
+	UnsettledThreshold      Positive  `env:"UNSETTLED_THRESHOLD, default=8" help:"ticks in a row, at least 1, after which an unsettled workload fails the tick"`
+	ContestedThreshold      Positive  `env:"CONTESTED_THRESHOLD, default=3" help:"re-applications, at least 1, after which a reverted digest is left alone, loudly"`
+	RolloutTimeout          Duration  `env:"ROLLOUT_TIMEOUT, default=10m" help:"how long one tick waits for rollouts, all of them side by side"`
+	Rollback                Bool      `env:"ROLLBACK, default=true" help:"restore the recorded digest when a rollout failed"`
+	MaxRollouts             Count     `env:"MAX_ROLLOUTS, default=10" help:"workloads rolled in one tick, 0 for no limit; the rest wait, uncounted"`
+	ResolveTimeout          Duration  `env:"RESOLVE_TIMEOUT, default=30s" help:"how long resolving one image may take, its retries included"`
+	Concurrency             Positive  `env:"CONCURRENCY, default=8" help:"requests under way at once, to registries and to the API server each"`
+	PullSecretsDir          Text      `env:"PULL_SECRETS_DIR, default=/etc/image-refresh/pull-secrets" help:"mounted pull secrets: NAMESPACE/NAME/.dockerconfigjson or .dockercfg"`
+	LogLevel                LogLevel  `env:"LOG_LEVEL, default=info" help:"debug, info, warn or error"`
+	LogFormat               LogFormat `env:"LOG_FORMAT, default=json" help:"json, or text for people"`
+}
+
+// Variable describes one environment variable, for the help text.
+type Variable struct {
+	Name, Default, Help string
+}
+
+// Variables lists the environment variables that Env reads, in its order.
+func Variables() []Variable {
+	var variables []Variable
+	for field := range reflect.TypeFor[Env]().Fields() {
+		name, preset, _ := strings.Cut(field.Tag.Get("env"), ", default=")
+		variables = append(variables, Variable{Name: name, Default: preset, Help: field.Tag.Get("help")})
+	}
+	return variables
+}
+
+// ReadEnv reads the environment through lookup. Every variable that does not parse yields one problem.
+func ReadEnv(ctx context.Context, lookup envconfig.Lookuper) (Env, []error) {
+	var env Env
+	var problems []error
+	value := reflect.ValueOf(&env).Elem()
+	for i, field := range reflect.VisibleFields(value.Type()) {
+		// envconfig stops at its first error, so each variable is processed in a struct of its own.
+		single := reflect.New(reflect.StructOf([]reflect.StructField{field}))
+		err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: single.Interface(), Lookuper: nonEmpty{lookup}})
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", Variables()[i].Name, sentence(err)))
+			continue
+		}
+		value.Field(i).Set(single.Elem().Field(0))
+	}
+	return env, problems
+}
+
+// nonEmpty hides empty variables.
+type nonEmpty struct{ envconfig.Lookuper }
+
+func (l nonEmpty) Lookup(key string) (string, bool) {
+	value, found := l.Lookuper.Lookup(key)
+	value = strings.TrimSpace(value)
+	return value, found && value != ""
+}
+
+// rule is a problem in our own words: what would be right. It never holds a value.
+type rule string
+
+func (r rule) Error() string { return string(r) }
+
+// sentence cuts the library's context off a rule.
+func sentence(err error) error {
+	if own, ok := errors.AsType[rule](err); ok {
+		return own
+	}
+	return errors.New("does not parse")
+}
+
+type (
+	// Text is any text.
+	Text string
+	// Namespace is a Kubernetes namespace, or empty.
+	Namespace string
+	// Prefix is a DNS subdomain.
+	Prefix string
+	// Positive is a whole number from 1 up.
+	Positive int
+	// Count is a whole number from 0 up.
+	Count int
+	// Duration is a positive duration in Go's notation.
+	Duration time.Duration
+	// Bool is true or false.
+	Bool bool
+	// LogLevel is a level of log/slog.
+	LogLevel slog.Level
+	// LogFormat is json or text.
+	LogFormat string
+)
+
+// The formats of LogFormat.
+const (
+	LogJSON LogFormat = "json"
+	LogText LogFormat = "text"
+)
+
+// EnvDecode implements envconfig.Decoder.
+func (n *Namespace) EnvDecode(text string) error {
+	if text != "" && len(validation.IsDNS1123Label(text)) > 0 {
+		return rule("must be a namespace: lowercase letters, digits and dashes, at most 63")
+	}
+	*n = Namespace(text)
+	return nil
+}
+
+// EnvDecode implements envconfig.Decoder.
+func (p *Prefix) EnvDecode(text string) error {
+	if len(validation.IsDNS1123Subdomain(text)) > 0 {
+		return rule("must be a DNS subdomain, as in example.com")
+	}
+	*p = Prefix(text)
+	return nil
+}
+
+// EnvDecode implements envconfig.Decoder.
+func (p *Positive) EnvDecode(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return rule("must be a whole number, at least 1")
+	}
+	*p = Positive(n)
+	return nil
+}
+
+// EnvDecode implements envconfig.Decoder.
+func (c *Count) EnvDecode(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return rule("must be a whole number, at least 0")
+	}
+	*c = Count(n)
+	return nil
+}
+
+// EnvDecode implements envconfig.Decoder.
+func (d *Duration) EnvDecode(text string) error {
+	parsed, err := time.ParseDuration(text)
+	if err != nil || parsed <= 0 {
+		return rule("must be a duration above 0, as in 30s, 10m or 1h30m")
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// EnvDecode implements envconfig.Decoder.
+func (b *Bool) EnvDecode(text string) error {
+	parsed, err := strconv.ParseBool(text)
+	if err != nil {
+		return rule("must be true or false")
+	}
+	*b = Bool(parsed)
+	return nil
+}
+
+// EnvDecode implements envconfig.Decoder.
+func (l *LogLevel) EnvDecode(text string) error {
+	switch strings.ToLower(text) {
+	case "debug":
+		*l = LogLevel(slog.LevelDebug)
+	case "info":
+		*l = LogLevel(slog.LevelInfo)
+	case "warn", "warning":
+		*l = LogLevel(slog.LevelWarn)
+	case "error":
+		*l = LogLevel(slog.LevelError)
+	default:
+		return rule("must be debug, info, warn or error")
+	}
+	return nil
+}
+
+// EnvDecode implements envconfig.Decoder.
+func (f *LogFormat) EnvDecode(text string) error {
+	switch format := LogFormat(strings.ToLower(text)); format {
+	case LogJSON, LogText:
+		*f = format
+		return nil
+	}
+	return rule("must be json or text")
+}

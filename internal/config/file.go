@@ -1,0 +1,110 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// maxFile bounds the configuration file. A thousand workloads take about 150 KiB.
+const maxFile = 4 << 20
+
+// file is CONFIG_FILE as it is written. Pointers tell "left out" from "given".
+type file struct {
+	Registries []registryEntry `yaml:"registries"`
+	Targets    []targetEntry   `yaml:"targets"`
+}
+
+type registryEntry struct {
+	Host      string   `yaml:"host"`
+	Mirrors   []string `yaml:"mirrors"`
+	Fallback  *bool    `yaml:"fallback"`
+	CAFile    string   `yaml:"caFile"`
+	PlainHTTP bool     `yaml:"plainHTTP"`
+}
+
+type targetEntry struct {
+	Name                    string          `yaml:"name"`
+	Image                   string          `yaml:"image"`
+	Mode                    string          `yaml:"mode"`
+	ResolveFailureThreshold *int            `yaml:"resolveFailureThreshold"`
+	Platforms               []string        `yaml:"platforms"`
+	MinAge                  *string         `yaml:"minAge"`
+	PullSecrets             []string        `yaml:"pullSecrets"`
+	Pin                     string          `yaml:"pin"`
+	Workloads               []workloadEntry `yaml:"workloads"`
+}
+
+type workloadEntry struct {
+	Kind      string `yaml:"kind"`
+	Name      string `yaml:"name"`
+	Namespace string `yaml:"namespace"`
+	Container string `yaml:"container"`
+	Env       string `yaml:"env"`
+	EnvValue  string `yaml:"envValue"`
+}
+
+// readFile decodes the configuration file strictly. What could be decoded is returned beside the problems,
+// so that its contents are validated in the same go.
+func readFile(path string) (file, []error) {
+	handle, err := os.Open(path)
+	if err != nil {
+		return file{}, []error{fmt.Errorf("cannot be read: %w: mount it, or name another file in CONFIG_FILE or with --config", errors.Unwrap(err))}
+	}
+	defer handle.Close() //nolint:errcheck // only read from
+	text, err := io.ReadAll(io.LimitReader(handle, maxFile+1))
+	if err != nil {
+		return file{}, []error{fmt.Errorf("cannot be read: %w", err)}
+	}
+	if len(text) > maxFile {
+		return file{}, []error{fmt.Errorf("is larger than %d MiB: split the targets over several installations", maxFile>>20)}
+	}
+	return decode(text)
+}
+
+func decode(text []byte) (file, []error) {
+	var decoded file
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	err := decoder.Decode(&decoded)
+	if errors.Is(err, io.EOF) {
+		return decoded, nil // empty: it is the missing targets that are the problem
+	}
+	if err != nil {
+		return decoded, yamlProblems(err)
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return decoded, []error{errors.New("has more than one YAML document: only the first would count")}
+	}
+	return decoded, nil
+}
+
+func yamlProblems(err error) []error {
+	if several, ok := errors.AsType[*yaml.TypeError](err); ok {
+		var problems []error
+		for _, text := range several.Errors {
+			problems = append(problems, errors.New(fault.Clean(text)))
+		}
+		return problems
+	}
+	return []error{errors.New(fault.Clean(err.Error()))}
+}
+
+// age parses minAge, which unlike the durations of the environment may be 0.
+func age(text *string) (time.Duration, error) {
+	if text == nil || *text == "" {
+		return 0, nil
+	}
+	parsed, err := time.ParseDuration(*text)
+	if err != nil || parsed < 0 {
+		return 0, rule("must be a duration, as in 0s, 30m or 24h")
+	}
+	return parsed, nil
+}

@@ -1,0 +1,67 @@
+// Package result is what a tick tells the world: one JSON object or a table on stdout, an exit code, and the
+// termination message. Field names are part of the contract (DESIGN.md, "Result").
+package result
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// SchemaVersion is the version of the JSON.
+const SchemaVersion = 1
+
+// The exit codes.
+const (
+	ExitFine          = 0 // all fine, or failing below a threshold
+	ExitOperator      = 1 // an operator must look
+	ExitConfiguration = 2 // the configuration is invalid; nothing was read or written
+)
+
+// Report is the result of one tick.
+type Report struct {
+	SchemaVersion   int       `json:"schemaVersion"`
+	Version         string    `json:"version"`
+	Command         string    `json:"command"`
+	StartedAt       time.Time `json:"startedAt"`
+	DurationSeconds float64   `json:"durationSeconds"`
+	ExitCode        int       `json:"exitCode"`
+	Targets         []Target  `json:"targets"`
+}
+
+// Target is what became of one target.
+type Target struct {
+	Name      string      `json:"name"`
+	Image     string      `json:"image"`
+	Digest    string      `json:"digest"` // latest; empty where it is unknown
+	Cause     fault.Cause `json:"cause"`
+	Message   string      `json:"message"`
+	Failures  int         `json:"failures"`
+	Threshold int         `json:"threshold"`
+	Workloads []Workload  `json:"workloads"`
+}
+
+// Workload is what became of one slot of a target.
+type Workload struct {
+	Kind      string         `json:"kind"`
+	Namespace string         `json:"namespace"`
+	Name      string         `json:"name"`
+	Container string         `json:"container"`
+	Env       string         `json:"env"`
+	Live      string         `json:"live"`
+	Recorded  string         `json:"recorded"`
+	Outcome   decide.Outcome `json:"outcome"`
+	Cause     fault.Cause    `json:"cause"`
+	Message   string         `json:"message"`
+}
+
+// WriteJSON prints the report as one JSON object.
+func (r Report) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}

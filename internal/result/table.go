@@ -1,0 +1,102 @@
+package result
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+)
+
+// WriteTable prints the report for people: a line a slot, then why where there is something to say.
+func (r Report) WriteTable(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TARGET\tWORKLOAD\tSLOT\tLIVE\tLATEST\tOUTCOME") //nolint:errcheck // Flush reports
+	for _, target := range r.Targets {
+		for _, w := range target.Workloads {
+			outcome := string(w.Outcome)
+			if w.Cause != "" {
+				outcome += " (" + string(w.Cause) + ")"
+			}
+			fmt.Fprintf(table, "%s\t%s %s/%s\t%s\t%s\t%s\t%s\n", target.Name, w.Kind, w.Namespace, w.Name, //nolint:errcheck // Flush reports
+				strings.Trim(w.Container+"/"+w.Env, "/"), annotate.Pin(w.Live).Short(), short(target.Digest), outcome)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, line := range r.Lines() {
+		if _, err := fmt.Fprintln(w, "\n"+line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func short(digest string) string {
+	if digest == "" {
+		return "unknown"
+	}
+	return annotate.Pin(digest).Short()
+}
+
+// Lines are the messages of the report, each once, the most important first: targets that cannot be resolved,
+// then workloads that are loud, then the others that have something to say.
+func (r Report) Lines() []string {
+	var loud, quiet []string
+	seen := map[string]bool{}
+	add := func(list *[]string, text string) {
+		if !seen[text] {
+			seen[text] = true
+			*list = append(*list, text)
+		}
+	}
+	for _, target := range r.Targets {
+		if target.Cause != "" {
+			list := &quiet
+			if target.Failures >= target.Threshold {
+				list = &loud
+			}
+			add(list, fmt.Sprintf("%s: %s (%d/%d): %s", target.Name, target.Cause, target.Failures, target.Threshold, target.Message))
+		}
+		for _, w := range target.Workloads {
+			if w.Message == "" || w.Message == target.Message {
+				continue
+			}
+			list, cause := &quiet, ""
+			if w.Outcome.Loud() {
+				list = &loud
+			}
+			if w.Cause != "" {
+				cause = " (" + string(w.Cause) + ")"
+			}
+			add(list, fmt.Sprintf("%s on %s %s/%s: %s%s: %s", target.Name, w.Kind, w.Namespace, w.Name, w.Outcome, cause, w.Message))
+		}
+	}
+	return append(loud, quiet...)
+}
+
+// maxTermination is how much of a termination message the kubelet keeps, in bytes.
+const maxTermination = 4096
+
+// Termination is the termination message of the report.
+func (r Report) Termination() string { return r.TerminationOf(r.Lines()) }
+
+// TerminationOf is a termination message of these lines, the most important first, cut to what the kubelet
+// keeps.
+func (r Report) TerminationOf(lines []string) string {
+	text := strings.Join(lines, "\n")
+	if text == "" {
+		text = "all fine"
+	}
+	text = fmt.Sprintf("image-refresh %s: exit code %d\n%s\n", r.Command, r.ExitCode, text)
+	if len(text) <= maxTermination {
+		return text
+	}
+	end := maxTermination - len("…\n")
+	for end > 0 && text[end]&0xC0 == 0x80 {
+		end--
+	}
+	return text[:end] + "…\n"
+}

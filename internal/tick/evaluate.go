@@ -1,0 +1,201 @@
+package tick
+
+import (
+	"context"
+	"sync"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// decide decides for every workload: once to learn what the gates say, which is the last thing that counts
+// towards a target's failures, and once more with that count.
+func (t *tick) decide(ctx context.Context) {
+	t.count()
+	var all sync.WaitGroup
+	for _, j := range t.jobs {
+		if j.failure == nil {
+			all.Go(func() { t.evaluate(ctx, j) })
+		}
+	}
+	all.Wait()
+	t.count()
+	for _, j := range t.jobs {
+		if j.failure == nil {
+			t.evaluate(ctx, j)
+		}
+	}
+	t.ration(ctx)
+}
+
+// ration gives each workload that wants to roll a place among MAX_ROLLOUTS, in the configuration's order. One
+// that wants to roll only later, because somebody changed it meanwhile, has a place if any is left.
+func (t *tick) ration(ctx context.Context) {
+	places := int(t.Config.MaxRollouts)
+	if places == 0 {
+		return
+	}
+	for _, j := range t.jobs {
+		if j.failure == nil && j.rolls() {
+			places--
+			if j.restrained = places < 0; j.restrained {
+				t.evaluate(ctx, j)
+			}
+		}
+	}
+	for _, j := range t.jobs {
+		j.restrained = j.restrained || places <= 0 && !j.rolls()
+	}
+}
+
+func (j *job) rolls() bool {
+	for _, m := range j.members {
+		if m.decision.Set != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// count works out every target's failures in a row.
+func (t *tick) count() {
+	for _, own := range t.targets {
+		for _, m := range own.members {
+			if m.decision.Gated != nil {
+				own.failure = fault.Worst(own.failure, m.decision.Gated)
+			}
+		}
+		own.failures = t.failuresOf(own)
+		own.written = own.failures
+	}
+}
+
+// failuresOf is the target's failures in a row with this tick, unless another tick has counted while this one
+// was running; capped at the threshold.
+func (t *tick) failuresOf(own *target) int {
+	if own.failure == nil {
+		return 0
+	}
+	if own.home.object == nil {
+		return 1
+	}
+	before := t.failuresBefore(own)
+	record, _ := t.keys.Read(own.Name, own.home.object.Meta.Labels, own.home.object.Meta.Annotations)
+	if t.counted(record.State, t.id) {
+		return max(1, before)
+	}
+	return min(before+1, own.ResolveFailureThreshold)
+}
+
+func (t *tick) failuresBefore(own *target) int {
+	shared, _ := t.keys.ReadShared(own.Name, own.home.object.Meta.Annotations)
+	return min(shared.Failures, own.ResolveFailureThreshold)
+}
+
+// counted says whether this tick, in this phase, must not count here: another tick has counted while it was
+// running (I28), or the write that counted went through although its answer was lost.
+func (t *tick) counted(state annotate.State, phase string) bool {
+	switch {
+	case state.Counted == nil:
+		return false
+	case state.Counted.By == phase:
+		return true
+	default:
+		return state.Counted.By != t.id && state.Counted.At.After(t.Started)
+	}
+}
+
+// evaluate decides for every member of a workload, from the object as it is now.
+func (t *tick) evaluate(ctx context.Context, j *job) {
+	t.facts(ctx, j, t.id)
+	for _, m := range j.members {
+		m.decision = decide.Decide(m.input)
+		if m.decision.Verify != "" {
+			m.input.Gate = t.gates.ask(ctx, m, m.decision.Verify, m.slotsLive().Digest())
+			m.decision = decide.Decide(m.input)
+		}
+	}
+	t.restrain(j)
+}
+
+// facts fills the inputs of a workload's members, for the decisions before the wait or those after it.
+func (t *tick) facts(ctx context.Context, j *job, phase string) {
+	annotations := j.object.Meta.Annotations
+	var err error
+	if j.skip, err = annotate.ParseCount(annotations[t.keys.SkipStreak()]); err != nil {
+		t.Log.WarnContext(ctx, t.keys.SkipStreak()+" is read as absent: "+err.Error(), "workload", j.ref.String())
+	}
+	var names []string
+	lost := false
+	records := make([]annotate.Record, len(j.members))
+	for i, m := range j.members {
+		names = append(names, m.target.Name)
+		var warnings []error
+		records[i], warnings = t.recordOf(m)
+		for _, warning := range warnings {
+			t.Log.WarnContext(ctx, warning.Error(), "workload", j.ref.String())
+		}
+		lost = lost || t.counted(records[i].State, phase)
+	}
+	for i, m := range j.members {
+		m.input = decide.Input{
+			Policy:   m.target.policy,
+			Tick:     decide.Tick{ID: phase, Started: t.Started, Now: t.Now()},
+			Latest:   m.latest,
+			Failures: m.target.failures,
+			Lost:     lost,
+			Workload: decide.Workload{
+				Held: j.object.Meta.Labels[t.keys.Hold()] == "true", Paused: j.object.Paused,
+				Rollout: j.object.Rollout(j.stale), SkipStreak: j.skip, Targets: names,
+			},
+			Record: records[i],
+		}
+		for at, slot := range m.slots {
+			live := decide.Slot{Problem: m.problems[at]}
+			if live.Problem == nil {
+				live.Live, live.Claims = slot.Live, j.object.Claims(slot)
+				m.input.Claimed = m.input.Claimed || j.object.Claimed(slot)
+			}
+			m.input.Slots = append(m.input.Slots, live)
+		}
+	}
+}
+
+// slotsLive is what a member's slots hold, for the platforms that the image in use offers.
+func (m *member) slotsLive() annotate.Pin {
+	for at, slot := range m.slots {
+		if m.problems[at] == nil && slot.Live.Digest() != "" {
+			return slot.Live
+		}
+	}
+	return annotate.None
+}
+
+// restrain holds rollouts back that the workload or the tick has no room for: after a joint failure one
+// target is tried at a time, and a tick rolls at most MAX_ROLLOUTS workloads. Neither is counted.
+func (t *tick) restrain(j *job) {
+	var alone *member
+	for _, m := range j.members {
+		attempt := m.decision.Record.State.Attempt
+		if alone == nil && m.decision.Set != "" && attempt != nil && attempt.Alone {
+			alone = m
+		}
+	}
+	for _, m := range j.members {
+		if m.decision.Set == "" {
+			continue
+		}
+		message := ""
+		switch {
+		case alone != nil && m != alone:
+			message = "after a joint failure the targets are tried one by one: another one's turn"
+		case j.restrained:
+			message = "enough workloads roll in this tick (MAX_ROLLOUTS): a later one goes on"
+		default:
+			continue
+		}
+		m.decision = decide.Decision{Row: m.decision.Row, Outcome: decide.Waiting, Message: message, Record: m.input.Record, Gated: m.decision.Gated}
+	}
+}

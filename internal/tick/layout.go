@@ -1,0 +1,281 @@
+package tick
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/resolver"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// target is a configured target and what this tick learns of it.
+type target struct {
+	config.Target
+	home    *job // the first workload: the target's counters stand there
+	members []*member
+	policy  decide.Policy
+
+	digest   image.Digest // latest, where all credentials agree
+	failure  *fault.Error // why it is not resolved, or why a gate said no
+	failures int          // in a row, this tick's counted, as every decision sees it
+	written  int          // the same as its first workload was found to hold when it was written
+}
+
+// job is one workload and all that this tick does to it.
+type job struct {
+	ref     workload.Ref
+	members []*member
+	homes   []*target // targets whose counters stand here
+
+	object     *workload.Object // as last read or written
+	failure    *fault.Error     // why the workload could not be read or written
+	stale      time.Time        // the controller's report of failure is about an older rollout up to here
+	restrained bool             // MAX_ROLLOUTS leaves it no place
+	skip       int              // the skip streak as read
+}
+
+// member is one target on one workload: the unit of decision.
+type member struct {
+	target  *target
+	job     *job
+	entries []config.Workload
+
+	slots    []workload.Slot // by entry; meaningless where problem is set
+	problems []*fault.Error  // by entry
+	queries  []int           // indices of the tick's queries
+	latest   decide.Latest
+	via      resolver.Query // for Inspect
+	quota    resolver.Quota
+	input    decide.Input
+	decision decide.Decision
+}
+
+// layOut groups the configuration by workload.
+func (t *tick) layOut() {
+	byRef := map[workload.Ref]*job{}
+	for _, configured := range t.Config.Targets {
+		own := &target{Target: configured, policy: t.policy(configured)}
+		t.targets = append(t.targets, own)
+		members := map[*job]*member{}
+		for _, entry := range configured.Workloads {
+			ref := workload.Ref{Kind: entry.Kind, Namespace: entry.Namespace, Name: entry.Name}
+			if ref.Namespace == "" {
+				ref.Namespace = t.Namespace
+			}
+			j := byRef[ref]
+			if j == nil {
+				j = &job{ref: ref}
+				byRef[ref] = j
+				t.jobs = append(t.jobs, j)
+			}
+			if own.home == nil {
+				own.home = j
+				j.homes = append(j.homes, own)
+			}
+			m := members[j]
+			if m == nil {
+				m = &member{target: own, job: j}
+				members[j] = m
+				own.members = append(own.members, m)
+				j.members = append(j.members, m)
+			}
+			m.entries = append(m.entries, entry)
+		}
+	}
+}
+
+func (t *tick) policy(configured config.Target) decide.Policy {
+	return decide.Policy{
+		ResolveFailures: configured.ResolveFailureThreshold,
+		RolloutFailures: int(t.Config.RolloutFailureThreshold),
+		Unsettled:       int(t.Config.UnsettledThreshold),
+		Reapplications:  int(t.Config.ContestedThreshold),
+		Rollback:        bool(t.Config.Rollback),
+		MinAge:          configured.MinAge,
+		Notify:          configured.Notify,
+	}
+}
+
+// lagPatience is how long a workload may look unsettled only because its controller has yet to observe an
+// annotation write (FACTS.md).
+const lagPatience = 4 * time.Second
+
+// read reads every workload once, side by side.
+func (t *tick) read(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, j := range t.jobs {
+		all.Go(func() { t.readJob(ctx, j) })
+	}
+	all.Wait()
+	for _, j := range t.jobs {
+		if j.failure == nil {
+			t.locate(j)
+		}
+	}
+}
+
+func (t *tick) readJob(ctx context.Context, j *job) {
+	object, err := t.Cluster.Get(ctx, j.ref)
+	if err == nil && object.Lagging() {
+		patience, cancel := context.WithTimeout(ctx, lagPatience)
+		defer cancel()
+		object, err = t.Cluster.Wait(patience, object, func(o *workload.Object) bool { return !o.Lagging() })
+	}
+	if err != nil {
+		j.failure = fault.Of(err, fault.API)
+		return
+	}
+	j.object, j.failure = object, nil
+}
+
+// locate finds the slots of every member in the object as it is now.
+func (t *tick) locate(j *job) {
+	claimed := map[string]string{}
+	for _, m := range j.members {
+		m.slots, m.problems = nil, nil
+		for _, entry := range m.entries {
+			slot, problem := j.object.Find(m.target.Target, entry)
+			if problem == nil {
+				who := "target " + m.target.Name
+				if first, double := claimed[slot.Key()]; double {
+					problem = &fault.Error{Cause: fault.SlotInvalid, Message: fmt.Sprintf(
+						"%s: %s and %s mean the same slot %s: a slot follows one target, once", j.ref, first, who, slot.Key())}
+				}
+				claimed[slot.Key()] = who
+			}
+			if problem == nil && len(m.slots) > 0 && m.problems[0] == nil && slot.Follows.String() != m.slots[0].Follows.String() {
+				problem = &fault.Error{Cause: fault.SlotMismatch, Message: fmt.Sprintf(
+					"%s: target %s follows %s in one container and %s in another: give each a target of its own", j.ref, m.target.Name, m.slots[0].Follows, slot.Follows)}
+			}
+			m.slots = append(m.slots, slot)
+			m.problems = append(m.problems, problem)
+		}
+	}
+}
+
+// secrets are the pull secrets that a slot's pods use: the target's own, or those that the workload names; in
+// env mode the target's alone, because the pods of the workload do not pull the image.
+func (m *member) secrets(entry config.Workload) []credential.Name {
+	names := m.target.PullSecrets
+	if len(names) == 0 && entry.Env == "" {
+		names = m.job.object.Secrets()
+	}
+	var secrets []credential.Name
+	for _, name := range names {
+		secrets = append(secrets, credential.Name{Namespace: m.job.ref.Namespace, Name: name})
+	}
+	return secrets
+}
+
+// resolve asks for every distinct pair of image and credentials once, and gives each member its answer.
+func (t *tick) resolve(ctx context.Context) {
+	var queries []resolver.Query
+	index := map[string]int{}
+	for _, j := range t.jobs {
+		for _, m := range j.members {
+			for i, entry := range m.entries {
+				if j.failure != nil || m.problems[i] != nil {
+					continue
+				}
+				query := resolver.Query{Image: m.slots[i].Follows, PullSecrets: m.secrets(entry)}
+				key := fmt.Sprint(query.Image.String(), query.PullSecrets)
+				at, known := index[key]
+				if !known {
+					at = len(queries)
+					index[key] = at
+					queries = append(queries, query)
+				}
+				if !slices.Contains(m.queries, at) {
+					m.queries = append(m.queries, at)
+				}
+			}
+		}
+	}
+	if len(queries) == 0 || ctx.Err() != nil {
+		return
+	}
+	answers := t.Registry.Resolve(ctx, queries)
+	for _, answer := range answers {
+		for _, warning := range answer.Warnings {
+			t.Log.WarnContext(ctx, warning.Message, "cause", string(warning.Cause))
+		}
+	}
+	for _, own := range t.targets {
+		own.settleOn(queries, answers)
+	}
+}
+
+// settleOn joins the answers: a target is resolved only when every credential that its workloads use resolves
+// it, to one digest (I42); workloads whose own credential works go on all the same.
+func (own *target) settleOn(queries []resolver.Query, answers []resolver.Answer) {
+	var failures []*fault.Error
+	var digests []image.Digest
+	for _, m := range own.members {
+		var mine []*fault.Error
+		var found []image.Digest
+		for _, at := range m.queries {
+			answer := answers[at]
+			m.via, m.quota = queries[at], answer.Quota
+			if answer.Failure != nil {
+				mine = append(mine, answer.Failure)
+			} else if !slices.Contains(found, answer.Digest) {
+				found = append(found, answer.Digest)
+			}
+		}
+		if len(found) > 1 {
+			mine = append(mine, disagreement(own.Name, found))
+		}
+		m.latest.Failure = fault.Worst(mine...)
+		if m.latest.Failure == nil && len(found) == 1 {
+			m.latest.Digest = found[0]
+		}
+		failures = append(failures, mine...)
+		for _, digest := range found {
+			if !slices.Contains(digests, digest) {
+				digests = append(digests, digest)
+			}
+		}
+	}
+	own.failure = fault.Worst(failures...)
+	if own.failure == nil && own.Image != nil && len(digests) > 1 {
+		own.failure = disagreement(own.Name, digests)
+	}
+	if own.failure == nil && len(digests) == 1 {
+		own.digest = digests[0]
+	}
+}
+
+func disagreement(name string, digests []image.Digest) *fault.Error {
+	var texts []string
+	for _, digest := range digests {
+		texts = append(texts, digest.Short())
+	}
+	return &fault.Error{Cause: fault.BadResponse, Message: fmt.Sprintf(
+		"target %s resolves to %v, depending on the credential: one registry or mirror serves another image under the tag", name, texts)}
+}
+
+// recordOf reads a member's record, and completes a recorded digest of which only the mark is known.
+func (t *tick) recordOf(m *member) (annotate.Record, []error) {
+	record, warnings := t.keys.Read(m.target.Name, m.job.object.Meta.Labels, m.job.object.Meta.Annotations)
+	if record.Recorded.Digest() == "" && record.Recorded != annotate.None {
+		candidates := []annotate.Pin{annotate.Of(m.latest.Digest)}
+		for _, slot := range m.slots {
+			candidates = append(candidates, slot.Live)
+		}
+		for _, candidate := range candidates {
+			if candidate.Digest() != "" && candidate.Same(record.Recorded) {
+				record.Recorded = candidate
+			}
+		}
+	}
+	return record, warnings
+}

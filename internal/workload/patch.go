@@ -1,0 +1,105 @@
+package workload
+
+import (
+	"encoding/json"
+
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// Change is one write to a workload: slots, labels and annotations together, so that a digest and what is
+// remembered of it are never apart (I35).
+type Change struct {
+	Slots       []SlotChange
+	Labels      map[string]string // empty value: remove
+	Annotations map[string]string // empty value: remove
+}
+
+// SlotChange puts a digest into a slot.
+type SlotChange struct {
+	Slot   Slot
+	Digest image.Digest
+}
+
+// Empty says whether there is nothing to write.
+func (c Change) Empty() bool {
+	return len(c.Slots) == 0 && len(c.Labels) == 0 && len(c.Annotations) == 0
+}
+
+// Clears says whether the change only removes what is no longer true: failing to do so is a warning (I12).
+func (c Change) Clears() bool {
+	for _, values := range []map[string]string{c.Labels, c.Annotations} {
+		for _, value := range values {
+			if value != "" {
+				return false
+			}
+		}
+	}
+	return len(c.Slots) == 0
+}
+
+// StrategicMerge is the change as a strategic merge patch against the object as it was read: the server
+// refuses it with a conflict where the object has changed since.
+func (c Change) StrategicMerge(read *Object) ([]byte, error) {
+	metadata := map[string]any{"resourceVersion": read.Meta.ResourceVersion}
+	if len(c.Labels) > 0 {
+		metadata["labels"] = nullable(c.Labels)
+	}
+	if len(c.Annotations) > 0 {
+		metadata["annotations"] = nullable(c.Annotations)
+	}
+	patch := map[string]any{"metadata": metadata}
+	if len(c.Slots) > 0 {
+		spec := map[string]any{}
+		containers, initContainers := c.containers(false), c.containers(true)
+		if len(containers) > 0 {
+			spec["containers"] = containers
+		}
+		if len(initContainers) > 0 {
+			spec["initContainers"] = initContainers
+		}
+		template := map[string]any{"template": map[string]any{"spec": spec}}
+		if read.Kind == config.CronJob {
+			template = map[string]any{"jobTemplate": map[string]any{"spec": template}}
+		}
+		patch["spec"] = template
+	}
+	return json.Marshal(patch)
+}
+
+// containers are the changed containers of one list, each once.
+func (c Change) containers(init bool) []map[string]any {
+	var containers []map[string]any
+	byName := map[string]map[string]any{}
+	for _, change := range c.Slots {
+		slot := change.Slot
+		if slot.Init != init {
+			continue
+		}
+		container, known := byName[slot.Container]
+		if !known {
+			container = map[string]any{"name": slot.Container}
+			byName[slot.Container] = container
+			containers = append(containers, container)
+		}
+		value := slot.write(change.Digest)
+		if slot.Env == "" {
+			container["image"] = value
+			continue
+		}
+		env, _ := container["env"].([]map[string]string)
+		container["env"] = append(env, map[string]string{"name": slot.Env, "value": value})
+	}
+	return containers
+}
+
+func nullable(values map[string]string) map[string]any {
+	out := make(map[string]any, len(values))
+	for key, value := range values {
+		out[key] = nil
+		if value != "" {
+			out[key] = value
+		}
+	}
+	return out
+}

@@ -1,0 +1,170 @@
+package workload
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// Slot is one place in a workload's pod template that holds a target's digest.
+type Slot struct {
+	Container string
+	Init      bool
+	Env       string          // empty: image mode
+	Follows   image.Reference // what is followed: the target's image, or the container's own reference
+	Live      annotate.Pin    // None: the variable is empty or missing
+	Missing   bool            // the variable is not listed at all
+	write     func(image.Digest) string
+}
+
+// Key names the slot in the state: container, and the variable where there is one.
+func (s Slot) Key() string {
+	if s.Env == "" {
+		return s.Container
+	}
+	return s.Container + "/" + s.Env
+}
+
+// Find locates the slot that an entry of the configuration means and reads what it holds. The error says why
+// the slot cannot be worked with: decision table, row 1.
+func (o *Object) Find(target config.Target, entry config.Workload) (Slot, *fault.Error) {
+	container, init, err := o.container(target, entry)
+	if err != nil {
+		return Slot{}, err
+	}
+	slot := Slot{Container: container.Name, Init: init, Env: entry.Env}
+	if entry.Env == "" {
+		return o.imageSlot(slot, container, target)
+	}
+	return o.envSlot(slot, container, target, entry)
+}
+
+func (o *Object) failure(cause fault.Cause, format string, args ...any) *fault.Error {
+	return &fault.Error{Cause: cause, Message: o.Ref.String() + ": " + fmt.Sprintf(format, args...)}
+}
+
+// container finds the container that an entry names or, where it names none, the only one that can be meant.
+func (o *Object) container(target config.Target, entry config.Workload) (corev1.Container, bool, *fault.Error) {
+	var names []string
+	var fits, all []int
+	containers := append(append([]corev1.Container{}, o.Pod.Containers...), o.Pod.InitContainers...)
+	for i, container := range containers {
+		names = append(names, container.Name)
+		all = append(all, i)
+		switch {
+		case entry.Container != "" && entry.Container == container.Name,
+			entry.Container == "" && entry.Env != "" && len(variables(container, entry.Env)) > 0,
+			entry.Container == "" && entry.Env == "" && target.Image != nil && sameRepository(container.Image, *target.Image):
+			fits = append(fits, i)
+		}
+	}
+	if entry.Container == "" && len(fits) == 0 {
+		fits = all
+		if entry.Env != "" { // a variable that is missing everywhere belongs to the one container that serves
+			fits = all[:len(o.Pod.Containers)]
+		}
+	}
+	if len(fits) == 1 {
+		return containers[fits[0]], fits[0] >= len(o.Pod.Containers), nil
+	}
+	if entry.Container != "" {
+		return corev1.Container{}, false, o.failure(fault.WorkloadMissing, "it has no container %q, only %s: correct the target's container",
+			entry.Container, strings.Join(names, ", "))
+	}
+	return corev1.Container{}, false, o.failure(fault.SlotInvalid, "%d of its containers can be meant (%s): name one with the target's container",
+		len(fits), strings.Join(names, ", "))
+}
+
+func variables(container corev1.Container, name string) []corev1.EnvVar {
+	var found []corev1.EnvVar
+	for _, variable := range container.Env {
+		if variable.Name == name {
+			found = append(found, variable)
+		}
+	}
+	return found
+}
+
+func sameRepository(text string, ref image.Reference) bool {
+	own, err := image.ParseReference(text)
+	return err == nil && own.Name() == ref.Name()
+}
+
+func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.Target) (Slot, *fault.Error) {
+	own, err := image.ParseReference(container.Image)
+	if err != nil {
+		return slot, o.failure(fault.SlotInvalid, "the image of container %s is no image reference: correct it in the chart", container.Name)
+	}
+	slot.Follows = own
+	slot.Follows.Digest = ""
+	if target.Image != nil {
+		slot.Follows = *target.Image
+	}
+	switch {
+	case slot.Follows.Tag == "":
+		return slot, o.failure(fault.SlotInvalid, "the image of container %s names no tag to follow: give the target an image", container.Name)
+	case !own.Follows(slot.Follows):
+		return slot, o.failure(fault.SlotMismatch, "container %s runs %s, and the target follows %s: only the digest is ours, so align the two",
+			container.Name, fault.Clean(own.String()), slot.Follows)
+	}
+	slot.Live = annotate.Unpinned
+	if own.Digest != "" {
+		slot.Live = annotate.Of(own.Digest)
+	}
+	slot.write = func(digest image.Digest) string {
+		if target.DigestOnly {
+			return own.Spelled + "@" + string(digest)
+		}
+		return own.Spelled + ":" + slot.Follows.Tag + "@" + string(digest)
+	}
+	return slot, nil
+}
+
+func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Target, entry config.Workload) (Slot, *fault.Error) {
+	slot.Follows = *target.Image
+	slot.write = func(digest image.Digest) string { return string(digest) }
+	if entry.Reference {
+		slot.write = func(digest image.Digest) string { return target.Image.Spelled + "@" + string(digest) }
+	}
+	found := variables(container, entry.Env)
+	switch {
+	case len(found) == 0 && len(container.EnvFrom) > 0:
+		return slot, o.failure(fault.SlotInvalid, "container %s does not list %s, and its envFrom may set it: list the variable with a value, which may be empty",
+			container.Name, entry.Env)
+	case len(found) == 0:
+		slot.Missing = true
+		return slot, nil
+	case len(found) > 1:
+		return slot, o.failure(fault.SlotInvalid, "container %s lists %s %d times: list it once", container.Name, entry.Env, len(found))
+	case found[0].ValueFrom != nil:
+		return slot, o.failure(fault.SlotInvalid, "%s of container %s comes from elsewhere (valueFrom): give it a plain value, which may be empty",
+			entry.Env, container.Name)
+	case found[0].Value == "":
+		return slot, nil
+	}
+	slot.Live = annotate.Unpinned
+	if !entry.Reference {
+		if digest, err := image.ParseDigest(found[0].Value); err == nil {
+			slot.Live = annotate.Of(digest)
+		}
+		return slot, nil
+	}
+	own, err := image.ParseReference(found[0].Value)
+	if err != nil {
+		return slot, nil //nolint:nilerr // what is no reference is unpinned: it holds no digest
+	}
+	if !own.Follows(slot.Follows) {
+		return slot, o.failure(fault.SlotMismatch, "%s of container %s refers to %s, and the target follows %s: only the digest is ours, so align the two",
+			entry.Env, container.Name, fault.Clean(own.String()), slot.Follows)
+	}
+	if own.Digest != "" {
+		slot.Live = annotate.Of(own.Digest)
+	}
+	return slot, nil
+}
