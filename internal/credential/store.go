@@ -1,0 +1,120 @@
+package credential
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// maxFile bounds what is read of one file: a Secret holds 1 MiB at most.
+const maxFile = 1 << 20
+
+// State says why a named secret gives nothing.
+type State int
+
+// The states of a secret that cannot be used.
+const (
+	NotMounted State = iota + 1 // neither file is there
+	Unreadable                  // a file is there and cannot be read
+	Malformed                   // what is there is no docker configuration
+)
+
+// Unusable is a named secret that gives nothing, and why. The zero Source is the DOCKER_CONFIG file.
+type Unusable struct {
+	Source Name
+	State  State
+}
+
+// Store reads pull secrets from the directory that they are mounted in, and a docker configuration.
+type Store struct {
+	PullSecretsDir string // NAMESPACE/NAME/.dockerconfigjson or .dockercfg
+	DockerConfig   string // the directory of config.json; empty for none
+}
+
+// kubernetesName is what a namespace or a Secret may be called; nothing that leads out of a directory is.
+var kubernetesName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+
+// Keyring reads the secrets named, in that order, or DOCKER_CONFIG where none is named (DESIGN.md,
+// "Registries and credentials"), and lists those that could not be used.
+func (s Store) Keyring(names []Name) (Keyring, []Unusable) {
+	if len(names) == 0 {
+		return s.dockerConfig()
+	}
+	var credentials []Credential
+	var unusable []Unusable
+	for _, name := range names {
+		found, state := s.secret(name)
+		if state != 0 {
+			unusable = append(unusable, Unusable{Source: name, State: state})
+		}
+		credentials = append(credentials, found...)
+	}
+	return NewKeyring(credentials), unusable
+}
+
+func (s Store) dockerConfig() (Keyring, []Unusable) {
+	if s.DockerConfig == "" {
+		return Keyring{}, nil
+	}
+	data, err := read(filepath.Join(s.DockerConfig, "config.json"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Keyring{}, nil
+	case err != nil:
+		return Keyring{}, []Unusable{{State: Unreadable}}
+	}
+	credentials, helpers, err := parseConfig(data, Name{})
+	if err != nil {
+		return Keyring{}, []Unusable{{State: Malformed}}
+	}
+	keyring := NewKeyring(credentials)
+	keyring.Helpers = helpers
+	return keyring, nil
+}
+
+// secret reads one mounted secret, in either of the two formats that Kubernetes knows.
+func (s Store) secret(name Name) ([]Credential, State) {
+	if !kubernetesName.MatchString(name.Namespace) || !kubernetesName.MatchString(name.Name) {
+		return nil, NotMounted
+	}
+	directory := filepath.Join(s.PullSecretsDir, name.Namespace, name.Name)
+	data, err := read(filepath.Join(directory, ".dockerconfigjson"))
+	if err == nil {
+		credentials, _, err := parseConfig(data, name)
+		return credentials, malformed(err)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if data, err = read(filepath.Join(directory, ".dockercfg")); err == nil {
+			credentials, err := parseLegacy(data, name)
+			return credentials, malformed(err)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, NotMounted
+	}
+	return nil, Unreadable
+}
+
+func malformed(err error) State {
+	if err != nil {
+		return Malformed
+	}
+	return 0
+}
+
+// read returns a file's content, up to maxFile bytes; a longer one is an error.
+func read(path string) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // the directories are configuration and the names are checked above
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // read only: nothing can be lost
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = errors.New("longer than a Secret can be")
+	}
+	return data, err
+}

@@ -1,0 +1,63 @@
+package resolver
+
+import (
+	"strings"
+
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// endpoint is one place where an image may be asked for.
+type endpoint struct {
+	host       string // as references and credentials name it
+	repository string // with the mirror's path in front
+	prefix     string // the mirror's path
+	mirror     bool
+}
+
+// name is what credentials are matched by: a mirror's own name, never that of what it mirrors.
+func (e endpoint) name() string { return e.host + "/" + e.repository }
+
+// via is how answers call the endpoint.
+func (e endpoint) via() string {
+	if e.prefix == "" {
+		return e.host
+	}
+	return e.host + "/" + e.prefix
+}
+
+// endpoints lists where an image is asked for, in order: the mirrors of its registry, then the registry itself
+// where the configuration does not say otherwise. A mirror serves the whole repository name under its own
+// path, library/ included.
+func endpoints(ref image.Reference, registries map[string]Registry) []endpoint {
+	config, configured := registries[hostKey(ref.Host)]
+	var all []endpoint
+	for _, mirror := range config.Mirrors {
+		host, prefix, _ := strings.Cut(mirror, "/")
+		e := endpoint{host: host, repository: ref.Repository, prefix: prefix, mirror: true}
+		if prefix != "" {
+			e.repository = prefix + "/" + ref.Repository
+		}
+		all = append(all, e)
+	}
+	if !configured || config.Fallback || len(all) == 0 {
+		all = append(all, endpoint{host: ref.Host, repository: ref.Repository})
+	}
+	return all
+}
+
+// hostKey is the spelling by which registries are told apart: lower case, and one name for Docker Hub.
+func hostKey(host string) string {
+	host = strings.ToLower(host)
+	if host == "index.docker.io" {
+		return "docker.io"
+	}
+	return host
+}
+
+// address is where a registry is asked: Docker Hub's API has a host of its own.
+func address(host string) string {
+	if hostKey(host) == "docker.io" {
+		return "registry-1.docker.io"
+	}
+	return host
+}

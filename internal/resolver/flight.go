@@ -1,0 +1,110 @@
+package resolver
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// flights does work that several callers need once: a ping, a token, a manifest. Results are kept for the
+// life of the Resolver, which is one tick.
+//
+// A caller that goes away does not take the others' work with it: work runs on its own time, and is stopped
+// only when nobody waits for it any more; then it leaves no result behind.
+type flights[K comparable, V any] struct {
+	mu   sync.Mutex
+	work map[K]*flight[V]
+}
+
+type flight[V any] struct {
+	done    chan struct{}
+	value   V
+	problem *problem
+	waiters int
+	cancel  context.CancelFunc
+	watch   *watch
+}
+
+// do returns the result of the work for key, and starts it where nobody has.
+func (f *flights[K, V]) do(ctx context.Context, key K, limit time.Duration, fn func(context.Context) (V, *problem)) (V, *problem) {
+	it := f.join(ctx, key, limit, fn)
+	mine := watchOf(ctx)
+	mine.follow(it.watch)
+	defer mine.follow(nil)
+	select {
+	case <-it.done:
+		return it.value, it.problem
+	case <-ctx.Done():
+	}
+	where := mine.where()
+	f.leave(key, it)
+	select {
+	case <-it.done: // both at once: what the work says knows more
+		return it.value, it.problem
+	default:
+		var none V
+		return none, outOfTime(ctx, where)
+	}
+}
+
+func (f *flights[K, V]) join(ctx context.Context, key K, limit time.Duration, fn func(context.Context) (V, *problem)) *flight[V] {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if it, ok := f.work[key]; ok {
+		it.waiters++
+		return it
+	}
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	own, watch := withWatch(own)
+	it := &flight[V]{done: make(chan struct{}), waiters: 1, cancel: cancel, watch: watch}
+	if f.work == nil {
+		f.work = map[K]*flight[V]{}
+	}
+	f.work[key] = it
+	go func() {
+		defer cancel()
+		it.value, it.problem = fn(own)
+		close(it.done)
+	}()
+	return it
+}
+
+// leave is for callers that cannot wait any longer.
+func (f *flights[K, V]) leave(key K, it *flight[V]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	it.waiters--
+	if it.waiters > 0 {
+		return
+	}
+	select {
+	case <-it.done: // the result is there, and stays
+	default:
+		it.cancel()
+		if f.work[key] == it {
+			delete(f.work, key)
+		}
+	}
+}
+
+// peek returns a result that is there, without waiting.
+func (f *flights[K, V]) peek(key K) (V, *problem, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if it, ok := f.work[key]; ok {
+		select {
+		case <-it.done:
+			return it.value, it.problem, true
+		default:
+		}
+	}
+	var none V
+	return none, nil, false
+}
+
+// forget drops a result that is no longer good.
+func (f *flights[K, V]) forget(key K) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.work, key)
+}

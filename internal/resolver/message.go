@@ -1,0 +1,278 @@
+package resolver
+
+// Rules for what is said here:
+//
+//   - One sentence: what could not be done, who said so at which host and stage, and after the semicolon what to do.
+//   - In the operator's terms: the image as configured, the pull secret and account by name, host and port.
+//   - Nothing that is not known: a registry does not tell an expired account from a deleted one, nor a private
+//     image from a missing one, so neither do we.
+//   - Secrets by name only. What others sent enters as a status, as an error code that is a word, or as a host name
+//     through fault.Clean; bodies, URLs and error texts never.
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// subject is what a sentence is about.
+type subject struct {
+	query   Query
+	ring    keyring
+	outcome outcome
+	digest  image.Digest // where a digest was asked for and no tag
+	host    string       // where it is about a registry and no image
+}
+
+func (s subject) image() string {
+	if s.host != "" {
+		return s.host
+	}
+	if s.digest != "" {
+		return s.query.Image.Name() + "@" + string(s.digest)
+	}
+	return s.query.Image.Name() + ":" + s.query.Image.Tag
+}
+
+// failure is the error of a query. A refusal to somebody without a credential, where a named secret was to give
+// one, is that secret's absence.
+func (r *Resolver) failure(s subject, p *problem) *fault.Error {
+	e := &fault.Error{Cause: p.cause, Stage: p.stage, Host: fault.Clean(p.host), Retry: p.retry, Err: p.err}
+	if p.cause == fault.Unauthorized && s.outcome.who.Anonymous() && len(s.ring.unusable) > 0 {
+		e.Cause = fault.CredentialMissing
+	}
+	e.Message = r.sentence(s, p) + asides(s.outcome)
+	return e
+}
+
+func (r *Resolver) sentence(s subject, p *problem) string {
+	what := s.image()
+	switch p.cause {
+	case fault.NotFound:
+		return what + notFoundText(s, p)
+	case fault.Unauthorized:
+		return what + unauthorizedText(s, p)
+	case fault.Forbidden:
+		return what + forbiddenText(s, p)
+	case fault.RateLimited:
+		return what + rateText(p)
+	case fault.DNS:
+		return fmt.Sprintf("%s could not be asked for: the name of %s does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)", what, place(p))
+	case fault.ConnectionRefused:
+		return fmt.Sprintf("%s could not be asked for: %s %s%s; let a NetworkPolicy and firewall allow egress to %s, and check the port", what, placePort(p), cutText(p.detail), during(p), target(p))
+	case fault.Timeout:
+		return what + r.timeoutText(p)
+	case fault.TLS:
+		return fmt.Sprintf("%s could not be asked for: TLS with %s failed, %s; %s", what, placePort(p), tlsText(p.detail), tlsFix(p.detail))
+	case fault.Proxy:
+		return what + proxyText(p)
+	case fault.ServerError:
+		return what + serverText(p)
+	case fault.BadResponse:
+		return fmt.Sprintf("%s could not be read: %s %s; %s", what, place(p), badText(p), badFix(p.detail))
+	default:
+		return fmt.Sprintf("%s could not be asked for at %s", what, place(p))
+	}
+}
+
+// place names who was asked, with its role.
+func place(p *problem) string {
+	host := fault.Clean(p.host)
+	switch {
+	case p.proxy != "" && p.host == p.proxy:
+		return "the proxy " + host
+	case p.role == fault.StageToken:
+		return "the token endpoint " + host
+	case host == "":
+		return "the registry"
+	default:
+		return "the registry " + host
+	}
+}
+
+// placePort names it with its port, as firewalls know it.
+func placePort(p *problem) string {
+	return strings.Replace(place(p), fault.Clean(p.host), target(p), 1)
+}
+
+func target(p *problem) string {
+	host := fault.Clean(p.host)
+	if _, _, err := net.SplitHostPort(host); err == nil || host == "" {
+		return host
+	}
+	if p.secure {
+		return host + ":443"
+	}
+	return host + ":80"
+}
+
+// answer is a status, with the registry's own code for it.
+func answer(p *problem) string {
+	if p.code != "" {
+		return fmt.Sprintf("%d (%s)", p.status, p.code)
+	}
+	return fmt.Sprint(p.status)
+}
+
+func during(p *problem) string {
+	switch p.stage {
+	case fault.StageTLS:
+		return " during the TLS handshake"
+	case fault.StageConnect, fault.StageProxy, fault.StageName:
+		return ""
+	default:
+		return " while it was asked for " + string(p.stage)
+	}
+}
+
+// holder names a credential: the secret, the account in it and the entry that matched.
+func holder(c credential.Credential) string {
+	where := "pull secret " + c.Source.String()
+	if c.Source == (credential.Name{}) {
+		where = "DOCKER_CONFIG's entry"
+	}
+	return fmt.Sprintf("%s (account %s, entry %s)", where, c.Account(), fault.Clean(c.Entry))
+}
+
+func notFoundText(s subject, p *problem) string {
+	switch {
+	case p.detail == noProject:
+		project, _, _ := strings.Cut(s.outcome.at.repository, "/")
+		return fmt.Sprintf(" was not found: %s has no project %s; compare the name in the values with the registry, and create the project or push the image there", place(p), project)
+	case p.role == fault.StagePing:
+		return fmt.Sprintf(" could not be asked for: %s answered 404 for /v2/, as no registry does; compare the host in the values with the registry's", place(p))
+	default:
+		return fmt.Sprintf(" was not found: %s answered %s; compare repository and tag in the values with the registry, and build and push the image if it is not there", place(p), answer(p))
+	}
+}
+
+func unauthorizedText(s subject, p *problem) string {
+	who := s.outcome.who
+	switch {
+	case p.detail == rejected:
+		return fmt.Sprintf(" cannot be resolved: %s was rejected by %s with %s; %s", holder(who), place(p), answer(p), deadFix)
+	case !who.Anonymous():
+		return fmt.Sprintf(" was refused to %s by %s with %s; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret", holder(who), place(p), answer(p))
+	case len(s.ring.unusable) > 0:
+		return fmt.Sprintf(" was refused by %s with %s to a request without a credential, and %s; %s", place(p), answer(p), unusableText(s.ring.unusable), unusableFix)
+	case len(s.query.PullSecrets) > 0:
+		return fmt.Sprintf(" was refused by %s with %s to a request without a credential: it is private or does not exist, and none of the pull secrets named (%s) has an entry for %s; compare the name with the registry, and add the entry", place(p), answer(p), secretNames(s.query.PullSecrets), s.outcome.at.name())
+	case s.ring.Helpers:
+		return fmt.Sprintf(" was refused by %s with %s to a request without a credential: it is private or does not exist, and DOCKER_CONFIG leaves credentials to a helper program, which is not run here; compare the name with the registry, and put the account into the file itself", place(p), answer(p))
+	default:
+		return fmt.Sprintf(" was refused by %s with %s to a request without a credential: it is private or does not exist; compare the name with the registry, and name a pull secret for it", place(p), answer(p))
+	}
+}
+
+// deadFix says how to mend a credential that was rejected, in each of the ways that cannot be told apart.
+const deadFix = "it may be expired, disabled, deleted or have a wrong password, which a registry does not tell: extend or enable the account, with which the same password works again, or create a new one and put it into the secret"
+
+func forbiddenText(s subject, p *problem) string {
+	if s.outcome.who.Anonymous() {
+		return fmt.Sprintf(" is forbidden: %s answered %s to a request without a credential; if it is private, name a pull secret whose account may pull it", place(p), answer(p))
+	}
+	return fmt.Sprintf(" is forbidden to %s: %s answered %s; give the account the right to pull from that project", holder(s.outcome.who), place(p), answer(p))
+}
+
+func rateText(p *problem) string {
+	if p.detail == quotaUsed {
+		return fmt.Sprintf(" could not be pulled: %s says that no pulls are left (ratelimit-remaining: 0%s); authenticate with a pull secret, or use a mirror", place(p), within(p.retry))
+	}
+	again := "it did not say for how long"
+	if p.retry > 0 {
+		again = "it may be asked again in " + p.retry.Round(time.Second).String()
+	}
+	return fmt.Sprintf(" could not be asked for: %s answered 429, too many requests, and %s; authenticate with a pull secret, or use a mirror", place(p), again)
+}
+
+func within(window time.Duration) string {
+	if window == 0 {
+		return ""
+	}
+	return ", counted over " + window.String()
+}
+
+func cutText(d detail) string {
+	switch d {
+	case refused:
+		return "refused the connection"
+	case unreachable:
+		return "could not be reached"
+	default:
+		return "cut the connection"
+	}
+}
+
+func (r *Resolver) timeoutText(p *problem) string {
+	switch p.detail {
+	case interrupted:
+		return " was not asked for to the end: the tick was told to stop; the next one asks again"
+	case givenUp:
+		return fmt.Sprintf(" was not asked for: %s did not answer for %d images before it; allow egress to %s", placePort(p), silence, target(p))
+	default:
+		stage := string(p.stage)
+		if stage == "" {
+			stage = "starting"
+		}
+		return fmt.Sprintf(" could not be asked for: no answer from %s within %s (at: %s); allow egress to %s", placePort(p), r.options.Timeout, stage, target(p))
+	}
+}
+
+func tlsText(d detail) string {
+	switch d {
+	case unknownAuthority:
+		return "its certificate is signed by an authority that is not trusted here"
+	case wrongName:
+		return "its certificate is for another name"
+	case expired:
+		return "its certificate has expired or is not valid yet"
+	case notTLS:
+		return "it does not speak TLS there"
+	default:
+		return "the handshake was refused"
+	}
+}
+
+func tlsFix(d detail) string {
+	switch d {
+	case unknownAuthority:
+		return "give the authority's certificate as caFile of the registry or in SSL_CERT_FILE, be it the registry's own or that of a proxy that intercepts TLS"
+	case wrongName:
+		return "use the name that the certificate is for, or have it issued for this one"
+	case expired:
+		return "have the certificate renewed, and check the clock here"
+	case notTLS:
+		return "check the port, and set plainHTTP for the registry if it has no TLS"
+	default:
+		return "check its TLS versions and whether it wants a client certificate"
+	}
+}
+
+func proxyText(p *problem) string {
+	through := fault.Clean(p.proxy)
+	if through != "" {
+		through = " " + through
+	}
+	switch {
+	case p.status == 407:
+		return fmt.Sprintf(" could not be asked for: the proxy%s wants a user and password (407) before it connects to %s; put them into HTTPS_PROXY", through, placePort(p))
+	case p.status >= 500:
+		return fmt.Sprintf(" could not be asked for: the proxy%s answered %d and could not connect to %s; allow it to reach %s, as it may reach others", through, p.status, placePort(p), target(p))
+	case p.status > 0:
+		return fmt.Sprintf(" could not be asked for: the proxy%s refused with %d to connect to %s; have %s allowed there, as other hosts may be already", through, p.status, placePort(p), target(p))
+	default:
+		return fmt.Sprintf(" could not be asked for: the proxy%s hung up when asked to connect to %s; have %s allowed there, as other hosts may be already", through, placePort(p), target(p))
+	}
+}
+
+func serverText(p *problem) string {
+	if p.detail == ownTrouble {
+		return fmt.Sprintf(" could not be asked for: %s refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here", place(p))
+	}
+	return fmt.Sprintf(" could not be asked for: %s answered %d time and again; that is the registry's own trouble, and there is nothing to do here", place(p), p.status)
+}

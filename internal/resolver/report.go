@@ -1,0 +1,85 @@
+package resolver
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// HostReport is how far one registry could be asked in this tick: what a preflight prints a line of.
+type HostReport struct {
+	Host      string // as references name it
+	Address   string // where it was asked
+	Challenge string // "none", "basic" or "bearer"; empty where it could not be asked
+	TokenHost string // of a bearer challenge
+	Failure   *fault.Error
+	Proofs    []Proof
+}
+
+// Proof is what a registry made of one credential.
+type Proof struct {
+	Source  credential.Name // the zero value for DOCKER_CONFIG
+	Account string
+	Entry   string // the key that matched
+	State   ProofState
+	Failure *fault.Error // where it was rejected
+}
+
+// Report tells of every registry that was asked so far, by host.
+func (r *Resolver) Report() []HostReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []HostReport
+	for name, h := range r.hosts {
+		report := HostReport{Host: name, Address: h.addr}
+		ch, p, asked := r.pings.peek(name)
+		if late := h.challenged(); late != nil {
+			ch, p = *late, nil
+		}
+		switch {
+		case !asked:
+		case p != nil:
+			report.Failure = hostFailure(r, name, p)
+		default:
+			report.Challenge = [...]string{open: "none", basic: "basic", bearer: "bearer"}[ch.method]
+			if ch.realm != nil {
+				report.TokenHost = fault.Clean(ch.realm.Host)
+			}
+		}
+		report.Proofs = r.proofsAt(name)
+		all = append(all, report)
+	}
+	slices.SortFunc(all, func(a, b HostReport) int { return strings.Compare(a.Host, b.Host) })
+	return all
+}
+
+func (r *Resolver) proofsAt(host string) []Proof {
+	var proofs []Proof
+	for key, v := range r.proved {
+		if key.host != host {
+			continue
+		}
+		c := key.credential
+		proof := Proof{Source: c.Source, Account: c.Account(), Entry: fault.Clean(c.Entry), State: v.state}
+		if v.problem != nil {
+			proof.Failure = &fault.Error{
+				Cause: v.problem.cause, Stage: v.problem.stage, Host: fault.Clean(v.problem.host),
+				Message: holder(c) + " was rejected by " + place(v.problem) + " with " + answer(v.problem) + "; " + deadFix,
+			}
+		}
+		proofs = append(proofs, proof)
+	}
+	slices.SortFunc(proofs, func(a, b Proof) int {
+		return strings.Compare(a.Source.String()+a.Entry, b.Source.String()+b.Entry)
+	})
+	return proofs
+}
+
+// hostFailure is the sentence of a problem that is a host's and no image's.
+func hostFailure(r *Resolver, host string, p *problem) *fault.Error {
+	e := &fault.Error{Cause: p.cause, Stage: p.stage, Host: fault.Clean(p.host), Retry: p.retry, Err: p.err}
+	e.Message = r.sentence(subject{host: host}, p)
+	return e
+}
