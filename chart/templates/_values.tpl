@@ -1,0 +1,126 @@
+{{/*
+The defaults of values.yaml once more. `helm upgrade --reuse-values` renders with the values of the release's own chart, which
+may be older than any key, and `key: null` removes one: so templates read image-refresh.values, never a .Values that must be
+there. A test renders the chart with and without values.yaml, and both must give the same objects.
+*/}}
+{{- define "image-refresh.defaults" -}}
+annotationPrefix: tracebloc.io
+resolveFailureThreshold: 3
+rolloutFailureThreshold: 3
+unsettledThreshold: 8
+contestedThreshold: 3
+rolloutTimeout: 10m
+rollback: true
+maxRollouts: 10
+resolveTimeout: 30s
+concurrency: 8
+logLevel: info
+logFormat: json
+proxy: {}
+schedule: 7-59/15 * * * *
+startingDeadlineSeconds: 600
+successfulJobsHistoryLimit: 1
+failedJobsHistoryLimit: 1
+ttlSecondsAfterFinished: 86400
+image:
+  repository: ghcr.io/tracebloc/image-refresh
+  pullPolicy: IfNotPresent
+serviceAccount:
+  create: true
+rbac:
+  create: true
+podSecurityContext:
+  runAsNonRoot: true
+  seccompProfile:
+    type: RuntimeDefault
+securityContext:
+  allowPrivilegeEscalation: false
+  capabilities:
+    drop: [ALL]
+  readOnlyRootFilesystem: true
+resources:
+  requests:
+    cpu: 10m
+    memory: 32Mi
+  limits:
+    memory: 128Mi
+nodeSelector:
+  kubernetes.io/os: linux
+{{- end }}
+
+{{/*
+The values with those defaults filled in for what is missing, null or empty text, as JSON. A map that follows Kubernetes' own shape is taken whole or not at all, so
+that `resources: {limits: null}` means what it says; the chart's own groups are filled in key by key.
+*/}}
+{{- define "image-refresh.values" -}}
+{{- $values := .Values | toJson | fromJson }}
+{{- range $key, $default := include "image-refresh.defaults" . | fromYaml }}
+  {{- $given := index $values $key }}
+  {{- if or (kindIs "invalid" $given) (eq (toString $given) "") }}
+    {{- $_ := set $values $key $default }}
+  {{- else if has $key (list "image" "proxy" "rbac" "serviceAccount") }}
+    {{- range $inner, $innerDefault := $default }}
+      {{- if or (kindIs "invalid" (index $given $inner)) (eq (toString (index $given $inner)) "") }}
+        {{- $_ := set $given $inner $innerDefault }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- toJson $values }}
+{{- end }}
+
+{{/*
+A value with every string in it rendered as a template and every null left out, as JSON.
+Call with (dict "value" VALUE "context" $).
+*/}}
+{{- define "image-refresh.render" -}}
+{{- $context := .context }}
+{{- if kindIs "map" .value }}
+  {{- $rendered := list }}
+  {{- range $key, $value := .value }}
+    {{- if not (kindIs "invalid" $value) }}
+      {{- $rendered = append $rendered (printf "%s:%s" (toJson $key) (include "image-refresh.render" (dict "value" $value "context" $context))) }}
+    {{- end }}
+  {{- end }}
+  {{- printf "{%s}" (join "," $rendered) }}
+{{- else if kindIs "slice" .value }}
+  {{- $rendered := list }}
+  {{- range .value }}
+    {{- $rendered = append $rendered (include "image-refresh.render" (dict "value" . "context" $context)) }}
+  {{- end }}
+  {{- printf "[%s]" (join "," $rendered) }}
+{{- else if kindIs "string" .value }}
+  {{- tpl .value .context | toJson }}
+{{- else }}
+  {{- toJson .value }}
+{{- end }}
+{{- end }}
+
+{{/* Targets, registries and pull secrets as one JSON object, all strings rendered. What must be unique is. */}}
+{{- define "image-refresh.config" -}}
+{{- $values := include "image-refresh.values" . | fromJson }}
+{{- $given := dict "targets" (default list $values.targets) "registries" (default list $values.registries) "pullSecrets" (default list $values.pullSecrets) }}
+{{- $rendered := include "image-refresh.render" (dict "value" $given "context" .) }}
+{{- $config := fromJson $rendered }}
+{{- $seen := dict }}
+{{- range $config.targets }}
+  {{- include "image-refresh.once" (list $seen "target" .name) }}
+  {{- range .workloads }}
+    {{- $slot := list .kind (default $.Release.Namespace .namespace) .name .container .env | compact | join " " }}
+    {{- include "image-refresh.once" (list $seen "workload" $slot) }}
+  {{- end }}
+{{- end }}
+{{- range $config.registries }}
+  {{- include "image-refresh.once" (list $seen "registry" .host) }}
+{{- end }}
+{{- $rendered }}
+{{- end }}
+
+{{/* Call with (list SEEN WHAT NAME): fails where that pair was seen before. A JSON schema cannot tell. */}}
+{{- define "image-refresh.once" -}}
+{{- $entry := rest . | join " " }}
+{{- if hasKey (first .) $entry }}
+  {{- fail (printf "%s is listed twice: name a target and a registry once, and let one target follow a slot" $entry) }}
+{{- end }}
+{{- $_ := set (first .) $entry true }}
+{{- end }}
