@@ -2,8 +2,9 @@ package process
 
 import "syscall"
 
-// attributes puts the child into a process group of its own, so that Ctrl-C
-// reaches the test first and it can stop its servers in order.
-func attributes() *syscall.SysProcAttr {
+// Attributes puts a child into a process group of its own, so that Ctrl-C
+// reaches the test first and it can stop its children in order. On Linux the
+// kernel kills the child when the thread that started it ends.
+func Attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -45,7 +45,7 @@ func Start(command Command) (*Process, error) {
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + command.Dir}
 	cmd.Stdout = log
 	cmd.Stderr = log
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = Attributes()
 	p := &Process{name: command.Name, logFile: command.LogFile, cmd: cmd, exited: make(chan struct{})}
 
 	started := make(chan error, 1)
