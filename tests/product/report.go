@@ -1,0 +1,83 @@
+package product
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Report is the result that the program prints with -o json. It is spelled
+// out here a second time on purpose: field names are part of the contract, and
+// a test that shared the product's types would not notice a renamed one.
+type Report struct {
+	SchemaVersion   int       `json:"schemaVersion"`
+	Version         string    `json:"version"`
+	Command         string    `json:"command"`
+	StartedAt       time.Time `json:"startedAt"`
+	DurationSeconds float64   `json:"durationSeconds"`
+	ExitCode        int       `json:"exitCode"`
+	Targets         []Target  `json:"targets"`
+}
+
+// Target is one target of a Report.
+type Target struct {
+	Name      string     `json:"name"`
+	Image     string     `json:"image"`
+	Digest    string     `json:"digest"`
+	Cause     string     `json:"cause"`
+	Message   string     `json:"message"`
+	Failures  int        `json:"failures"`
+	Threshold int        `json:"threshold"`
+	Workloads []Workload `json:"workloads"`
+}
+
+// Workload is one workload of a Target.
+type Workload struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Container string `json:"container"`
+	Env       string `json:"env"`
+	Live      string `json:"live"`
+	Recorded  string `json:"recorded"`
+	Outcome   string `json:"outcome"`
+	Cause     string `json:"cause"`
+	Message   string `json:"message"`
+}
+
+// Target returns the target of that name, the zero Target where there is none.
+func (r *Report) Target(name string) Target {
+	if r != nil {
+		for _, target := range r.Targets {
+			if target.Name == name {
+				return target
+			}
+		}
+	}
+	return Target{}
+}
+
+// Workload returns the workload of that name, the zero Workload where there
+// is none.
+func (t Target) Workload(name string) Workload {
+	for _, workload := range t.Workloads {
+		if workload.Name == name {
+			return workload
+		}
+	}
+	return Workload{}
+}
+
+func parse(stdout string) (*Report, error) {
+	decoder := json.NewDecoder(strings.NewReader(stdout))
+	report := &Report{}
+	if err := decoder.Decode(report); err != nil {
+		return nil, fmt.Errorf("read standard output as a report: %w", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, fmt.Errorf("standard output holds more than one report")
+	}
+	return report, nil
+}
