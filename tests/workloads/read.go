@@ -1,0 +1,152 @@
+package workloads
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Template returns the pod template of a workload, nil for other objects.
+func Template(object Object) *corev1.PodTemplateSpec {
+	switch o := object.(type) {
+	case *appsv1.Deployment:
+		return &o.Spec.Template
+	case *appsv1.StatefulSet:
+		return &o.Spec.Template
+	case *appsv1.DaemonSet:
+		return &o.Spec.Template
+	case *batchv1.CronJob:
+		return &o.Spec.JobTemplate.Spec.Template
+	}
+	return nil
+}
+
+func find(object Object, container string) *corev1.Container {
+	template := Template(object)
+	if template == nil {
+		return nil
+	}
+	for _, list := range [][]corev1.Container{template.Spec.InitContainers, template.Spec.Containers} {
+		for i := range list {
+			if list[i].Name == container {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// Image returns a container's image, empty where there is no such container.
+func Image(object Object, container string) string {
+	if c := find(object, container); c != nil {
+		return c.Image
+	}
+	return ""
+}
+
+// EnvValue returns the value of an environment variable, and whether the
+// variable is there.
+func EnvValue(object Object, container, name string) (value string, found bool) {
+	if c := find(object, container); c != nil {
+		for _, variable := range c.Env {
+			if variable.Name == name {
+				return variable.Value, true
+			}
+		}
+	}
+	return "", false
+}
+
+// Revision counts the rollouts of a Deployment, the first one included; its
+// generation counts every write, and annotations too.
+func Revision(d *appsv1.Deployment) int {
+	n, err := strconv.Atoi(d.Annotations["deployment.kubernetes.io/revision"])
+	if err != nil {
+		return 0 // the controller has not looked yet
+	}
+	return n
+}
+
+// Settled tells whether kubectl rollout status would return at once.
+func Settled(object Object) bool {
+	switch o := object.(type) {
+	case *appsv1.Deployment:
+		want := valueOr(o.Spec.Replicas, 1)
+		return o.Status.ObservedGeneration >= o.Generation && o.Status.UpdatedReplicas == want &&
+			o.Status.Replicas == want && o.Status.AvailableReplicas == want
+	case *appsv1.StatefulSet:
+		want := valueOr(o.Spec.Replicas, 1)
+		return o.Status.ObservedGeneration >= o.Generation && o.Status.UpdatedReplicas == want &&
+			o.Status.AvailableReplicas == want && o.Status.CurrentRevision == o.Status.UpdateRevision
+	case *appsv1.DaemonSet:
+		want := o.Status.DesiredNumberScheduled
+		return o.Status.ObservedGeneration >= o.Generation && o.Status.UpdatedNumberScheduled == want &&
+			o.Status.NumberAvailable == want
+	}
+	return true // anything else has no rollout
+}
+
+func valueOr(n *int32, usual int32) int32 {
+	if n == nil {
+		return usual
+	}
+	return *n
+}
+
+// EnvOwners returns who owns the value of an environment variable, as
+// "manager/Operation", sorted.
+func EnvOwners(object Object, container, name string) []string {
+	return owners(object, append(podPath(object), "f:containers", key(container), "f:env", key(name), "f:value"))
+}
+
+// ImageOwners returns who owns a container's image, as EnvOwners does.
+func ImageOwners(object Object, container string) []string {
+	return owners(object, append(podPath(object), "f:containers", key(container), "f:image"))
+}
+
+// Owners returns who owns a field, given as managedFields writes its path:
+// "f:metadata", "f:labels", "f:tracebloc.io/ingestor-digest".
+func Owners(object Object, path ...string) []string { return owners(object, path) }
+
+func podPath(object Object) []string {
+	if _, ok := object.(*batchv1.CronJob); ok {
+		return []string{"f:spec", "f:jobTemplate", "f:spec", "f:template", "f:spec"}
+	}
+	return []string{"f:spec", "f:template", "f:spec"}
+}
+
+func key(name string) string { return fmt.Sprintf("k:{\"name\":%q}", name) }
+
+func owners(object Object, path []string) []string {
+	var found []string
+	for _, entry := range object.GetManagedFields() {
+		if entry.FieldsV1 == nil || entry.Subresource != "" {
+			continue
+		}
+		var fields map[string]any
+		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+			continue // the API server writes no broken JSON
+		}
+		if holds(fields, path) {
+			found = append(found, fmt.Sprintf("%s/%s", entry.Manager, entry.Operation))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func holds(fields map[string]any, path []string) bool {
+	for _, step := range path {
+		next, ok := fields[step].(map[string]any)
+		if !ok {
+			return false
+		}
+		fields = next
+	}
+	return true
+}
