@@ -1,0 +1,142 @@
+package harness
+
+import (
+	"context"
+	"os/exec"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/product"
+)
+
+// tooLong is after what a run counts as hung: no scenario waits on purpose for
+// as long.
+const tooLong = 2 * time.Minute
+
+// Run is one run of the program under way.
+type Run struct {
+	*product.Process
+	scenario *Scenario
+	args     []string
+	once     sync.Once
+}
+
+// Tick runs one tick and returns what it left behind.
+func (s *Scenario) Tick() *product.Result {
+	s.t.Helper()
+	return s.Run()
+}
+
+// Run runs the program with the given arguments until it ends.
+func (s *Scenario) Run(args ...string) *product.Result {
+	s.t.Helper()
+	return s.Start(args...).Finish()
+}
+
+// Start runs the program and returns at once, so that the test can do
+// something meanwhile: change an object, send a signal, start another one.
+func (s *Scenario) Start(args ...string) *Run {
+	s.t.Helper()
+	process, err := product.Start(product.Command{Path: s.Binary, Args: args, Env: s.environ(), Dir: s.Dir})
+	require.NoError(s.t, err)
+	run := &Run{Process: process, scenario: s, args: args}
+	s.t.Cleanup(func() {
+		select {
+		case <-process.Ended():
+		default:
+			run.Kill()
+		}
+		run.keep()
+	})
+	return run
+}
+
+func (s *Scenario) environ() []string {
+	var environ []string
+	for key, value := range s.env {
+		environ = append(environ, key+"="+value)
+	}
+	slices.Sort(environ)
+	return environ
+}
+
+// Finish waits for the run to end; the test fails where it hangs.
+func (r *Run) Finish() *product.Result {
+	r.scenario.t.Helper()
+	select {
+	case <-r.Ended():
+	case <-time.After(tooLong):
+		require.NoError(r.scenario.t, r.Signal(syscall.SIGQUIT)) // its goroutines end up on stderr
+		select {
+		case <-r.Ended():
+		case <-time.After(10 * time.Second):
+			r.Kill()
+		}
+		r.keep()
+		r.scenario.t.Fatalf("the program did not end within %s", tooLong)
+	}
+	return r.keep()
+}
+
+// Kill ends the run as the kernel does, with no chance to clean up.
+func (r *Run) Kill() *product.Result {
+	r.scenario.t.Helper()
+	require.NoError(r.scenario.t, r.Signal(syscall.SIGKILL))
+	r.Wait()
+	return r.keep()
+}
+
+// keep hands what the run printed to the environment, once.
+func (r *Run) keep() *product.Result {
+	result := r.Wait()
+	r.once.Do(func() {
+		r.scenario.capture(Captured{Test: r.scenario.t.Name(), Args: r.args, Result: *result})
+	})
+	return result
+}
+
+// Kubectl runs the real kubectl as an administrator, in the namespace, and
+// returns its standard output.
+func (s *Scenario) Kubectl(args ...string) string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.Cluster.Kubectl(), append([]string{
+		"--kubeconfig", s.Cluster.Kubeconfig(), "--namespace", s.Namespace,
+	}, args...)...)
+	cmd.Env = []string{"HOME=" + s.Dir}
+	output, err := cmd.Output()
+	if err != nil {
+		var stderr []byte
+		if exit, ok := err.(*exec.ExitError); ok {
+			stderr = exit.Stderr
+		}
+		s.t.Fatalf("kubectl %v: %v\n%s%s", args, err, output, stderr)
+	}
+	return string(output)
+}
+
+// Ticks runs n ticks at once and returns what each left behind.
+func (s *Scenario) Ticks(n int) []*product.Result {
+	s.t.Helper()
+	runs := make([]*Run, n)
+	for i := range runs {
+		runs[i] = s.Start()
+	}
+	results := make([]*product.Result, n)
+	for i, run := range runs {
+		results[i] = run.Finish()
+	}
+	return results
+}
+
+// RequireExit fails the test where a run ended with another exit code.
+func RequireExit(t testing.TB, code int, result *product.Result) {
+	t.Helper()
+	require.Equal(t, code, result.ExitCode, "exit code; stdout:\n%s\nstderr:\n%s", result.Stdout, result.Stderr)
+}
