@@ -51,7 +51,7 @@ func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, std
 	}
 	if arguments.output == "" {
 		arguments.output = outputJSON
-		if file, ok := stdout.(*os.File); ok && term.IsTerminal(int(file.Fd())) { //nolint:gosec // a file descriptor fits
+		if file, ok := stdout.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 			arguments.output = outputTable
 		}
 	}
@@ -132,7 +132,7 @@ func printHelp(w io.Writer) {
 	for _, variable := range config.Variables() {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", variable.Name, variable.Default, variable.Help) //nolint:errcheck // Flush reports
 	}
-	table.Flush()                                                                                                          //nolint:errcheck // nothing is left to tell it to
+	_ = table.Flush()
 	fmt.Fprintln(w, "\nHTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, DOCKER_CONFIG and KUBECONFIG mean") //nolint:errcheck // as above
 	fmt.Fprintln(w, "what they mean everywhere. In a cluster the service account is used.")                                //nolint:errcheck // as above
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
-	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // decide decides for every workload: once to learn what the gates say, which is the last thing that counts

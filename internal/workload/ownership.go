@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -168,7 +167,7 @@ func fields(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	if entry.FieldsV1 == nil {
 		return set, nil
 	}
-	if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+	if err := set.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
 		return nil, fmt.Errorf("managedFields of %s: %w", entry.Manager, err)
 	}
 	return set, nil
@@ -179,6 +178,6 @@ func store(entry *metav1.ManagedFieldsEntry, set *fieldpath.Set) error {
 	if err != nil {
 		return fmt.Errorf("managedFields of %s: %w", entry.Manager, err)
 	}
-	entry.FieldsV1 = &metav1.FieldsV1{Raw: raw}
+	entry.FieldsV1 = metav1.NewFieldsV1(string(raw))
 	return nil
 }

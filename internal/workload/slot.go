@@ -46,7 +46,7 @@ func (o *Object) Find(target config.Target, entry config.Workload) (Slot, *fault
 }
 
 func (o *Object) failure(cause fault.Cause, format string, args ...any) *fault.Error {
-	return &fault.Error{Cause: cause, Message: o.Ref.String() + ": " + fmt.Sprintf(format, args...)}
+	return &fault.Error{Cause: cause, Message: o.String() + ": " + fmt.Sprintf(format, args...)}
 }
 
 // container finds the container that an entry names or, where it names none, the only one that can be meant.

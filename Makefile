@@ -1,0 +1,64 @@
+# Every target that people and CI run. `make` alone lists them.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+IMAGE   ?= ghcr.io/tracebloc/image-refresh:$(VERSION)
+ARGS    ?= run
+
+# The race detector needs a C compiler: on where there is one. CI has one.
+RACE ?= $(if $(shell command -v gcc || command -v clang),1,)
+export RACE
+
+version_package := github.com/tracebloc/image-refresh/internal/version
+ldflags := -s -w -buildid= -X $(version_package).version=$(VERSION) -X $(version_package).commit=$(COMMIT)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/image-refresh, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o bin/image-refresh ./cmd/image-refresh
+
+.PHONY: run
+run: ## run from source against the current kube context (ARGS="plan -f config.yaml")
+	go run -ldflags '$(ldflags)' ./cmd/image-refresh $(ARGS)
+
+.PHONY: demo
+demo: ## see a tag move, a registry blocked and unblocked, tick by tick, on a real control plane
+	go -C tests run ./demo
+
+.PHONY: test
+test: test-unit test-scenario test-chart ## every test, from a bare clone (unit, scenario, chart)
+
+.PHONY: test-unit
+test-unit: ## unit tests
+	go test $(if $(RACE),-race) ./...
+
+.PHONY: test-scenario
+test-scenario: ## black-box tests of the built binary against a real control plane and a real registry
+	go -C tests test $(if $(RACE),-race) -timeout 30m ./...
+
+.PHONY: test-chart
+test-chart: ## chart tests, with Helm 3 and Helm 4
+	tests/chart/run
+
+.PHONY: lint
+lint: ## golangci-lint, pinned, over both modules
+	linter=$$(tests/tools/install golangci-lint); "$$linter" run ./... && cd tests && "$$linter" run ./...
+
+.PHONY: fmt
+fmt: ## format the Go code
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: image
+image: ## build the container image for this machine, with docker or buildah
+	$$(command -v docker || command -v buildah) build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t $(IMAGE) .
+
+.PHONY: clean
+clean: ## remove what was built in the tree
+	rm -rf bin dist
