@@ -6,6 +6,7 @@
 package credential
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -44,17 +45,17 @@ func (c Credential) Authorization() string {
 }
 
 // Identity is what two entries have in common when they are one account with one password, whatever secrets
-// they stand in. It serves as a map key and cannot be printed.
-type Identity struct{ username, password string }
+// they stand in. It serves as a map key; it is a hash, so that no dump of a key shows a password. The zero
+// Identity is nobody's.
+type Identity [sha256.Size]byte
 
 // Identity returns the account and password of c as a comparable value.
-func (c Credential) Identity() Identity { return Identity{c.username, c.password} }
-
-// String never shows the account, which some registries let people abuse as a place for a token.
-func (Identity) String() string { return "redacted" }
-
-// GoString keeps %#v from looking inside.
-func (Identity) GoString() string { return "redacted" }
+func (c Credential) Identity() Identity {
+	if c.Anonymous() {
+		return Identity{}
+	}
+	return sha256.Sum256([]byte(c.username + "\x00" + c.password))
+}
 
 // longestAccount is the longest user name that is printed: longer ones are tokens, not names.
 const longestAccount = 128

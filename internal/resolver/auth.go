@@ -90,7 +90,7 @@ func (r *Resolver) grant(ctx context.Context, h *host, ch challenge, who account
 // splittable says that a token request for several repositories may fare better as one for each: some
 // registries refuse several scopes, or refuse all where one is refused.
 func splittable(p *problem) bool {
-	return p.status >= 400 && p.status < 500 && p.cause != fault.RateLimited
+	return p.stage == fault.StageToken && p.status >= 400 && p.status < 500 && p.cause != fault.RateLimited
 }
 
 type tokenKey struct {

@@ -18,6 +18,12 @@ type proxyRefusal struct{ status int }
 
 func (*proxyRefusal) Error() string { return "the proxy refused to connect" }
 
+// proxyUnreadable stands for a proxy setting that is no address. What stands there is not kept: it may hold a
+// password.
+type proxyUnreadable struct{}
+
+func (*proxyUnreadable) Error() string { return "the proxy setting is no address" }
+
 // streamError has the shape of the error with which net/http reports that the other side has reset an HTTP/2
 // stream; that type is not exported and offers itself to errors.As in this form alone.
 type streamError struct {
@@ -35,6 +41,10 @@ func classify(ctx context.Context, err error, at step) *problem {
 	if refusal, ok := errors.AsType[*proxyRefusal](err); ok {
 		p.cause, p.stage, p.status = fault.Proxy, fault.StageProxy, refusal.status
 		p.temporary = refusal.status >= 500
+		return p
+	}
+	if _, ok := errors.AsType[*proxyUnreadable](err); ok {
+		p.cause, p.stage, p.detail = fault.Proxy, fault.StageProxy, badProxy
 		return p
 	}
 	if ctx.Err() != nil {

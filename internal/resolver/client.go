@@ -70,7 +70,10 @@ func newTransport(proxy func(*http.Request) (*url.URL, error), roots *x509.CertP
 			if t, ok := r.Context().Value(tracerKey{}).(*tracer); ok && through != nil {
 				t.proxied(withPort(through), through.Scheme == "https")
 			}
-			return through, err
+			if err != nil {
+				return nil, &proxyUnreadable{}
+			}
+			return through, nil
 		},
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 			if answer.StatusCode != http.StatusOK {

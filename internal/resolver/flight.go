@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -15,6 +16,9 @@ type flights[K comparable, V any] struct {
 	mu   sync.Mutex
 	work map[K]*flight[V]
 }
+
+// grace is how long a caller whose time is over waits for work that should be over too.
+const grace = 50 * time.Millisecond
 
 type flight[V any] struct {
 	done    chan struct{}
@@ -37,14 +41,16 @@ func (f *flights[K, V]) do(ctx context.Context, key K, limit time.Duration, fn f
 	case <-ctx.Done():
 	}
 	where := mine.where()
-	f.leave(key, it)
-	select {
-	case <-it.done: // both at once: what the work says knows more
-		return it.value, it.problem
-	default:
-		var none V
-		return none, outOfTime(ctx, where)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the work's own time ends with its caller's, and it knows more
+		select {
+		case <-it.done:
+			return it.value, it.problem
+		case <-time.After(grace):
+		}
 	}
+	f.leave(key, it)
+	var none V
+	return none, outOfTime(ctx, where)
 }
 
 func (f *flights[K, V]) join(ctx context.Context, key K, limit time.Duration, fn func(context.Context) (V, *problem)) *flight[V] {

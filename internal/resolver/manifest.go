@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"bytes"
 	"encoding/json"
 	"mime"
 	"slices"
@@ -18,6 +19,9 @@ const (
 	mediaDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 	mediaDockerConfig   = "application/vnd.docker.container.image.v1+json"
 )
+
+// maxEntries bounds an index. Real ones have a dozen.
+const maxEntries = 1000
 
 // contents is what a manifest says: either the images of an index, or the configuration of one image.
 type contents struct {
@@ -43,7 +47,7 @@ type document struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     string          `json:"mediaType"`
 	ArtifactType  string          `json:"artifactType"`
-	Manifests     *[]descriptor   `json:"manifests"`
+	Manifests     json.RawMessage `json:"manifests"`
 	Config        *descriptor     `json:"config"`
 	Layers        json.RawMessage `json:"layers"`
 	FSLayers      json.RawMessage `json:"fsLayers"`
@@ -71,14 +75,14 @@ func parseManifest(body []byte, contentType string) (contents, detail) {
 	if doc.SchemaVersion != 2 || known(sentAs) && known(kind) && sentAs != kind {
 		return contents{}, notManifest
 	}
-	isIndex, isImage := doc.Manifests != nil, doc.Config != nil
+	isIndex, isImage := doc.Manifests != nil && string(doc.Manifests) != "null", doc.Config != nil
 	switch {
 	case isIndex == isImage, isIndex && doc.Layers != nil:
 		return contents{}, notManifest
-	case doc.ArtifactType != "":
+	case !isImageType(doc.ArtifactType):
 		return contents{}, artifact
 	case isIndex && (kind == mediaIndex || kind == mediaDockerList):
-		return readIndex(*doc.Manifests)
+		return readIndex(doc.Manifests)
 	case isImage && (kind == mediaManifest || kind == mediaDockerManifest):
 		return readImage(*doc.Config)
 	default:
@@ -88,6 +92,12 @@ func parseManifest(body []byte, contentType string) (contents, detail) {
 
 func known(kind string) bool {
 	return slices.Contains([]string{mediaIndex, mediaManifest, mediaDockerList, mediaDockerManifest}, kind)
+}
+
+// isImageType says whether an artifact type is none, or that of an image: some tools write an image's
+// configuration type there, as the image specification has it for manifests without an artifact type.
+func isImageType(artifactType string) bool {
+	return artifactType == "" || artifactType == mediaConfig || artifactType == mediaDockerConfig
 }
 
 func readImage(config descriptor) (contents, detail) {
@@ -103,15 +113,25 @@ func readImage(config descriptor) (contents, detail) {
 
 // readIndex collects platforms. Attestations and the like are entries with platform "unknown", an artifact
 // type, or another media type; an index of nothing else is no index of images.
-func readIndex(entries []descriptor) (contents, detail) {
+//
+// Entries are read one by one: four megabytes of empty ones would unfold to a hundred times as much.
+func readIndex(raw json.RawMessage) (contents, detail) {
 	var c contents
 	seen := map[image.Platform]bool{}
-	for _, entry := range entries {
+	entries := json.NewDecoder(bytes.NewReader(raw))
+	if first, err := entries.Token(); err != nil || first != json.Delim('[') {
+		return contents{}, notManifest
+	}
+	for count := 0; entries.More(); count++ {
+		var entry descriptor
+		if count == maxEntries || entries.Decode(&entry) != nil {
+			return contents{}, notManifest
+		}
 		digest, err := image.ParseDigest(entry.Digest)
 		if err != nil {
 			return contents{}, notManifest
 		}
-		if !known(entry.MediaType) || entry.ArtifactType != "" {
+		if !known(entry.MediaType) || !isImageType(entry.ArtifactType) {
 			continue
 		}
 		if entry.Platform == nil {

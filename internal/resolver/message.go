@@ -73,6 +73,8 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 		return what + proxyText(p)
 	case fault.ServerError:
 		return what + serverText(p)
+	case fault.SlotInvalid:
+		return what + " has no tag, so there is nothing to follow; name one"
 	case fault.BadResponse:
 		return fmt.Sprintf("%s could not be read: %s %s; %s", what, place(p), badText(p), badFix(p.detail))
 	default:
@@ -259,6 +261,8 @@ func proxyText(p *problem) string {
 		through = " " + through
 	}
 	switch {
+	case p.detail == badProxy:
+		return " could not be asked for: the proxy setting is no address; write HTTPS_PROXY as http://host:port"
 	case p.status == 407:
 		return fmt.Sprintf(" could not be asked for: the proxy%s wants a user and password (407) before it connects to %s; put them into HTTPS_PROXY", through, placePort(p))
 	case p.status >= 500:

@@ -70,6 +70,17 @@ func asides(out outcome) string {
 
 const unusableFix = "create it where it is missing, and mount it here (the chart's pullSecrets)"
 
+func fixUnusable(one credential.Unusable) string {
+	switch {
+	case one.Source == (credential.Name{}):
+		return "mend the file"
+	case one.State == credential.Malformed:
+		return "write it anew (kubectl create secret docker-registry)"
+	default:
+		return unusableFix
+	}
+}
+
 func unusableText(all []credential.Unusable) string {
 	var parts []string
 	for _, one := range all {
@@ -105,7 +116,7 @@ func unusableWarnings(q Query, ring keyring) []*fault.Error {
 		text := unusableText([]credential.Unusable{one})
 		all = append(all, &fault.Error{
 			Cause:   fault.CredentialMissing,
-			Message: fmt.Sprintf("%s:%s is asked for without one of its credentials: %s; %s", q.Image.Name(), q.Image.Tag, text, unusableFix),
+			Message: fmt.Sprintf("%s:%s is asked for without one of its credentials: %s; %s", q.Image.Name(), q.Image.Tag, text, fixUnusable(one)),
 		})
 	}
 	return all

@@ -45,6 +45,9 @@ const (
 	notTLS
 	handshake
 
+	// proxy
+	badProxy // the setting cannot be read
+
 	// unauthorized
 	rejected  // the credential itself is not accepted
 	noGrant   // the credential may be fine, the image is refused all the same
@@ -55,6 +58,9 @@ const (
 
 	// server-error
 	ownTrouble // Harbor refuses valid accounts while its database is down
+
+	// slot-invalid
+	noTag // nothing floats
 
 	// rate-limited
 	quotaUsed // ratelimit-remaining: 0

@@ -130,6 +130,9 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 		return Answer{Failure: r.failure(subject{query: q, ring: ring}, p), Warnings: unusableWarnings(q, ring)}
 	}
 	defer release()
+	if q.Image.Tag == "" {
+		return Answer{Failure: r.failure(subject{query: q, ring: ring}, &problem{cause: fault.SlotInvalid, detail: noTag})}
+	}
 	places := endpoints(q.Image, r.registries)
 	got, out := walk(ctx, r, places, ring, func(ctx context.Context, e endpoint, who account) (found, *problem) {
 		return r.tag(ctx, e, who, q.Image.Tag)
