@@ -47,6 +47,9 @@ func (r *Resolver) failure(s subject, p *problem) *fault.Error {
 		e.Cause = fault.CredentialMissing
 	}
 	e.Message = r.sentence(s, p) + asides(s.outcome)
+	if stage := string(p.stage); stage != "" && !strings.Contains(e.Message, stage) { // the stage is always named (I33)
+		e.Message += " (failed at: " + stage + ")"
+	}
 	return e
 }
 
