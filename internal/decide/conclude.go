@@ -30,12 +30,18 @@ func Conclude(in Input, wait Wait) Decision {
 func (s *situation) conclude(wait Wait) Decision {
 	s.skip = SkipKeep
 	switch {
+	case s.broken(): // the slot went away under the rollout
+		refused, _ := s.refuse()
+		return refused
 	case !s.live.Is(wait.Digest):
 		return s.superseded(wait)
-	case s.Record.Recorded.Is(wait.Digest) && s.settled():
-		return Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out", Record: s.Record}
+	case s.Record.State.Attempted() != wait.Digest:
+		return s.concluded(wait)
 	case s.settled():
 		return s.record(wait)
+	case s.parked(): // since the rollout began: neither counted nor restored
+		held, _ := s.park()
+		return held
 	case s.Workload.Rollout.AwaitsDelete:
 		return Decision{Outcome: Waiting, Record: s.Record, Message: "updateStrategy OnDelete: the new digest runs once the old pods have been deleted"}
 	case wait.Interrupted:
@@ -51,15 +57,14 @@ func (s *situation) conclude(wait Wait) Decision {
 func (s *situation) record(wait Wait) Decision {
 	state := s.Record.State.Forgive(s.live)
 	d := Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out"}
-	event := Event{DigestRefreshed, d.Message}
-	if state.Attempt != nil && state.Attempt.Again {
+	attempt := *state.Attempt
+	if attempt.Again {
 		d.Outcome = Reapplied
-		event.Reason = DigestReapplied
 	}
 	if state.Contested > 0 {
 		d.Outcome, d.Failure = Failed, s.contested()
 	}
-	d.Events = []Event{event}
+	d.Events = []Event{rolledOut(attempt)}
 	state.Attempt, state.Seen = nil, nil
 	if !s.Claimed {
 		state.Owners = nil
@@ -69,6 +74,23 @@ func (s *situation) record(wait Wait) Decision {
 		s.skip = SkipClear
 	}
 	return d
+}
+
+// rolledOut is the Event of a digest that is being recorded.
+func rolledOut(attempt annotate.Attempt) Event {
+	event := Event{DigestRefreshed, attempt.Digest.Short() + " is rolled out"}
+	if attempt.Again {
+		event.Reason = DigestReapplied
+	}
+	return event
+}
+
+// concluded: the slots hold the digest, and it is nobody's attempt any more, so another tick was faster.
+func (s *situation) concluded(wait Wait) Decision {
+	if s.settled() && s.Record.Recorded.Is(wait.Digest) {
+		return Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out", Record: s.Record}
+	}
+	return Decision{Outcome: Waiting, Message: "another tick was faster: the next one decides", Record: s.Record}
 }
 
 // superseded: the slots hold something else by now.
@@ -97,7 +119,8 @@ func (s *situation) superseded(wait Wait) Decision {
 			reverted := *attempt
 			reverted.Reverted = true
 			d.Record.State.Attempt = &reverted
-			d.Record.State.Reapplied++
+			d.Record.State.Reapplied = min(d.Record.State.Reapplied+1, s.Policy.Reapplications)
+			s.tally = true
 		}
 	}
 	return d
@@ -115,10 +138,7 @@ func (s *situation) progressing() Decision {
 
 // fail counts an attempt, and rejects and restores where it is time (I13, I39).
 func (s *situation) fail(wait Wait) Decision {
-	attempt := annotate.Attempt{Digest: wait.Digest}
-	if s.Record.State.Attempt != nil {
-		attempt = *s.Record.State.Attempt
-	}
+	attempt := *s.Record.State.Attempt
 	if s.Lost {
 		return Decision{Outcome: Failed, Record: s.Record, Failure: s.rolloutFailed(wait, attempt.Failed, "")}
 	}
@@ -126,7 +146,7 @@ func (s *situation) fail(wait Wait) Decision {
 	rollout := s.Workload.Rollout
 	down := rollout.Down || rollout.StopsFirst && rollout.Available < wait.Before.Available
 	enough := attempt.Failed >= s.Policy.RolloutFailures || down && !wait.PullFailed
-	restorable := s.Policy.Rollback && s.Record.Recorded.Digest() != "" && !s.Record.Recorded.Is(wait.Digest)
+	restorable := s.Policy.Rollback && !s.Policy.Notify && s.Record.Recorded.Digest() != "" && !s.Record.Recorded.Is(wait.Digest)
 	restore := restorable && (enough || down)
 
 	// Whose fault a joint failure is, is not known: nobody is rejected, and each is tried alone once more.
@@ -167,6 +187,8 @@ func (s *situation) consequence(restore, enough, alone bool) string {
 		return recorded + " is restored, because the service was down; the next tick tries again"
 	case enough && !s.Policy.Rollback:
 		return "the digest is rejected and left in place, because ROLLBACK is false: publish a working image under the tag"
+	case enough && s.Policy.Notify:
+		return "the digest is rejected and left in place, because the target is notify only: publish a working image under the tag"
 	case enough:
 		return "the digest is rejected, and there is no recorded digest to restore: publish a working image under the tag, or set one by hand"
 	default:

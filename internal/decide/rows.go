@@ -145,17 +145,26 @@ func (s *situation) fresh() bool { return s.live.Is(s.Latest.Digest) && s.settle
 
 func (s *situation) confirm() (Decision, bool) {
 	state := s.Record.State.Forgive(s.live)
-	if attempt := state.Attempt; attempt != nil && (s.live.Is(attempt.Digest) || attempt.Failed == 0) {
-		state.Attempt = nil
+	var events []Event
+	if attempt := state.Attempt; attempt != nil {
+		if s.live.Is(attempt.Digest) { // the tick that put it there has died, or is slower
+			events = []Event{rolledOut(*attempt)}
+		}
+		if s.live.Is(attempt.Digest) || attempt.Failed == 0 {
+			state.Attempt = nil
+		}
 	}
-	state.Reapplied = max(0, state.Reapplied-1)
+	if state.Reapplied > 0 && !s.Lost {
+		state.Reapplied--
+		s.tally = state.Reapplied > 0
+	}
 	state.Contested = 0
 	state.Seen = nil
 	if !s.Claimed {
 		state.Owners = nil
 	}
 	record := annotate.Record{Mark: s.live, Recorded: s.live, State: state}
-	return Decision{Outcome: Unchanged, Record: record}, true
+	return Decision{Outcome: Unchanged, Record: record, Events: events}, true
 }
 
 // Row 9: the digest was tried here, or thrown out by a person; it stays out until the tag moves on.
@@ -167,6 +176,7 @@ func (s *situation) refused() bool {
 
 func (s *situation) decline() (Decision, bool) {
 	rejection, _ := s.rejection()
+	s.Record.State.Seen = nil // nothing waits for its age: the next digest's wait begins with itself
 	return s.rejected(rejection), true
 }
 
@@ -218,7 +228,7 @@ func (s *situation) count() {
 	s.streak = s.Workload.SkipStreak
 	if !s.Lost {
 		s.streak++
-		s.skip = SkipCount
+		s.skip, s.tally = SkipCount, true
 	}
 }
 

@@ -1,0 +1,63 @@
+package scenario_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/product"
+	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+// Annotations and labels of the target "ingestor", spelled out a second time on purpose: they are the contract.
+const (
+	mark      = "tracebloc.io/ingestor-digest"
+	recorded  = "tracebloc.io/last-refreshed-ingestor-digest"
+	failures  = "tracebloc.io/ingestor-refresh-consecutive-failures"
+	lastError = "tracebloc.io/ingestor-refresh-last-error"
+	state     = "tracebloc.io/ingestor-refresh-state"
+	streak    = "tracebloc.io/refresh-skip-streak"
+)
+
+// adopted makes a scenario in which a Deployment runs the digest that its tag means, and one tick has adopted it.
+func adopted(t *testing.T, options ...workloads.Option) (s *harness.Scenario, digest string) {
+	t.Helper()
+	s = environment.Scenario(t)
+	digest = s.Push(ingestor, registries.Index("first", "linux/amd64"))
+	s.Deploy(jobs(digest, options...))
+	s.Configure(ingestorConfig)
+	requireOutcome(t, s.Tick(), 0, "adopted", "")
+	return s, digest
+}
+
+// requireOutcome asserts exit code, outcome and cause of the target "ingestor" on the Deployment "jobs".
+func requireOutcome(t *testing.T, result *product.Result, exit int, outcome, cause string) product.Workload {
+	t.Helper()
+	harness.RequireExit(t, exit, result)
+	workload := result.Report.Target("ingestor").Workload("jobs")
+	assert.Equal(t, outcome, workload.Outcome)
+	assert.Equal(t, cause, workload.Cause)
+	return workload
+}
+
+// live is what the slot of the Deployment "jobs" holds.
+func live(s *harness.Scenario) string {
+	value, _ := workloads.EnvValue(s.Deployment("jobs"), "api", slot)
+	return value
+}
+
+// requireRolled asserts that a digest is live, recorded, marked and settled, in so many rollouts.
+//
+// A record is an annotation, and writing one bumps the generation: the controller may lag behind for a moment.
+func requireRolled(t *testing.T, s *harness.Scenario, name, digest string, revision int) {
+	t.Helper()
+	s.Settle(workloads.Deployment(name))
+	d := s.Deployment(name)
+	value, _ := workloads.EnvValue(d, "api", slot)
+	assert.Equal(t, digest, value)
+	assert.Equal(t, digest, d.Annotations[recorded])
+	assert.Equal(t, digest[len("sha256:"):][:40], d.Labels[mark])
+	assert.Equal(t, revision, workloads.Revision(d))
+}
