@@ -12,15 +12,15 @@ import (
 
 // Refuse answers with a Status as the API server words it: code 403 and
 // "Forbidden", 409 and "Conflict", 410 and "Expired", 500 and "InternalError".
-func Refuse(code int, reason metav1.StatusReason, message string, headers ...string) fault.Action {
+func Refuse(code int32, reason metav1.StatusReason, message string, headers ...string) fault.Action {
 	body, err := json.Marshal(metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
-		Status:   metav1.StatusFailure, Code: int32(code), Reason: reason, Message: message,
+		Status:   metav1.StatusFailure, Code: code, Reason: reason, Message: message,
 	})
 	if err != nil {
 		panic(fmt.Sprintf("a Status does not encode: %v", err)) // it has no field that could fail
 	}
-	return fault.Reply(code, string(body), append([]string{"Content-Type", "application/json"}, headers...)...)
+	return fault.Reply(int(code), string(body), append([]string{"Content-Type", "application/json"}, headers...)...)
 }
 
 // TooManyRequests answers 429 with Retry-After, as an overloaded API server.

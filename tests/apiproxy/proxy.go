@@ -40,7 +40,7 @@ type Proxy struct {
 
 // Start serves on a loopback port, with a certificate of authority, in front
 // of the API server at target, whose certificate authority signed too.
-func Start(target string, authority *pki.Authority) (*Proxy, error) {
+func Start(ctx context.Context, target string, authority *pki.Authority) (*Proxy, error) {
 	upstream, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("read the API server's address: %w", err)
@@ -49,11 +49,11 @@ func Start(target string, authority *pki.Authority) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for the API proxy: %w", err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // Stop ends it, not the test's context
 	p := &Proxy{
 		url: "https://" + listener.Addr().String(), stop: stop, changed: make(chan struct{}),
 		forward: reverseProxy(upstream, authority.Pool()),

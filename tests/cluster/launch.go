@@ -22,20 +22,20 @@ const controllers = "deployment-controller,replicaset-controller,statefulset-con
 	"validatingadmissionpolicy-status-controller"
 
 func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
-	ports, err := freePorts(4)
+	ports, err := freePorts(ctx, 4)
 	if err != nil {
 		return err
 	}
 	clients, peers := "http://127.0.0.1:"+ports[0], "http://127.0.0.1:"+ports[1]
-	if err := c.run("etcd", b.etcd,
-		"--data-dir="+filepath.Join(c.dir, "etcd"), "--unsafe-no-fsync", "--log-level=warn",
+	if err := c.run(ctx, "etcd", b.etcd,
+		"--name=test", "--data-dir="+filepath.Join(c.dir, "etcd"), "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls="+clients, "--advertise-client-urls="+clients,
-		"--listen-peer-urls="+peers, "--initial-advertise-peer-urls="+peers, "--initial-cluster=default="+peers,
+		"--listen-peer-urls="+peers, "--initial-advertise-peer-urls="+peers, "--initial-cluster=test="+peers,
 	); err != nil {
 		return err
 	}
 	c.server = "https://127.0.0.1:" + ports[2]
-	if err := c.run("kube-apiserver", b.apiServer,
+	if err := c.run(ctx, "kube-apiserver", b.apiServer,
 		"--etcd-servers="+clients, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
 		"--secure-port="+ports[2], "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16",
 		"--tls-cert-file="+f.cert, "--tls-private-key-file="+f.key, "--client-ca-file="+f.ca,
@@ -64,7 +64,7 @@ func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
 	}); err != nil {
 		return err
 	}
-	if err := c.run("kube-controller-manager", b.controllerManager,
+	if err := c.run(ctx, "kube-controller-manager", b.controllerManager,
 		"--kubeconfig="+c.Kubeconfig(), "--leader-elect=false", "--controllers="+controllers,
 		"--bind-address=127.0.0.1", "--secure-port="+ports[3], "--cert-dir="+c.dir, "--profiling=false",
 		"--service-account-private-key-file="+f.accountKey, "--root-ca-file="+f.ca,
@@ -77,8 +77,8 @@ func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
 	return c.await(ctx, "the controllers work", func() bool { return c.hasDefaultAccount(ctx, "default") })
 }
 
-func (c *Cluster) run(name, path string, args ...string) error {
-	p, err := process.Start(process.Command{
+func (c *Cluster) run(ctx context.Context, name, path string, args ...string) error {
+	p, err := process.Start(ctx, process.Command{
 		Name: name, Path: path, Args: args, Dir: c.dir, LogFile: filepath.Join(c.dir, name+".log"),
 	})
 	if err != nil {
@@ -108,10 +108,10 @@ func (c *Cluster) await(ctx context.Context, what string, holds func() bool) err
 
 // freePorts asks the kernel for ports and holds all of them before it lets go
 // of any, so that they differ.
-func freePorts(n int) ([]string, error) {
+func freePorts(ctx context.Context, n int) ([]string, error) {
 	var ports []string
 	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}

@@ -29,11 +29,11 @@ func (c Component) Build(ctx context.Context, progress io.Writer) (string, error
 	if built(binary) {
 		return binary, nil
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return "", err
 	}
 	unlock, err := lock(ctx, folder+".lock", func() {
-		fmt.Fprintf(progress, "%s %s: another process is building it, waiting\n", c.Name, c.Version)
+		say(progress, "%s %s: another process is building it, waiting\n", c.Name, c.Version)
 	})
 	if err != nil {
 		return "", fmt.Errorf("wait for the build of %s: %w", c.Name, err)
@@ -57,6 +57,7 @@ func built(binary string) bool {
 // killed leaves nothing that looks like a binary.
 func (c Component) build(ctx context.Context, module, binary string, progress io.Writer) error {
 	half := binary + ".part" // ours alone: the caller holds the lock
+	//nolint:gosec // the arguments are this package's constants and paths
 	cmd := exec.CommandContext(ctx, "go", "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly",
 		"-ldflags", "-s -w "+c.ldflags, "-o", half, c.path)
 	cmd.Dir = module
@@ -67,13 +68,13 @@ func (c Component) build(ctx context.Context, module, binary string, progress io
 		return err
 	}
 	start := time.Now()
-	fmt.Fprintf(progress, "%s %s: building, once (cached in %s)\n", c.Name, c.Version, filepath.Dir(binary))
+	say(progress, "%s %s: building, once (cached in %s)\n", c.Name, c.Version, filepath.Dir(binary))
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	var packages atomic.Int64
 	stop := every(5*time.Second, func() {
-		fmt.Fprintf(progress, "%s %s: %d packages compiled, %s\n", c.Name, c.Version, packages.Load(),
+		say(progress, "%s %s: %d packages compiled, %s\n", c.Name, c.Version, packages.Load(),
 			time.Since(start).Round(time.Second))
 	})
 	last := follow(output, &packages)
@@ -85,7 +86,7 @@ func (c Component) build(ctx context.Context, module, binary string, progress io
 	if err := os.Rename(half, binary); err != nil {
 		return err
 	}
-	fmt.Fprintf(progress, "%s %s: built in %s\n", c.Name, c.Version, time.Since(start).Round(time.Second))
+	say(progress, "%s %s: built in %s\n", c.Name, c.Version, time.Since(start).Round(time.Second))
 	return nil
 }
 
@@ -103,6 +104,9 @@ func follow(output io.Reader, lines *atomic.Int64) []byte {
 	_, _ = io.Copy(io.Discard, output) // a line too long for the scanner must not block the build
 	return bytes.Join(last, []byte("\n"))
 }
+
+// say writes a line of progress, which nobody must be there to read.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 func every(interval time.Duration, do func()) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})

@@ -23,8 +23,8 @@ type Component struct {
 // pins.
 type Kubernetes string
 
-// V1_36 is the version that tests run against unless they say otherwise.
-const V1_36 Kubernetes = "v1.36.3"
+// Kubernetes136 is the version that tests run against unless they say otherwise.
+const Kubernetes136 Kubernetes = "v1.36.3"
 
 // Etcd returns the database that the API server stores into.
 func Etcd() Component {

@@ -23,7 +23,7 @@ func Root() (string, error) {
 	}
 	for {
 		for _, candidate := range []string{dir, filepath.Join(dir, "tests")} {
-			mod, err := os.ReadFile(filepath.Join(candidate, "go.mod"))
+			mod, err := os.ReadFile(filepath.Join(candidate, "go.mod")) //nolint:gosec // the folder this runs in
 			if err == nil && bytes.HasPrefix(mod, []byte(testsModule)) {
 				return candidate, nil
 			}
@@ -60,7 +60,7 @@ func (c Component) folder(root string) (string, error) {
 	}
 	key := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum"} {
-		file, err := os.Open(filepath.Join(root, c.module, name))
+		file, err := os.Open(filepath.Join(root, c.module, name)) //nolint:gosec // a folder of this repository
 		if err != nil {
 			return "", fmt.Errorf("find the module of %s: %w", c.Name, err)
 		}
@@ -69,7 +69,7 @@ func (c Component) folder(root string) (string, error) {
 			return "", fmt.Errorf("read the module of %s: %w", c.Name, err)
 		}
 	}
-	fmt.Fprintf(key, "%s %s %s", c.path, c.ldflags, runtime.Version())
+	_, _ = fmt.Fprintf(key, "%s %s %s", c.path, c.ldflags, runtime.Version()) // a hash takes everything
 	name := fmt.Sprintf("%s-%s-%s-%s-%s", c.Name, c.Version, runtime.GOOS, runtime.GOARCH,
 		hex.EncodeToString(key.Sum(nil))[:12])
 	return filepath.Join(cache, name), nil

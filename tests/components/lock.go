@@ -11,7 +11,7 @@ import (
 // lock takes an advisory lock on a file, which the kernel gives back if its
 // holder dies. Waiting is announced once.
 func lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in the cache folder
 	if err != nil {
 		return nil, err
 	}

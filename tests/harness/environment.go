@@ -50,6 +50,9 @@ type Options struct {
 
 // Start builds what is missing and brings a cluster with two nodes up.
 func Start(ctx context.Context, options Options) (_ *Environment, err error) {
+	if options.Progress == nil {
+		options.Progress = io.Discard
+	}
 	dir, err := os.MkdirTemp("", "image-refresh-harness-")
 	if err != nil {
 		return nil, err
@@ -62,7 +65,7 @@ func Start(ctx context.Context, options Options) (_ *Environment, err error) {
 	}()
 	if e.Binary == "" {
 		e.Race = os.Getenv("RACE") == "1"
-		if e.Binary, err = product.Build(ctx, dir, e.Race); err != nil {
+		if e.Binary, err = product.Build(ctx, dir, e.Race, options.Progress); err != nil {
 			return nil, err
 		}
 	}
@@ -126,7 +129,8 @@ func Main(m *testing.M, options Options, use func(*Environment)) int {
 		select {
 		case <-ctx.Done():
 			end()
-			os.Exit(130)
+			stop() // from here a signal does what it does to any program
+			_ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM)
 		case <-finished:
 		}
 	}()

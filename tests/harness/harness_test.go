@@ -31,7 +31,7 @@ var environment *harness.Environment
 // fails as any client does, and this package is tested before there is a
 // product.
 func TestMain(m *testing.M) {
-	kubectl, err := components.V1_36.Kubectl().Build(context.Background(), os.Stderr)
+	kubectl, err := components.Kubernetes136.Kubectl().Build(context.Background(), os.Stderr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -55,7 +55,7 @@ func TestRequestsAreCountedAndRightsKept(t *testing.T) {
 	result := s.Run("get", "deployment", "x", "-o", "name")
 	harness.RequireExit(t, 0, result)
 	assert.Equal(t, "deployment.apps/x\n", result.Stdout)
-	assert.Error(t, result.ReportErr, "kubectl prints no report")
+	require.Error(t, result.ReportErr, "kubectl prints no report")
 	require.Len(t, s.API.Requests(apiproxy.Read("deployments", "x")), 1)
 	read := s.API.Requests(apiproxy.Read("deployments", "x"))[0]
 	assert.Equal(t, "get", read.Verb)

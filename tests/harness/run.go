@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"slices"
 	"sync"
@@ -42,7 +43,7 @@ func (s *Scenario) Run(args ...string) *product.Result {
 // something meanwhile: change an object, send a signal, start another one.
 func (s *Scenario) Start(args ...string) *Run {
 	s.t.Helper()
-	process, err := product.Start(product.Command{Path: s.Binary, Args: args, Env: s.environ(), Dir: s.Dir})
+	process, err := product.Start(s.t.Context(), product.Command{Path: s.Binary, Args: args, Env: s.environ(), Dir: s.Dir})
 	require.NoError(s.t, err)
 	run := &Run{Process: process, scenario: s, args: args}
 	s.t.Cleanup(func() {
@@ -106,17 +107,18 @@ func (s *Scenario) Kubectl(args ...string) string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
+	//nolint:gosec // running what the test says is the point
 	cmd := exec.CommandContext(ctx, s.Cluster.Kubectl(), append([]string{
 		"--kubeconfig", s.Cluster.Kubeconfig(), "--namespace", s.Namespace,
 	}, args...)...)
 	cmd.Env = []string{"HOME=" + s.Dir}
 	output, err := cmd.Output()
 	if err != nil {
-		var stderr []byte
-		if exit, ok := err.(*exec.ExitError); ok {
-			stderr = exit.Stderr
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			output = append(output, exit.Stderr...)
 		}
-		s.t.Fatalf("kubectl %v: %v\n%s%s", args, err, output, stderr)
+		s.t.Fatalf("kubectl %v: %v\n%s", args, err, output)
 	}
 	return string(output)
 }

@@ -94,7 +94,7 @@ func (e *Environment) Scenario(t testing.TB, options ...Option) *Scenario {
 	s.Site, err = registries.Start(t.Context(), dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Site.Stop()) })
-	s.API, err = apiproxy.Start(e.Cluster.Server(), e.Cluster.Authority())
+	s.API, err = apiproxy.Start(t.Context(), e.Cluster.Server(), e.Cluster.Authority())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.API.Stop()) })
 	token, err := e.Cluster.ServiceAccount(t.Context(), s.Namespace, account, chosen.rules...)

@@ -15,17 +15,16 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := realMain(ctx); err != nil {
+	if err := realMain(); err != nil {
 		fmt.Fprintln(os.Stderr, "prepare:", err)
-		stop()
 		os.Exit(1)
 	}
 }
 
-func realMain(ctx context.Context) error {
-	kubernetes := components.V1_36
+func realMain() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	kubernetes := components.Kubernetes136
 	for _, component := range []components.Component{
 		components.Etcd(), kubernetes.APIServer(), kubernetes.ControllerManager(), kubernetes.Kubectl(),
 	} {

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -34,13 +35,14 @@ type Process struct {
 }
 
 // Start runs the command. Its environment is empty but for PATH and HOME, so
-// that a proxy or a kubeconfig of the person who runs the tests has no say.
-func Start(command Command) (*Process, error) {
+// that a proxy or a kubeconfig of the person who runs the tests has no say. It
+// is the caller that ends it, not the context.
+func Start(ctx context.Context, command Command) (*Process, error) {
 	log, err := os.Create(command.LogFile)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", command.Name, err)
 	}
-	cmd := exec.Command(command.Path, command.Args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), command.Path, command.Args...) //nolint:gosec // running what the test names is the point
 	cmd.Dir = command.Dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + command.Dir}
 	cmd.Stdout = log
@@ -101,10 +103,17 @@ func (p *Process) Stop(grace time.Duration) error {
 func (p *Process) Err() error {
 	select {
 	case <-p.exited:
-		return fmt.Errorf("%s ended: %v\n%s", p.name, p.err, p.Tail(20))
+		return fmt.Errorf("%s ended (%s)\n%s", p.name, p.how(), p.Tail(20))
 	default:
 		return nil
 	}
+}
+
+func (p *Process) how() string {
+	if p.err == nil {
+		return "exit status 0"
+	}
+	return p.err.Error()
 }
 
 // Tail returns the last lines of the log.

@@ -2,6 +2,7 @@ package product
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -48,9 +49,9 @@ type Result struct {
 	ReportErr error
 }
 
-// Start runs the command.
-func Start(command Command) (*Process, error) {
-	cmd := exec.Command(command.Path, command.Args...)
+// Start runs the command. It is the caller that ends it, not the context.
+func Start(ctx context.Context, command Command) (*Process, error) {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), command.Path, command.Args...) //nolint:gosec // running what the test names is the point
 	cmd.Dir = command.Dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + command.Dir}, command.Env...)
 	cmd.SysProcAttr = process.Attributes()

@@ -27,9 +27,24 @@ func Image(build, platform string) Content {
 	return Content{image: image, err: err}
 }
 
-// Index returns an OCI index with an image for each platform, as a multi-arch
-// pipeline pushes it.
+// Index returns an OCI index with an image for each platform, as buildkit
+// pushes it.
 func Index(build string, platforms ...string) Content {
+	return newIndex(build, platforms, func(image v1.Image) v1.Image { return untyped{image} })
+}
+
+// KoIndex returns an index as ko and crane write it: each entry says, as its
+// artifact type, that it is an image.
+func KoIndex(build string, platforms ...string) Content {
+	return newIndex(build, platforms, func(image v1.Image) v1.Image { return image })
+}
+
+// untyped is an image that gets no artifact type in an index.
+type untyped struct{ v1.Image }
+
+func (untyped) ArtifactType() (string, error) { return "", nil }
+
+func newIndex(build string, platforms []string, entry func(v1.Image) v1.Image) Content {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, platform := range platforms {
 		image, err := newImage(build, platform)
@@ -40,7 +55,7 @@ func Index(build string, platforms ...string) Content {
 		if err != nil {
 			return Content{err: err}
 		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: parsed}})
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: entry(image), Descriptor: v1.Descriptor{Platform: parsed}})
 	}
 	return Content{index: index}
 }
@@ -55,7 +70,7 @@ func (c Content) WithAttestation() Content {
 	if err != nil {
 		return Content{err: err}
 	}
-	c.index = mutate.AppendManifests(c.index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{
+	c.index = mutate.AppendManifests(c.index, mutate.IndexAddendum{Add: untyped{image}, Descriptor: v1.Descriptor{
 		Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
 		Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"},
 	}})

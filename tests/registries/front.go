@@ -37,8 +37,8 @@ type Front struct {
 }
 
 // NewFront serves no host yet, on loopback ports.
-func NewFront(authority *pki.Authority) (*Front, error) {
-	ctx, stop := context.WithCancel(context.Background())
+func NewFront(ctx context.Context, authority *pki.Authority) (*Front, error) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // Stop ends it, not the test's context
 	f := &Front{
 		authority: authority, stop: stop,
 		hosts: map[string]http.Handler{}, certificates: map[string]*tls.Certificate{},
@@ -51,17 +51,17 @@ func NewFront(authority *pki.Authority) (*Front, error) {
 	}
 	f.plain = &http.Server{Handler: f, ErrorLog: quiet, BaseContext: base, ReadHeaderTimeout: time.Minute}
 	var err error
-	if f.tlsAddr, err = serve(func(l net.Listener) error { return f.tls.ServeTLS(l, "", "") }); err != nil {
+	if f.tlsAddr, err = serve(ctx, func(l net.Listener) error { return f.tls.ServeTLS(l, "", "") }); err != nil {
 		return nil, err
 	}
-	if f.plainAddr, err = serve(f.plain.Serve); err != nil {
+	if f.plainAddr, err = serve(ctx, f.plain.Serve); err != nil {
 		return nil, errors.Join(err, f.tls.Close())
 	}
 	return f, nil
 }
 
-func serve(with func(net.Listener) error) (address string, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func serve(ctx context.Context, with func(net.Listener) error) (address string, err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("listen for a registry: %w", err)
 	}

@@ -52,8 +52,8 @@ type Proxy struct {
 }
 
 // NewProxy leads to front, on a loopback port.
-func NewProxy(front *Front) (*Proxy, error) {
-	ctx, stop := context.WithCancel(context.Background())
+func NewProxy(ctx context.Context, front *Front) (*Proxy, error) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // Stop ends it, not the test's context
 	p := &Proxy{front: front, stop: stop, tunnels: map[net.Conn]struct{}{}}
 	p.server = &http.Server{
 		Handler: p, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute,
@@ -62,7 +62,7 @@ func NewProxy(front *Front) (*Proxy, error) {
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
 	var err error
-	p.addr, err = serve(p.server.Serve)
+	p.addr, err = serve(ctx, p.server.Serve)
 	return p, err
 }
 
@@ -97,7 +97,7 @@ func (p *Proxy) Blackhole(host string) (remove func()) {
 
 // Mute opens tunnels to one host in which nobody ever speaks.
 func (p *Proxy) Mute(host string) (remove func()) {
-	return p.Inject(ProxyFault{Match: toHost(host), Do: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	return p.Inject(ProxyFault{Match: toHost(host), Do: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		conn, done, err := p.accept(w)
 		if err != nil {
 			return
@@ -139,7 +139,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case connect.Plain:
 			p.forward(w, r)
 		default:
-			p.tunnel(w, connect.Host, recorded)
+			p.tunnel(r.Context(), w, connect.Host, recorded)
 		}
 	})
 	if action := p.Faults.Pick(connect); action != nil {
@@ -156,7 +156,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 	}}).ServeHTTP(w, r)
 }
 
-func (p *Proxy) tunnel(w http.ResponseWriter, host string, recorded *Connect) {
+func (p *Proxy) tunnel(ctx context.Context, w http.ResponseWriter, host string, recorded *Connect) {
 	p.mu.Lock()
 	intercept := p.intercept
 	p.mu.Unlock()
@@ -170,7 +170,7 @@ func (p *Proxy) tunnel(w http.ResponseWriter, host string, recorded *Connect) {
 		p.read(client, host)
 		return
 	}
-	server, err := net.Dial("tcp", p.front.TLSAddr())
+	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.front.TLSAddr())
 	if err != nil {
 		return // the front has stopped: the client sees its connection close
 	}
@@ -223,7 +223,7 @@ func join(client, server net.Conn) {
 	}
 	_ = client.Close() // ends the other direction; both are closed again by their keepers
 	_ = server.Close()
-	<-ended
+	<-ended //nolint:errcheck // how it ended is of no interest: we have ended it
 }
 
 func (p *Proxy) record(connect *Connect) *Connect {

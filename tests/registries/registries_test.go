@@ -108,7 +108,7 @@ func TestWhatEachRegistryRefuses(t *testing.T) {
 	site.GHCR.SetPrivate("tracebloc/secret", true)
 	site.GHCR.AddAccount("robot", "right", "tracebloc/secret")
 	_, err = head(t, through, "ghcr.io/tracebloc/secret:1", remote.WithAuth(&authn.Basic{Username: "robot", Password: "right"}))
-	assert.NoError(t, err)
+	require.NoError(t, err)
 	_, err = head(t, through, "ghcr.io/tracebloc/secret:1", remote.WithAuth(&authn.Basic{Username: "robot", Password: "wrong"}))
 	assert.Equal(t, http.StatusForbidden, status(t, err))
 }
@@ -121,13 +121,13 @@ func TestTheProxyRefusesOneHost(t *testing.T) {
 	}
 	unblock := site.Proxy.Refuse("ghcr.io", http.StatusForbidden)
 	_, err := head(t, through, "ghcr.io/tracebloc/ingestor:0.3")
-	assert.ErrorContains(t, err, "Forbidden")
+	require.ErrorContains(t, err, "Forbidden")
 	_, err = head(t, through, "docker.io/tracebloc/jobs-manager:prod")
-	assert.NoError(t, err)
+	require.NoError(t, err)
 	assert.Equal(t, http.StatusForbidden, site.Proxy.Connects("ghcr.io")[0].Status)
 	unblock()
 	_, err = head(t, through, "ghcr.io/tracebloc/ingestor:0.3")
-	assert.NoError(t, err)
+	require.NoError(t, err)
 	_, err = head(t, through, "quay.io/none/none:1")
 	assert.ErrorContains(t, err, "Bad Gateway", "hosts that the site does not have")
 }
@@ -169,16 +169,16 @@ func TestFaultsOfTheFront(t *testing.T) {
 		assert.Equal(t, http.StatusServiceUnavailable, status(t, err), stage)
 		at(stage, fault.Reset())
 		_, err = head(t, through, reference)
-		assert.Error(t, err, stage)
+		require.Error(t, err, stage)
 	}
 	at(registries.Head, fault.Header("Docker-Content-Digest", "sha256:zz"))
 	_, err = head(t, through, reference)
-	assert.ErrorContains(t, err, "non-hex")
+	require.ErrorContains(t, err, "non-hex")
 	at(registries.Token, fault.Hang())
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err = head(t, through, reference, remote.WithContext(short))
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	site.Front.Faults.Clear()
 	site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Head), Skip: 1, Times: 1, Do: fault.Reply(500, "")})
@@ -202,7 +202,7 @@ func TestDockerHubCountsPullsOnly(t *testing.T) {
 	_, err = remote.Get(ref, remote.WithTransport(through), remote.WithRetryStatusCodes())
 	assert.Equal(t, http.StatusTooManyRequests, status(t, err))
 	_, err = head(t, through, "nginx:1")
-	assert.NoError(t, err, "a HEAD is free")
+	require.NoError(t, err, "a HEAD is free")
 	assert.Equal(t, 1, site.DockerHub.Pulls())
 }
 

@@ -39,10 +39,10 @@ func Start(ctx context.Context, dir string) (*Site, error) {
 	if err := authority.WriteFile(s.CAFile); err != nil {
 		return nil, fmt.Errorf("write the registries' authority: %w", err)
 	}
-	if s.Front, err = NewFront(authority); err != nil {
+	if s.Front, err = NewFront(ctx, authority); err != nil {
 		return nil, err
 	}
-	if s.Proxy, err = NewProxy(s.Front); err != nil {
+	if s.Proxy, err = NewProxy(ctx, s.Front); err != nil {
 		return nil, errors.Join(err, s.Front.Stop())
 	}
 	hub, ghcr := NewStore(ctx), NewStore(ctx)

@@ -72,7 +72,9 @@ func Revision(d *appsv1.Deployment) int {
 	return n
 }
 
-// Settled tells whether kubectl rollout status would return at once.
+// Settled tells whether kubectl rollout status would return at once. An
+// annotation written to a Deployment unsettles it for a moment, until its
+// controller has looked: wait with Scenario.Settle rather than ask once.
 func Settled(object Object) bool {
 	switch o := object.(type) {
 	case *appsv1.Deployment:
@@ -129,7 +131,7 @@ func owners(object Object, path []string) []string {
 			continue
 		}
 		var fields map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 			continue // the API server writes no broken JSON
 		}
 		if holds(fields, path) {
