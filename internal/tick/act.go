@@ -148,7 +148,7 @@ func (t *tick) mend(ctx context.Context, j *job) {
 		var slots []workload.Slot
 		owners := map[string][]string{}
 		for _, m := range j.members {
-			record, _ := t.recordOf(m)
+			record := t.recordOf(m)
 			for at, slot := range m.slots {
 				if m.problems[at] == nil && j.object.Claimed(slot) {
 					slots = append(slots, slot)

@@ -108,7 +108,7 @@ func (t *tick) counted(state annotate.State, phase string) bool {
 
 // evaluate decides for every member of a workload, from the object as it is now.
 func (t *tick) evaluate(ctx context.Context, j *job) {
-	t.facts(ctx, j, t.id)
+	t.facts(j, t.id)
 	for _, m := range j.members {
 		m.decision = decide.Decide(m.input)
 		if m.decision.Verify != "" {
@@ -120,22 +120,15 @@ func (t *tick) evaluate(ctx context.Context, j *job) {
 }
 
 // facts fills the inputs of a workload's members, for the decisions before the wait or those after it.
-func (t *tick) facts(ctx context.Context, j *job, phase string) {
+func (t *tick) facts(j *job, phase string) {
 	annotations := j.object.Meta.Annotations
-	var err error
-	if j.skip, err = annotate.ParseCount(annotations[t.keys.SkipStreak()]); err != nil {
-		t.Log.WarnContext(ctx, t.keys.SkipStreak()+" is read as absent: "+err.Error(), "workload", j.ref.String())
-	}
+	j.skip, _ = annotate.ParseCount(annotations[t.keys.SkipStreak()])
 	var names []string
 	lost := false
 	records := make([]annotate.Record, len(j.members))
 	for i, m := range j.members {
 		names = append(names, m.target.Name)
-		var warnings []error
-		records[i], warnings = t.recordOf(m)
-		for _, warning := range warnings {
-			t.Log.WarnContext(ctx, warning.Error(), "workload", j.ref.String())
-		}
+		records[i] = t.recordOf(m)
 		lost = lost || t.counted(records[i].State, phase)
 	}
 	for i, m := range j.members {

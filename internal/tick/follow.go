@@ -61,7 +61,7 @@ func (t *tick) over(ctx context.Context, j *job, digests map[*member]image.Diges
 
 // conclude decides after the wait, from the object as it is now.
 func (t *tick) conclude(ctx context.Context, j *job, waited []*member, waits map[*member]decide.Wait, ended bool) {
-	t.facts(ctx, j, t.id+"-after")
+	t.facts(j, t.id+"-after")
 	var troubles cluster.Troubles
 	if !ended && !waited[0].input.Workload.Rollout.Settled && !waited[0].input.Workload.Rollout.AwaitsDelete {
 		troubles = t.Cluster.Troubles(ctx, j.object)

@@ -119,7 +119,28 @@ func (t *tick) read(ctx context.Context) {
 	for _, j := range t.jobs {
 		if j.failure == nil {
 			t.locate(j)
+			t.warnOfGarbage(ctx, j)
 		}
+	}
+}
+
+// warnOfGarbage says, once a tick, which of our labels and annotations do not parse. Each reads as absent.
+func (t *tick) warnOfGarbage(ctx context.Context, j *job) {
+	var warnings []error
+	labels, annotations := j.object.Meta.Labels, j.object.Meta.Annotations
+	for _, m := range j.members {
+		_, found := t.keys.Read(m.target.Name, labels, annotations)
+		warnings = append(warnings, found...)
+	}
+	for _, own := range j.homes {
+		_, found := t.keys.ReadShared(own.Name, annotations)
+		warnings = append(warnings, found...)
+	}
+	if _, err := annotate.ParseCount(annotations[t.keys.SkipStreak()]); err != nil {
+		warnings = append(warnings, fmt.Errorf("%s is read as absent: %w", t.keys.SkipStreak(), err))
+	}
+	for _, warning := range warnings {
+		t.Log.WarnContext(ctx, warning.Error(), "workload", j.ref.String())
 	}
 }
 
@@ -264,8 +285,8 @@ func disagreement(name string, digests []image.Digest) *fault.Error {
 }
 
 // recordOf reads a member's record, and completes a recorded digest of which only the mark is known.
-func (t *tick) recordOf(m *member) (annotate.Record, []error) {
-	record, warnings := t.keys.Read(m.target.Name, m.job.object.Meta.Labels, m.job.object.Meta.Annotations)
+func (t *tick) recordOf(m *member) annotate.Record {
+	record, _ := t.keys.Read(m.target.Name, m.job.object.Meta.Labels, m.job.object.Meta.Annotations)
 	if record.Recorded.Digest() == "" && record.Recorded != annotate.None {
 		candidates := []annotate.Pin{annotate.Of(m.latest.Digest)}
 		for _, slot := range m.slots {
@@ -277,5 +298,5 @@ func (t *tick) recordOf(m *member) (annotate.Record, []error) {
 			}
 		}
 	}
-	return record, warnings
+	return record
 }

@@ -115,7 +115,7 @@ func (t *tick) reportEntry(m *member, entry config.Workload, at int) result.Work
 	if m.problems[at] == nil {
 		out.Container, out.Live = m.slots[at].Container, string(m.slots[at].Live)
 	}
-	if record, _ := t.recordOf(m); record.Recorded.Digest() != "" || record.Recorded == annotate.Unpinned {
+	if record := t.recordOf(m); record.Recorded.Digest() != "" || record.Recorded == annotate.Unpinned {
 		out.Recorded = string(record.Recorded)
 	}
 	return out
