@@ -103,10 +103,12 @@ type tokenKey struct {
 func (r *Resolver) token(ctx context.Context, h *host, ch challenge, who account, group []string) (grant, *problem) {
 	key := tokenKey{host: h.name, as: who.credential.Identity(), group: who.group, repository: strings.Join(group, " ")}
 	for {
+		mine := false
 		got, p := r.tokens.do(ctx, key, r.options.Timeout, func(ctx context.Context) (grant, *problem) {
+			mine = true
 			return r.fetchToken(ctx, h, ch, who.credential, group)
 		})
-		if p != nil || time.Now().Before(got.until) {
+		if p != nil || mine || time.Now().Before(got.until) { // a new one is used however short it lives
 			return got, p
 		}
 		r.tokens.forget(key)

@@ -57,11 +57,12 @@ func (r *Resolver) Report() []HostReport {
 
 func (r *Resolver) proofsAt(host string) []Proof {
 	var proofs []Proof
-	for key, v := range r.proved {
+	for key := range r.tried {
 		if key.host != host {
 			continue
 		}
 		c := key.credential
+		v, _, _ := r.proofs.peek(proofKey{host, c.Identity()})
 		proof := Proof{Source: c.Source, Account: c.Account(), Entry: fault.Clean(c.Entry), State: v.state}
 		if v.problem != nil {
 			proof.Failure = &fault.Error{

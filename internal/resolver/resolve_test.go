@@ -3,6 +3,7 @@ package resolver_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -78,4 +79,9 @@ func TestRequestFloor(t *testing.T) {
 			assert.Len(t, w.asked(), c.images+c.registries+c.tokens)
 		})
 	}
+}
+
+func sorted(all []string) []string {
+	slices.Sort(all)
+	return all
 }

@@ -39,7 +39,7 @@ type Resolver struct {
 	keyrings map[string]keyring
 	groups   map[groupKey][][]string // repositories that are asked for in one token
 	answered map[string]answered     // by query
-	proved   map[proved]verdict
+	tried    map[tried]bool
 }
 
 // answered is where the digest of a query came from.
@@ -61,7 +61,7 @@ func New(o Options) (*Resolver, error) {
 		keyrings:   map[string]keyring{},
 		groups:     map[groupKey][][]string{},
 		answered:   map[string]answered{},
-		proved:     map[proved]verdict{},
+		tried:      map[tried]bool{},
 	}
 	problems := []error{problem}
 	r.client = r.newClient(newTransport(o.Proxy, o.Roots, o))

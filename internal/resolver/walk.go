@@ -96,6 +96,7 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 		out.problem = p
 		return got, out
 	}
+	r.note(e, matching)
 	var none T
 	var failed []outcome
 	for i, c := range matching {
@@ -130,6 +131,20 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 	}
 	out.problem = p
 	return got, out
+}
+
+// tried is one credential that is for one host, for the report.
+type tried struct {
+	host       string
+	credential credential.Credential
+}
+
+func (r *Resolver) note(e endpoint, matching []credential.Credential) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range matching {
+		r.tried[tried{hostKey(e.host), c}] = true
+	}
 }
 
 // proveRest proves the credentials that were not needed: a dead one among them is said too.
