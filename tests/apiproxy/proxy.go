@@ -45,7 +45,7 @@ func Start(ctx context.Context, target string, authority *pki.Authority) (*Proxy
 	if err != nil {
 		return nil, fmt.Errorf("read the API server's address: %w", err)
 	}
-	certificate, err := authority.Issue("127.0.0.1", "localhost")
+	certificate, err := authority.Issue("127.0.0.1", "::1", "localhost")
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,14 @@ func (s *Scenario) Run(args ...string) *product.Result {
 // something meanwhile: change an object, send a signal, start another one.
 func (s *Scenario) Start(args ...string) *Run {
 	s.t.Helper()
-	process, err := product.Start(s.t.Context(), product.Command{Path: s.Binary, Args: args, Env: s.environ(), Dir: s.Dir})
+	return s.StartAs(s.Binary, args...)
+}
+
+// StartAs is Start by way of another command, which ends in executing the
+// program: unshare, prlimit.
+func (s *Scenario) StartAs(path string, args ...string) *Run {
+	s.t.Helper()
+	process, err := product.Start(s.t.Context(), product.Command{Path: path, Args: args, Env: s.environ(), Dir: s.Dir})
 	require.NoError(s.t, err)
 	run := &Run{Process: process, scenario: s, args: args}
 	s.t.Cleanup(func() {

@@ -91,6 +91,9 @@ func (p *Process) conclude(err error) *Result {
 	return result
 }
 
+// PID is the process's id, as long as it runs.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Ended is closed once the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
