@@ -74,7 +74,7 @@ func (t *tick) write(ctx context.Context, j *job, members []*member, counters bo
 		}
 		t.Log.DebugContext(ctx, "the workload has changed since it was read: deciding again", "workload", j.ref.String())
 		if !pause(ctx) {
-			t.notWritten(ctx, j, members, change, context.Cause(ctx))
+			j.fail(members, context.Cause(ctx))
 			return false
 		}
 		t.readJob(ctx, j)
@@ -130,15 +130,20 @@ func (t *tick) emit(ctx context.Context, j *job, m *member, event decide.Event) 
 // notWritten fails the members that had something to write. What only clears what is no longer true may fail:
 // the next tick clears it (I12).
 func (t *tick) notWritten(ctx context.Context, j *job, members []*member, change workload.Change, err error) {
-	failure := fault.Of(err, fault.API)
 	if change.Clears() {
-		t.Log.WarnContext(ctx, "what is no longer true could not be removed: the next tick tries again", "workload", j.ref.String(), "error", failure.Message)
+		t.Log.WarnContext(ctx, "what is no longer true could not be removed: the next tick tries again", "workload", j.ref.String(),
+			"error", fault.Of(err, fault.API).Message)
 		return
 	}
+	j.fail(members, err)
+}
+
+// fail gives a workload up for this tick.
+func (j *job) fail(members []*member, err error) {
 	for _, m := range members {
 		m.decision.Wait = false
 	}
-	j.failure = failure
+	j.failure = fault.Of(err, fault.API)
 }
 
 // mend hands back slots that are ours: those that a write of this tick has just taken, and those that a tick

@@ -21,7 +21,7 @@ func (t *tick) follow(ctx, rollouts context.Context, j *job, waited []*member) {
 	}
 	newest, err := t.Cluster.Wait(rollouts, j.object, t.over(ctx, j, digests))
 	if err != nil {
-		t.notWritten(ctx, j, waited, workload.Change{Labels: map[string]string{"": "rollout"}}, err)
+		j.fail(waited, err)
 		return
 	}
 	j.object = newest
