@@ -192,7 +192,7 @@ func TestCausesOnTheWay(t *testing.T) {
 		"token endpoint without":    {func(w *world) { w.at(authHost, w.plain(html)) }, nil, fault.TLS, fault.StageTLS, authHost, "the token endpoint auth.docker.io:443"},
 		"client certificate wanted": {func(w *world) { w.at(hubHost, demanding(w)) }, nil, fault.TLS, fault.StageTLS, hubHost, "client certificate"},
 		"reset in the handshake": {func(w *world) {
-			w.at(hubHost, listen(w.t, func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }))
+			w.at(hubHost, listen(w.t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }))
 		}, nil, fault.ConnectionRefused, fault.StageTLS, hubHost, "during the TLS handshake"},
 		"handshake never answered": {func(w *world) { w.at(hubHost, listen(w.t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })) }, short, fault.Timeout, fault.StageTLS, hubHost, "at: TLS"},
 		"token endpoint is down":   {func(w *world) { w.at(authHost, closed) }, nil, fault.Proxy, fault.StageProxy, authHost, "answered 502 and could not connect to the token endpoint auth.docker.io:443"},
