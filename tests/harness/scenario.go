@@ -108,7 +108,9 @@ func (e *Environment) Scenario(t testing.TB, options ...Option) *Scenario {
 	}
 	s.env["KUBECONFIG"], s.env["CONFIG_FILE"] = s.Kubeconfig, s.ConfigFile
 	if e.Race {
-		s.env["GORACE"] = "halt_on_error=1 exitcode=66" // no exit code of the contract
+		// 66 is no exit code of the contract. By default the detector makes
+		// each process sleep for a second before it ends.
+		s.env["GORACE"] = "halt_on_error=1 exitcode=66 atexit_sleep_ms=0"
 	}
 	s.Secret(token)
 	t.Cleanup(s.report)
