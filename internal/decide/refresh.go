@@ -44,19 +44,19 @@ func (s *situation) gate() (Decision, bool) {
 	switch {
 	case s.cure: // it stays what it was without the cure: stuck
 		frozen := s.frozen()
-		frozen.Gated = d.Gated
+		frozen.Gated, frozen.Record = d.Gated, d.Record
 		return frozen, true
 	case s.ours() && !s.settled(): // row 5, as long as the newer digest may not be used
 		waiting, _ := s.await()
-		waiting.Gated = d.Gated
+		waiting.Gated, waiting.Record = d.Gated, d.Record
 		return waiting, true
 	}
 	return d, true
 }
 
-// young says whether latest has yet to reach its minimum age.
+// young says whether latest is new here and has yet to reach its minimum age.
 func (s *situation) young() bool {
-	if s.Policy.MinAge <= 0 {
+	if s.Policy.MinAge <= 0 || !s.unproved() {
 		return false
 	}
 	seen := s.seen()
@@ -90,7 +90,7 @@ func (s *situation) stale() bool { return !s.live.Is(s.Latest.Digest) }
 func (s *situation) refresh() (Decision, bool) {
 	state := s.Record.State
 	if s.again(s.Latest.Digest) && state.Reapplied >= s.Policy.Reapplications {
-		if (state.Contested+1)%contestedEvery != 0 {
+		if s.Lost || (state.Contested+1)%contestedEvery != 0 {
 			return s.giveUp(), true
 		}
 	}
@@ -102,6 +102,7 @@ func (s *situation) giveUp() Decision {
 	d := Decision{Outcome: Failed, Failure: s.contested(), Record: s.Record}
 	if !s.Lost {
 		d.Record.State.Contested++
+		s.tally = true
 	}
 	if s.Record.State.Contested == 0 {
 		d.Events = []Event{{RefreshFrozen, d.Failure.Message}}
@@ -133,8 +134,10 @@ func (s *situation) put(digest image.Digest) Decision {
 	switch {
 	case fought:
 		after.Contested++
+		s.tally = true
 	case again && !(before.Attempted() == digest && before.Attempt.Reverted): // that one is counted already
 		after.Reapplied++
+		s.tally = true
 	}
 	d := Decision{Outcome: Refreshed, Set: digest, Wait: true, Record: annotate.Record{
 		Mark: annotate.Of(digest), Recorded: s.Record.Recorded, State: after,

@@ -57,7 +57,8 @@ type situation struct {
 	person   string // who set a slot to something else than the mark, by hand
 	deployer string // the same, not by hand
 	skip     SkipChange
-	streak   int // the skip streak with this tick, where it was counted
+	streak   int  // the skip streak with this tick, where it was counted
+	tally    bool // this tick counts something that another one must not count again (I28)
 	events   []Event
 	cure     bool // the workload is stuck, and latest may be what mends it (I45)
 }
@@ -78,7 +79,7 @@ func (s *situation) finish(d Decision) Decision {
 	d.Skip = s.skip
 	state := &d.Record.State
 	switch {
-	case s.skip == SkipCount || state.Reapplied != s.Input.Record.State.Reapplied || state.Contested > s.Input.Record.State.Contested:
+	case s.tally:
 		state.Counted = &annotate.Counted{By: s.Tick.ID, At: s.Tick.Now}
 	case s.Failures == 0 && state.Reapplied == 0 && state.Contested == 0 && state.Attempt == nil && (s.skip == SkipClear || s.Workload.SkipStreak == 0):
 		state.Counted = nil

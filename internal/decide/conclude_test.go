@@ -1,0 +1,199 @@
+package decide_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+type conclusion struct {
+	name string
+	in   decide.Input
+	wait decide.Wait
+	want want
+}
+
+func settled(in *decide.Input) {
+	in.Workload.Rollout = decide.Rollout{Settled: true, Fresh: 2, Available: 2}
+}
+
+func rollout(rollout decide.Rollout) func(*decide.Input) {
+	return func(in *decide.Input) { in.Workload.Rollout = rollout }
+}
+
+// waited is the wait for B that began with one fresh replica of two.
+func waited(changes ...func(*decide.Wait)) decide.Wait {
+	wait := decide.Wait{Digest: digestB, Before: decide.Rollout{Fresh: 1, Available: 2}, Reasons: []string{"CrashLoopBackOff"}, Namespace: "ns"}
+	for _, change := range changes {
+		change(&wait)
+	}
+	return wait
+}
+
+func joint(w *decide.Wait)       { w.Joint = true }
+func interrupted(w *decide.Wait) { w.Interrupted = true }
+func pullFailed(w *decide.Wait)  { w.PullFailed = true }
+func stuck(w *decide.Wait)       { w.Stuck = []string{"db-0"} }
+
+func (w conclusion) run(t *testing.T) {
+	t.Run(w.name, func(t *testing.T) {
+		t.Parallel()
+		w.want.check(t, w.in, decide.Conclude(w.in, w.wait))
+	})
+}
+
+// Step 6, while nothing has failed.
+func TestConclude(t *testing.T) {
+	t.Parallel()
+	recorded := both(marked(b), func(r *annotate.Record) { r.State.Attempt = nil })
+	isAgain := func(in *decide.Input) { in.Record.State.Attempt.Again = true }
+	refreshed, reappliedEvent := []decide.Reason{decide.DigestRefreshed}, []decide.Reason{decide.DigestReapplied}
+	waits := want{outcome: decide.Waiting}
+	progress := func(n int, says string) want {
+		return want{outcome: decide.Waiting, skip: decide.SkipCount, says: says, record: countedNow}
+	}
+	byHelm := func(in *decide.Input) { live(a)(in); by("helm")(in) }
+	moved := func(in *decide.Input) { // another tick has put C there
+		live(c)(in)
+		in.Record = annotate.Record{Mark: c, Recorded: a, State: annotate.State{Attempt: &annotate.Attempt{Digest: digestC}, Left: b}}
+	}
+	restored := func(in *decide.Input) { // another tick has restored A
+		live(a)(in)
+		in.Record.Mark = a
+		in.Record.State.Attempt.Failed = 1
+	}
+	for _, c := range []conclusion{
+		{"recorded, only once settled, I3 I4", input(ours(0), settled), waited(), want{outcome: decide.Refreshed, events: refreshed, record: recorded}},
+		{"a re-application is recorded, I8", input(ours(0), settled, isAgain), waited(), want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
+		{"a re-application of what was recorded is over, I8", input(ours(0), settled, isAgain, record(b, b)), waited(),
+			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
+		{"settled: streak and rejection go", input(ours(2), settled, streak(3), rejected(b, annotate.ByFailure)), waited(),
+			want{outcome: decide.Refreshed, skip: decide.SkipClear, events: refreshed, record: both(recorded, func(r *annotate.Record) { r.State = r.State.Forgive(b) })}},
+		{"settled: re-applications are counted on, I38", input(ours(0), settled, isAgain, reapplied(2, 0)), waited(),
+			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
+		{"settled, and contested: loud, I38", input(ours(0), settled, isAgain, reapplied(3, 8)), waited(),
+			want{outcome: decide.Failed, cause: fault.Contested, events: reappliedEvent, record: recorded}},
+		{"another tick has recorded it, I28", input(live(b), record(b, b)), waited(), want{outcome: decide.Refreshed}},
+		{"another tick has recorded it, unsettled since", input(live(b), record(b, b), unsettled), waited(), waits},
+		{"the state was removed by hand", input(live(b), record(b, a), unsettled), waited(), waits},
+		{"held in mid-rollout, settled", input(ours(0), settled, func(in *decide.Input) { in.Workload.Held = true }), waited(),
+			want{outcome: decide.Refreshed, events: refreshed, record: recorded}},
+		{"held in mid-rollout: nothing is counted or restored", input(ours(2), func(in *decide.Input) { in.Workload.Held = true }), waited(), want{outcome: decide.Held}},
+		{"paused in mid-rollout: nothing is counted or restored", input(ours(2), func(in *decide.Input) { in.Workload.Paused = true }), waited(), want{outcome: decide.Held}},
+		{"OnDelete", input(ours(0), awaitsDelete), waited(), want{outcome: decide.Waiting, says: "OnDelete"}},
+		{"told to end", input(ours(2)), waited(interrupted), waits},
+		{"progress is no failure, I43", input(ours(2), rollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3)), waited(), progress(4, "4/8")},
+		{"progress of two ticks counts once, I28 I43", input(ours(2), rollout(decide.Rollout{Fresh: 2}), streak(3), lost), waited(), want{outcome: decide.Waiting, says: "3/8"}},
+		{"progress for too long is loud, no rejection, I43", input(ours(2), rollout(decide.Rollout{Fresh: 2}), streak(7)), waited(),
+			want{outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}, record: countedNow}},
+
+		{"reverted meanwhile: a re-application, no failed attempt, I38", input(ours(1), byHelm), waited(), want{outcome: decide.Waiting, says: "helm",
+			record: both(countedNow, func(r *annotate.Record) {
+				r.State.Attempt = &annotate.Attempt{Digest: digestB, Failed: 1, Reverted: true}
+				r.State.Reapplied = 1
+			})}},
+		{"reverted meanwhile: counted once, I28", input(ours(1), byHelm, func(in *decide.Input) { in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1 }),
+			waited(), waits},
+		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, 8)), waited(), want{outcome: decide.Waiting,
+			record: both(countedNow, func(r *annotate.Record) {
+				r.State.Attempt = &annotate.Attempt{Digest: digestB, Failed: 1, Reverted: true}
+			})}},
+		{"a person was faster, I9", input(ours(1), live(a), by("kubectl")), waited(), want{outcome: decide.Held, says: "kubectl"}},
+		{"another tick has moved on, I28", input(moved), waited(), want{outcome: decide.Waiting, says: "another tick"}},
+		{"another tick has restored it, I28", input(ours(1), restored), waited(), want{outcome: decide.RolledBack, cause: fault.RolloutFailed}},
+		{"the slot went away", input(ours(1), func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }), waited(),
+			want{outcome: decide.Failed, cause: fault.SlotInvalid}},
+	} {
+		c.run(t)
+	}
+}
+
+// Step 6, where the rollout has failed.
+func TestConcludeFailures(t *testing.T) {
+	t.Parallel()
+	hangs := rollout(decide.Rollout{Fresh: 1, Available: 2})
+	gaveUp := rollout(decide.Rollout{Fresh: 2, Available: 2, Failure: "ProgressDeadlineExceeded"})
+	down := rollout(decide.Rollout{Down: true})
+	fewer := rollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 1})
+	asMany := rollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 2})
+
+	one := func(in *decide.Input) { in.Policy.RolloutFailures = 1 }
+	failed := func(n int) func(*annotate.Record) {
+		return func(r *annotate.Record) { r.State.Attempt.Failed, r.State.Counted = n, counted() }
+	}
+	// The attempt is shared with the input: copy it before it is changed.
+	fresh := func(r *annotate.Record) { attempt := *r.State.Attempt; r.State.Attempt = &attempt }
+	rejectedBecause := func(why string) func(*annotate.Record) {
+		return func(r *annotate.Record) {
+			r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: why, At: now})
+		}
+	}
+	restored := func(r *annotate.Record) { r.Mark = r.Recorded }
+	aloneNext := func(r *annotate.Record) { r.State.Attempt.Alone = true }
+	event := []decide.Reason{decide.RolloutFailed}
+	events := []decide.Reason{decide.RolloutFailed, decide.RolledBackEvent}
+	counts := func(n int, says string) want {
+		return want{outcome: decide.Failed, cause: fault.RolloutFailed, events: event, says: says, record: both(fresh, failed(n))}
+	}
+	rejects := func(n int, why, says string) want {
+		w := counts(n, says)
+		w.record = both(w.record, rejectedBecause(why))
+		return w
+	}
+	restores := func(w want) want {
+		w.outcome, w.set, w.events, w.record = decide.RolledBack, digestA, events, both(w.record, restored)
+		return w
+	}
+	alone := func(w want) want {
+		w = restores(w)
+		w.record = both(w.record, aloneNext)
+		return w
+	}
+	const crash = "CrashLoopBackOff"
+	for _, c := range []conclusion{
+		{"counted, with the pods' reasons, I3 I13", input(ours(0), hangs), waited(), counts(1, "attempt 1/3 (CrashLoopBackOff): the next tick goes on waiting")},
+		{"counted again", input(ours(1), hangs), waited(), counts(2, "attempt 2/3")},
+		{"two ticks count once, I28", input(ours(1), hangs, lost), waited(), want{outcome: decide.Failed, cause: fault.RolloutFailed, says: "attempt 1/3"}},
+		{"the controller's word, whatever became available", input(ours(0), gaveUp), waited(), counts(1, "ProgressDeadlineExceeded; CrashLoopBackOff")},
+		{"rejected and restored at the threshold, I13", input(ours(2), hangs), waited(), restores(rejects(3, crash, "is restored and the digest is rejected"))},
+		{"a threshold of one", input(ours(0), hangs, one), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
+		{"ROLLBACK=false", input(ours(2), hangs, noRollback), waited(), rejects(3, crash, "ROLLBACK is false")},
+		{"nothing recorded", input(ours(2), hangs, record(b, annotate.Unpinned)), waited(), rejects(3, crash, "no recorded digest to restore")},
+		{"only the mark of what was recorded is known", input(ours(2), hangs, record(b, annotate.Pin(digestA.Mark()))), waited(), rejects(3, crash, "no recorded digest to restore")},
+		{"what was recorded fails", input(ours(2), hangs, record(b, b)), waited(), rejects(3, crash, "no recorded digest to restore")},
+		{"notify patches in no row", input(ours(2), hangs, notify), waited(), rejects(3, crash, "notify")},
+		{"a stuck pod is named", input(ours(0), hangs), waited(stuck), counts(1, "kubectl delete pod -n ns db-0")},
+
+		{"down: restored and rejected at the first failure, I39", input(ours(0), down), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
+		{"down by a failed pull: restored, tried again, I34 I39", input(ours(0), down), waited(pullFailed), restores(counts(1, "the next tick tries again"))},
+		{"down by a failed pull, at the threshold", input(ours(2), down), waited(pullFailed), restores(rejects(3, crash, "is restored and the digest is rejected"))},
+		{"down, and nothing recorded", input(ours(0), down, record(b, annotate.Unpinned)), waited(), rejects(1, crash, "no recorded digest to restore")},
+		{"down, ROLLBACK=false", input(ours(0), down, noRollback), waited(), rejects(1, crash, "ROLLBACK is false")},
+		{"down, notify", input(ours(0), down, notify), waited(), rejects(1, crash, "notify")},
+		{"fewer available than before, I39", input(ours(0), fewer), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
+		{"as many available as before", input(ours(0), asMany), waited(), counts(1, "goes on waiting")},
+
+		{"several targets at once: one by one", input(ours(2), hangs), waited(joint), alone(counts(2, "one by one"))},
+		{"several targets at once, down", input(ours(0), down), waited(joint), alone(counts(1, "one by one"))},
+		{"several targets at once, a threshold of one", input(ours(0), down, one), waited(joint), alone(counts(0, "one by one"))},
+		{"several targets at once, nothing to restore", input(ours(2), hangs, record(b, annotate.Unpinned)), waited(joint), rejects(3, crash, "no recorded digest")},
+		{"several targets at once, below the threshold", input(ours(0), hangs), waited(joint), counts(1, "goes on waiting")},
+	} {
+		c.run(t)
+	}
+}
+
+// The record of an input is shared with whoever read it: a decision never changes it in place.
+func TestInputsStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	for _, change := range []func(*decide.Input){ours(2), rejected(b, annotate.ByFailure), reapplied(3, 0)} {
+		in, same := input(change), input(change)
+		decide.Decide(in)
+		decide.Conclude(in, waited())
+		assert.Equal(t, same, in)
+	}
+}

@@ -1,0 +1,144 @@
+package decide_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// Rows 7 to 9: what is known of the tag.
+func TestRowsOfTheTag(t *testing.T) {
+	t.Parallel()
+	fresh := func(in *decide.Input) { latest(digestA)(in); unasked(in) }
+	state := func(change func(*annotate.State)) func(*annotate.Record) {
+		return func(r *annotate.Record) { change(&r.State) }
+	}
+	owners := map[string][]string{"api": {"helm"}}
+	rolledOut := []decide.Reason{decide.DigestRefreshed}
+	run(t, []row{
+		{"7 below the threshold, I1 I2", input(unknown, failures(2)), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
+		{"7 at the threshold, I1", input(unknown, failures(3)), want{row: 7, outcome: decide.Failed, cause: fault.Proxy}},
+		{"7 a deployer's revert waits", input(unknown, failures(1), live(c), by("helm")), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
+		{"7 settled: the skip streak ends", input(unknown, failures(1), streak(4)), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy, skip: decide.SkipClear}},
+
+		{"8 nothing at all", input(fresh), want{row: 8, outcome: decide.Unchanged}},
+		{"8 the skip streak ends, I11", input(fresh, streak(8)), want{row: 8, outcome: decide.Unchanged, skip: decide.SkipClear}},
+		{"8 a killed tick is continued: recorded, I19", input(fresh, record(a, c), attempt(annotate.Attempt{Digest: digestA, Failed: 2})),
+			want{row: 8, outcome: decide.Unchanged, events: rolledOut, record: both(marked(a), state(func(s *annotate.State) { s.Attempt = nil }))}},
+		{"8 an attempt that was undone by the tag", input(fresh, attempt(annotate.Attempt{Digest: digestB})),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Attempt = nil })}},
+		{"8 failed attempts of another digest still count, I13", input(fresh, attempt(annotate.Attempt{Digest: digestB, Failed: 1})), want{row: 8, outcome: decide.Unchanged}},
+		{"8 a deployer brought it", input(fresh, record(c, c), by("helm")), want{row: 8, outcome: decide.Unchanged, record: marked(a)}},
+		{"8 it works after all, I14", input(fresh, rejected(b, annotate.ByPerson), rejected(a, annotate.ByFailure)),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { *s = s.Forgive(a) })}},
+		{"8 re-applications fall, I38", input(fresh, reapplied(3, 5)),
+			want{row: 8, outcome: decide.Unchanged, record: both(countedNow, state(func(s *annotate.State) { s.Reapplied, s.Contested = 2, 0 }))}},
+		{"8 re-applications fall once, I28", input(fresh, reapplied(3, 0), lost), want{row: 8, outcome: decide.Unchanged}},
+		{"8 the last re-application", input(fresh, reapplied(1, 0), func(in *decide.Input) { in.Record.State.Counted = counted() }),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Reapplied, s.Counted = 0, nil })}},
+		{"8 nobody waits for its age", input(fresh, func(in *decide.Input) {
+			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: began, Deferred: began}
+		}),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Seen = nil })}},
+		{"8 claims handed back", input(fresh, func(in *decide.Input) { in.Record.State.Owners = owners }),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Owners = nil })}},
+		{"8 claims not handed back yet", input(fresh, func(in *decide.Input) { in.Record.State.Owners, in.Claimed = owners, true }), want{row: 8, outcome: decide.Unchanged}},
+		{"8 a count that is over", input(fresh, func(in *decide.Input) { in.Record.State.Counted = counted() }),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Counted = nil })}},
+		{"8 notify too", input(fresh, notify, record(a, c), attempt(annotate.Attempt{Digest: digestA})),
+			want{row: 8, outcome: decide.Unchanged, events: rolledOut, record: both(marked(a), state(func(s *annotate.State) { s.Attempt = nil }))}},
+
+		{"9 by failure: loud, I13 I14", input(rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "refresh-state"}},
+		{"9 by a person: green, I9", input(rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "until the tag moves on"}},
+		{"9 only the mark of it is known", input(rejected(annotate.Pin(digestB.Mark()), annotate.ByPerson)), want{row: 9, outcome: decide.Held}},
+		{"9 live and crashing, not ours", input(live(b), record(b, b), unsettled, rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}},
+		{"9 the tag has moved on, I13", input(latest(digestC), rejected(b, annotate.ByFailure)),
+			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: put(digestC, a)}},
+		{"9 nobody waits for its age", input(rejected(b, annotate.ByPerson), func(in *decide.Input) {
+			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: began, Deferred: began}
+		}), want{row: 9, outcome: decide.Held, record: state(func(s *annotate.State) { s.Seen = nil })}},
+	})
+}
+
+// Rows 11 and 12: gates and refreshes.
+func TestRowsOfTheRefresh(t *testing.T) {
+	t.Parallel()
+	const age = time.Hour
+	young := func(in *decide.Input) { in.Policy.MinAge = age }
+	seen := func(since, deferred time.Duration) func(*decide.Input) {
+		return func(in *decide.Input) {
+			young(in)
+			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: now.Add(-since), Deferred: now.Add(-deferred)}
+		}
+	}
+	seenNow := func(r *annotate.Record) { r.State.Seen = &annotate.Seen{Digest: digestB, Since: now, Deferred: now} }
+	forgotten := func(r *annotate.Record) { r.State.Seen = nil }
+	refreshed := want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}
+	aged := refreshed
+	aged.record = both(put(digestB, a), forgotten)
+	contested := func(n int) want {
+		return want{row: 12, outcome: decide.Failed, cause: fault.Contested, record: both(countedNow, func(r *annotate.Record) { r.State.Contested = n })}
+	}
+	reverted := func(in *decide.Input) { // B was put there, and a deployer took it out before it settled
+		in.Record = annotate.Record{Mark: b, Recorded: a, State: annotate.State{Attempt: &annotate.Attempt{Digest: digestB, Failed: 1}, Left: a}}
+		by("argocd-controller")(in)
+	}
+	seenReverted := func(in *decide.Input) { // and the tick that waited has counted that
+		reverted(in)
+		in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1
+	}
+	flip := func(in *decide.Input) { in.Record.State.Left = b } // B was just left for A
+	run(t, []row{
+		{"11 gates first", input(unasked), want{row: 11, verify: digestB}},
+		{"11 gate says no, below the threshold, I24", input(gateSaysNo, failures(2)), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
+		{"11 gate says no, at the threshold, I24", input(gateSaysNo, failures(3)), want{row: 11, outcome: decide.Failed, cause: fault.PlatformMissing, gated: true}},
+		{"11 too young", input(young, unasked), want{row: 11, outcome: decide.Deferred, record: seenNow}},
+		{"11 still too young: no write", input(seen(age-1, age-1)), want{row: 11, outcome: decide.Deferred}},
+		{"11 old enough", input(seen(age, age)), aged},
+		{"11 the tag moved while it waited", input(seen(age, 2*age), latest(digestC)),
+			want{row: 11, outcome: decide.Deferred, record: func(r *annotate.Record) {
+				r.State.Seen = &annotate.Seen{Digest: digestC, Since: now, Deferred: now.Add(-2 * age)}
+			}}},
+		{"11 not deferred for ever", input(seen(0, 3*age)), aged},
+		{"11 what was here before is not new", input(young, record(b, b), by("helm")),
+			want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, annotate.None, 1)}},
+		{"11 notify", input(notify), want{row: 11, outcome: decide.Pending}},
+		{"11 notify: gates count", input(notify, gateSaysNo, failures(3)), want{row: 11, outcome: decide.Failed, cause: fault.PlatformMissing, gated: true}},
+		{"11 notify: a deployer's revert is pending", input(notify, record(b, b), by("helm")), want{row: 11, outcome: decide.Pending}},
+
+		{"12 refresh, I23 I26 I35", input(), refreshed},
+		{"12 from a tag", input(live(annotate.Unpinned), record(annotate.Unpinned, annotate.Unpinned)),
+			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, annotate.None)}},
+		{"12 slots that differ", input(live(a, b), by("helm")), refreshed},
+		{"12 what is proved needs no gate", input(unasked, flip), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 1)}},
+		{"12 a deployer's revert, I8", input(record(b, b), by("helm")), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, annotate.None, 1)}},
+		{"12 reverted before it settled, I38", input(reverted), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true,
+			record: both(again(digestB, a, 1), func(r *annotate.Record) { r.State.Attempt.Failed = 1 })}},
+		{"12 reverted before it settled counts once, I38", input(seenReverted), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true,
+			record: func(r *annotate.Record) {
+				r.State.Attempt = &annotate.Attempt{Digest: digestB, Failed: 1, Again: true}
+			}}},
+		{"12 the tag flips, I46", input(flip, reapplied(1, 0)), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 2)}},
+		{"12 the tag flips: contested, I46", input(flip, reapplied(3, 0)), func() want {
+			w := contested(1)
+			w.says, w.events = "the tag itself", []decide.Reason{decide.RefreshFrozen}
+			return w
+		}()},
+		{"12 contested, I38", input(flip, reapplied(3, 1)), contested(2)},
+		{"12 contested: two ticks count once, I28", input(flip, reapplied(3, 1), lost), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
+		{"12 contested: every eighth tick", input(flip, reapplied(3, 7)), want{row: 12, outcome: decide.Failed, cause: fault.Contested, set: digestB, wait: true,
+			record: both(again(digestB, a, 3), func(r *annotate.Record) { r.State.Contested = 8 })}},
+		{"12 contested: every eighth tick, of two at once", input(flip, reapplied(3, 7), lost), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
+		{"12 contested: a third digest is not fought over", input(latest(digestC), flip, reapplied(3, 3)),
+			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: put(digestC, a)}},
+		{"12 failed attempts go on counting, I13 I39", input(attempt(annotate.Attempt{Digest: digestB, Failed: 2, Alone: true})),
+			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: both(put(digestB, a), func(r *annotate.Record) {
+				r.State.Attempt.Failed, r.State.Attempt.Alone = 2, true
+			})}},
+		{"12 a new digest starts from zero, I13", input(attempt(annotate.Attempt{Digest: digestC, Failed: 2})), refreshed},
+		{"12 settled: the skip streak ends", input(streak(5)), func() want { w := refreshed; w.skip = decide.SkipClear; return w }()},
+	})
+}
