@@ -101,22 +101,31 @@ func Read(ctx context.Context, lookup envconfig.Lookuper, overrides Overrides) (
 	config := Config{Env: env}
 	if env.ConfigFile != "" {
 		read, found := readFile(string(env.ConfigFile))
-		unreadable := len(found) > 0 && read.Targets == nil && read.Registries == nil
+		if read != nil {
+			v := newValidator(env, found)
+			config.Registries, config.Targets = v.registries(read.Registries), v.targets(read.Targets)
+			found = append(found, v.problems...)
+		}
 		for _, problem := range found {
 			problems = append(problems, fmt.Errorf("%s: %w", env.ConfigFile, problem))
-		}
-		if !unreadable {
-			v := validator{env: env}
-			config.Registries, config.Targets = v.registries(read.Registries), v.targets(read.Targets)
-			for _, problem := range v.problems {
-				problems = append(problems, fmt.Errorf("%s: %w", env.ConfigFile, problem))
-			}
 		}
 	}
 	if len(problems) > 0 {
 		return config, &Invalid{Problems: problems}
 	}
 	return config, nil
+}
+
+// Warnings are what is accepted and yet deserves a second look, a sentence each.
+func (c Config) Warnings() []string {
+	var warnings []string
+	for i, target := range c.Targets {
+		if target.Image != nil && target.Image.Floating {
+			warnings = append(warnings, fmt.Sprintf(
+				"targets[%d].image: target %s follows the tag latest, which says nothing about what it will be: name a tag, as in :1.2", i, target.Name))
+		}
+	}
+	return warnings
 }
 
 // IsInvalid says whether an error is about the configuration: exit code 2.

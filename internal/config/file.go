@@ -1,16 +1,12 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
-
-	"go.yaml.in/yaml/v3"
-
-	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
 // maxFile bounds the configuration file. A thousand workloads take about 150 KiB.
@@ -52,49 +48,28 @@ type workloadEntry struct {
 }
 
 // readFile decodes the configuration file strictly. What could be decoded is returned beside the problems,
-// so that its contents are validated in the same go.
-func readFile(path string) (file, []error) {
-	handle, err := os.Open(path)
+// so that its contents are validated in the same go; nil where nothing could be.
+func readFile(path string) (*file, []error) {
+	handle, err := os.Open(path) //nolint:gosec // the path is configuration
 	if err != nil {
-		return file{}, []error{fmt.Errorf("cannot be read: %w: mount it, or name another file in CONFIG_FILE or with --config", errors.Unwrap(err))}
+		return nil, []error{unreadable(err)}
 	}
 	defer handle.Close() //nolint:errcheck // only read from
 	text, err := io.ReadAll(io.LimitReader(handle, maxFile+1))
 	if err != nil {
-		return file{}, []error{fmt.Errorf("cannot be read: %w", err)}
+		return nil, []error{unreadable(err)}
 	}
 	if len(text) > maxFile {
-		return file{}, []error{fmt.Errorf("is larger than %d MiB: split the targets over several installations", maxFile>>20)}
+		return nil, []error{fmt.Errorf("is larger than %d MiB: split the targets over several installations", maxFile>>20)}
 	}
 	return decode(text)
 }
 
-func decode(text []byte) (file, []error) {
-	var decoded file
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	err := decoder.Decode(&decoded)
-	if errors.Is(err, io.EOF) {
-		return decoded, nil // empty: it is the missing targets that are the problem
+func unreadable(err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		err = inner.Err // the path stands before every problem of the file
 	}
-	if err != nil {
-		return decoded, yamlProblems(err)
-	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return decoded, []error{errors.New("has more than one YAML document: only the first would count")}
-	}
-	return decoded, nil
-}
-
-func yamlProblems(err error) []error {
-	if several, ok := errors.AsType[*yaml.TypeError](err); ok {
-		var problems []error
-		for _, text := range several.Errors {
-			problems = append(problems, errors.New(fault.Clean(text)))
-		}
-		return problems
-	}
-	return []error{errors.New(fault.Clean(err.Error()))}
+	return fmt.Errorf("cannot be read: %w: mount it, or name another file in CONFIG_FILE or with --config", err)
 }
 
 // age parses minAge, which unlike the durations of the environment may be 0.

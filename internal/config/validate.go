@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -16,18 +18,36 @@ import (
 const maxTargetName = 32
 
 var (
-	hostPattern   = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:[0-9]{1,5})?$`)
-	mirrorPattern = regexp.MustCompile(`^[^/]+(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
+	hostPattern   = regexp.MustCompile(`^[a-z0-9.-]+(:[0-9]{1,5})?$|^\[[0-9a-f:]+\](:[0-9]{1,5})?$`)
+	mirrorPattern = regexp.MustCompile(`^[^/]+(/[a-z0-9._-]+)*$`)
 )
 
 // validator collects every problem of a file, each with the path of its key.
 type validator struct {
 	env      Env
+	undone   map[string]bool // keys that could not be decoded
 	problems []error
 }
 
+func newValidator(env Env, found []error) *validator {
+	v := &validator{env: env, undone: map[string]bool{}}
+	for _, err := range found {
+		if before, ok := errors.AsType[problem](err); ok {
+			v.undone[before.path] = true
+		}
+	}
+	return v
+}
+
+// add adds a problem, unless it only follows from a key that could not be decoded: a list that is no list looks
+// empty.
 func (v *validator) add(path, what string, args ...any) {
-	v.problems = append(v.problems, fmt.Errorf("%s: %s", path, fmt.Sprintf(what, args...)))
+	for i := 0; i <= len(path); i++ {
+		if (i == 0 || i == len(path) || path[i] == '.' || path[i] == '[') && v.undone[path[:i]] {
+			return
+		}
+	}
+	v.problems = append(v.problems, problem{path: path, what: fmt.Sprintf(what, args...)})
 }
 
 func (v *validator) registries(entries []registryEntry) []Registry {
@@ -35,16 +55,20 @@ func (v *validator) registries(entries []registryEntry) []Registry {
 	seen := map[string]int{}
 	for i, entry := range entries {
 		path := fmt.Sprintf("registries[%d]", i)
-		if !hostPattern.MatchString(entry.Host) {
-			v.add(path+".host", "must be a registry's host, as in docker.io or harbor.example.com:8443, without a scheme or a path")
-		} else if first, double := seen[entry.Host]; double {
+		host, ok := registryHost(entry.Host)
+		if !ok {
+			v.add(path+".host", "must be a registry's host as image references name it, as in docker.io or harbor.example.com:8443, without a scheme or a path")
+		} else if first, double := seen[host]; double {
 			v.add(path+".host", "is the same as registries[%d].host: list a host once", first)
+		} else {
+			seen[host] = i
 		}
-		seen[entry.Host] = i
 		for j, mirror := range entry.Mirrors {
-			host, _, _ := strings.Cut(mirror, "/")
-			if !hostPattern.MatchString(host) || !mirrorPattern.MatchString(mirror) {
-				v.add(fmt.Sprintf("%s.mirrors[%d]", path, j), "must be host or host/path, as in harbor.example.com/dockerhub, without a scheme")
+			path := fmt.Sprintf("%s.mirrors[%d]", path, j)
+			if !isMirror(mirror) {
+				v.add(path, "must be host or host/path, as in harbor.example.com/dockerhub, without a scheme")
+			} else if mirror == host {
+				v.add(path, "is the host itself, which fallback already asks: leave it out")
 			}
 		}
 		fallback := entry.Fallback == nil || *entry.Fallback
@@ -54,8 +78,10 @@ func (v *validator) registries(entries []registryEntry) []Registry {
 		if entry.CAFile != "" {
 			if entry.PlainHTTP {
 				v.add(path+".caFile", "means nothing beside plainHTTP: true: leave one of them out")
-			} else if _, err := os.Stat(entry.CAFile); err != nil {
+			} else if pem, err := os.ReadFile(entry.CAFile); err != nil {
 				v.add(path+".caFile", "cannot be read: mount the file, or leave the key out")
+			} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+				v.add(path+".caFile", "must hold at least one PEM certificate")
 			}
 		}
 		registries = append(registries, Registry{
@@ -63,6 +89,27 @@ func (v *validator) registries(entries []registryEntry) []Registry {
 		})
 	}
 	return registries
+}
+
+// registryHost is a host as references that are normalised name it. A name without a dot or a port is none:
+// it would be read as a repository of docker.io, and the entry would silently mean nothing.
+func registryHost(text string) (string, bool) {
+	ref, err := image.ParseReference(text + "/name")
+	if err != nil || !hostPattern.MatchString(text) || ref.Repository != "name" && ref.Repository != "library/name" {
+		return "", false
+	}
+	return ref.Host, true
+}
+
+// isMirror says whether a repository's name can be appended to the text. docker.io is nobody's mirror.
+func isMirror(text string) bool {
+	host, path, _ := strings.Cut(text, "/")
+	if path != "" {
+		path += "/"
+	}
+	known, ok := registryHost(host)
+	ref, err := image.ParseReference(text + "/name")
+	return ok && known != "docker.io" && err == nil && mirrorPattern.MatchString(text) && ref.Host == host && ref.Repository == path+"name"
 }
 
 func (v *validator) targets(entries []targetEntry) []Target {
@@ -108,6 +155,9 @@ func (v *validator) image(path string, entry targetEntry) *image.Reference {
 	if entry.Image == "" {
 		if slices.ContainsFunc(entry.Workloads, func(w workloadEntry) bool { return w.Env != "" }) {
 			v.add(path+".image", "must name the image to follow, as in ghcr.io/example/app:1.2: only image mode may leave it out")
+		}
+		if entry.Pin == "digest" {
+			v.add(path+".pin", "must not be digest where the target has no image: after the first refresh nothing would name the tag to follow")
 		}
 		return nil
 	}
@@ -159,6 +209,7 @@ func (v *validator) workloads(path string, entry targetEntry, slots map[string]s
 	var workloads []Workload
 	for i, w := range entry.Workloads {
 		path := fmt.Sprintf("%s.workloads[%d]", path, i)
+		known := slices.Contains(Kinds(), Kind(w.Kind)) && w.Name != ""
 		if !slices.Contains(Kinds(), Kind(w.Kind)) {
 			v.add(path+".kind", "must be Deployment, StatefulSet, DaemonSet or CronJob")
 		}
@@ -182,7 +233,7 @@ func (v *validator) workloads(path string, entry targetEntry, slots map[string]s
 			namespace = string(v.env.Namespace)
 		}
 		slot := strings.Join([]string{w.Kind, namespace, w.Name, w.Container, w.Env}, " ")
-		if first, double := slots[slot]; double {
+		if first, double := slots[slot]; double && known {
 			v.add(path, "claims the same slot as %s: a slot follows one target, once", first)
 		} else {
 			slots[slot] = path
