@@ -196,7 +196,7 @@ func TestCausesOnTheWay(t *testing.T) {
 		}, nil, fault.ConnectionRefused, fault.StageTLS, hubHost, "during the TLS handshake"},
 		"handshake never answered": {func(w *world) { w.at(hubHost, listen(w.t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })) }, short, fault.Timeout, fault.StageTLS, hubHost, "at: TLS"},
 		"token endpoint is down":   {func(w *world) { w.at(authHost, closed) }, nil, fault.Proxy, fault.StageProxy, authHost, "answered 502 and could not connect to the token endpoint auth.docker.io:443"},
-		"manifest never answered":  {func(w *world) { w.at(hubHost, w.hanging()) }, short, fault.Timeout, fault.StagePing, hubHost, "no answer from the registry registry-1.docker.io:443 within 300ms"},
+		"manifest never answered":  {func(w *world) { w.at(hubHost, w.hanging()) }, short, fault.Timeout, fault.StagePing, hubHost, "no answer from the registry registry-1.docker.io:443 within 1s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -227,7 +227,7 @@ func TestCausesOnTheWay(t *testing.T) {
 	}
 }
 
-func short(o *resolver.Options) { o.Timeout = 300 * time.Millisecond }
+func short(o *resolver.Options) { o.Timeout = time.Second }
 
 // through sets another proxy, or none.
 func through(proxy string) func(o *resolver.Options) {

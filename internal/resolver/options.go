@@ -113,14 +113,20 @@ func (o Options) roots(caFile string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
-	pool := o.Roots.Clone()
-	if o.Roots == nil {
-		if pool, err = x509.SystemCertPool(); err != nil {
-			return nil, fmt.Errorf("the system's certificates cannot be read: %w", err)
-		}
+	pool, err := o.base()
+	if err != nil {
+		return nil, fmt.Errorf("the system's certificates cannot be read: %w", err)
 	}
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, errors.New("holds no PEM certificate")
 	}
 	return pool, nil
+}
+
+// base is a copy of what is trusted everywhere.
+func (o Options) base() (*x509.CertPool, error) {
+	if o.Roots != nil {
+		return o.Roots.Clone(), nil
+	}
+	return x509.SystemCertPool()
 }
