@@ -3,6 +3,7 @@ package annotate
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/image"
 )
@@ -16,6 +17,9 @@ const (
 	None     Pin = ""         // never observed, or empty
 	Unpinned Pin = "unpinned" // a tag, or anything else that is no digest
 )
+
+// digestPrefix begins every whole digest, and neither a mark nor Unpinned.
+const digestPrefix = "sha256:"
 
 var markPattern = regexp.MustCompile(fmt.Sprintf(`^[0-9a-f]{%d}$`, image.MarkLength))
 
@@ -43,13 +47,13 @@ func ParseMark(text string) (Pin, error) {
 	return None, fmt.Errorf("a mark is %d lowercase hex digits or %q, not these %d characters", image.MarkLength, Unpinned, len(text))
 }
 
-// Digest is the whole digest that the pin stands for; empty where it is none or only its mark is known.
+// Digest is the whole digest that the pin stands for; empty where it is none or only its mark is known. Pins
+// come from Of, ParsePin and ParseMark, so a prefix tells them apart.
 func (p Pin) Digest() image.Digest {
-	digest, err := image.ParseDigest(string(p))
-	if err != nil {
+	if !strings.HasPrefix(string(p), digestPrefix) {
 		return ""
 	}
-	return digest
+	return image.Digest(p)
 }
 
 // Mark is the pin as the mark label spells it.
