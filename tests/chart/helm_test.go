@@ -2,6 +2,7 @@ package chart
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,27 +17,32 @@ import (
 const (
 	chartDir  = "../../chart"
 	release   = "stg"
-	namespace = "tracebloc"
+	namespace = "tracebloc" // where nothing but rendering happens
 )
 
-// helm is one Helm to render with.
+// helm is one Helm to work with.
 type helm struct{ name, path string }
 
 // helms are all that the chart must work with. TestMain builds them, once for this user.
 var helms []helm
 
 func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
 	for _, name := range []string{"helm3", "helm4"} {
-		install := exec.Command("../tools/install", name)
+		install := exec.CommandContext(context.Background(), "../tools/install", name)
 		install.Stderr = os.Stderr
 		path, err := install.Output()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "tests/tools/install %s: %v\n", name, err)
-			os.Exit(1)
+			return 1
 		}
 		helms = append(helms, helm{name: name, path: strings.TrimSpace(string(path))})
 	}
-	os.Exit(m.Run())
+	defer stopCluster()
+	return m.Run()
 }
 
 // forEachHelm runs a test side by side with every Helm.
@@ -50,19 +56,27 @@ func forEachHelm(t *testing.T, test func(t *testing.T, h helm)) {
 	}
 }
 
-// template renders a chart. The error holds what Helm said.
-func (h helm) template(t *testing.T, chart string, flags ...string) (string, error) {
+// run runs one Helm command, with no configuration but what the test gives it. The error holds what Helm said.
+func (h helm) run(t *testing.T, kubeconfig string, args ...string) (string, error) {
 	t.Helper()
 	home := t.TempDir()
-	command := exec.Command(h.path, append([]string{"template", release, chart, "--namespace", namespace}, flags...)...)
-	command.Env = append(os.Environ(),
-		"HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home, "KUBECONFIG="+os.DevNull)
+	command := exec.CommandContext(t.Context(), h.path, args...)
+	command.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "KUBECONFIG=" + kubeconfig,
+		"HELM_CACHE_HOME=" + home, "HELM_CONFIG_HOME=" + home, "HELM_DATA_HOME=" + home,
+	}
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, stderr.String())
+		return "", fmt.Errorf("helm %s: %w: %s", strings.Join(args, " "), err, stderr.String())
 	}
 	return stdout.String(), nil
+}
+
+// template renders a chart without a cluster.
+func (h helm) template(t *testing.T, chart string, flags ...string) (string, error) {
+	t.Helper()
+	return h.run(t, os.DevNull, append([]string{"template", release, chart, "--namespace", namespace}, flags...)...)
 }
 
 // mustTemplate renders a chart that has to render.
@@ -93,10 +107,30 @@ func chartWith(t *testing.T, values []byte) string {
 	return dir
 }
 
+// values reads a values file.
+func values(t *testing.T, path string) map[string]any {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var read map[string]any
+	require.NoError(t, yaml.Unmarshal(text, &read))
+	return read
+}
+
 // ciFiles are the chart's example values.
 func ciFiles(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(chartDir, "ci", "*-values.yaml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	return files
+}
+
+// storedFiles are values as releases of each age have stored them. A file is added when a value changes, and
+// none is ever changed or removed: an upgrade with --reuse-values brings it along for ever.
+func storedFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", "stored", "*.yaml"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	return files

@@ -1,0 +1,218 @@
+package chart
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tracebloc/image-refresh/tests/cluster"
+)
+
+var (
+	running      *cluster.Cluster
+	startCluster sync.Once
+)
+
+// onCluster returns the control plane that these tests share, starting it for the first.
+func onCluster(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	startCluster.Do(func() {
+		c, err := cluster.Start(t.Context(), cluster.Options{Progress: os.Stderr})
+		require.NoError(t, err)
+		running = c
+	})
+	require.NotNil(t, running, "the cluster did not start")
+	return running
+}
+
+func stopCluster() {
+	if running == nil {
+		return
+	}
+	if err := running.Stop(); err != nil {
+		fmt.Fprintf(os.Stderr, "stop the cluster: %v\n", err)
+	}
+}
+
+// restricted makes a namespace that enforces the restricted Pod Security Standard.
+func restricted(t *testing.T, c *cluster.Cluster) string {
+	t.Helper()
+	name, err := c.Namespace(t.Context(), "chart")
+	require.NoError(t, err)
+	_, err = c.Client().CoreV1().Namespaces().Patch(t.Context(), name, "application/merge-patch+json",
+		[]byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	return name
+}
+
+// namespaces makes the further namespaces that an example's Roles go to.
+func namespaces(t *testing.T, c *cluster.Cluster, found objects) {
+	t.Helper()
+	for _, role := range found.roles {
+		_, err := c.Client().CoreV1().Namespaces().Create(t.Context(),
+			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: role.Namespace}}, metav1.CreateOptions{})
+		if !apierrors.IsAlreadyExists(err) {
+			require.NoError(t, err)
+		}
+	}
+}
+
+func cronJob(t *testing.T, c *cluster.Cluster, namespace string) *batchv1.CronJob {
+	t.Helper()
+	list, err := c.Client().BatchV1().CronJobs(namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 1)
+	return &list.Items[0]
+}
+
+// Each example, installed: the API server takes every object, a Job made by hand from the CronJob carries the
+// labels of the scheduled ones and gets its pod, and the pod's account may do what a tick needs and no more.
+func TestEveryExampleInstalls(t *testing.T) {
+	c := onCluster(t)
+	forEachHelm(t, func(t *testing.T, h helm) {
+		for _, file := range ciFiles(t) {
+			t.Run(filepath.Base(file), func(t *testing.T) {
+				home := restricted(t, c)
+				found := decode(t, h.mustTemplate(t, chartDir, "--values", file, "--namespace", home))
+				namespaces(t, c, found)
+				_, err := h.run(t, c.Kubeconfig(), "install", release, chartDir, "--namespace", home, "--values", file)
+				require.NoError(t, err)
+				installed := cronJob(t, c, home)
+
+				kubectl := exec.CommandContext(t.Context(), c.Kubectl(), "--kubeconfig", c.Kubeconfig(), "--namespace", home,
+					"create", "job", "--from=cronjob/"+installed.Name, "now")
+				output, err := kubectl.CombinedOutput()
+				require.NoError(t, err, "%s", output)
+				job, err := c.Client().BatchV1().Jobs(home).Get(t.Context(), "now", metav1.GetOptions{})
+				require.NoError(t, err)
+				assert.Subset(t, job.Labels, installed.Spec.JobTemplate.Labels)
+				assert.Equal(t, "image-refresh", job.Labels["app.kubernetes.io/name"])
+				assert.Eventually(t, func() bool {
+					pods, err := c.Client().CoreV1().Pods(home).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=now"})
+					return err == nil && len(pods.Items) == 1
+				}, 30*time.Second, 100*time.Millisecond, "the Job's pod was not admitted")
+
+				account := installed.Spec.JobTemplate.Spec.Template.Spec.ServiceAccountName
+				for _, role := range found.roles {
+					assertMay(t, c, home, account, role.Namespace)
+				}
+				_, err = h.run(t, c.Kubeconfig(), "uninstall", release, "--namespace", home)
+				require.NoError(t, err)
+			})
+		}
+	})
+}
+
+// assertMay asks the API server itself what the account may do in a namespace.
+func assertMay(t *testing.T, c *cluster.Cluster, home, account, namespace string) {
+	t.Helper()
+	may := func(attributes authorizationv1.ResourceAttributes) bool {
+		attributes.Namespace = namespace
+		review, err := c.Client().AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{
+				User:               "system:serviceaccount:" + home + ":" + account,
+				Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + home, "system:authenticated"},
+				ResourceAttributes: &attributes,
+			},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		return review.Status.Allowed
+	}
+	assert.True(t, may(authorizationv1.ResourceAttributes{Group: "events.k8s.io", Resource: "events", Verb: "create"}))
+	for _, resource := range []string{"secrets", "configmaps", "pods", "serviceaccounts"} {
+		for _, verb := range []string{"create", "get", "watch", "update", "patch", "delete"} {
+			assert.False(t, may(authorizationv1.ResourceAttributes{Resource: resource, Name: "x", Verb: verb}), "%s %s", verb, resource)
+		}
+	}
+	roles, err := c.Client().RbacV1().Roles(namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	named := 0
+	for _, role := range roles.Items {
+		for _, rule := range role.Rules {
+			if rule.APIGroups[0] != "apps" && rule.APIGroups[0] != "batch" || !strings.HasSuffix(role.Name, home) && namespace != home {
+				continue
+			}
+			for _, verb := range []string{"get", "list", "watch", "patch"} {
+				attributes := authorizationv1.ResourceAttributes{Group: rule.APIGroups[0], Resource: rule.Resources[0], Verb: verb}
+				assert.False(t, may(attributes), "%s all %s", verb, attributes.Resource)
+				attributes.Name = "x"
+				assert.False(t, may(attributes), "%s another of %s", verb, attributes.Resource)
+				attributes.Name = rule.ResourceNames[0]
+				assert.True(t, may(attributes), "%s %s %s", verb, attributes.Resource, attributes.Name)
+				named++
+			}
+			for _, verb := range []string{"update", "delete", "create"} {
+				attributes := authorizationv1.ResourceAttributes{Group: rule.APIGroups[0], Resource: rule.Resources[0], Name: rule.ResourceNames[0], Verb: verb}
+				assert.False(t, may(attributes), "%s %s", verb, attributes.Resource)
+			}
+		}
+	}
+	assert.NotZero(t, named)
+}
+
+// I30, on a real API server: a release of an older chart is upgraded in each way that Helm has of treating the
+// values that it has stored.
+func TestOldReleasesUpgradeOnACluster(t *testing.T) {
+	c := onCluster(t)
+	example := filepath.Join(chartDir, "ci", "default-values.yaml")
+	ways := map[string][]string{
+		"reuse-values":             {"--reuse-values"},
+		"reset-then-reuse-values":  {"--reset-then-reuse-values"},
+		"plain":                    {"--values", example},
+		"no flags":                 {},
+		"reuse-values and nulls":   {"--reuse-values", "--set", "resolveFailureThreshold=null,image=null,rbac=null,schedule=null"},
+		"reset, reuse, and a null": {"--reset-then-reuse-values", "--set", "resolveFailureThreshold=null"},
+	}
+	forEachHelm(t, func(t *testing.T, h helm) {
+		for _, file := range storedFiles(t) {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for way, flags := range ways {
+				t.Run(filepath.Base(file)+" "+way, func(t *testing.T) {
+					home := restricted(t, c)
+					_, err := h.run(t, c.Kubeconfig(), "install", release, older(t, text), "--namespace", home, "--values", example)
+					require.NoError(t, err)
+					assert.Contains(t, cronJob(t, c, home).Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image, ":0.0.1")
+
+					_, err = h.run(t, c.Kubeconfig(), append([]string{"upgrade", release, chartDir, "--namespace", home}, flags...)...)
+					require.NoError(t, err)
+					upgraded := cronJob(t, c, home).Spec
+					container := upgraded.JobTemplate.Spec.Template.Spec.Containers[0]
+					assert.Equal(t, "ghcr.io/tracebloc/image-refresh:"+appVersion(t), container.Image, "the image follows the chart")
+					assert.Contains(t, container.Env, corev1.EnvVar{Name: "RESOLVE_FAILURE_THRESHOLD", Value: "3"})
+					assert.Equal(t, "7-59/15 * * * *", upgraded.Schedule)
+
+					_, err = h.run(t, c.Kubeconfig(), "rollback", release, "1", "--namespace", home)
+					require.NoError(t, err)
+				})
+			}
+		}
+	})
+}
+
+// older is this chart as a release of long ago: with another version, and with values that know little.
+func older(t *testing.T, values []byte) string {
+	t.Helper()
+	dir := chartWith(t, values)
+	path := filepath.Join(dir, "Chart.yaml")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	now := appVersion(t)
+	changed := strings.ReplaceAll(string(text), "ersion: "+now+"\n", "ersion: 0.0.1\n")
+	require.NotEqual(t, string(text), changed)
+	require.NoError(t, os.WriteFile(path, []byte(changed), 0o600))
+	return dir
+}
