@@ -96,7 +96,7 @@ Call with (dict "value" VALUE "context" $).
 {{- end }}
 {{- end }}
 
-{{/* Targets, registries and pull secrets as one JSON object, all strings rendered. What must be unique is. */}}
+{{/* Targets, registries and pull secrets as one JSON object, all strings rendered. What a JSON schema cannot tell fails here. */}}
 {{- define "image-refresh.config" -}}
 {{- $values := include "image-refresh.values" . | fromJson }}
 {{- $given := dict "targets" (default list $values.targets) "registries" (default list $values.registries) "pullSecrets" (default list $values.pullSecrets) }}
@@ -112,11 +112,14 @@ Call with (dict "value" VALUE "context" $).
 {{- end }}
 {{- range $config.registries }}
   {{- include "image-refresh.once" (list $seen "registry" .host) }}
+  {{- if has .host .mirrors }}
+    {{- fail (printf "registry %s is a mirror of itself: it is asked after its mirrors anyhow" .host) }}
+  {{- end }}
 {{- end }}
 {{- $rendered }}
 {{- end }}
 
-{{/* Call with (list SEEN WHAT NAME): fails where that pair was seen before. A JSON schema cannot tell. */}}
+{{/* Call with (list SEEN WHAT NAME): fails where that pair was seen before. */}}
 {{- define "image-refresh.once" -}}
 {{- $entry := rest . | join " " }}
 {{- if hasKey (first .) $entry }}
