@@ -221,7 +221,7 @@ func TestNewRejectsContradictions(t *testing.T) {
 		"registries[3] (d.io).mirrors: the host is no mirror of itself", "registries[3] (d.io).mirrors: not host[:port][/path]", "registries[5] (index.docker.io): this host has an entry already",
 		"registries[6] (e.io).caFile: ",
 	} {
-		assert.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, want)
 	}
 	assert.Equal(t, 5, strings.Count(err.Error(), "not host[:port][/path]"))
 	assert.NotContains(t, err.Error(), "hunter2")

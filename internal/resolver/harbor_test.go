@@ -39,10 +39,10 @@ func (h *harbor) robot(name, secret string, projects ...string) {
 }
 
 func (h *harbor) serve(rw http.ResponseWriter, r *http.Request) {
-	switch {
-	case r.URL.Path == "/service/token":
+	switch r.URL.Path {
+	case "/service/token":
 		h.token(rw, r)
-	case r.URL.Path == "/v2/":
+	case "/v2/":
 		h.challenge(rw)
 	default:
 		h.manifest(rw, r)

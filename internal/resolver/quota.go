@@ -16,7 +16,7 @@ func parseQuota(header http.Header) Quota {
 	if err != nil {
 		return Quota{}
 	}
-	quota := Quota{Known: true, Remaining: int(remaining)} //nolint:gosec // 31 bits
+	quota := Quota{Known: true, Remaining: int(remaining)}
 	if text, ok := strings.CutPrefix(strings.TrimSpace(window), "w="); ok {
 		if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 			quota.Window = time.Duration(seconds) * time.Second

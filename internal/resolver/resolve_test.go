@@ -34,7 +34,7 @@ func TestResolveTakesOnePingOneTokenOneHead(t *testing.T) {
 		"GET ghcr.io/v2/", "GET ghcr.io/token", "HEAD ghcr.io/v2/tracebloc/ingestor/manifests/0.3",
 	}, w.asked())
 	for _, r := range w.seen() {
-		if r.Method == "HEAD" {
+		if r.Method == http.MethodHead {
 			assert.Len(t, r.Accept, 1, "one value (I21)")
 			assert.Contains(t, r.Accept[0], "application/vnd.oci.image.index.v1+json, ")
 			assert.Equal(t, "HTTP/2.0", r.Proto)

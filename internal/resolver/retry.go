@@ -23,7 +23,7 @@ func parseRetryAfter(header string, now time.Time) (time.Duration, bool) {
 		if seconds > uint64(longestRetry/time.Second) {
 			return longestRetry, true
 		}
-		return time.Duration(seconds) * time.Second, true //nolint:gosec // bounded above
+		return time.Duration(seconds) * time.Second, true
 	}
 	at, err := http.ParseTime(header)
 	if err != nil {

@@ -237,7 +237,7 @@ func TestDockerConfig(t *testing.T) {
 func TestOneTokenEachWhereARegistryGrantsLess(t *testing.T) {
 	t.Parallel()
 	for name, tokens := range map[string]func(g *registry, rw http.ResponseWriter, r *http.Request){
-		"only the first": func(g *registry, rw http.ResponseWriter, r *http.Request) { g.oneScope = true; g.tokens(rw, r) },
+		"only the first": (*registry).tokens,
 		"400":            several(400), "401": several(401), "403": several(403), "414": several(414),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -246,6 +246,7 @@ func TestOneTokenEachWhereARegistryGrantsLess(t *testing.T) {
 			g := newRegistry("https://registry.example.com/token")
 			g.accounts["me"] = "good"
 			g.public = func(string) bool { return false }
+			g.oneScope = name == "only the first"
 			tokenServer(tokens)(w, g)
 			var queries []resolver.Query
 			for _, repository := range []string{"t/a", "t/b", "t/c"} {
