@@ -71,6 +71,7 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 		gates: newGatekeeper(r.Registry, r.Log),
 	}
 	t.layOut()
+	t.warnOfLatest(ctx)
 	t.read(ctx)
 	t.resolve(ctx)
 	if t.interrupted(ctx) {
@@ -93,6 +94,16 @@ type tick struct {
 	targets []*target
 	jobs    []*job // one a workload, in the configuration's order
 	ended   bool   // the tick was told to end before it was done
+}
+
+// warnOfLatest says which targets follow a tag that promises nothing.
+func (t *tick) warnOfLatest(ctx context.Context) {
+	for _, own := range t.targets {
+		if own.Image != nil && own.Image.Floating {
+			t.Log.WarnContext(ctx, "the tag latest promises nothing about what it will become: follow a tag of a release line, as in :1.2",
+				"target", own.Name, "image", own.Image.String())
+		}
+	}
 }
 
 func (t *tick) interrupted(ctx context.Context) bool {
