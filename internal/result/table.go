@@ -13,32 +13,48 @@ import (
 func (r Report) WriteTable(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TARGET\tWORKLOAD\tSLOT\tLIVE\tLATEST\tOUTCOME") //nolint:errcheck // Flush reports
+	several := r.namespaces() > 1
 	for _, target := range r.Targets {
 		for _, w := range target.Workloads {
-			outcome := string(w.Outcome)
+			name, outcome := w.Name, string(w.Outcome)
+			if several {
+				name = w.Namespace + "/" + name
+			}
 			if w.Cause != "" {
 				outcome += " (" + string(w.Cause) + ")"
 			}
-			fmt.Fprintf(table, "%s\t%s %s/%s\t%s\t%s\t%s\t%s\n", target.Name, w.Kind, w.Namespace, w.Name, //nolint:errcheck // Flush reports
-				strings.Trim(w.Container+"/"+w.Env, "/"), annotate.Pin(w.Live).Short(), short(target.Digest), outcome)
+			fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s\n", target.Name, w.Kind, name, //nolint:errcheck // Flush reports
+				strings.Trim(w.Container+"/"+w.Env, "/"), cell(w.Live, "empty"), cell(target.Digest, "unknown"), outcome)
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	for _, line := range r.Lines() {
-		if _, err := fmt.Fprintln(w, "\n"+line); err != nil {
+	if lines := r.Lines(); len(lines) > 0 {
+		if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(lines, "\n")); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func short(digest string) string {
-	if digest == "" {
-		return "unknown"
+// namespaces counts those that workloads are in: where it is one, it need not be told in every line.
+func (r Report) namespaces() int {
+	seen := map[string]bool{}
+	for _, target := range r.Targets {
+		for _, w := range target.Workloads {
+			seen[w.Namespace] = true
+		}
 	}
-	return annotate.Pin(digest).Short()
+	return len(seen)
+}
+
+// cell is a digest, or "unpinned", as a column has room for it: the algorithm is always the same.
+func cell(pin, none string) string {
+	if pin == "" {
+		return none
+	}
+	return strings.TrimPrefix(annotate.Pin(pin).Short(), "sha256:")
 }
 
 // Lines are the messages of the report, each once, the most important first: targets that cannot be resolved,
