@@ -67,7 +67,7 @@ func TestLookupMatchesAsTheKubelet(t *testing.T) {
 		"glob":                           {[]string{"*.example.com"}, "h.example.com/i", []string{"*.example.com"}},
 		"glob in a label":                {[]string{"h*.[a-f]xample.com", "h*.exam*.com"}, "harbor.example.com/i", []string{"h*.exam*.com"}},
 		"a question mark ends the host":  {[]string{"h.ex?mple.com"}, "h.example.com/i", nil},
-		"glob is one label":              {[]string{"*.example.com", "*.com"}, "a.b.example.com/i", nil},
+		"glob is one label":              {[]string{"*.example.com", "*.com", "*.*"}, "a.b.example.com/i", nil},
 		"no glob in a port":              {[]string{"h.example.com:*"}, "h.example.com:5000/i", nil},
 		"no glob in a path":              {[]string{"h.example.com/*"}, "h.example.com/t/i", nil},
 		"name before glob":               {[]string{"*.example.com", "h.example.com"}, "h.example.com/i", []string{"h.example.com", "*.example.com"}},
@@ -139,7 +139,7 @@ func TestUnusableSecretsAreNamed(t *testing.T) {
 func TestDockerConfigOnlyWhereNoSecretIsNamed(t *testing.T) {
 	t.Parallel()
 	store := mount(t, map[string]string{
-		"docker/config.json":        `{"auths":{"ghcr.io":{"auth":"dTpw"},"empty.io":{}},"credsStore":"desktop"}`,
+		"docker/config.json":        `{"auths":{"ghcr.io":{"auth":"dTpwdw"},"empty.io":{}},"credsStore":"desktop"}`,
 		"ns/pull/.dockerconfigjson": auths("quay.io"),
 	})
 	keyring, unusable := store.Keyring(nil)

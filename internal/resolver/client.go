@@ -87,6 +87,7 @@ func newTransport(proxy func(*http.Request) (*url.URL, error), roots *x509.CertP
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    o.Concurrency,
+		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: maxHeaders,
 	}
 }

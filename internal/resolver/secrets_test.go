@@ -267,6 +267,43 @@ func TestOneTokenEachWhereARegistryGrantsLess(t *testing.T) {
 	}
 }
 
+// Where the token endpoint cannot be reached at all, it is not asked once for each image.
+func TestATokenEndpointThatIsBlockedIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.dockerHub()
+	w.refuse[authHost] = 403
+	r := w.resolver()
+	for _, answer := range r.Resolve(t.Context(), []resolver.Query{query(t, "t/a:1"), query(t, "t/b:1"), query(t, "t/c:1")}) {
+		assert.Equal(t, fault.Proxy, answer.Failure.Cause)
+	}
+	assert.Equal(t, 1, w.opened[authHost])
+}
+
+// A token endpoint that accepts an account and refuses it the image says that the account lacks something.
+func TestATokenRefusedToAProvenAccount(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{401, 403} {
+		w := newWorld(t)
+		g := newRegistry("https://registry.example.com/token")
+		g.accounts["me"] = "good"
+		tokenServer(func(g *registry, rw http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Has("scope") {
+				refuse(rw, code, "DENIED", "no")
+				return
+			}
+			g.tokens(rw, r)
+		})(w, g)
+		r := w.resolver(w.secrets(map[string]string{"ns/pull": secret("registry.example.com", "me", "good")}))
+		answer := r.Resolve(t.Context(), []resolver.Query{query(t, "registry.example.com/t/i:1", "ns/pull")})[0]
+		assert.Equal(t, fault.Unauthorized, answer.Failure.Cause)
+		assert.Equal(t, fault.StageToken, answer.Failure.Stage)
+		assert.Contains(t, answer.Failure.Message, "was refused to pull secret ns/pull (account me, entry registry.example.com) by the token endpoint registry.example.com with")
+		assert.Empty(t, answer.Warnings)
+		assert.Equal(t, resolver.Proven, r.Report()[0].Proofs[0].State)
+	}
+}
+
 func several(status int) func(g *registry, rw http.ResponseWriter, r *http.Request) {
 	return func(g *registry, rw http.ResponseWriter, r *http.Request) {
 		if len(r.URL.Query()["scope"]) > 1 {

@@ -186,7 +186,7 @@ func (w *world) connect(rw http.ResponseWriter, r *http.Request) {
 	if status == -1 {
 		return
 	}
-	theirs, err := (&net.Dialer{}).DialContext(w.t.Context(), "tcp", address)
+	theirs, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", address)
 	if err != nil {
 		_, _ = io.WriteString(mine, "HTTP/1.1 502 Bad Gateway\r\n\r\n")
 		return
