@@ -12,20 +12,22 @@ import (
 
 // follow waits for a workload's rollout, concludes, and where that restored something waits for that too.
 func (t *tick) follow(ctx, rollouts context.Context, j *job, waited []*member) {
-	began := j.object.Rollout(j.stale)
-	waits := map[*member]decide.Wait{}
 	digests := map[*member]image.Digest{}
 	for _, m := range waited {
 		digests[m] = m.decision.Record.State.Attempted()
-		waits[m] = decide.Wait{Digest: digests[m], Before: began, Joint: len(waited) > 1, Namespace: j.ref.Namespace}
 	}
-	newest, err := t.Cluster.Wait(rollouts, j.object, t.over(ctx, j, digests))
+	begun := &baseline{before: j.object.Rollout(j.stale)}
+	newest, err := t.Cluster.Wait(rollouts, j.object, t.over(ctx, j, digests, begun))
 	if err != nil {
 		j.fail(waited, err)
 		return
 	}
 	j.object = newest
 	t.locate(j)
+	waits := map[*member]decide.Wait{}
+	for _, m := range waited {
+		waits[m] = decide.Wait{Digest: digests[m], Before: begun.before, Joint: len(waited) > 1, Namespace: j.ref.Namespace}
+	}
 	ending, cancel := lasting(ctx)
 	defer cancel()
 	conclude := func(ctx context.Context) { t.conclude(ctx, j, waited, waits, told(rollouts)) }
@@ -35,11 +37,25 @@ func (t *tick) follow(ctx, rollouts context.Context, j *job, waited []*member) {
 	}
 }
 
+// baseline is how far a rollout was when its wait began. Until the controller has observed the patch, its count of
+// updated replicas is still about the template before, and nothing could ever be progress beyond that (I43).
+type baseline struct {
+	before decide.Rollout
+	known  bool
+}
+
+func (b *baseline) see(o *workload.Object, rollout decide.Rollout) {
+	if !b.known && o.Observed() {
+		b.before.Fresh, b.known = rollout.Fresh, true
+	}
+}
+
 // over says when a wait has an end: settled, given up by the controller, or taken over by somebody else.
-func (t *tick) over(ctx context.Context, j *job, digests map[*member]image.Digest) func(*workload.Object) bool {
+func (t *tick) over(ctx context.Context, j *job, digests map[*member]image.Digest, begun *baseline) func(*workload.Object) bool {
 	progress := ""
 	return func(o *workload.Object) bool {
 		rollout := o.Rollout(j.stale)
+		begun.see(o, rollout)
 		if now := o.Progress(); now != progress {
 			progress = now
 			t.Log.InfoContext(ctx, "rollout", "workload", j.ref.String(), "progress", now)

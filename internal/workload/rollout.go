@@ -90,6 +90,9 @@ func (s status) settled() bool {
 // generation, which an annotation write alone bumps on a Deployment: look again before counting it.
 func (o *Object) Lagging() bool { return !o.status.observed && o.status.complete() }
 
+// Observed says whether the controller has seen the newest generation, so that what it reports is about it.
+func (o *Object) Observed() bool { return o.status.observed }
+
 // FailedAt is when the controller reported that it gave up; zero where it did not.
 func (o *Object) FailedAt() time.Time { return o.status.failedAt }
 
