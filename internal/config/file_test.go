@@ -220,12 +220,12 @@ targets:
 // Anchors are plain YAML; a person may use them.
 func TestFileFollowsAliases(t *testing.T) {
 	t.Parallel()
-	text := instead(t, entryKey, "      - &w {kind: Deployment, name: stg-api, env: A}\n      - {<<: *w, name: other}\n      - {<<: [*w], env: B}\n")
+	text := instead(t, entryKey, "      - &w {kind: Deployment, name: stg-api, env: A}\n      - {<<: *w, name: other}\n      - {<<: [*w, {name: no, container: c}], env: B}\n")
 	got, err := read(write(t, text), nil)
 	require.NoError(t, err)
 	assert.Equal(t, []config.Workload{
 		{Kind: config.Deployment, Name: "stg-api", Env: "A"}, {Kind: config.Deployment, Name: "other", Env: "A"},
-		{Kind: config.Deployment, Name: "stg-api", Env: "B"},
+		{Kind: config.Deployment, Name: "stg-api", Container: "c", Env: "B"},
 	}, got.Targets[0].Workloads)
 	assert.Equal(t, []string{"targets[0].workloads[0].nam: is not known here: the keys are kind, name, namespace, container, env, envValue",
 		"targets[0].workloads[1].nam: is not known here: the keys are kind, name, namespace, container, env, envValue"},
@@ -235,7 +235,7 @@ func TestFileFollowsAliases(t *testing.T) {
 // A few kilobytes that mean billions of workloads are refused, not expanded.
 func TestFileRefusesABomb(t *testing.T) {
 	t.Parallel()
-	list := func(item string) string { return strings.Repeat(item+", ", 2000) }
+	list := func(item string) string { return strings.Repeat(item+", ", 100_000) }
 	lines := problemsOf(t, fmt.Sprintf("targets: [{name: x, workloads: &w [&k {kind: Deployment}, %s]}, &t {name: y, workloads: *w}, %s]", list("*k"), list("*t")))
 	require.Len(t, lines, 1)
 	assert.Contains(t, lines[0], "stand for too much")

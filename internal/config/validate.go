@@ -43,7 +43,7 @@ func newValidator(env Env, found []error) *validator {
 // empty.
 func (v *validator) add(path, what string, args ...any) {
 	for i := 0; i <= len(path); i++ {
-		if (i == 0 || i == len(path) || path[i] == '.' || path[i] == '[') && v.undone[path[:i]] {
+		if (i == 0 || i == len(path) || path[i] == '.') && v.undone[path[:i]] {
 			return
 		}
 	}

@@ -15,6 +15,7 @@ import (
 type status struct {
 	observed   bool  // the controller has seen the newest generation
 	desired    int32 // replicas wanted
+	counted    bool  // desired is the controller's count, and as old as what it has observed
 	mustUpdate int32 // of these, how many must be of the newest revision
 	replicas   int32 // replicas that exist, of any revision
 	updated    int32
@@ -62,7 +63,7 @@ func statefulSetStatus(d *appsv1.StatefulSet) status {
 
 func daemonSetStatus(d *appsv1.DaemonSet) status {
 	return status{
-		observed: d.Status.ObservedGeneration >= d.Generation, desired: d.Status.DesiredNumberScheduled,
+		observed: d.Status.ObservedGeneration >= d.Generation, desired: d.Status.DesiredNumberScheduled, counted: true,
 		mustUpdate: d.Status.DesiredNumberScheduled, replicas: d.Status.DesiredNumberScheduled,
 		updated: d.Status.UpdatedNumberScheduled, available: d.Status.NumberAvailable, stopsFirst: true,
 		onDelete: d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType,
@@ -82,8 +83,10 @@ func (s status) complete() bool {
 	return s.updated >= s.mustUpdate && s.replicas == s.desired && s.available >= s.desired
 }
 
+// settled needs no controller where nothing runs and nothing is wanted. A DaemonSet wants nothing as long as its
+// controller has not counted the nodes.
 func (s status) settled() bool {
-	return s.observed && s.complete() || s.desired == 0 && s.replicas == 0
+	return s.observed && s.complete() || !s.counted && s.desired == 0 && s.replicas == 0
 }
 
 // Lagging says whether the workload looks unsettled only because its controller has yet to observe the newest

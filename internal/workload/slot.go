@@ -77,6 +77,10 @@ func (o *Object) container(target config.Target, entry config.Workload) (corev1.
 		return corev1.Container{}, false, o.failure(fault.WorkloadMissing, "it has no container %q, only %s: correct the target's container",
 			entry.Container, strings.Join(names, ", "))
 	}
+	if entry.Env == "" && target.Image != nil && len(fits) == len(all) && !sameRepository(containers[0].Image, *target.Image) {
+		return corev1.Container{}, false, o.failure(fault.SlotMismatch, "none of its containers (%s) runs %s, which the target follows: only the digest is ours, so align the two",
+			strings.Join(names, ", "), target.Image.Name())
+	}
 	return corev1.Container{}, false, o.failure(fault.SlotInvalid, "%d of its containers can be meant (%s): name one with the target's container",
 		len(fits), strings.Join(names, ", "))
 }
@@ -156,8 +160,11 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 		return slot, nil
 	}
 	own, err := image.ParseReference(found[0].Value)
-	if err != nil {
-		return slot, nil //nolint:nilerr // what is no reference is unpinned: it holds no digest
+	_, notDigest := image.ParseDigest(found[0].Value)
+	if err != nil || notDigest == nil {
+		// No reference: unpinned, to be written in full. A digest alone, as envValue digest leaves it, would parse
+		// as the repository sha256 of docker.io.
+		return slot, nil //nolint:nilerr // see above
 	}
 	if !own.Follows(slot.Follows) {
 		return slot, o.failure(fault.SlotMismatch, "%s of container %s refers to %s, and the target follows %s: only the digest is ours, so align the two",

@@ -1,0 +1,91 @@
+package workload_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// everything changes two slots of one container, one of another and one of an init container.
+func everything(t *testing.T, kind config.Kind) (*workload.Object, workload.Change) {
+	t.Helper()
+	of := target(t, ingestor)
+	read := object(t, kind, withInit(
+		pod(container("api", ingestor, variable("A", ""), variable("B", "")), container("web", ingestor)), container("migrate", ingestor)))
+	change := workload.Change{
+		Labels:      map[string]string{"tracebloc.io/ingestor-digest": digest("b").Mark(), "old": ""},
+		Annotations: map[string]string{"tracebloc.io/ingestor-refresh-state": `{"version":1}`, "tracebloc.io/refresh-skip-streak": ""},
+	}
+	for _, entry := range []config.Workload{
+		{Container: "api", Env: "A"}, {Container: "migrate"}, {Container: "web"}, {Container: "api", Env: "B"}, {Container: "api"},
+	} {
+		slot, problem := read.Find(of, entry)
+		require.Nil(t, problem)
+		change.Slots = append(change.Slots, workload.SlotChange{Slot: slot, Digest: digest("b")})
+	}
+	return read, change
+}
+
+func TestStrategicMergeIsExactlyTheChange(t *testing.T) {
+	t.Parallel()
+	b := string(digest("b"))
+	metadata := `"metadata":{"annotations":{"tracebloc.io/ingestor-refresh-state":"{\"version\":1}","tracebloc.io/refresh-skip-streak":null},` +
+		`"labels":{"old":null,"tracebloc.io/ingestor-digest":"` + digest("b").Mark() + `"},"resourceVersion":"42"}`
+	template := `{"template":{"spec":{` +
+		`"containers":[{"env":[{"name":"A","value":"` + b + `"},{"name":"B","value":"` + b + `"}],"image":"` + ingestor + "@" + b + `","name":"api"},` +
+		`{"image":"` + ingestor + "@" + b + `","name":"web"}],` +
+		`"initContainers":[{"image":"` + ingestor + "@" + b + `","name":"migrate"}]}}}`
+	for _, kind := range config.Kinds() {
+		spec := template
+		if kind == config.CronJob {
+			spec = `{"jobTemplate":{"spec":` + template + `}}`
+		}
+		read, change := everything(t, kind)
+		body, err := change.StrategicMerge(read)
+		require.NoError(t, err)
+		assert.Equal(t, `{`+metadata+`,"spec":`+spec+`}`, string(body), kind)
+	}
+}
+
+// Every write is guarded by the version that its decision was made on, and touches nothing that it does not change.
+func TestStrategicMergeIsGuardedAndSmall(t *testing.T) {
+	t.Parallel()
+	read, full := everything(t, config.Deployment)
+	initOnly := `{"initContainers":[{"image":"` + ingestor + "@" + string(digest("b")) + `","name":"migrate"}]}`
+	for want, change := range map[string]workload.Change{
+		`{"metadata":{"resourceVersion":"42"}}`:                                               {},
+		`{"metadata":{"labels":{"a":"b"},"resourceVersion":"42"}}`:                            {Labels: map[string]string{"a": "b"}},
+		`{"metadata":{"annotations":{"a":null},"resourceVersion":"42"}}`:                      {Labels: map[string]string{}, Annotations: map[string]string{"a": ""}},
+		`{"metadata":{"annotations":{"a":"<&>\n\""},"resourceVersion":"42"}}`:                 {Annotations: map[string]string{"a": "<&>\n\""}},
+		`{"metadata":{"resourceVersion":"42"},"spec":{"template":{"spec":` + initOnly + `}}}`: {Slots: full.Slots[1:2]},
+	} {
+		body, err := change.StrategicMerge(read)
+		require.NoError(t, err)
+		assert.JSONEq(t, want, string(body))
+	}
+}
+
+func TestChangeClearsWhereItOnlyRemoves(t *testing.T) {
+	t.Parallel()
+	_, full := everything(t, config.Deployment)
+	for name, c := range map[string]struct {
+		change        workload.Change
+		empty, clears bool
+	}{
+		"nothing":             {workload.Change{}, true, true},
+		"nothing, with maps":  {workload.Change{Labels: map[string]string{}, Annotations: map[string]string{}}, true, true},
+		"an annotation goes":  {workload.Change{Annotations: map[string]string{"a": ""}}, false, true},
+		"a label goes":        {workload.Change{Labels: map[string]string{"a": ""}}, false, true},
+		"one of them is set":  {workload.Change{Labels: map[string]string{"a": ""}, Annotations: map[string]string{"a": "", "b": "1"}}, false, false},
+		"a label is set":      {workload.Change{Labels: map[string]string{"a": "1"}}, false, false},
+		"a slot":              {workload.Change{Slots: full.Slots}, false, false},
+		"a slot, and removal": {workload.Change{Slots: full.Slots, Labels: map[string]string{"a": ""}}, false, false},
+	} {
+		assert.Equal(t, c.empty, c.change.Empty(), name)
+		assert.Equal(t, c.clears, c.change.Clears(), name)
+	}
+}
