@@ -57,8 +57,8 @@ func TestASilentHostIsGivenUp(t *testing.T) {
 	}
 	queries = append(queries, query(t, "good.example.com/t/i:1"))
 	started := time.Now()
-	answers := w.resolver(short, func(o *resolver.Options) { o.Concurrency = 4 }).Resolve(t.Context(), queries)
-	assert.Less(t, time.Since(started), 10*time.Second)
+	answers := w.resolver(func(o *resolver.Options) { o.Timeout, o.Concurrency = 2*time.Second, 4 }).Resolve(t.Context(), queries)
+	assert.Less(t, time.Since(started), 20*time.Second)
 	given := 0
 	for _, answer := range answers[:100] {
 		assert.Equal(t, fault.Timeout, answer.Failure.Cause)
@@ -296,4 +296,19 @@ func TestAnImageWithoutATagHasNothingToFollow(t *testing.T) {
 	answer := w.one("ghcr.io/t/i@" + string(digestOf(nil)))
 	assert.Equal(t, fault.SlotInvalid, answer.Failure.Cause)
 	assert.Empty(t, w.asked())
+}
+
+// The tick's own time may be over before the turn of the last image comes.
+func TestAnImageWhoseTurnNeverCame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.broken(map[string]http.HandlerFunc{"manifest": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	r := w.resolver(func(o *resolver.Options) { o.Timeout, o.Concurrency = time.Hour, 1 })
+	answers := r.Resolve(ctx, []resolver.Query{query(t, "t/i:1"), query(t, "t/j:1")})
+	assert.Contains(t, answers[0].Failure.Message+answers[1].Failure.Message, "the tick's time was over before its turn came")
+	for _, answer := range answers {
+		assert.Equal(t, fault.Timeout, answer.Failure.Cause)
+	}
 }

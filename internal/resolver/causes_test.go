@@ -77,7 +77,7 @@ func TestCausesByStage(t *testing.T) {
 		says     string
 		requests int // at the stage
 	}{
-		"ping 403":           {"ping", status(403), fault.Forbidden, fault.StagePing, hubHost, "403 (SOME_CODE)", 1},
+		"ping 403":           {"ping", status(403), fault.Forbidden, fault.StagePing, hubHost, "403 (SOME_CODE) to /v2/", 1},
 		"ping 404":           {"ping", status(404), fault.NotFound, fault.StagePing, hubHost, "as no registry does", 1},
 		"ping 429":           {"ping", status(429), fault.RateLimited, fault.StagePing, hubHost, "429", 1},
 		"ping 500":           {"ping", status(500), fault.ServerError, fault.StagePing, hubHost, "500", 3},
@@ -86,7 +86,7 @@ func TestCausesByStage(t *testing.T) {
 		"ping reset":         {"ping", hangUp, fault.ConnectionRefused, fault.StagePing, hubHost, "cut the connection", 3},
 		"token 401":          {"token", status(401), fault.Unauthorized, fault.StageToken, authHost, "without a credential", 1},
 		"token 403":          {"token", status(403), fault.Forbidden, fault.StageToken, authHost, "without a credential", 1},
-		"token 404":          {"token", status(404), fault.NotFound, fault.StageToken, authHost, "the token endpoint auth.docker.io", 1},
+		"token 404":          {"token", status(404), fault.NotFound, fault.StageToken, authHost, "the token endpoint auth.docker.io, which the registry names, answered 404", 1},
 		"token 429":          {"token", status(429), fault.RateLimited, fault.StageToken, authHost, "429", 1},
 		"token 502":          {"token", status(502), fault.ServerError, fault.StageToken, authHost, "the token endpoint auth.docker.io answered 502", 3},
 		"token HTML":         {"token", html, fault.BadResponse, fault.StageToken, authHost, "without a token", 1},
@@ -94,7 +94,7 @@ func TestCausesByStage(t *testing.T) {
 		"token too large":    {"token", flood(2 << 20), fault.BadResponse, fault.StageToken, authHost, "more than", 1},
 		"manifest 400":       {"manifest", status(400), fault.BadResponse, fault.StageManifest, hubHost, "400", 1},
 		"manifest 401":       {"manifest", challenged(status(401)), fault.Unauthorized, fault.StageManifest, hubHost, "private or does not exist", 1},
-		"manifest 403":       {"manifest", status(403), fault.Forbidden, fault.StageManifest, hubHost, "answered 403", 1},
+		"manifest 403":       {"manifest", status(403), fault.Forbidden, fault.StageManifest, hubHost, "with 403 to a request without a credential", 1},
 		"manifest 404":       {"manifest", status(404), fault.NotFound, fault.StageManifest, hubHost, "build and push", 1},
 		"manifest 429":       {"manifest", status(429), fault.RateLimited, fault.StageManifest, hubHost, "it did not say for how long", 1},
 		"manifest 503":       {"manifest", status(503), fault.ServerError, fault.StageManifest, hubHost, "own trouble", 3},
@@ -182,7 +182,7 @@ func TestCausesOnTheWay(t *testing.T) {
 		"proxy has no name":         {nil, through("http://proxy.invalid:3128"), fault.DNS, fault.StageName, "proxy.invalid:3128", "the name of the proxy proxy.invalid:3128 does not resolve"},
 		"proxy setting is nonsense": {nil, nonsense, fault.Proxy, fault.StageProxy, hubHost, "HTTPS_PROXY as http"},
 		"no such host":              {nil, through(""), fault.DNS, fault.StageName, "registry.invalid", "the name of the registry registry.invalid does not resolve"},
-		"closed port":               {nil, through(""), fault.ConnectionRefused, fault.StageConnect, closed, "refused the connection; let a NetworkPolicy"},
+		"closed port":               {nil, through(""), fault.ConnectionRefused, fault.StageConnect, closed, "refused the connection; let NetworkPolicies"},
 		"expired":                   {func(w *world) { w.serveWith(hubHost, w.certificate(hubHost, time.Now().Add(-time.Hour)), html) }, nil, fault.TLS, fault.StageTLS, hubHost, "has expired"},
 		"wrong name": {func(w *world) {
 			w.serveWith(hubHost, w.certificate("other.example.com", time.Now().Add(time.Hour)), html)
@@ -190,7 +190,8 @@ func TestCausesOnTheWay(t *testing.T) {
 		"unknown authority":         {nil, func(o *resolver.Options) { o.Roots = newWorld(t).roots }, fault.TLS, fault.StageTLS, hubHost, "caFile of the registry or in SSL_CERT_FILE"},
 		"no TLS":                    {func(w *world) { w.at(hubHost, w.plain(html)) }, nil, fault.TLS, fault.StageTLS, hubHost, "plainHTTP"},
 		"token endpoint without":    {func(w *world) { w.at(authHost, w.plain(html)) }, nil, fault.TLS, fault.StageTLS, authHost, "the token endpoint auth.docker.io:443"},
-		"client certificate wanted": {func(w *world) { w.at(hubHost, demanding(w)) }, nil, fault.TLS, fault.StageTLS, hubHost, "client certificate"},
+		"client certificate wanted": {func(w *world) { w.at(hubHost, demanding(w, tls.VersionTLS12)) }, nil, fault.TLS, fault.StageTLS, hubHost, "client certificate"},
+		"the same, in TLS 1.3":      {func(w *world) { w.at(hubHost, demanding(w, tls.VersionTLS13)) }, nil, fault.TLS, fault.StageTLS, hubHost, "client certificate"},
 		"reset in the handshake": {func(w *world) {
 			w.at(hubHost, listen(w.t, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }))
 		}, nil, fault.ConnectionRefused, fault.StageTLS, hubHost, "during the TLS handshake"},
@@ -272,9 +273,9 @@ func listen(t *testing.T, f func(net.Conn)) string {
 }
 
 // demanding is a TLS server that wants a client certificate.
-func demanding(w *world) string {
+func demanding(w *world, version uint16) string {
 	certificate := w.certificate(hubHost, time.Now().Add(time.Hour))
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12})
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert, MinVersion: version, MaxVersion: version})
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { _ = listener.Close() })
 	go func() {

@@ -43,7 +43,7 @@ func (s subject) image() string {
 // one, is that secret's absence.
 func (r *Resolver) failure(s subject, p *problem) *fault.Error {
 	e := &fault.Error{Cause: p.cause, Stage: p.stage, Host: fault.Clean(p.host), Retry: p.retry, Err: p.err}
-	if p.cause == fault.Unauthorized && s.outcome.who.Anonymous() && len(s.ring.unusable) > 0 {
+	if s.refusedNobody(p) && len(s.ring.unusable) > 0 {
 		e.Cause = fault.CredentialMissing
 	}
 	e.Message = r.sentence(s, p) + asides(s.outcome)
@@ -51,6 +51,11 @@ func (r *Resolver) failure(s subject, p *problem) *fault.Error {
 		e.Message += " (failed at: " + stage + ")"
 	}
 	return e
+}
+
+// refusedNobody says that a credential is what is lacking.
+func (s subject) refusedNobody(p *problem) bool {
+	return (p.cause == fault.Unauthorized || p.cause == fault.Forbidden) && p.role != fault.StagePing && s.outcome.who.Anonymous()
 }
 
 func (r *Resolver) sentence(s subject, p *problem) string {
@@ -67,7 +72,7 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 	case fault.DNS:
 		return fmt.Sprintf("%s could not be asked for: the name of %s does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)", what, place(p))
 	case fault.ConnectionRefused:
-		return fmt.Sprintf("%s could not be asked for: %s %s%s; let a NetworkPolicy and firewall allow egress to %s, and check the port", what, placePort(p), cutText(p.detail), during(p), target(p))
+		return fmt.Sprintf("%s could not be asked for: %s %s%s; let NetworkPolicies and firewalls allow egress to %s, and check the port", what, placePort(p), cutText(p.detail), during(p), target(p))
 	case fault.Timeout:
 		return what + r.timeoutText(p)
 	case fault.TLS:
@@ -151,6 +156,8 @@ func notFoundText(s subject, p *problem) string {
 		return fmt.Sprintf(" was not found: %s has no project %s; compare the name in the values with the registry, and create the project or push the image there", place(p), project)
 	case p.role == fault.StagePing:
 		return fmt.Sprintf(" could not be asked for: %s answered 404 for /v2/, as no registry does; compare the host in the values with the registry's", place(p))
+	case p.role == fault.StageToken:
+		return fmt.Sprintf(" could not be asked for: %s, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there", place(p))
 	default:
 		return fmt.Sprintf(" was not found: %s answered %s; compare repository and tag in the values with the registry, and build and push the image if it is not there", place(p), answer(p))
 	}
@@ -161,16 +168,26 @@ func unauthorizedText(s subject, p *problem) string {
 	switch {
 	case p.detail == rejected:
 		return fmt.Sprintf(" cannot be resolved: %s was rejected by %s with %s; %s", holder(who), place(p), answer(p), deadFix)
-	case !who.Anonymous():
-		return fmt.Sprintf(" was refused to %s by %s with %s; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret", holder(who), place(p), answer(p))
-	case len(s.ring.unusable) > 0:
-		return fmt.Sprintf(" was refused by %s with %s to a request without a credential, and %s; %s", place(p), answer(p), unusableText(s.ring.unusable), unusableFix)
-	case len(s.query.PullSecrets) > 0:
-		return fmt.Sprintf(" was refused by %s with %s to a request without a credential: it is private or does not exist, and none of the pull secrets named (%s) has an entry for %s; compare the name with the registry, and add the entry", place(p), answer(p), secretNames(s.query.PullSecrets), s.outcome.at.name())
-	case s.ring.Helpers:
-		return fmt.Sprintf(" was refused by %s with %s to a request without a credential: it is private or does not exist, and DOCKER_CONFIG leaves credentials to a helper program, which is not run here; compare the name with the registry, and put the account into the file itself", place(p), answer(p))
+	case who.Anonymous():
+		return nobodyText(s, p)
 	default:
-		return fmt.Sprintf(" was refused by %s with %s to a request without a credential: it is private or does not exist; compare the name with the registry, and name a pull secret for it", place(p), answer(p))
+		return fmt.Sprintf(" was refused to %s by %s with %s; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret", holder(who), place(p), answer(p))
+	}
+}
+
+// nobodyText tells of a request without a credential, which a registry refuses for a private image and for one that
+// does not exist alike.
+func nobodyText(s subject, p *problem) string {
+	refused := fmt.Sprintf(" was refused by %s with %s to a request without a credential", place(p), answer(p))
+	switch {
+	case len(s.ring.unusable) > 0:
+		return fmt.Sprintf("%s, and %s; %s", refused, unusableText(s.ring.unusable), unusableFix)
+	case len(s.query.PullSecrets) > 0:
+		return fmt.Sprintf("%s: it is private or does not exist, and none of the pull secrets named (%s) has an entry for %s; compare the name with the registry, and add the entry", refused, secretNames(s.query.PullSecrets), s.outcome.at.name())
+	case s.ring.Helpers:
+		return refused + ": it is private or does not exist, and DOCKER_CONFIG leaves credentials to a helper program, which is not run here; compare the name with the registry, and put the account into the file itself"
+	default:
+		return refused + ": it is private or does not exist; compare the name with the registry, and name a pull secret for it"
 	}
 }
 
@@ -178,8 +195,11 @@ func unauthorizedText(s subject, p *problem) string {
 const deadFix = "it may be expired, disabled, deleted or have a wrong password, which a registry does not tell: extend or enable the account, with which the same password works again, or create a new one and put it into the secret"
 
 func forbiddenText(s subject, p *problem) string {
-	if s.outcome.who.Anonymous() {
-		return fmt.Sprintf(" is forbidden: %s answered %s to a request without a credential; if it is private, name a pull secret whose account may pull it", place(p), answer(p))
+	switch {
+	case p.role == fault.StagePing:
+		return fmt.Sprintf(" could not be asked for: %s answers nobody here, it says %s to /v2/ already; check whether it, or something in between, allows this network", place(p), answer(p))
+	case s.outcome.who.Anonymous():
+		return nobodyText(s, p)
 	}
 	return fmt.Sprintf(" is forbidden to %s: %s answered %s; give the account the right to pull from that project", holder(s.outcome.who), place(p), answer(p))
 }
@@ -219,12 +239,10 @@ func (r *Resolver) timeoutText(p *problem) string {
 		return " was not asked for to the end: the tick was told to stop; the next one asks again"
 	case givenUp:
 		return fmt.Sprintf(" was not asked for: %s did not answer for %d images before it; allow egress to %s", placePort(p), silence, target(p))
+	case unasked:
+		return " was not asked for: the tick's time was over before its turn came; ask for fewer images or raise the concurrency"
 	default:
-		stage := string(p.stage)
-		if stage == "" {
-			stage = "starting"
-		}
-		return fmt.Sprintf(" could not be asked for: no answer from %s within %s (at: %s); allow egress to %s", placePort(p), r.options.Timeout, stage, target(p))
+		return fmt.Sprintf(" could not be asked for: no answer from %s within %s (at: %s); allow egress to %s", placePort(p), r.options.Timeout, p.stage, target(p))
 	}
 }
 
@@ -281,5 +299,5 @@ func serverText(p *problem) string {
 	if p.detail == ownTrouble {
 		return fmt.Sprintf(" could not be asked for: %s refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here", place(p))
 	}
-	return fmt.Sprintf(" could not be asked for: %s answered %d time and again; that is the registry's own trouble, and there is nothing to do here", place(p), p.status)
+	return fmt.Sprintf(" could not be asked for: %s answered %d; that is the registry's own trouble, and there is nothing to do here", place(p), p.status)
 }

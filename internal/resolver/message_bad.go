@@ -124,7 +124,7 @@ func unusableWarnings(q Query, ring keyring) []*fault.Error {
 
 // warnings says what went wrong beside the answer: credentials that were rejected though they were not needed, and
 // mirrors that could not be asked. That a mirror does not have an image is nothing to warn of.
-func (r *Resolver) warnings(q Query, _ keyring, out outcome) []*fault.Error {
+func (r *Resolver) warnings(q Query, out outcome) []*fault.Error {
 	var all []*fault.Error
 	name := q.Image.Name() + ":" + q.Image.Tag
 	for _, one := range out.rejected {

@@ -31,6 +31,7 @@ const (
 
 	// timeout
 	interrupted // the tick was told to stop
+	unasked     // its turn never came
 	givenUp     // this host did not answer others; it was not asked again
 
 	// connection-refused

@@ -137,7 +137,7 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	got, out := walk(ctx, r, places, ring, func(ctx context.Context, e endpoint, who account) (found, *problem) {
 		return r.tag(ctx, e, who, q.Image.Tag)
 	})
-	answer := Answer{Warnings: append(unusableWarnings(q, ring), r.warnings(q, ring, out)...)}
+	answer := Answer{Warnings: append(unusableWarnings(q, ring), r.warnings(q, out)...)}
 	if out.problem != nil {
 		answer.Failure = r.failure(subject{query: q, ring: ring, outcome: out}, out.problem)
 		return answer
@@ -154,7 +154,11 @@ func (r *Resolver) turn(ctx context.Context) (context.Context, func(), *problem)
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
-		return ctx, func() {}, outOfTime(ctx, step{})
+		p := outOfTime(ctx, step{})
+		if p.detail == plain {
+			p.detail = unasked
+		}
+		return ctx, func() {}, p
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
 	ctx, _ = withWatch(ctx)

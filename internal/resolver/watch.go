@@ -113,8 +113,11 @@ func (t *tracer) proxied(host string, secure bool) {
 
 // attach has net/http report to t.
 func (t *tracer) attach(ctx context.Context) context.Context {
-	ctx = context.WithValue(ctx, tracerKey{}, t)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	return httptrace.WithClientTrace(context.WithValue(ctx, tracerKey{}, t), hooksOf(t))
+}
+
+func hooksOf(t *tracer) *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
 		GetConn:      func(string) { t.to(connecting) },
 		DNSStart:     func(httptrace.DNSStartInfo) { t.to(naming) },
 		DNSDone:      func(httptrace.DNSDoneInfo) { t.to(connecting) },
@@ -136,5 +139,5 @@ func (t *tracer) attach(ctx context.Context) context.Context {
 			})
 		},
 		GotConn: func(httptrace.GotConnInfo) { t.to(asking) },
-	})
+	}
 }

@@ -49,7 +49,7 @@ type world struct {
 type seen struct {
 	Method, Host, Path, Query, Authorization string
 	Accept                                   []string
-	Proto                                    string
+	Proto, Encoding                          string
 }
 
 func (s seen) String() string { return s.Method + " " + s.Host + s.Path }
@@ -156,7 +156,7 @@ func (w *world) recording(host string, handler http.HandlerFunc) http.HandlerFun
 		w.mu.Lock()
 		w.requests = append(w.requests, seen{
 			Method: r.Method, Host: host, Path: r.URL.Path, Query: r.URL.RawQuery, Authorization: r.Header.Get("Authorization"),
-			Accept: r.Header.Values("Accept"), Proto: r.Proto,
+			Accept: r.Header.Values("Accept"), Proto: r.Proto, Encoding: r.Header.Get("Accept-Encoding"),
 		})
 		w.mu.Unlock()
 		handler(rw, r)
