@@ -174,7 +174,7 @@ func TestHTTP1(t *testing.T) {
 		"nothing":         {"", fault.ConnectionRefused, fault.StageManifest},
 		"half a line":     {"HTTP/1.1 20", fault.BadResponse, fault.StageManifest},
 		"no HTTP":         {"SSH-2.0-OpenSSH_9.2\r\n\r\n", fault.BadResponse, fault.StageManifest},
-		"endless headers": {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", fault.BadResponse, fault.StageManifest},
+		"endless headers": {"HTTP/1.1 200 OK\r\nDocker-Content-Digest: " + digest + "\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", fault.BadResponse, fault.StageManifest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
