@@ -2,20 +2,25 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// maxNote is how many bytes events.k8s.io/v1 takes in a note.
-const maxNote = 1024
+const (
+	maxNote = 1024 // how many bytes events.k8s.io/v1 takes in a note
+	maxName = 253  // how many characters any object's name may have
+)
 
 // Emit writes an Event about a workload.
 func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide.Event, now time.Time) error {
@@ -30,7 +35,7 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen:
 	}
 	body := &eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{GenerateName: object.Name + "-", Namespace: object.Namespace},
+		ObjectMeta:          metav1.ObjectMeta{Name: eventName(object.Name), Namespace: object.Namespace},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: "tracebloc.io/" + decide.Manager,
 		ReportingInstance:   host,
@@ -46,10 +51,17 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 	err = c.do(ctx, func(ctx context.Context) error {
 		return c.groups["events.k8s.io"].Post().Namespace(object.Namespace).Resource("events").Body(body).Do(ctx).Error()
 	})
-	if err != nil {
+	if err != nil && !apierrors.IsAlreadyExists(err) { // the answer to the first try was lost
 		return fmt.Errorf("emitting an Event about %s: %w", object.Ref, err)
 	}
 	return nil
+}
+
+// eventName is the name of a new Event, the same for each try to write it: an Event is told once, whatever
+// becomes of the answer.
+func eventName(object string) string {
+	id := "." + strings.ToLower(rand.Text()[:16])
+	return strings.TrimRight(object[:min(len(object), maxName-len(id))], "-.") + id
 }
 
 // cut shortens text to at most so many bytes, at a character's boundary.
