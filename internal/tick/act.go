@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"time"
 
@@ -50,8 +51,11 @@ func (j *job) waited() []*member {
 // apply writes the decisions and the counters before any wait. On a conflict the workload is read and decided
 // again: somebody, or another tick, was faster.
 func (t *tick) apply(ctx context.Context, j *job) {
-	t.mend(ctx, j)
-	_ = t.write(ctx, j, j.members, true, func(ctx context.Context) { t.evaluate(ctx, j) })
+	again := func(ctx context.Context) { t.evaluate(ctx, j) }
+	if t.mend(ctx, j) {
+		again(ctx) // what was decided is about the object as it was before
+	}
+	_ = t.write(ctx, j, j.members, true, again)
 }
 
 // write patches a workload with what the members decided. Where the object has changed since it was read, it
@@ -81,7 +85,11 @@ func (t *tick) write(ctx context.Context, j *job, members []*member, counters bo
 		if j.failure != nil {
 			return false
 		}
+		if !reflect.DeepEqual(before.Pod, j.object.Pod) {
+			j.stale = before.FailedAt()
+		}
 		t.locate(j)
+		t.mend(ctx, j) // it may have been our own write, whose answer was lost
 		again(ctx)
 	}
 	j.failure = &fault.Error{Cause: fault.API, Message: fmt.Sprintf(
@@ -147,39 +155,41 @@ func (j *job) fail(members []*member, err error) {
 }
 
 // mend hands back slots that are ours: those that a write of this tick has just taken, and those that a tick
-// took which died before it could hand them back.
-func (t *tick) mend(ctx context.Context, j *job) {
+// took which died before it could hand them back. It says whether the object is another one now.
+func (t *tick) mend(ctx context.Context, j *job) bool {
+	read := j.object
+	failure := cluster.ErrConflict
 	for range maxConflicts {
-		var slots []workload.Slot
-		owners := map[string][]string{}
-		for _, m := range j.members {
-			record := t.recordOf(m)
-			for at, slot := range m.slots {
-				if m.problems[at] == nil && j.object.Claimed(slot) {
-					slots = append(slots, slot)
-					owners[slot.Key()] = record.State.Owners[slot.Key()]
-				}
-			}
-		}
+		slots, owners := t.taken(j)
 		if len(slots) == 0 {
-			return
+			return j.object != read
 		}
 		object, err := t.Cluster.HandBack(ctx, j.object, slots, owners)
-		if err == nil {
-			j.object = object
-			t.locate(j)
-			return
+		if cluster.IsConflict(err) && pause(ctx) {
+			object, err = t.newest(ctx, j.ref)
 		}
-		if !cluster.IsConflict(err) || !pause(ctx) {
-			t.Log.WarnContext(ctx, "a slot could not be handed back to its owner: the next tick tries again", "workload", j.ref.String(), "error", fault.Clean(err.Error()))
-			return
-		}
-		read, err := t.Cluster.Get(ctx, j.ref)
 		if err != nil {
-			t.Log.WarnContext(ctx, "a slot could not be handed back to its owner: the next tick tries again", "workload", j.ref.String(), "error", fault.Clean(err.Error()))
-			return
+			failure = err
+			break
 		}
-		j.object = read
+		j.object = object
 		t.locate(j)
 	}
+	t.Log.WarnContext(ctx, "a slot could not be handed back to its owner: the next tick tries again", "workload", j.ref.String(), "error", fault.Clean(failure.Error()))
+	return j.object != read
+}
+
+// taken are the slots that are ours, and who owned each before.
+func (t *tick) taken(j *job) (slots []workload.Slot, owners map[string][]string) {
+	owners = map[string][]string{}
+	for _, m := range j.members {
+		record := t.recordOf(m)
+		for at, slot := range m.slots {
+			if m.problems[at] == nil && j.object.Claimed(slot) {
+				slots = append(slots, slot)
+				owners[slot.Key()] = record.State.Owners[slot.Key()]
+			}
+		}
+	}
+	return slots, owners
 }

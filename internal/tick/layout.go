@@ -145,17 +145,23 @@ func (t *tick) warnOfGarbage(ctx context.Context, j *job) {
 }
 
 func (t *tick) readJob(ctx context.Context, j *job) {
-	object, err := t.Cluster.Get(ctx, j.ref)
-	if err == nil && object.Lagging() {
-		patience, cancel := context.WithTimeout(ctx, lagPatience)
-		defer cancel()
-		object, err = t.Cluster.Wait(patience, object, func(o *workload.Object) bool { return !o.Lagging() })
-	}
+	object, err := t.newest(ctx, j.ref)
 	if err != nil {
 		j.failure = fault.Of(err, fault.API)
 		return
 	}
 	j.object, j.failure = object, nil
+}
+
+// newest reads a workload, and gives its controller a moment to observe what was written to it last.
+func (t *tick) newest(ctx context.Context, ref workload.Ref) (*workload.Object, error) {
+	object, err := t.Cluster.Get(ctx, ref)
+	if err != nil || !object.Lagging() {
+		return object, err
+	}
+	patience, cancel := context.WithTimeout(ctx, lagPatience)
+	defer cancel()
+	return t.Cluster.Wait(patience, object, func(o *workload.Object) bool { return !o.Lagging() })
 }
 
 // locate finds the slots of every member in the object as it is now.
