@@ -61,8 +61,9 @@ func (t *tick) apply(ctx context.Context, j *job) {
 // write patches a workload with what the members decided. Where the object has changed since it was read, it
 // is read again, again decides again, and the write is tried again. It says whether the write was made.
 func (t *tick) write(ctx context.Context, j *job, members []*member, counters bool, again func(context.Context)) bool {
+	var change workload.Change
 	for range maxConflicts {
-		change := t.change(j, members, counters)
+		change = t.change(j, members, counters)
 		if change.Empty() {
 			return true
 		}
@@ -92,8 +93,8 @@ func (t *tick) write(ctx context.Context, j *job, members []*member, counters bo
 		t.mend(ctx, j) // it may have been our own write, whose answer was lost
 		again(ctx)
 	}
-	j.failure = &fault.Error{Cause: fault.API, Message: fmt.Sprintf(
-		"%s changed %d times while the tick tried to write to it: find out what keeps writing to it (kubectl get -o yaml --show-managed-fields)", j.ref, maxConflicts)}
+	t.notWritten(ctx, j, members, change, &fault.Error{Cause: fault.API, Message: fmt.Sprintf(
+		"%s changed %d times while the tick tried to write to it: find out what keeps writing to it (kubectl get -o yaml --show-managed-fields)", j.ref, maxConflicts)})
 	return false
 }
 
