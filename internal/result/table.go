@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/decide"
 )
 
 // WriteTable prints the report for people: a line a slot, then why where there is something to say.
@@ -16,15 +17,18 @@ func (r Report) WriteTable(w io.Writer) error {
 	several := r.namespaces() > 1
 	for _, target := range r.Targets {
 		for _, w := range target.Workloads {
-			name, outcome := w.Name, string(w.Outcome)
+			name, outcome, empty := w.Name, string(w.Outcome), "empty"
 			if several {
 				name = w.Namespace + "/" + name
 			}
 			if w.Cause != "" {
 				outcome += " (" + string(w.Cause) + ")"
 			}
+			if w.Outcome == decide.Failed {
+				empty = "-" // a workload that could not be read, or worked with, does not say
+			}
 			fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s\n", target.Name, w.Kind, name, //nolint:errcheck // Flush reports
-				strings.Trim(w.Container+"/"+w.Env, "/"), cell(w.Live, "empty"), cell(target.Digest, "unknown"), outcome)
+				strings.Trim(w.Container+"/"+w.Env, "/"), cell(w.Live, empty), cell(target.Digest, "unknown"), outcome)
 		}
 	}
 	if err := table.Flush(); err != nil {

@@ -309,7 +309,7 @@ func TestHandBackLeavesEntriesOfSubresourcesAlone(t *testing.T) {
 	after := handBackTo(t, o, map[string][]string{envKey: {"helm"}, imgKey: {"helm"}})
 	require.Len(t, after, 3)
 	assert.Equal(t, scale.Subresource, after[0].Subresource)
-	assert.Equal(t, `{"f:spec":{"f:replicas":{}}}`, string(after[0].FieldsV1.GetRawBytes()))
+	assert.JSONEq(t, `{"f:spec":{"f:replicas":{}}}`, string(after[0].FieldsV1.GetRawBytes()))
 	assert.Empty(t, after[2].Subresource)
 	assert.Equal(t, "helm", after[2].Manager)
 }

@@ -230,6 +230,15 @@ func TestRolloutOfAStatefulSet(t *testing.T) {
 	}
 }
 
+func TestObservedIsAboutTheNewestGeneration(t *testing.T) {
+	t.Parallel()
+	for generation, want := range map[int64]bool{2: true, 3: true, 4: false} {
+		o, err := workload.New(statefulSet(func(s *appsv1.StatefulSet) { s.Generation = generation }))
+		require.NoError(t, err)
+		assert.Equal(t, want, o.Observed(), generation)
+	}
+}
+
 func daemonSet(change func(*appsv1.DaemonSet)) *appsv1.DaemonSet {
 	d := &appsv1.DaemonSet{
 		ObjectMeta: meta(),
