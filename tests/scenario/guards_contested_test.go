@@ -1,0 +1,156 @@
+package scenario_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+// set is the strategic merge patch that puts a value into the slot of the Deployment "jobs".
+func set(value string) string {
+	return `{"spec":{"template":{"spec":{"containers":[{"name":"api","env":[{"name":"` + slot + `","value":"` + value + `"}]}]}}}}`
+}
+
+// I38: a GitOps controller reverted what an updater set, the updater set it again: 18,000 ReplicaSets. After the
+// threshold it stops, is loud with the manager's name, and tries every eighth tick only.
+func TestI38AContestedSlotIsPutBackEveryEighthTickOnly(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	s.Setenv("CONTESTED_THRESHOLD", "2")
+	second := s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	revert := func() {
+		s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+		s.Settle(workloads.Deployment("jobs"))
+	}
+	for range 2 {
+		revert()
+		requireOutcome(t, s.Tick(), 0, "reapplied", "")
+		assert.Equal(t, second, live(s))
+	}
+	revert()
+	for round := range 2 {
+		s.Forget()
+		for range 7 {
+			contested := requireOutcome(t, s.Tick(), 1, "failed", "contested")
+			assert.Contains(t, contested.Message, harness.Argo)
+			assert.Equal(t, first, live(s))
+		}
+		assert.Empty(t, slotWrites(s, "deployments", "jobs"), "nothing is patched")
+		requireOutcome(t, s.Tick(), 1, "failed", "contested")
+		assert.Equal(t, second, live(s), "the eighth tick tries")
+		assert.Len(t, slotWrites(s, "deployments", "jobs"), 1)
+		if round == 0 {
+			revert()
+		}
+	}
+	// The deployer has given in: each tick that finds the digest in place takes one off the count, and it is
+	// green again at once.
+	for range 3 {
+		requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	}
+	assert.Zero(t, reapplied(t, s))
+	assert.Len(t, eventsOf(s, "RefreshFrozen"), 1)
+	requireQuietOnceSettled(t, s, workloads.Deployment("jobs"))
+	revert()
+	requireOutcome(t, s.Tick(), 0, "reapplied", "")
+}
+
+// A new digest is no re-application: it leads out of a contest.
+func TestI38ANewDigestLeadsOutOfAContest(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	s.Setenv("CONTESTED_THRESHOLD", "1")
+	s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	for _, outcome := range []string{"reapplied", "failed"} {
+		s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+		s.Settle(workloads.Deployment("jobs"))
+		result := s.Tick()
+		outcomeOf(t, result, "ingestor", "jobs", outcome, map[string]string{"failed": "contested"}[outcome])
+	}
+	third := s.Push(ingestor, image("third"))
+	harness.RequireExit(t, 0, s.Tick())
+	assert.Equal(t, third, live(s))
+	assert.Equal(t, third, s.Deployment("jobs").Annotations[recorded])
+	requireOutcome(t, s.Tick(), 0, "unchanged", "")
+}
+
+// I46: a tag flipped between two digests; a rollout each tick, all green.
+func TestI46ATagThatFlipsIsContested(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	s.Setenv("CONTESTED_THRESHOLD", "2")
+	s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	for turn := range 2 {
+		s.Push(ingestor, image([]string{"first", "second"}[turn]))
+		requireOutcome(t, s.Tick(), 0, "reapplied", "")
+	}
+	revision := workloads.Revision(s.Deployment("jobs"))
+	s.Push(ingestor, image("first"))
+	contested := requireOutcome(t, s.Tick(), 1, "failed", "contested")
+	assert.Contains(t, contested.Message, "the tag itself")
+	assert.Equal(t, revision, workloads.Revision(s.Deployment("jobs")))
+	s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	third := s.Push(ingestor, image("third"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	assert.Equal(t, third, live(s))
+}
+
+// What a deployer reverts while it is rolling out counts as a re-application, never as a failed attempt.
+func TestI38ARevertDuringTheWaitIsNoFailedAttempt(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	second := s.Push(ingestor, image("second"))
+	behave(s, second, kubelet.Stuck())
+	run := s.Start()
+	s.Eventually("the rollout has begun", func() bool { return workloads.Revision(s.Deployment("jobs")) == 2 })
+	s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+	result := run.Finish()
+	requireOutcome(t, result, 0, "waiting", "")
+	assert.Contains(t, result.Report.Target("ingestor").Workload("jobs").Message, harness.Argo)
+	assert.Equal(t, 1, reapplied(t, s))
+	assert.NotContains(t, s.Deployment("jobs").Annotations[state], `"failed"`)
+	s.Behave(nil)
+	s.Settle(workloads.Deployment("jobs"))
+	requireOutcome(t, s.Tick(), 0, "reapplied", "")
+	assert.Equal(t, 1, reapplied(t, s), "counted once")
+	assert.Equal(t, second, s.Deployment("jobs").Annotations[recorded])
+}
+
+// Two ticks that overlap count one re-application between them (I28).
+func TestI28OverlappingTicksCountOneReapplication(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	second := s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	for count := 1; count <= 2; count++ {
+		s.Patch(harness.Helm, s.Deployment("jobs"), set(first))
+		s.Settle(workloads.Deployment("jobs"))
+		for _, result := range s.Ticks(4) {
+			harness.RequireExit(t, 0, result)
+		}
+		assert.Equal(t, second, live(s))
+		assert.LessOrEqual(t, reapplied(t, s), count)
+	}
+}
+
+// reapplied reads the count of re-applications from the state; 0 where there is none.
+func reapplied(t *testing.T, s *harness.Scenario) int {
+	t.Helper()
+	var stored struct {
+		Reapplied int `json:"reapplied"`
+	}
+	if text := s.Deployment("jobs").Annotations[state]; text != "" {
+		require.NoError(t, json.Unmarshal([]byte(text), &stored))
+	}
+	return stored.Reapplied
+}
