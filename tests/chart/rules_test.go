@@ -132,6 +132,7 @@ var rules = []struct {
 	{"mirror of itself", `registries: [{host: ghcr.io, mirrors: [ghcr.io]}]`, false},
 	{"mirror at another path of its host", `registries: [{host: ghcr.io, mirrors: [ghcr.io/x]}]`, true},
 	{"no fallback and no mirror", `registries: [{host: ghcr.io, fallback: false}]`, false},
+	{"CA", `registries: [{host: ghcr.io, caFile: $CA}]`, true},
 	{"CA for plain HTTP", `registries: [{host: ghcr.io, caFile: $CA, plainHTTP: true}]`, false},
 }
 
