@@ -29,8 +29,9 @@ const (
 	envLine      = "kubectl set env deploy/" + manager + " --list"
 	imageLine    = "kubectl get deploy " + proxy + " -o jsonpath='{..image}'"
 	rolloutLine  = "kubectl rollout status deploy/" + manager
-	failuresLine = "kubectl annotate deploy/" + manager + " --list | grep -E 'failures|last-error'"
-	clearedLine  = failuresLine + " || echo none"
+	alarmLine    = "kubectl annotate deploy/" + manager + " --list | grep -E 'failures|last-error'"
+	failuresLine = alarmLine + " | sort"
+	clearedLine  = alarmLine + " || echo none"
 )
 
 // Annotations of the target ingestor, on its first workload.

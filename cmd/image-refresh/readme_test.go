@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sethvargo/go-envconfig"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/config"
+)
+
+// After a change of a variable: go test ./cmd/image-refresh -update-readme
+var update = flag.Bool("update-readme", false, "write the table of variables into the README")
+
+const (
+	root       = "../.."
+	readmeFile = root + "/README.md"
+)
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// after is what follows a marker in the README, up to an empty line or, in a code block, up to its end.
+func after(t *testing.T, readme, marker string) string {
+	t.Helper()
+	_, text, found := strings.Cut(readme, "<!-- "+marker+" -->\n")
+	require.True(t, found, "the README has no %s", marker)
+	if code, is := strings.CutPrefix(text, "```yaml\n"); is {
+		text, _, found = strings.Cut(code, "```\n")
+	} else {
+		text, _, found = strings.Cut(text, "\n\n")
+	}
+	require.True(t, found, "%s has no end in the README", marker)
+	return text
+}
+
+func TestTheReadmeListsEveryVariableWithItsDefault(t *testing.T) {
+	t.Parallel()
+	table := "| variable | default | |\n|---|---|---|"
+	for _, variable := range config.Variables() {
+		preset := ""
+		if variable.Default != "" {
+			preset = "`" + variable.Default + "`"
+		}
+		table += fmt.Sprintf("\n| `%s` | %s | %s |", variable.Name, preset, variable.Help)
+	}
+	readme := read(t, readmeFile)
+	shown := after(t, readme, "environment")
+	if *update {
+		require.NoError(t, os.WriteFile(readmeFile, []byte(strings.Replace(readme, shown, table, 1)), 0o600))
+		return
+	}
+	assert.Equal(t, table, shown, "go test ./cmd/image-refresh -update-readme")
+}
+
+func TestTheReadmeAndTheHelpTellTheSameExitCodes(t *testing.T) {
+	t.Parallel()
+	readme := read(t, readmeFile)
+	codes := regexp.MustCompile(`(?m)^  (\d)   (.+)$`).FindAllStringSubmatch(usage, -1)
+	require.Len(t, codes, 3)
+	for _, code := range codes {
+		assert.Contains(t, strings.ReplaceAll(readme, "`plan`", "plan"), fmt.Sprintf("| `%s` | %s |", code[1], code[2]))
+	}
+}
+
+func TestTheReadmesFilesAreValid(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"config.yaml", "targets.yaml"} {
+		text := after(t, read(t, readmeFile), name)
+		file := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		got, err := config.Read(context.Background(), envconfig.MapLookuper(nil), config.Overrides{File: file})
+		require.NoError(t, err, name)
+		assert.Len(t, got.Targets, 2)
+		assert.Empty(t, got.Warnings())
+	}
+}
+
+// What the README installs is part of an installation whose chart is tested.
+func TestTheReadmesValuesAreTheTestedOnes(t *testing.T) {
+	t.Parallel()
+	type values struct {
+		Targets []map[string]any `yaml:"targets"`
+	}
+	var shown, tested values
+	require.NoError(t, yaml.Unmarshal([]byte(after(t, read(t, readmeFile), "targets.yaml")), &shown))
+	require.NoError(t, yaml.Unmarshal([]byte(read(t, root+"/chart/ci/tracebloc-values.yaml")), &tested))
+	require.NotEmpty(t, shown.Targets)
+	for _, target := range shown.Targets {
+		assert.Contains(t, tested.Targets, target)
+	}
+}
+
+func TestTheReadmeNamesEveryKey(t *testing.T) {
+	t.Parallel()
+	readme := read(t, readmeFile)
+	var prefix string
+	for _, variable := range config.Variables() {
+		if variable.Name == "ANNOTATION_PREFIX" {
+			prefix = variable.Default
+		}
+	}
+	keys := annotate.NewKeys(prefix)
+	for _, key := range []string{
+		keys.Mark("ingestor") + "` (label)", keys.Hold() + "` (label)", keys.Recorded("ingestor") + "`", keys.Failures("ingestor") + "`",
+		keys.LastError("ingestor") + "`", keys.State("ingestor") + "`", keys.SkipStreak() + "`",
+	} {
+		assert.Contains(t, readme, "| `"+key+" |")
+	}
+}
+
+// Commands that need a cluster are run by tests/readme; this is about their spelling.
+func TestTheReadmesCommandsExist(t *testing.T) {
+	t.Parallel()
+	readme, makefile := read(t, readmeFile), read(t, root+"/Makefile")
+	targets := regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)").FindAllStringSubmatch(readme, -1)
+	require.NotEmpty(t, targets)
+	for _, target := range targets {
+		assert.Contains(t, makefile, "\n"+target[1]+":", "make %s", target[1])
+	}
+	commands := regexp.MustCompile(`(?m)bin/image-refresh (.+)$`).FindAllStringSubmatch(readme, -1)
+	require.NotEmpty(t, commands)
+	for _, command := range commands {
+		_, err := parse(strings.Fields(command[1]), &strings.Builder{})
+		require.NoError(t, err, command[0])
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(readme, -1) {
+		assert.FileExists(t, filepath.Join(root, link[1]))
+	}
+}

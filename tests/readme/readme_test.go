@@ -1,0 +1,161 @@
+package readme_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/cluster"
+	"github.com/tracebloc/image-refresh/tests/components"
+	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+const namespace = "tracebloc"
+
+var (
+	blocks = regexp.MustCompile("(?s)<!-- needs a cluster -->\n```sh\n(.*?)```\n")
+	values = regexp.MustCompile("(?s)<!-- targets.yaml -->\n```yaml\n(.*?)```\n")
+)
+
+// The commands that need a cluster are run in their order, as written. The
+// others in the README are make's: CI runs those.
+func TestTheReadmesCommandsWorkAsWritten(t *testing.T) {
+	tree := copyTree(t)
+	text, err := os.ReadFile(filepath.Join(tree, "README.md"))
+	require.NoError(t, err)
+	targets := values.FindSubmatch(text)
+	require.NotNil(t, targets, "the README has no targets.yaml")
+	require.NoError(t, os.WriteFile(filepath.Join(tree, "targets.yaml"), targets[1], 0o600))
+
+	c, site := world(t)
+	environ := append(os.Environ(), site.Environ()...)
+	environ = append(environ, "GOPROXY=off", "KUBECONFIG="+c.Kubeconfig(), "HOME="+t.TempDir(), "GOCACHE="+goEnv(t, "GOCACHE"),
+		"GOMODCACHE="+goEnv(t, "GOMODCACHE"), "PATH="+tools(t, tree, c)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	var printed []string
+	for _, block := range blocks.FindAllSubmatch(text, -1) {
+		printed = append(printed, run(t, tree, environ, string(block[1])))
+	}
+	require.GreaterOrEqual(t, len(printed), 5)
+	assert.Contains(t, printed[0], "jobs-manager: credential-missing (1/3)", "a plan without the pull secret says so")
+	assert.NotContains(t, printed[1], "credential-missing", "a plan with it does not")
+	assert.Equal(t, 3, strings.Count(printed[1], " adopted\n"))
+
+	job, err := c.Client().BatchV1().Jobs(namespace).Get(t.Context(), "now", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "image-refresh", job.Labels["app.kubernetes.io/name"], "the README selects Jobs by it")
+}
+
+// run runs commands as a person would in bash, each of which must succeed.
+func run(t *testing.T, dir string, environ []string, script string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir, cmd.Env = dir, environ
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s\n%s", script, output)
+	return string(output)
+}
+
+// world is the cluster of somebody who reads the README: the application runs,
+// with a pull secret for the image that is private.
+func world(t *testing.T) (*cluster.Cluster, *registries.Site) {
+	t.Helper()
+	site, err := registries.Start(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, site.Stop()) })
+	site.DockerHub.AddAccount("reader", "secret", "tracebloc/jobs-manager")
+	site.DockerHub.SetPrivate("tracebloc/jobs-manager", true)
+	ingestor, err := site.Push("ghcr.io/tracebloc/ingestor:0.3", registries.Index("one", "linux/amd64", "linux/arm64"))
+	require.NoError(t, err)
+	_, err = site.Push("docker.io/tracebloc/jobs-manager:prod", registries.Index("one", "linux/amd64", "linux/arm64"))
+	require.NoError(t, err)
+
+	c, err := cluster.Start(t.Context(), cluster.Options{Progress: os.Stderr})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, c.Stop()) })
+	nodes, err := kubelet.Start(t.Context(), c.Config(), "node")
+	require.NoError(t, err)
+	t.Cleanup(nodes.Stop)
+	core := c.Client().CoreV1()
+	_, err = core.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = core.Secrets(namespace).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "stg-regcred"}, Type: corev1.SecretTypeDockerConfigJson,
+		StringData: map[string]string{corev1.DockerConfigJsonKey: `{"auths":{"https://index.docker.io/v1/":{"username":"reader","password":"secret"}}}`},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	const image = "docker.io/tracebloc/jobs-manager:prod"
+	for _, d := range []*appsv1.Deployment{
+		workloads.Deployment("stg-jobs-manager", workloads.PullSecret("stg-regcred"), workloads.Container("api", image),
+			workloads.Env("api", "INGESTOR_IMAGE_DIGEST", ingestor)),
+		workloads.Deployment("stg-requests-proxy", workloads.PullSecret("stg-regcred"), workloads.Container("proxy", image)),
+	} {
+		_, err := c.Client().AppsV1().Deployments(namespace).Create(t.Context(), d, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	return c, site
+}
+
+// copyTree copies the files of the repository, as they are now, to where
+// commands may leave something.
+func copyTree(t *testing.T) string {
+	t.Helper()
+	tests, err := components.Root()
+	require.NoError(t, err)
+	root, tree := filepath.Dir(tests), t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	cmd.Dir = root
+	list, err := cmd.Output()
+	require.NoError(t, err)
+	for name := range bytes.SplitSeq(bytes.TrimRight(list, "\x00"), []byte{0}) {
+		from, to := filepath.Join(root, string(name)), filepath.Join(tree, string(name))
+		content, err := os.ReadFile(from)
+		if os.IsNotExist(err) {
+			continue // deleted, and not committed yet
+		}
+		require.NoError(t, err)
+		info, err := os.Stat(from)
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o750))
+		require.NoError(t, os.WriteFile(to, content, info.Mode().Perm()))
+	}
+	// Afterwards the registries' proxy is all the network there is.
+	download := exec.CommandContext(t.Context(), "go", "mod", "download")
+	download.Dir, download.Env = tree, append(os.Environ(), "GOWORK=off", "PWD="+tree)
+	output, err := download.CombinedOutput()
+	require.NoError(t, err, string(output))
+	return tree
+}
+
+// tools is a folder with the programs that the README takes for granted.
+func tools(t *testing.T, tree string, c *cluster.Cluster) string {
+	t.Helper()
+	install := exec.CommandContext(t.Context(), filepath.Join(tree, "tests", "tools", "install"), "helm4")
+	install.Stderr = os.Stderr
+	helm, err := install.Output()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for name, path := range map[string]string{"kubectl": c.Kubectl(), "helm": strings.TrimSpace(string(helm))} {
+		require.NoError(t, os.Symlink(path, filepath.Join(dir, name)))
+	}
+	return dir
+}
+
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
+	require.NoError(t, err, "go env %s", name)
+	return strings.TrimSpace(string(output))
+}
