@@ -146,15 +146,17 @@ func newLogger(env config.Env, stderr io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(stderr, options))
 }
 
-// problems are the lines of an invalid configuration.
+// problems are what is wrong, a line each.
 func problems(err error) []string {
-	invalid, ok := errors.AsType[*config.Invalid](err)
-	if !ok {
-		return []string{err.Error()}
+	found := []error{err}
+	if invalid, ok := errors.AsType[*config.Invalid](err); ok {
+		found = invalid.Problems
 	}
 	var lines []string
-	for _, problem := range invalid.Problems {
-		lines = append(lines, strings.TrimSpace(problem.Error()))
+	for _, problem := range found {
+		for line := range strings.SplitSeq(problem.Error(), "\n") { // errors.Join ends each with a line end
+			lines = append(lines, strings.TrimSpace(line))
+		}
 	}
 	return lines
 }

@@ -34,6 +34,9 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 	}
 	message := ""
 	if err == nil {
+		for _, warning := range read.Warnings() {
+			log.WarnContext(ctx, warning)
+		}
 		var runner *tick.Runner
 		if runner, err = wire(arguments, read, lookup, log, started); err == nil {
 			report = runner.Run(ctx, arguments.command == commandPlan)

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sethvargo/go-envconfig"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/version"
+)
+
+// ran is what one run of the program printed, and its exit code.
+type ran struct {
+	code           int
+	stdout, stderr string
+}
+
+func runMain(env map[string]string, args ...string) ran {
+	var stdout, stderr bytes.Buffer
+	code := realMain(context.Background(), args, envconfig.MapLookuper(env), &stdout, &stderr)
+	return ran{code, stdout.String(), stderr.String()}
+}
+
+func TestParseTakesFlagsAnywhere(t *testing.T) {
+	t.Parallel()
+	all := arguments{
+		command: "plan", output: "json", kubeContext: "c", overrides: config.Overrides{File: "f.yaml", Namespace: "n"},
+	}
+	for line, want := range map[string]arguments{
+		"":        {command: "run"},
+		"run":     {command: "run"},
+		"plan":    {command: "plan"},
+		"version": {command: "version"},
+		"-f f.yaml -n n --context c -o json plan":                      all,
+		"plan -f f.yaml -n n -context c -o json":                       all,
+		"--config f.yaml plan --namespace n --context=c --output json": all,
+		"-f=f.yaml -n=n plan -o=json --context c":                      all,
+		"-o table -f a plan -f f.yaml -n n --context c -o json":        all,
+		"-o table": {command: "run", output: "table"},
+		"-- plan":  {command: "plan"},
+	} {
+		got, err := parse(strings.Fields(line), &bytes.Buffer{})
+		require.NoError(t, err, line)
+		assert.Equal(t, want, got, line)
+	}
+}
+
+func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for line, says := range map[string]string{
+		"refresh":          `there is no command "refresh"`,
+		"RUN":              `there is no command "RUN"`,
+		"run plan":         "more than one command",
+		"plan plan":        "more than one command",
+		"-x":               "-x",
+		"plan --dry-run":   "dry-run",
+		"-o":               "needs an argument",
+		"-o yaml":          "table or json",
+		"version -o text":  "table or json",
+		"--output= plan x": "more than one command",
+	} {
+		_, err := parse(strings.Fields(line), &bytes.Buffer{})
+		require.ErrorContains(t, err, says, line)
+		require.NotErrorIs(t, err, flag.ErrHelp)
+
+		got := runMain(nil, strings.Fields(line)...)
+		assert.Equal(t, 2, got.code, line)
+		assert.Empty(t, got.stdout, line)
+		assert.Equal(t, 1, strings.Count(got.stderr, "\n"), line)
+		assert.Contains(t, got.stderr, says, line)
+	}
+}
+
+func TestHelpListsEveryVariableCommandAndFlag(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"-h", "--help", "-help", "plan -h", "-h plan", "-n x --help"} {
+		got := runMain(map[string]string{"LOG_LEVEL": "nonsense"}, strings.Fields(line)...)
+		assert.Zero(t, got.code, line)
+		assert.Empty(t, got.stderr, line)
+		for _, variable := range config.Variables() {
+			found := false
+			for text := range strings.Lines(got.stdout) {
+				words := strings.Fields(text)
+				found = found || len(words) > 1 && words[0] == variable.Name && (variable.Default == "" || words[1] == variable.Default)
+			}
+			assert.True(t, found, "%s: %s with its default %q", line, variable.Name, variable.Default)
+			assert.Contains(t, got.stdout, variable.Help)
+		}
+		for _, text := range []string{
+			"run ", "plan ", "version ", "-f, --config FILE", "-n, --namespace", "--context", "-o, --output", "HTTPS_PROXY", "SSL_CERT_FILE", "KUBECONFIG",
+		} {
+			assert.Contains(t, got.stdout, text)
+		}
+	}
+	_, err := parse([]string{"-h"}, &bytes.Buffer{})
+	assert.ErrorIs(t, err, flag.ErrHelp)
+}
+
+func TestVersionInBothOutputs(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"version", "version -o json", "-o json version"} {
+		got := runMain(nil, strings.Fields(line)...)
+		assert.Zero(t, got.code)
+		assert.Empty(t, got.stderr)
+		var fields map[string]string
+		require.NoError(t, json.Unmarshal([]byte(got.stdout), &fields), line)
+		assert.Equal(t, map[string]string{"version": version.Version(), "commit": version.Commit(), "goVersion": runtime.Version()}, fields)
+	}
+	got := runMain(nil, "version", "-o", "table")
+	assert.Zero(t, got.code)
+	assert.Equal(t, "image-refresh "+version.Version()+"\ncommit "+version.Commit()+"\n"+runtime.Version()+"\n", got.stdout)
+}
+
+// closed is a stdout that nobody reads any more.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestOutputThatNobodyTakesIsLoud(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]int{"version": 1, "version -o table": 1, "-f absent.yaml": 2} {
+		var stderr bytes.Buffer
+		code := realMain(context.Background(), strings.Fields(line), envconfig.MapLookuper(nil), closed{}, &stderr)
+		assert.Equal(t, want, code, line)
+		assert.Contains(t, stderr.String(), "broken pipe", line)
+	}
+}
