@@ -127,3 +127,22 @@ func TestConfigFromAnotherHost(t *testing.T) {
 		assert.Equal(t, r.Host != "cdn.example.com" && r.Path != "/v2/", r.Authorization != "" && r.Path != "/v2/", r.String())
 	}
 }
+
+// A body under another body's digest is not believed either way.
+func TestBodyThatIsNotItsHeaders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hub := newRegistry("")
+	hub.index("t/i", "1", "a", "linux/amd64")
+	hub.noDigest = true
+	w.serve("registry.example.com", func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			rw.Header().Set("Docker-Content-Digest", string(digestOf([]byte("another"))))
+		}
+		hub.ServeHTTP(rw, r)
+	})
+	answer := w.one("registry.example.com/t/i:1")
+	require.NotNil(t, answer.Failure)
+	assert.Equal(t, fault.BadResponse, answer.Failure.Cause)
+	assert.Contains(t, answer.Failure.Message, "not its digest's")
+}

@@ -150,3 +150,20 @@ func TestInspectAsksTheMirrorThatAnswered(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, manifest.Platforms, 2)
 }
+
+// A dead credential of a mirror is said; that the mirror does not have the image is no reason to stop.
+func TestADeadCredentialOfAMirrorThatLacksTheImage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.harbor()
+	digest := w.dockerHub().index("t/i", "1", "a", "linux/amd64")
+	r := w.resolver(w.secrets(map[string]string{"ns/mirror": secret(harborHost, "robot$gone", "dead")}), func(o *resolver.Options) {
+		o.Registries = []resolver.Registry{{Host: "docker.io", Mirrors: []string{harborHost + "/public"}, Fallback: true}}
+	})
+	answer := r.Resolve(t.Context(), []resolver.Query{query(t, "t/i:1", "ns/mirror")})[0]
+	require.Nil(t, answer.Failure)
+	assert.Equal(t, digest, answer.Digest)
+	require.Len(t, answer.Warnings, 1)
+	assert.Equal(t, fault.Unauthorized, answer.Warnings[0].Cause)
+	assert.Contains(t, answer.Warnings[0].Message, "ns/mirror")
+}

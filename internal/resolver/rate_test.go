@@ -133,3 +133,20 @@ func TestQuota(t *testing.T) {
 		assert.Equal(t, want, manifest.Quota)
 	}
 }
+
+// What an earlier try was told says more than that there was no time for another.
+func TestA502BeforeTimeRanOutIsWhatCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var asked atomic.Int32
+	w.broken(map[string]http.HandlerFunc{"manifest": func(rw http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			rw.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		<-r.Context().Done()
+	}})
+	answer := w.one("t/i:1", short)
+	assert.Equal(t, fault.ServerError, answer.Failure.Cause)
+	assert.Equal(t, int32(2), asked.Load())
+}
