@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -142,6 +143,14 @@ func slotWrites(s *harness.Scenario, resource, name string) []apiproxy.Request {
 		}
 	}
 	return found
+}
+
+// asJSON is an object as kubectl reads it from a file.
+func asJSON(t *testing.T, object workloads.Object) []byte {
+	t.Helper()
+	text, err := json.Marshal(object)
+	require.NoError(t, err)
+	return text
 }
 
 // label is the mark of a digest.
