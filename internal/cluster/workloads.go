@@ -47,13 +47,19 @@ func (c *Client) Get(ctx context.Context, ref workload.Ref) (*workload.Object, e
 }
 
 // Patch writes a change to the object as it was read, and returns it as it is now. The error is ErrConflict
-// where the object has changed in between.
+// where the object has changed in between. Where that was the change itself, whose answer was lost, it is none.
 func (c *Client) Patch(ctx context.Context, read *workload.Object, change workload.Change) (*workload.Object, error) {
 	body, err := change.StrategicMerge(read)
 	if err != nil {
 		return nil, fmt.Errorf("writing the patch of %s: %w", read.Ref, err)
 	}
-	return c.patch(ctx, read.Ref, types.StrategicMergePatchType, body)
+	written, sent, err := c.patch(ctx, read.Ref, types.StrategicMergePatchType, body)
+	if sent > 1 && IsConflict(err) {
+		if now, getErr := c.Get(ctx, read.Ref); getErr == nil && now.Meta.UID == read.Meta.UID && change.IsIn(now) {
+			return now, nil
+		}
+	}
+	return written, err
 }
 
 // HandBack moves our claim on the slots to the Apply managers in owners, by the slot's key. It returns the
@@ -67,23 +73,27 @@ func (c *Client) HandBack(ctx context.Context, read *workload.Object, slots []wo
 	if body == nil {
 		return read, nil
 	}
-	return c.patch(ctx, read.Ref, types.MergePatchType, body)
+	written, _, err := c.patch(ctx, read.Ref, types.MergePatchType, body)
+	return written, err
 }
 
-func (c *Client) patch(ctx context.Context, ref workload.Ref, kind types.PatchType, body []byte) (*workload.Object, error) {
+// patch sends a patch, and says how often it had to be sent.
+func (c *Client) patch(ctx context.Context, ref workload.Ref, kind types.PatchType, body []byte) (written *workload.Object, sent int, err error) {
 	object := empty(ref.Kind)
-	err := c.do(ctx, func(ctx context.Context) error {
+	err = c.do(ctx, func(ctx context.Context) error {
+		sent++
 		return c.client(ref).Patch(kind).Namespace(ref.Namespace).Resource(ref.Resource()).Name(ref.Name).
 			VersionedParams(&metav1.PatchOptions{FieldManager: decide.Manager}, c.parameters).
 			Body(body).Do(ctx).Into(object)
 	})
 	switch {
 	case apierrors.IsConflict(err):
-		return nil, fmt.Errorf("%s: %w", ref, ErrConflict)
+		return nil, sent, fmt.Errorf("%s: %w", ref, ErrConflict)
 	case err != nil:
-		return nil, failure("patch", ref, err)
+		return nil, sent, failure("patch", ref, err)
 	}
-	return workload.New(object)
+	written, err = workload.New(object)
+	return written, sent, err
 }
 
 // IsConflict says whether an error is ErrConflict.

@@ -90,7 +90,6 @@ func (t *tick) write(ctx context.Context, j *job, members []*member, counters bo
 			j.stale = before.FailedAt()
 		}
 		t.locate(j)
-		t.mend(ctx, j) // it may have been our own write, whose answer was lost
 		again(ctx)
 	}
 	t.notWritten(ctx, j, members, change, &fault.Error{Cause: fault.API, Message: fmt.Sprintf(

@@ -38,6 +38,21 @@ func (c Change) Clears() bool {
 	return len(c.Slots) == 0
 }
 
+// IsIn says whether an object bears the labels and annotations of the change. One that changes slots brings its
+// intent along (I35), so it need not look at these: somebody may have changed them again.
+func (c Change) IsIn(o *Object) bool {
+	return len(c.Labels)+len(c.Annotations) > 0 && bears(o.Meta.Labels, c.Labels) && bears(o.Meta.Annotations, c.Annotations)
+}
+
+func bears(stored, values map[string]string) bool {
+	for key, value := range values {
+		if stored[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
 // StrategicMerge is the change as a strategic merge patch against the object as it was read: the server
 // refuses it with a conflict where the object has changed since.
 func (c Change) StrategicMerge(read *Object) ([]byte, error) {
