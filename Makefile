@@ -30,7 +30,8 @@ run: ## run from source against the current kube context (ARGS="plan -f config.y
 
 .PHONY: demo
 demo: ## see a tag move, a registry blocked and unblocked, tick by tick, on a real control plane
-	go -C tests run ./demo
+	@echo 'compiling the demo (a minute or two the first time; then it builds its control plane, and says so)' >&2
+	@go -C tests run ./demo
 
 .PHONY: test
 test: test-unit test-scenario test-chart ## every test, from a bare clone (unit, scenario, chart)

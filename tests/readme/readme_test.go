@@ -26,7 +26,7 @@ import (
 const namespace = "tracebloc"
 
 var (
-	blocks = regexp.MustCompile("(?s)<!-- needs a cluster -->\n```sh\n(.*?)```\n")
+	blocks = regexp.MustCompile("(?s)```sh\n# needs a cluster\n(.*?)```\n")
 	values = regexp.MustCompile("(?s)<!-- targets.yaml -->\n```yaml\n(.*?)```\n")
 )
 
