@@ -35,7 +35,7 @@ func (s *situation) conclude(wait Wait) Decision {
 		return refused
 	case !s.live.Is(wait.Digest):
 		return s.superseded(wait)
-	case s.Record.State.Attempted() != wait.Digest:
+	case !s.ours():
 		return s.concluded(wait)
 	case s.settled():
 		return s.record(wait)
@@ -85,12 +85,13 @@ func rolledOut(attempt annotate.Attempt) Event {
 	return event
 }
 
-// concluded: the slots hold the digest, and it is nobody's attempt any more, so another tick was faster.
+// concluded: the slots hold the digest, and it is no tick's attempt any more: another tick was faster, or its
+// restoration was undone.
 func (s *situation) concluded(wait Wait) Decision {
 	if s.settled() && s.Record.Recorded.Is(wait.Digest) {
 		return Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out", Record: s.Record}
 	}
-	return Decision{Outcome: Waiting, Message: "another tick was faster: the next one decides", Record: s.Record}
+	return Decision{Outcome: Waiting, Message: "another tick, or somebody else, was faster: the next one decides", Record: s.Record}
 }
 
 // superseded: the slots hold something else by now.
@@ -142,7 +143,7 @@ func (s *situation) fail(wait Wait) Decision {
 	if s.Lost {
 		return Decision{Outcome: Failed, Record: s.Record, Failure: s.rolloutFailed(wait, attempt.Failed, "")}
 	}
-	attempt.Failed++
+	attempt.Failed = min(attempt.Failed+1, s.Policy.RolloutFailures)
 	rollout := s.Workload.Rollout
 	down := rollout.Down || rollout.StopsFirst && rollout.Available < wait.Before.Available
 	enough := attempt.Failed >= s.Policy.RolloutFailures || down && !wait.PullFailed

@@ -80,9 +80,20 @@ type Input struct {
 	Failures int  // the target's failures in a row, this tick's counted
 	Lost     bool // another tick counted here while this one was running (I28)
 	Claimed  bool // we still own a slot: handing the claim back is not done yet
+
+	// Overtaken says that another tick has put, restored or recorded something here since this one resolved the
+	// tag: what it calls latest may be older than what it would replace.
+	Overtaken bool
+
 	Workload Workload
 	Slots    []Slot
 	Record   annotate.Record
+}
+
+// Overtaken compares a record with what was read before the tag was resolved (Input.Overtaken).
+func Overtaken(before, now annotate.Record) bool {
+	return !before.Mark.Same(now.Mark) || !before.Recorded.Same(now.Recorded) ||
+		before.State.Attempted() != now.State.Attempted() || len(before.State.Rejected) != len(now.State.Rejected)
 }
 
 // Outcome is what became of a target on a workload. The set is part of the contract (DESIGN.md, "Result").

@@ -88,6 +88,9 @@ func (s *situation) deferred() Decision {
 func (s *situation) stale() bool { return !s.live.Is(s.Latest.Digest) }
 
 func (s *situation) refresh() (Decision, bool) {
+	if s.Overtaken {
+		return Decision{Outcome: Waiting, Record: s.Record, Message: "another tick was faster, and may know a newer digest: the next one decides"}, true
+	}
 	state := s.Record.State
 	if s.again(s.Latest.Digest) && state.Reapplied >= s.Policy.Reapplications {
 		if s.Lost || (state.Contested+1)%contestedEvery != 0 {

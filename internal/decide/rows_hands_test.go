@@ -52,6 +52,10 @@ func TestRowsOfHands(t *testing.T) {
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
 		{"6 one slot of two", input(onB, live(b, a), by("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", annotate.Unpinned, b)}},
+		{"6 a person's old claim on the slot that nobody changed", input(onB, live(b, a), func(in *decide.Input) {
+			in.Slots[0].Claims = []decide.Claim{{Manager: "kubectl-set"}}
+			in.Slots[1].Claims = []decide.Claim{{Manager: "helm", Apply: true}}
+		}), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 1)}},
 		{"6 beside a deployer that owned the value before", input(onB, live(a), by("helm/Apply", "kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", a, b)}},
 

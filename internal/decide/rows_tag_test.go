@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -48,6 +50,8 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"8 claims not handed back yet", input(fresh, func(in *decide.Input) { in.Record.State.Owners, in.Claimed = owners, true }), want{row: 8, outcome: decide.Unchanged}},
 		{"8 a count that is over", input(fresh, func(in *decide.Input) { in.Record.State.Counted = counted() }),
 			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Counted = nil })}},
+		{"8 a count that another workload's credential keeps up, I42", input(fresh, failures(1), func(in *decide.Input) { in.Record.State.Counted = counted() }),
+			want{row: 8, outcome: decide.Unchanged}},
 		{"8 notify too", input(fresh, notify, record(a, c), attempt(annotate.Attempt{Digest: digestA})),
 			want{row: 8, outcome: decide.Unchanged, events: rolledOut, record: both(marked(a), state(func(s *annotate.State) { s.Attempt = nil }))}},
 
@@ -110,6 +114,7 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		{"11 notify: a deployer's revert is pending", input(notify, record(b, b), by("helm")), want{row: 11, outcome: decide.Pending}},
 
 		{"12 refresh, I23 I26 I35", input(), refreshed},
+		{"12 another tick was faster, and resolved later, I28", input(func(in *decide.Input) { in.Overtaken = true }), want{row: 12, outcome: decide.Waiting, says: "another tick"}},
 		{"12 from a tag", input(live(annotate.Unpinned), record(annotate.Unpinned, annotate.Unpinned)),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, annotate.None)}},
 		{"12 slots that differ", input(live(a, b), by("helm")), refreshed},
@@ -141,4 +146,23 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		{"12 a new digest starts from zero, I13", input(attempt(annotate.Attempt{Digest: digestC, Failed: 2})), refreshed},
 		{"12 settled: the skip streak ends", input(streak(5)), func() want { w := refreshed; w.skip = decide.SkipClear; return w }()},
 	})
+}
+
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	before := input(ours(1)).Record
+	assert.False(t, decide.Overtaken(before, before))
+	for name, change := range map[string]func(*decide.Input){
+		"put":      attempt(annotate.Attempt{Digest: digestC}),
+		"recorded": record(b, b),
+		"restored": record(a, a),
+		"rejected": rejected(b, annotate.ByFailure),
+	} {
+		assert.True(t, decide.Overtaken(before, input(ours(1), change).Record), name)
+	}
+	counts := func(in *decide.Input) { in.Record.State.Reapplied, in.Record.State.Counted = 1, counted() }
+	assert.False(t, decide.Overtaken(before, input(ours(1), counts).Record), "a count tells nothing of the tag")
+	whole := annotate.Record{Mark: a, Recorded: a}
+	mark := annotate.Pin(digestA.Mark())
+	assert.False(t, decide.Overtaken(whole, annotate.Record{Mark: mark, Recorded: mark}))
 }

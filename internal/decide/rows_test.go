@@ -91,6 +91,7 @@ func TestRowsOfTheSlot(t *testing.T) {
 
 		{"3 filled with latest, I7", input(live(annotate.None)), want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
 		{"3 one of two is empty", input(live(a, annotate.None)), want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
+		{"3 the first of two is empty", input(live(annotate.None, a)), want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
 		{"3 unsettled", input(live(annotate.None), unsettled), want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
 		{"3 first observation", input(live(annotate.None), noRecord),
 			want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, annotate.None)}},

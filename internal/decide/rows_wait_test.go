@@ -41,6 +41,9 @@ func TestRowsOfTheRollout(t *testing.T) {
 		{"5 latest is another, notify", input(ours(1), latest(digestC), notify), want{row: 11, outcome: decide.Waiting, wait: true}},
 		{"5 OnDelete, latest is another", input(onDelete, latest(digestC)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: put(digestC, b)}},
+		{"5 restored, and brought back by a person: row 6, I44", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, by("kubectl")),
+			want{row: 6, outcome: decide.Held, events: []decide.Reason{decide.RefreshHeld}, record: both(yields("kubectl", b, a), func(r *annotate.Record) { r.State.Attempt, r.State.Left = nil, "" })}},
+		{"5 restored, and brought back by a deployer: row 10", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, by("helm")), counts("1/8")},
 		{"5 settled: not this row", input(ours(0), func(in *decide.Input) { in.Workload.Rollout.Settled = true }),
 			want{row: 8, outcome: decide.Unchanged, events: []decide.Reason{decide.DigestRefreshed}, record: both(marked(b), func(r *annotate.Record) { r.State.Attempt = nil })}},
 

@@ -90,8 +90,11 @@ func (s *situation) finish(d Decision) Decision {
 func (s *situation) known() bool   { return s.Latest.Failure == nil && s.Latest.Digest != "" }
 func (s *situation) settled() bool { return s.Workload.Rollout.Settled }
 
-// ours says whether the slots hold what a tick has put there and nobody has recorded yet.
-func (s *situation) ours() bool { return s.live.Is(s.Record.State.Attempted()) }
+// ours says whether the slots hold what a tick has put there and nobody has recorded yet. Where the mark is
+// another, what was put there has been restored since, and somebody else has brought it back (I44).
+func (s *situation) ours() bool {
+	return s.live.Is(s.Record.State.Attempted()) && s.live.Same(s.Record.Mark)
+}
 
 // rejection is that of latest, if it is known and rejected here.
 func (s *situation) rejection() (annotate.Rejection, bool) {
