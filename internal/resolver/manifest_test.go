@@ -48,6 +48,7 @@ func TestParseManifest(t *testing.T) {
 		"only attestations":                            {indexJSON(entryJSON(mediaManifest, unknown)), mediaIndex, contents{}, emptyIndex},
 		"empty index":                                  {indexJSON(), mediaIndex, contents{}, emptyIndex},
 		"index of artifacts":                           {indexJSON(strings.Replace(entryJSON(mediaManifest, amd64), `"size"`, `"artifactType":"application/x","size"`, 1)), mediaIndex, contents{}, emptyIndex},
+		"artifact type of images":                      {indexJSON(strings.Replace(entryJSON(mediaManifest, amd64), `"size"`, `"artifactType":"`+mediaConfig+`","size"`, 1)), mediaIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, plain},
 		"index of other things":                        {indexJSON(entryJSON("application/x", amd64)), mediaIndex, contents{}, emptyIndex},
 		"schema 1":                                     {`{"schemaVersion":1,"name":"x","tag":"y","fsLayers":[]}`, "application/vnd.docker.distribution.manifest.v1+prettyjws", contents{}, schema1},
 		"schema 1 in disguise":                         {`{"schemaVersion":2,"mediaType":"` + mediaManifest + `","fsLayers":[],"config":{}}`, mediaManifest, contents{}, schema1},

@@ -353,11 +353,15 @@ func TestLateChallenge(t *testing.T) {
 			g.ServeHTTP(rw, r)
 		}
 	})
-	r := w.resolver(w.secrets(map[string]string{"ns/pull": secret("registry.example.com", "me", "good")}))
-	answer := r.Resolve(t.Context(), []resolver.Query{query(t, "registry.example.com/t/i:1", "ns/pull")})[0]
-	require.Nil(t, answer.Failure)
-	assert.Equal(t, digest, answer.Digest)
-	assert.Equal(t, 2, w.count("HEAD "))
+	g.index("t/j", "1", "b", "linux/amd64")
+	one := func(o *resolver.Options) { o.Concurrency = 1 }
+	r := w.resolver(one, w.secrets(map[string]string{"ns/pull": secret("registry.example.com", "me", "good")}))
+	answers := r.Resolve(t.Context(), []resolver.Query{query(t, "registry.example.com/t/i:1", "ns/pull"), query(t, "registry.example.com/t/j:1", "ns/pull")})
+	require.Nil(t, answers[0].Failure)
+	require.Nil(t, answers[1].Failure)
+	assert.Equal(t, digest, answers[0].Digest)
+	assert.Equal(t, 3, w.count("HEAD "), "only the first image is asked for in vain")
+	assert.Equal(t, "bearer", r.Report()[0].Challenge)
 }
 
 // A token that has run out is asked for anew, once.
@@ -388,4 +392,44 @@ type capture struct {
 func (c *capture) Write(p []byte) (int, error) {
 	c.body = append(c.body, p...)
 	return len(p), nil
+}
+
+// A proof that another host answers proves nothing: the credential was not sent there.
+func TestAProofThatIsRedirectedProvesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := newRegistry("https://registry.example.com/token")
+	g.accounts["me"] = "good"
+	w.serve("login.example.com", status(401))
+	tokenServer(func(g *registry, rw http.ResponseWriter, r *http.Request) {
+		if !r.URL.Query().Has("scope") {
+			to("https://login.example.com/")(rw, r)
+			return
+		}
+		g.tokens(rw, r)
+	})(w, g)
+	digest := g.index("t/i", "1", "a", "linux/amd64")
+	r := w.resolver(w.secrets(map[string]string{"ns/pull": secret("registry.example.com", "me", "good")}))
+	answer := r.Resolve(t.Context(), []resolver.Query{query(t, "registry.example.com/t/i:1", "ns/pull")})[0]
+	require.Nil(t, answer.Failure)
+	assert.Equal(t, digest, answer.Digest)
+	assert.Empty(t, answer.Warnings)
+	assert.Equal(t, resolver.Unproven, r.Report()[0].Proofs[0].State)
+	for _, request := range w.seen() {
+		if request.Host == "login.example.com" {
+			assert.Empty(t, request.Authorization)
+		}
+	}
+}
+
+// A registry that answers nobody at all is not lacking a secret.
+func TestAForbiddenNetworkIsNoMissingSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.serve("ghcr.io", status(403))
+	answer := w.resolver().Resolve(t.Context(), []resolver.Query{query(t, "ghcr.io/t/i:1", "ns/absent")})[0]
+	assert.Equal(t, fault.Forbidden, answer.Failure.Cause)
+	assert.Equal(t, fault.StagePing, answer.Failure.Stage)
+	require.Len(t, answer.Warnings, 1)
+	assert.Equal(t, fault.CredentialMissing, answer.Warnings[0].Cause)
 }
