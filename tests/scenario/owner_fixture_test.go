@@ -21,16 +21,17 @@ func kubectlApply(t *testing.T, s *harness.Scenario, fieldManager, yaml string) 
 	s.Kubectl("apply", "--server-side", "--field-manager="+fieldManager, "-f", file)
 }
 
-// onlySlot is the part of a workload of any kind that holds nothing but the env slot of its container "api".
-func onlySlot(kind, name, digest string) string {
-	const pod = "{template: {spec: {containers: [{name: api, env: [{name: " + slot + ", value: \"%\"}]}]}}}"
+// onlySlots is the part of a workload of any kind that holds nothing but slots of its container "api".
+func onlySlots(kind, name string, slots ...string) string {
+	pod := "{template: {spec: {containers: [{name: api, " + strings.Join(slots, ", ") + "}]}}}"
 	version, spec := "apps/v1", pod
 	if kind == "CronJob" {
 		version, spec = "batch/v1", "{jobTemplate: {spec: "+pod+"}}"
 	}
-	return "---\napiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec: " +
-		strings.ReplaceAll(spec, "%", digest) + "\n"
+	return "---\napiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec: " + spec + "\n"
 }
+
+func envSlot(digest string) string { return "env: [{name: " + slot + ", value: \"" + digest + "\"}]" }
 
 // untouched is an object as the API server stores it, without what a refresh may change: the values of slots,
 // our labels and annotations and our claims on them, and what the controllers keep.

@@ -98,7 +98,7 @@ func TestI29TwoManagersThatShareTheSlotOwnItAgain(t *testing.T) {
 func TestI29AnEntryThatTheServerDroppedComesBack(t *testing.T) {
 	t.Parallel()
 	s, first := appliedBy(t, harness.Helm)
-	kubectlApply(t, s, harness.Argo, onlySlot("Deployment", "jobs", first))
+	kubectlApply(t, s, harness.Argo, onlySlots("Deployment", "jobs", envSlot(first)))
 	entries := s.Deployment("jobs").ManagedFields
 	claim := `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:env":{"k:{\"name\":\"` + slot + `\"}":{"f:value":{}}}}}}}}}`
 	for i := range entries {
@@ -155,4 +155,20 @@ func TestI29HandingBackIsTriedAgainOnAConflict(t *testing.T) {
 	assert.Greater(t, len(s.API.Requests(isHandBack)), 3)
 	assert.Equal(t, []string{"helm/Apply"}, slotOwners(s))
 	require.NoError(t, s.Apply(harness.Helm, jobs(first)))
+}
+
+// The slot of an init container is handed back too.
+func TestI29TheSlotOfAnInitContainerIsHandedBack(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	s.Push(appImage, registries.Index("first", "linux/amd64"))
+	application := jobs("", workloads.InitContainer("setup", appImage))
+	require.NoError(t, s.Apply(harness.Helm, application))
+	s.Settle(application)
+	s.Configure(applicationOf("targets: [{name: ingestor, image: \"" + appImage + "\", workloads: [{kind: Deployment, name: jobs, container: setup}]}]"))
+	requireOutcome(t, s.Tick(), 0, "adopted", "")
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	require.Contains(t, workloads.Image(s.Deployment("jobs"), "setup"), "@sha256:")
+	require.NoError(t, s.Apply(harness.Helm, application))
+	require.Equal(t, appImage, workloads.Image(s.Deployment("jobs"), "setup"))
 }

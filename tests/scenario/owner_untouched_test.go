@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -56,48 +55,42 @@ func TestI29NothingElseChangesWhereTheChartLeavesTheSlotOut(t *testing.T) {
 // The same under two managers that apply, one of which owns nothing else than the slots.
 func TestI29NothingElseChangesUnderTwoManagersThatApply(t *testing.T) {
 	t.Parallel()
-	s := environment.Scenario(t)
-	first := s.Push(ingestor, registries.Index("first", "linux/amd64"))
-	s.Configure(ingestorOnly)
-	r := &release{Scenario: s, t: t}
-	partial := ""
-	for _, object := range r.applied(harness.Helm) {
-		kind := object.GetObjectKind().GroupVersionKind().Kind
-		partial += onlySlot(kind, object.GetName(), first)
+	r := &release{Scenario: environment.Scenario(t), t: t}
+	old, _ := r.push("old")
+	r.Configure(applicationConfig)
+	apply := func() {
+		slots := ""
+		for _, object := range withoutSlots() {
+			require.NoError(t, r.Apply(harness.Helm, object))
+			slots += onlySlots(object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), "image: "+appImage, envSlot(old))
+		}
+		kubectlApply(t, r.Scenario, harness.Argo, slots)
+		r.settle()
 	}
-	kubectlApply(t, s, harness.Argo, partial)
-	r.settle()
-	before := everything(t, s, first)
+	apply()
+	argo := []string{"argocd-controller/Apply"}
+	values := []string{old, appImage}
+	before := everything(t, r.Scenario, values...)
 	r.tick("adopted")
-	require.Equal(t, before, everything(t, s, first))
-	second := s.Push(ingestor, registries.Index("second", "linux/amd64"))
+	require.Equal(t, before, everything(t, r.Scenario, values...))
+	digest, image := r.push("new")
 	r.tick("refreshed")
-	require.Equal(t, before, everything(t, s, first, second))
+	require.Equal(t, before, everything(t, r.Scenario, append(values, digest, image)...))
+	r.requireOwned(argo, argo)
 
-	// Each applies what it applied before, without force, and the next tick heals what that reverts.
-	r.applied(harness.Helm)
-	kubectlApply(t, s, harness.Argo, partial)
-	r.settle()
+	apply() // each what it applied before, and without force
 	r.tick("reapplied")
-	for _, object := range r.workloads() {
-		value, _ := workloads.EnvValue(object, "api", slot)
-		assert.Equal(t, second, value, object.GetName())
-		assert.Equal(t, []string{"argocd-controller/Apply"}, workloads.EnvOwners(object, "api", slot), object.GetName())
-	}
+	r.requireSlots(digest, image)
+	r.requireOwned(argo, argo)
 }
 
-// applied applies a workload of each kind, without the slot.
-func (r *release) applied(fieldManager string) []workloads.Object {
-	r.t.Helper()
-	options := []workloads.Option{workloads.Container("api", "registry.invalid/api:1"), workloads.Env("api", "NOTE", "x")}
-	objects := []workloads.Object{
+// withoutSlots is the application as one manager applies it who knows nothing of its slots.
+func withoutSlots() []workloads.Object {
+	options := []workloads.Option{workloads.Container("side", "registry.invalid/side:1"), workloads.Env("side", "NOTE", "x")}
+	return []workloads.Object{
 		workloads.Deployment("deployment", options...), workloads.StatefulSet("statefulset", options...),
 		workloads.DaemonSet("daemonset", options...), workloads.CronJob("cronjob", options...),
 	}
-	for _, object := range objects {
-		require.NoError(r.t, r.Apply(fieldManager, object))
-	}
-	return objects
 }
 
 // withoutSlotClaims drops the claims on the slots from managedFields.
