@@ -21,6 +21,9 @@ type account struct {
 
 func as(c credential.Credential) account { return account{credential: c, group: c.Identity()} }
 
+// bereft says that a's own credential was rejected and it asks as nobody in its stead.
+func (a account) bereft() bool { return a.credential.Anonymous() && a.group != credential.Identity{} }
+
 // nobody asks for the same images as a, without its credential.
 func (a account) nobody() account { return account{group: a.group} }
 

@@ -54,7 +54,7 @@ func (r *Resolver) authorized(ctx context.Context, h *host, repository string, w
 					continue
 				}
 			}
-			if got.shared {
+			if got.shared && !who.bereft() { // after a rejection there is little hope in asking for each image anew
 				alone = true
 				continue
 			}

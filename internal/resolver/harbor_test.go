@@ -256,6 +256,31 @@ func TestHarborGrantsEachOfManyForItself(t *testing.T) {
 	assert.Equal(t, 4, w.count("HEAD "))
 }
 
+// A dead robot on many images costs one login, one token for nobody, and a HEAD each.
+func TestADeadRobotOnManyImages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.harbor()
+	var queries []resolver.Query
+	for _, name := range []string{"public/a", "public/b", "private/c", "private/d", "private/e"} {
+		h.index(name, "1", name, "linux/amd64")
+		queries = append(queries, query(t, harborHost+"/"+name+":1", "ns/p"))
+	}
+	r := w.resolver(w.secrets(map[string]string{"ns/p": secret(harborHost, "robot$gone", "dead-password")}))
+	for i, answer := range r.Resolve(t.Context(), queries) {
+		if i < 2 {
+			assert.Nil(t, answer.Failure)
+			assert.Len(t, answer.Warnings, 1)
+			continue
+		}
+		assert.Equal(t, fault.Unauthorized, answer.Failure.Cause)
+		assert.Empty(t, answer.Warnings)
+	}
+	assert.Equal(t, 1, w.logins("robot$gone", "dead-password"))
+	assert.Equal(t, 2, w.count("/service/token"))
+	assert.Equal(t, 5, w.count("HEAD "))
+}
+
 func TestHarborIsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
