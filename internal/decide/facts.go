@@ -90,10 +90,14 @@ type Input struct {
 	Record   annotate.Record
 }
 
-// Overtaken compares a record with what was read before the tag was resolved (Input.Overtaken).
+// Overtaken compares a record with what was read before the tag was resolved (Input.Overtaken). Who counted, and
+// how long a digest has waited, tell nothing of the tag; all else does, since a tag may move there and back.
 func Overtaken(before, now annotate.Record) bool {
-	return !before.Mark.Same(now.Mark) || !before.Recorded.Same(now.Recorded) ||
-		before.State.Attempted() != now.State.Attempted() || len(before.State.Rejected) != len(now.State.Rejected)
+	facts := func(r annotate.Record) string {
+		r.State.Counted, r.State.Seen, r.State.Owners = nil, nil, nil
+		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
+	}
+	return facts(before) != facts(now)
 }
 
 // Outcome is what became of a target on a workload. The set is part of the contract (DESIGN.md, "Result").

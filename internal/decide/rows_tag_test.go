@@ -157,10 +157,11 @@ func TestOvertaken(t *testing.T) {
 		"recorded": record(b, b),
 		"restored": record(a, a),
 		"rejected": rejected(b, annotate.ByFailure),
+		"flipped":  func(in *decide.Input) { in.Record.State.Left = c },
 	} {
 		assert.True(t, decide.Overtaken(before, input(ours(1), change).Record), name)
 	}
-	counts := func(in *decide.Input) { in.Record.State.Reapplied, in.Record.State.Counted = 1, counted() }
+	counts := func(in *decide.Input) { in.Record.State.Counted = counted() }
 	assert.False(t, decide.Overtaken(before, input(ours(1), counts).Record), "a count tells nothing of the tag")
 	whole := annotate.Record{Mark: a, Recorded: a}
 	mark := annotate.Pin(digestA.Mark())

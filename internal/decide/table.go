@@ -73,15 +73,16 @@ func newSituation(in Input) *situation {
 }
 
 // finish adds to a decision what rows above it have left, the events and the skip streak, and keeps who
-// counted last for as long as there is a count.
+// counted last for as long as there is a count. Who has lost the race to count leaves the winner's name there, and
+// counts nothing more in this tick: one name stands for all counts of a workload.
 func (s *situation) finish(d Decision) Decision {
 	d.Events = append(s.events, d.Events...)
 	d.Skip = s.skip
 	state := &d.Record.State
 	switch {
-	case s.tally:
+	case s.tally && !s.Lost:
 		state.Counted = &annotate.Counted{By: s.Tick.ID, At: s.Tick.Now}
-	case s.Failures == 0 && state.Reapplied == 0 && state.Contested == 0 && state.Attempt == nil && (s.skip == SkipClear || s.Workload.SkipStreak == 0):
+	case !s.Lost && s.Failures == 0 && state.Reapplied == 0 && state.Contested == 0 && state.Attempt == nil && (s.skip == SkipClear || s.Workload.SkipStreak == 0):
 		state.Counted = nil
 	}
 	return d
