@@ -4,10 +4,12 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,6 +43,7 @@ type Client struct {
 	parameters runtime.ParameterCodec
 	slots      chan struct{}
 	log        *slog.Logger
+	library    logr.Logger // what client-go logs goes here
 }
 
 // groupVersions are the API groups that are spoken, instead of the full typed clientset's all.
@@ -86,6 +89,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	config.WarningHandlerWithContext = warnings{options.Logger}
 	transport, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", fault.Clean(err.Error()))}
@@ -93,6 +97,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	client := &Client{
 		namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
 		slots: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
+		library: logr.FromSlogHandler(options.Logger.Handler()),
 	}
 	for group, version := range groupVersions() {
 		own := rest.CopyConfig(config)
@@ -105,6 +110,16 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 		}
 	}
 	return client, nil
+}
+
+// warnings logs what the API server warns of: left to itself, client-go prints it to stderr, between our lines.
+type warnings struct{ log *slog.Logger }
+
+// HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext.
+func (w warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _, text string) {
+	if code == 299 && text != "" { // the only code that the API server gives a meaning to
+		w.log.WarnContext(ctx, "the API server warns: "+fault.Clean(text))
+	}
 }
 
 // Namespace is where workloads without a namespace are.

@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/klog/v2"
 
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -30,10 +31,11 @@ func (c *Client) do(ctx context.Context, request func(context.Context) error) er
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx)) // a signal's own cause says not what it is
 	}
 	outer := ctx
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	// Left to itself, client-go logs to stderr in a form of its own, between our lines.
+	ctx, cancel := context.WithTimeout(klog.NewContext(ctx, c.library), requestTimeout)
 	defer cancel()
 	pause := retryPause
 	for try := 1; ; try++ {
@@ -90,7 +92,7 @@ func failure(verb string, ref workload.Ref, err error) *fault.Error {
 	case errors.Is(err, context.Canceled):
 		out.Message = fmt.Sprintf("the tick was told to end while it was to %s %s: the next one continues", verb, ref)
 	case timeout:
-		out.Message = fmt.Sprintf("the API server did not answer in time, asked to %s %s: check the way to it (NetworkPolicy, load) ", verb, ref)
+		out.Message = fmt.Sprintf("the API server did not answer in time, asked to %s %s: check the way to it (NetworkPolicy, load)", verb, ref)
 	default:
 		out.Message = fmt.Sprintf("the API server could not %s %s: %s", verb, ref, text)
 	}

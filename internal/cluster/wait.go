@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/klog/v2"
 
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -26,29 +27,34 @@ const (
 // has seen; the error is that of the last read, where reading failed to the end, or nil.
 func (c *Client) Wait(ctx context.Context, from *workload.Object, done func(*workload.Object) bool) (*workload.Object, error) {
 	newest := from
+	var last error // why the object could not be followed since it was last seen
 	for {
 		if done(newest) || ctx.Err() != nil {
-			return newest, nil
+			return newest, last
 		}
 		began := time.Now()
-		seen, finished := c.watch(ctx, newest, done)
-		if newest = seen; finished || ctx.Err() != nil {
-			return newest, nil
+		seen, watched, finished := c.watch(ctx, newest, done)
+		if newest = seen; watched {
+			last = nil
+		}
+		if finished || ctx.Err() != nil {
+			return newest, last
 		}
 		if rest := pollEvery - time.Since(began); rest > 0 { // the watch failed at once: do not spin
 			select {
 			case <-time.After(rest):
 			case <-ctx.Done():
-				return newest, nil
+				return newest, last
 			}
 		}
 		read, err := c.Get(ctx, newest.Ref)
 		switch {
 		case err == nil:
-			newest = read
+			newest, last = read, nil
 		case ctx.Err() != nil:
-			return newest, nil
+			return newest, last
 		default:
+			last = err
 			c.log.WarnContext(ctx, "reading a workload while waiting for it", "workload", newest.Ref.String(), "error", err.Error())
 			if found := fault.Of(err, fault.API); found.Cause == fault.WorkloadMissing {
 				return newest, err
@@ -57,9 +63,10 @@ func (c *Client) Wait(ctx context.Context, from *workload.Object, done func(*wor
 	}
 }
 
-// watch follows events from the object's version on. It returns the newest object, and whether done said so.
-func (c *Client) watch(ctx context.Context, from *workload.Object, done func(*workload.Object) bool) (*workload.Object, bool) {
-	ctx, cancel := context.WithTimeout(ctx, watchFor)
+// watch follows events from the object's version on. It returns the newest object, whether the API server sends
+// events at all, and whether done said so.
+func (c *Client) watch(ctx context.Context, from *workload.Object, done func(*workload.Object) bool) (newest *workload.Object, watched, finished bool) {
+	ctx, cancel := context.WithTimeout(klog.NewContext(ctx, c.library), watchFor)
 	defer cancel()
 	ref := from.Ref
 	events, err := c.client(ref).Get().Namespace(ref.Namespace).Resource(ref.Resource()).VersionedParams(&metav1.ListOptions{
@@ -70,25 +77,25 @@ func (c *Client) watch(ctx context.Context, from *workload.Object, done func(*wo
 		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 			c.log.DebugContext(ctx, "watching failed, reading instead", "workload", ref.String(), "error", fault.Clean(err.Error()))
 		}
-		return from, false
+		return from, false, false
 	}
 	defer events.Stop()
-	newest := from
+	newest = from
 	for {
 		select {
 		case <-ctx.Done():
-			return newest, false
+			return newest, true, false
 		case event, open := <-events.ResultChan():
-			if !open || event.Type == watch.Error || event.Type == watch.Deleted {
-				return newest, false
+			if !open || event.Type != watch.Added && event.Type != watch.Modified {
+				return newest, newest != from, false // an error, or the object is gone
 			}
 			object, err := workload.New(event.Object)
 			if err != nil {
-				continue // a bookmark
+				return newest, newest != from, false
 			}
 			newest = object
 			if done(newest) {
-				return newest, true
+				return newest, true, true
 			}
 		}
 	}
