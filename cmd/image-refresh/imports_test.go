@@ -1,0 +1,93 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/tracebloc/image-refresh/"
+
+// listed is a package as go list knows it.
+type listed struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+	Deps                               []string
+}
+
+func packages(t *testing.T) map[string]listed {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps", module+"...")
+	output, err := command.Output()
+	require.NoError(t, err)
+	all := map[string]listed{}
+	for decoder := json.NewDecoder(strings.NewReader(string(output))); ; {
+		var one listed
+		if err := decoder.Decode(&one); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		all[strings.TrimPrefix(one.ImportPath, module)] = one
+	}
+	require.Contains(t, all, "cmd/image-refresh")
+	require.Greater(t, len(all), 10)
+	return all
+}
+
+// A library that talks to the outside is known to one package, which owns how that fails.
+func TestOnePackageAloneImportsEachLibrary(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	for library, owners := range map[string][]string{
+		"k8s.io/client-go":                       {"internal/cluster"},
+		"k8s.io/klog":                            {"internal/cluster"},
+		"github.com/google/go-containerregistry": {"internal/resolver"},
+		"github.com/distribution/reference":      {"internal/image", "internal/resolver"},
+		"k8s.io/api/":                            {"internal/cluster", "internal/workload"},
+		"go.yaml.in/yaml":                        {"internal/config"},
+		"net/http":                               {"internal/cluster", "internal/credential", "internal/resolver"},
+	} {
+		for name, one := range all {
+			imports := one.Imports
+			if strings.Contains(library, "client-go") || strings.Contains(library, "containerregistry") {
+				imports = slices.Concat(imports, one.TestImports, one.XTestImports)
+			}
+			for _, path := range imports {
+				if strings.HasPrefix(path, library) {
+					assert.Contains(t, owners, name, "%s imports %s", name, path)
+				}
+			}
+		}
+	}
+}
+
+// Arrows run one way. What is pure does not reach what asks somebody, by any detour.
+func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	for name, never := range map[string][]string{
+		"internal/tick":     {module + "cmd/image-refresh"},
+		"internal/cluster":  {module + "internal/tick", module + "internal/resolver"},
+		"internal/resolver": {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},
+		"internal/workload": {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
+		"internal/result":   {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/", "net/http"},
+		"internal/config":   {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", "k8s.io/api/"},
+		"internal/decide":   {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", "github.com/google/"},
+		"internal/annotate": {module + "internal/decide", "k8s.io/", "net/http", "github.com/google/"},
+	} {
+		require.Contains(t, all, name)
+		for _, dependency := range all[name].Deps {
+			for _, path := range never {
+				assert.False(t, strings.HasPrefix(dependency, path), "%s reaches %s", name, dependency)
+			}
+		}
+	}
+}
