@@ -38,7 +38,7 @@ func TestAJointFailureIsTriedOneTargetATick(t *testing.T) {
 			digests := map[string]string{"a": s.Push(pairA, image("a2")), "b": s.Push(pairB, image("b2"))}
 			innocent := map[string]string{"a": "b", "b": "a"}[culprit]
 			breaks(s, crash(), digests[culprit])
-			s.Setenv("ROLLOUT_TIMEOUT", "3s")
+			s.Setenv("ROLLOUT_TIMEOUT", "10s")
 			s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
 
 			result := s.Tick()
