@@ -30,7 +30,7 @@ func TestARolloutIsSeenWhateverBecomesOfTheWatch(t *testing.T) {
 			t.Parallel()
 			s, _, latest := moved(t, kubelet.ReadyAfter(2*time.Second))
 			if name == "silent" {
-				s.Setenv("ROLLOUT_TIMEOUT", "6s")
+				s.Setenv("ROLLOUT_TIMEOUT", "10s") // it ends only with the wait: a watch is given 45 s
 			}
 			s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("watch", "deployments"), Do: trouble})
 			result := s.Tick()

@@ -1,12 +1,10 @@
 package scenario_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/fault"
@@ -100,11 +98,13 @@ func TestI28EightTicksAtOnceOnAnUnsettledWorkload(t *testing.T) {
 // overlapping starts a tick, and a second one in the middle of the first one's wait.
 func overlapping(t *testing.T, s *harness.Scenario) (first, second *harness.Run) {
 	t.Helper()
+	waiting := func(n int) func() bool {
+		return func() bool { return len(s.API.Requests(apiproxy.Verb("watch", "deployments"))) >= n }
+	}
 	first = s.Start()
-	watches := apiproxy.Verb("watch", "deployments")
-	require.NoError(t, s.API.Await(t.Context(), 1, watches))
+	s.Eventually("the first tick waits", waiting(1))
 	second = s.Start()
-	require.NoError(t, s.API.Await(t.Context(), 2, watches))
+	s.Eventually("the second tick waits", waiting(2))
 	return first, second
 }
 
@@ -134,7 +134,7 @@ func TestI28AFailureIsCountedOnceByTicksThatOverlap(t *testing.T) {
 	requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
 	assert.Contains(t, s.Deployment("jobs").Annotations[state], `"failed":2`)
 	assert.Equal(t, 1, slotPatches(s))
-	assert.Len(t, eventsOf(s, "RolloutFailed"), 2, strings.Join(eventsOf(s, "RolloutFailed"), "\n"))
+	assert.Len(t, eventsOf(s, "RolloutFailed"), 2)
 }
 
 // The first of two overlapping ticks is killed: the second one finishes its work.
