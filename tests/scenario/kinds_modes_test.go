@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/harness"
@@ -115,7 +116,7 @@ func TestAWorkloadInAnotherNamespace(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	other, err := s.Cluster.Namespace(t.Context(), "other")
-	assert.NoError(t, err)
+	require.NoError(t, err)
 	s.Deploy(workloads.DaemonSet("agent", workloads.InNamespace(other), workloads.Container("main", ingestor+"@"+first)))
 	s.Configure(ingestorConfig + "  - name: agent\n    image: " + ingestor + "\n    workloads: [{kind: DaemonSet, name: agent, namespace: " + other + "}]\n")
 	second := s.Push(ingestor, image("second"))
@@ -136,6 +137,6 @@ func TestAWorkloadInAnotherNamespace(t *testing.T) {
 	outcomeOf(t, result, "agent", "agent", "refreshed", "")
 	assert.Equal(t, other, result.Report.Target("agent").Workload("agent").Namespace)
 	agent, err := s.Client.AppsV1().DaemonSets(other).Get(t.Context(), "agent", getOptions)
-	assert.NoError(t, err)
+	require.NoError(t, err)
 	assert.Equal(t, ingestor+"@"+second, workloads.Image(agent, "main"))
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/tests/harness"
@@ -67,7 +68,7 @@ func TestAPartitionIsNotWaitedFor(t *testing.T) {
 			requireOutcomes(t, s.Tick(), 0, "refreshed")
 			for ordinal := range int32(3) {
 				pod, err := s.Client.CoreV1().Pods(s.Namespace).Get(t.Context(), fmt.Sprintf("jobs-%d", ordinal), getOptions)
-				assert.NoError(t, err)
+				require.NoError(t, err)
 				digest := second
 				if ordinal < partition {
 					digest = first
