@@ -55,6 +55,53 @@ func TestPatchSendsTheChangeAsItIs(t *testing.T) {
 	})
 }
 
+// A patch that was carried out, though its answer was lost, meets a conflict with itself when it is sent again.
+func TestPatchKnowsItselfAgain(t *testing.T) {
+	t.Parallel()
+	ours := deployment("2", 2)
+	ours.Labels = map[string]string{"a": "b"}
+	again := deployment("9", 2)
+	again.Labels, again.UID = ours.Labels, "created anew"
+	for name, c := range map[string]struct {
+		lost     int // answers
+		now      any
+		conflict bool
+		calls    int
+	}{
+		"the answer was lost":                        {1, ours, false, 3},
+		"the answer was lost, and somebody wrote it": {1, deployment("2", 2), true, 3},
+		"the answer was lost, and another is there":  {1, again, true, 3},
+		"the answer was lost, and it is gone":        {1, nil, true, 3},
+		"no answer was lost":                         {0, ours, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			patches := 0
+			inBubble(t, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodGet && c.now == nil:
+					refuse(w, 404, metav1.StatusReasonNotFound, "not found")
+				case r.Method == http.MethodGet:
+					answer(w, http.StatusOK, c.now)
+				case patches < c.lost:
+					patches++
+					status(504)(w, r)
+				default:
+					refuse(w, 409, metav1.StatusReasonConflict, "the object has been modified")
+				}
+			}, func(t *testing.T, s *standIn) {
+				got, err := s.client.Patch(context.Background(), read(t, "1", 2), workload.Change{Labels: map[string]string{"a": "b"}})
+				assert.Equal(t, c.conflict, IsConflict(err), "%v", err)
+				if !c.conflict {
+					require.NoError(t, err)
+					assert.Equal(t, "2", got.Meta.ResourceVersion)
+				}
+				assert.Len(t, s.called(), c.calls)
+			})
+		})
+	}
+}
+
 // claimed is stg-api with its image claimed by us.
 func claimed(t *testing.T) (*workload.Object, workload.Slot) {
 	t.Helper()

@@ -69,6 +69,31 @@ func TestStrategicMergeIsGuardedAndSmall(t *testing.T) {
 	}
 }
 
+// A change is in an object that bears all that it sets, and nothing that it removes; what else is there does not count.
+func TestChangeIsInWhatBearsIt(t *testing.T) {
+	t.Parallel()
+	labels, annotations := map[string]string{"l": "1", "other": "x"}, map[string]string{"a": "1", "other": "x"}
+	for name, c := range map[string]struct {
+		change workload.Change
+		want   bool
+	}{
+		"nothing":                {workload.Change{}, false},
+		"a label":                {workload.Change{Labels: map[string]string{"l": "1"}}, true},
+		"an annotation":          {workload.Change{Annotations: map[string]string{"a": "1"}}, true},
+		"both":                   {workload.Change{Labels: map[string]string{"l": "1"}, Annotations: map[string]string{"a": "1"}}, true},
+		"one of both":            {workload.Change{Labels: map[string]string{"l": "1"}, Annotations: map[string]string{"a": "2"}}, false},
+		"another value":          {workload.Change{Labels: map[string]string{"l": "2"}}, false},
+		"another key":            {workload.Change{Labels: map[string]string{"a": "1"}}, false},
+		"removed":                {workload.Change{Annotations: map[string]string{"gone": ""}}, true},
+		"to be removed":          {workload.Change{Annotations: map[string]string{"a": ""}}, false},
+		"removed, and one is it": {workload.Change{Annotations: map[string]string{"gone": "", "a": "1"}}, true},
+	} {
+		o := object(t, config.Deployment, pod())
+		o.Meta.Labels, o.Meta.Annotations = labels, annotations
+		assert.Equal(t, c.want, c.change.IsIn(o), name)
+	}
+}
+
 func TestChangeClearsWhereItOnlyRemoves(t *testing.T) {
 	t.Parallel()
 	_, full := everything(t, config.Deployment)
