@@ -146,7 +146,7 @@ func (s *situation) put(digest image.Digest) Decision {
 		after.Contested = 0
 	}
 	d := Decision{Outcome: Refreshed, Set: digest, Wait: true, Record: annotate.Record{
-		Mark: annotate.Of(digest), Recorded: s.proven(), State: after,
+		Mark: annotate.Of(digest), Recorded: s.Record.Recorded, State: after,
 	}}
 	switch {
 	case fought:
@@ -156,15 +156,6 @@ func (s *situation) put(digest image.Digest) Decision {
 	}
 	d.Message = fmt.Sprintf("%s replaces %s", digest.Short(), s.live.Short())
 	return d
-}
-
-// proven is what is recorded, completed where only its mark is known, which an undo leaves: by what the slots
-// hold, if that has settled.
-func (s *situation) proven() annotate.Pin {
-	if s.Record.Recorded.Same(s.live) && s.settled() {
-		return s.live
-	}
-	return s.Record.Recorded
 }
 
 // leaving is the digest that a refresh replaces: what the slots hold if it is what we put there, else what

@@ -65,6 +65,7 @@ type situation struct {
 
 func newSituation(in Input) *situation {
 	s := &situation{Input: in, live: live(in.Slots)}
+	s.Record.Recorded = s.proven()
 	s.person, s.deployer = changers(in.Slots, in.Record.Mark)
 	if in.Workload.Rollout.Settled && in.Workload.SkipStreak > 0 {
 		s.skip = SkipClear
@@ -90,6 +91,16 @@ func (s *situation) finish(d Decision) Decision {
 
 func (s *situation) known() bool   { return s.Latest.Failure == nil && s.Latest.Digest != "" }
 func (s *situation) settled() bool { return s.Workload.Rollout.Settled }
+
+// proven is what is recorded, completed where only its mark is known, which an undo leaves: by what the slots
+// hold, if that has settled (I4).
+func (s *situation) proven() annotate.Pin {
+	recorded := s.Record.Recorded
+	if recorded.Digest() == "" && s.live.Digest() != "" && recorded.Same(s.live) && s.settled() {
+		return s.live
+	}
+	return recorded
+}
 
 // ours says whether the slots hold what a tick has put there and nobody has recorded yet. Where the mark is
 // another, what was put there has been restored since, and somebody else has brought it back (I44).
