@@ -144,7 +144,7 @@ func TestCounts(t *testing.T) {
 	}
 	for _, bad := range []string{"-1", "x", "1.5", "99999999999999999999", " 1"} {
 		_, err := annotate.ParseCount(bad)
-		assert.Error(t, err, bad)
+		require.Error(t, err, bad)
 	}
 	assert.Empty(t, annotate.FormatCount(0))
 }

@@ -53,7 +53,7 @@ func TestConclude(t *testing.T) {
 	isAgain := func(in *decide.Input) { in.Record.State.Attempt.Again = true }
 	refreshed, reappliedEvent := []decide.Reason{decide.DigestRefreshed}, []decide.Reason{decide.DigestReapplied}
 	waits := want{outcome: decide.Waiting}
-	progress := func(n int, says string) want {
+	progress := func(says string) want {
 		return want{outcome: decide.Waiting, skip: decide.SkipCount, says: says, record: countedNow}
 	}
 	byHelm := func(in *decide.Input) { live(a)(in); by("helm")(in) }
@@ -87,7 +87,7 @@ func TestConclude(t *testing.T) {
 		{"paused in mid-rollout: nothing is counted or restored", input(ours(2), func(in *decide.Input) { in.Workload.Paused = true }), waited(), want{outcome: decide.Held}},
 		{"OnDelete", input(ours(0), awaitsDelete), waited(), want{outcome: decide.Waiting, says: "OnDelete"}},
 		{"told to end", input(ours(2)), waited(interrupted), waits},
-		{"progress is no failure, I43", input(ours(2), rollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3)), waited(), progress(4, "4/8")},
+		{"progress is no failure, I43", input(ours(2), rollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3)), waited(), progress("4/8")},
 		{"progress of two ticks counts once, I28 I43", input(ours(2), rollout(decide.Rollout{Fresh: 2}), streak(3), lost), waited(), want{outcome: decide.Waiting, says: "3/8"}},
 		{"progress for too long is loud, no rejection, I43", input(ours(2), rollout(decide.Rollout{Fresh: 2}), streak(7)), waited(),
 			want{outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}, record: countedNow}},

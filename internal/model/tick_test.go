@@ -24,10 +24,10 @@ func (c *core) recall(w *world) record { return c.read(stored{mark: w.mark, memo
 
 // lost says whether another tick has counted while this one was running (tick.counted).
 func lost(m memory, place int, phase uint8) bool {
-	switch {
-	case m.by == 0:
+	switch m.by {
+	case 0:
 		return false
-	case m.by == phase:
+	case phase:
 		return true
 	default:
 		return m.by != uint8(2+2*place) && m.at > uint8(place)
