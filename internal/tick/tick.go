@@ -71,8 +71,8 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 		gates: newGatekeeper(r.Registry, r.Log),
 	}
 	t.layOut()
-	t.warnOfLatest(ctx)
 	t.read(ctx)
+	t.warnOfLatest(ctx)
 	t.resolve(ctx)
 	if t.interrupted(ctx) {
 		return t.report(ctx)
@@ -96,12 +96,15 @@ type tick struct {
 	ended   bool   // the tick was told to end before it was done
 }
 
-// warnOfLatest says which targets follow a tag that promises nothing.
+// warnOfLatest says which containers name a tag that promises nothing, where the target follows the container. Of
+// the configuration's own images the configuration warns.
 func (t *tick) warnOfLatest(ctx context.Context) {
-	for _, own := range t.targets {
-		if own.Image != nil && own.Image.Floating {
-			t.Log.WarnContext(ctx, "the tag latest promises nothing about what it will become: follow a tag of a release line, as in :1.2",
-				"target", own.Name, "image", own.Image.String())
+	for _, j := range t.jobs {
+		for _, m := range j.members {
+			if m.target.Image == nil && len(m.slots) > 0 && m.problems[0] == nil && m.slots[0].Follows.Floating {
+				t.Log.WarnContext(ctx, "the tag latest promises nothing about what it will become: follow a tag of a release line, as in :1.2",
+					"target", m.target.Name, "image", m.slots[0].Follows.String(), "workload", j.ref.String())
+			}
 		}
 	}
 }
