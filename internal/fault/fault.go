@@ -28,7 +28,7 @@ const (
 	NotSettled        Cause = "not-settled"
 	Unauthorized      Cause = "unauthorized"
 	Forbidden         Cause = "forbidden"
-	CredentialMissing Cause = "credential-missing"
+	CredentialMissing Cause = "credential-missing" //nolint:gosec // a cause, no credential
 	NotFound          Cause = "not-found"
 	PlatformMissing   Cause = "platform-missing"
 	BadResponse       Cause = "bad-response"

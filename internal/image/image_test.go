@@ -98,7 +98,7 @@ func TestMissing(t *testing.T) {
 	assert.Equal(t, parse("linux/arm64"), image.Missing(parse("linux/arm64", "linux/amd64"), parse("linux/amd64")))
 	for _, bad := range []string{"", "linux", "linux/", "Linux/amd64", "linux/arm/v7/x"} {
 		_, err := image.ParsePlatform(bad)
-		assert.Error(t, err, bad)
+		require.Error(t, err, bad)
 	}
 	assert.False(t, image.Platform{OS: "unknown", Architecture: "unknown"}.Known())
 }
