@@ -33,7 +33,7 @@ func TestI13I19ATickKilledWhileItRestoresIsContinued(t *testing.T) {
 		s.Settle(jobs(good))
 		revision := workloads.Revision(s.Deployment("jobs"))
 		s.Forget()
-		if !killAt(t, s, apiproxy.Fault{Skip: n, Times: 1}, after) {
+		if !killAt(t, s, apiproxy.Fault{Skip: n, Times: 1}, before) { // which is after the one before
 			require.GreaterOrEqual(t, n, 7, "read, patch, hand back, pods, restore, hand back, Events")
 			return
 		}
