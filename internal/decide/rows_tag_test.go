@@ -50,6 +50,8 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"8 claims not handed back yet", input(fresh, func(in *decide.Input) { in.Record.State.Owners, in.Claimed = owners, true }), want{row: 8, outcome: decide.Unchanged}},
 		{"8 a count that is over", input(fresh, func(in *decide.Input) { in.Record.State.Counted = counted() }),
 			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Counted = nil })}},
+		{"8 a count that another tick has just made, I28", input(fresh, lost, func(in *decide.Input) { in.Record.State.Counted = counted() }),
+			want{row: 8, outcome: decide.Unchanged}},
 		{"8 a count that another workload's credential keeps up, I42", input(fresh, failures(1), func(in *decide.Input) { in.Record.State.Counted = counted() }),
 			want{row: 8, outcome: decide.Unchanged}},
 		{"8 notify too", input(fresh, notify, record(a, c), attempt(annotate.Attempt{Digest: digestA})),
