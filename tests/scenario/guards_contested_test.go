@@ -126,23 +126,6 @@ func TestI38ARevertDuringTheWaitIsNoFailedAttempt(t *testing.T) {
 	assert.Equal(t, second, s.Deployment("jobs").Annotations[recorded])
 }
 
-// Two ticks that overlap count one re-application between them (I28).
-func TestI28OverlappingTicksCountOneReapplication(t *testing.T) {
-	t.Parallel()
-	s, first := adopted(t)
-	second := s.Push(ingestor, image("second"))
-	requireOutcome(t, s.Tick(), 0, "refreshed", "")
-	for count := 1; count <= 2; count++ {
-		s.Patch(harness.Helm, s.Deployment("jobs"), set(first))
-		s.Settle(workloads.Deployment("jobs"))
-		for _, result := range s.Ticks(4) {
-			harness.RequireExit(t, 0, result)
-		}
-		assert.Equal(t, second, live(s))
-		assert.LessOrEqual(t, reapplied(t, s), count)
-	}
-}
-
 // reapplied reads the count of re-applications from the state; 0 where there is none.
 func reapplied(t *testing.T, s *harness.Scenario) int {
 	t.Helper()
