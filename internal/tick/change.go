@@ -25,7 +25,7 @@ func (t *tick) change(j *job, members []*member, counters bool) workload.Change 
 			t.countInto(change, m.target, &record.State)
 		}
 		m.decision.Record = record
-		if reflect.DeepEqual(record, m.input.Record) {
+		if m.decision.Row == untouched && reflect.DeepEqual(record, m.input.Record) {
 			continue
 		}
 		name := m.target.Name
@@ -38,6 +38,9 @@ func (t *tick) change(j *job, members []*member, counters bool) workload.Change 
 	differ(change.Annotations, j.object.Meta.Annotations, t.keys.SkipStreak(), annotate.FormatCount(skipStreak(j, members)))
 	return change
 }
+
+// untouched is the row of the decision table that leaves even garbage alone: the workload is not what was meant.
+const untouched = 1
 
 // differ adds a value to a change where the object has another.
 func differ(values, stored map[string]string, key, value string) {

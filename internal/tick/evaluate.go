@@ -83,7 +83,7 @@ func (t *tick) failuresOf(own *target) int {
 	before := t.failuresBefore(own)
 	record, _ := t.keys.Read(own.Name, own.home.object.Meta.Labels, own.home.object.Meta.Annotations)
 	if t.counted(record.State, t.id) {
-		return max(1, before)
+		return before
 	}
 	return min(before+1, own.ResolveFailureThreshold)
 }
@@ -138,6 +138,8 @@ func (t *tick) facts(j *job, phase string) {
 			Latest:   m.latest,
 			Failures: m.target.failures,
 			Lost:     lost,
+			// Between this tick's reading and now another one may have resolved the tag later than this one did.
+			Overtaken: phase == t.id && decide.Overtaken(m.first, records[i]),
 			Workload: decide.Workload{
 				Held: j.object.Meta.Labels[t.keys.Hold()] == "true", Paused: j.object.Paused,
 				Rollout: j.object.Rollout(j.stale), SkipStreak: j.skip, Targets: names,

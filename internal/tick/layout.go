@@ -52,6 +52,7 @@ type member struct {
 	slots    []workload.Slot // by entry; meaningless where problem is set
 	problems []*fault.Error  // by entry
 	queries  []int           // indices of the tick's queries
+	first    annotate.Record // as read before the tag was resolved
 	latest   decide.Latest
 	via      resolver.Query // for Inspect
 	quota    resolver.Quota
@@ -120,6 +121,9 @@ func (t *tick) read(ctx context.Context) {
 		if j.failure == nil {
 			t.locate(j)
 			t.warnOfGarbage(ctx, j)
+			for _, m := range j.members {
+				m.first = t.recordOf(m)
+			}
 		}
 	}
 }
@@ -290,19 +294,8 @@ func disagreement(name string, digests []image.Digest) *fault.Error {
 		"target %s resolves to %v, depending on the credential: one registry or mirror serves another image under the tag", name, texts)}
 }
 
-// recordOf reads a member's record, and completes a recorded digest of which only the mark is known.
+// recordOf reads a member's record from the object as it is now. What does not parse has been warned of.
 func (t *tick) recordOf(m *member) annotate.Record {
 	record, _ := t.keys.Read(m.target.Name, m.job.object.Meta.Labels, m.job.object.Meta.Annotations)
-	if record.Recorded.Digest() == "" && record.Recorded != annotate.None {
-		candidates := []annotate.Pin{annotate.Of(m.latest.Digest)}
-		for _, slot := range m.slots {
-			candidates = append(candidates, slot.Live)
-		}
-		for _, candidate := range candidates {
-			if candidate.Digest() != "" && candidate.Same(record.Recorded) {
-				record.Recorded = candidate
-			}
-		}
-	}
 	return record
 }
