@@ -39,11 +39,12 @@ test: test-unit test-scenario test-chart ## every test, from a bare clone (unit,
 .PHONY: test-unit
 test-unit: ## unit tests
 	go test $(if $(RACE),-race) ./...
+	$(if $(RACE),go test ./internal/decide ./internal/model) # in full: the race detector has them take samples
 
 .PHONY: test-scenario
 test-scenario: ## black-box tests of the built binary against a real control plane and a real registry
 	go -C tests run ./prepare # builds the control plane once, and shows how far it is
-	cd tests && go test $(if $(RACE),-race) -parallel 8 -timeout 30m $$(go list ./... | grep -v /chart)
+	cd tests && go test $(if $(RACE),-race) -parallel 12 -timeout 30m $$(go list ./... | grep -v /chart)
 
 .PHONY: test-chart
 test-chart: ## chart tests, with Helm 3 and Helm 4
