@@ -3,6 +3,8 @@ package tick
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -37,6 +39,7 @@ type job struct {
 	homes   []*target // targets whose counters stand here
 
 	object     *workload.Object // as last read or written
+	account    []string         // the pull secrets of its service account, where they count
 	failure    *fault.Error     // why the workload could not be read or written
 	stale      time.Time        // the controller's report of failure is about an older rollout up to here
 	restrained bool             // MAX_ROLLOUTS leaves it no place
@@ -114,7 +117,11 @@ const lagPatience = 4 * time.Second
 func (t *tick) read(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, j := range t.jobs {
-		all.Go(func() { t.readJob(ctx, j) })
+		all.Go(func() {
+			if t.readJob(ctx, j); j.failure == nil {
+				t.readAccount(ctx, j)
+			}
+		})
 	}
 	all.Wait()
 	for _, j := range t.jobs {
@@ -168,6 +175,28 @@ func (t *tick) newest(ctx context.Context, ref workload.Ref) (*workload.Object, 
 	return t.Cluster.Wait(patience, object, func(o *workload.Object) bool { return !o.Lagging() })
 }
 
+// readAccount reads the pull secrets of a workload's service account where they count: its pods name none, a
+// target pulls with theirs, and secrets of the namespace are mounted at all, so that a name is of use.
+func (t *tick) readAccount(ctx context.Context, j *job) {
+	if len(j.object.Secrets()) > 0 || !slices.ContainsFunc(j.members, (*member).pullsAsPods) {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(string(t.Config.PullSecretsDir), j.ref.Namespace)); err != nil {
+		return
+	}
+	names, err := t.Cluster.PullSecrets(ctx, j.ref.Namespace, j.object.ServiceAccount())
+	if err != nil {
+		t.Log.WarnContext(ctx, "the pull secrets of a service account are unknown", "workload", j.ref.String(), "error", fault.Clean(err.Error()))
+		return
+	}
+	j.account = names
+}
+
+// pullsAsPods says whether the target is resolved with what the workload's pods pull with.
+func (m *member) pullsAsPods() bool {
+	return len(m.target.PullSecrets) == 0 && slices.ContainsFunc(m.entries, func(entry config.Workload) bool { return entry.Env == "" })
+}
+
 // locate finds the slots of every member in the object as it is now.
 func (t *tick) locate(j *job) {
 	claimed := map[string]string{}
@@ -198,7 +227,9 @@ func (t *tick) locate(j *job) {
 func (m *member) secrets(entry config.Workload) []credential.Name {
 	names := m.target.PullSecrets
 	if len(names) == 0 && entry.Env == "" {
-		names = m.job.object.Secrets()
+		if names = m.job.object.Secrets(); len(names) == 0 {
+			names = m.job.account
+		}
 	}
 	var secrets []credential.Name
 	for _, name := range names {

@@ -40,6 +40,7 @@ type Cluster interface {
 	HandBack(context.Context, *workload.Object, []workload.Slot, map[string][]string) (*workload.Object, error)
 	Wait(ctx context.Context, from *workload.Object, done func(*workload.Object) bool) (*workload.Object, error)
 	Troubles(context.Context, *workload.Object) cluster.Troubles
+	PullSecrets(ctx context.Context, namespace, account string) ([]string, error)
 	Emit(context.Context, *workload.Object, decide.Event, time.Time) error
 }
 
