@@ -3,6 +3,7 @@ package registries
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -74,6 +75,10 @@ func Of(repository string, match Matcher) Matcher {
 	return func(c Call) bool { return c.Repository == repository && match(c) }
 }
 
+// tokenPath is how the paths of token endpoints end: /token nearly everywhere,
+// /token/ at public.ecr.aws, /jwt/auth at GitLab.
+var tokenPath = regexp.MustCompile(`/(token/?|jwt/auth)$`)
+
 func describe(r *http.Request) Call {
 	call := Call{
 		Time: time.Now(), TLS: r.TLS != nil, Proto: r.Proto, Host: hostOf(r), Method: r.Method, Path: r.URL.Path,
@@ -85,7 +90,7 @@ func describe(r *http.Request) Call {
 	switch {
 	case r.URL.Path == "/v2/" || r.URL.Path == "/v2":
 		call.Stage = Ping
-	case strings.HasSuffix(r.URL.Path, "/token"):
+	case tokenPath.MatchString(r.URL.Path):
 		call.Stage, call.Scopes = Token, scopes(r)
 	case kind == "manifests" && r.Method == http.MethodHead:
 		call.Stage = Head

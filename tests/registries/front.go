@@ -34,6 +34,7 @@ type Front struct {
 	hosts        map[string]http.Handler
 	certificates map[string]*tls.Certificate
 	calls        []*Call
+	secrets      Secrets
 }
 
 // NewFront serves no host yet, on loopback ports.
@@ -134,6 +135,7 @@ func (f *Front) Stop() error {
 // ServeHTTP records a call and answers it, faults first.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := describe(r)
+	f.secrets.AddHeader(r.Header.Get("Authorization"))
 	recorded := f.record(&call)
 	f.mu.Lock()
 	handler := f.hosts[call.Host]

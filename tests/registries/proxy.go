@@ -49,6 +49,7 @@ type Proxy struct {
 	tunnels   map[net.Conn]struct{}
 	connects  []*Connect
 	intercept bool
+	secrets   Secrets
 }
 
 // NewProxy leads to front, on a loopback port.
@@ -130,6 +131,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if host, port, err := net.SplitHostPort(r.Host); err == nil && port == "443" && !connect.Plain {
 		connect.Host = host
 	}
+	p.secrets.AddHeader(connect.Authorization)
 	recorded := p.record(&connect)
 	noted := fault.Note(w, func(status int) { p.answered(recorded, status) })
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

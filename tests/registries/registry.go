@@ -8,10 +8,15 @@ import (
 	"time"
 )
 
-// Registry is a Store that asks for a token, as docker.io or ghcr.io does.
+// Registry is a Store that asks for a token, as docker.io or ghcr.io does, or
+// for the account itself.
 type Registry struct {
 	*Store
 	dialect dialect
+	// signer signs tokens that the Store verifies; nil where the Registry knows
+	// its own.
+	signer  *signer
+	secrets Secrets
 
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -31,6 +36,12 @@ type dialect struct {
 	refuses bool
 	// badLogin is what a wrong password is answered with.
 	badLogin int
+	// fields are those of the token answer that hold the token; none means both
+	// token and access_token.
+	fields []string
+	// basic means that there is no token endpoint: each request carries the
+	// account itself.
+	basic bool
 	// limited means that answers tell how many pulls are left.
 	limited bool
 }
@@ -79,8 +90,12 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	call := describe(request)
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	switch {
+	case r.dialect.basic:
+		r.serveBasic(w, request, call)
 	case call.Stage == Token:
 		r.serveToken(w, request, call)
+	case r.signer != nil:
+		r.Store.ServeHTTP(w, request)
 	case call.Stage == Ping:
 		if _, ok := r.granted(request); !ok {
 			r.challenge(w, r.dialect.pingScope, "")

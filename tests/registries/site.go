@@ -26,7 +26,8 @@ type Site struct {
 	// DockerHub and GHCR are the registries behind the front.
 	DockerHub, GHCR *Registry
 
-	stores map[string]*Store
+	stores   map[string]*Store
+	handlers []http.Handler
 }
 
 // Start brings a site up. It writes CAFile into dir.
@@ -56,9 +57,22 @@ func Start(ctx context.Context, dir string) (*Site, error) {
 // by the registry's name, clients find handler by the hosts.
 func (s *Site) Add(registry string, store *Store, handler http.Handler, hosts ...string) {
 	s.stores[registry] = store
+	s.handlers = append(s.handlers, handler)
 	for _, host := range hosts {
 		s.Front.Handle(host, handler)
 	}
+}
+
+// Secrets returns what was sent here, or issued here, or is an account's here,
+// and must be printed by nobody.
+func (s *Site) Secrets() []string {
+	secrets := append(s.Front.secrets.Values(), s.Proxy.secrets.Values()...)
+	for _, handler := range s.handlers {
+		if keeper, ok := handler.(interface{ Secrets() []string }); ok {
+			secrets = append(secrets, keeper.Secrets()...)
+		}
+	}
+	return secrets
 }
 
 // Stop ends the site and everything under way in it.

@@ -22,6 +22,9 @@ import (
 // not.
 type Store struct {
 	app *handlers.App
+	// admit lets the test's own requests in where the registry itself asks who
+	// calls.
+	admit func(*http.Request)
 
 	mu           sync.Mutex
 	repositories map[string]bool
@@ -29,6 +32,11 @@ type Store struct {
 
 // NewStore returns an empty registry.
 func NewStore(ctx context.Context) *Store {
+	return newStore(ctx, nil, func(*http.Request) {})
+}
+
+// newStore returns an empty registry that asks who calls, as auth says.
+func newStore(ctx context.Context, auth configuration.Auth, admit func(*http.Request)) *Store {
 	// The registry logs to logrus's one logger; its requests are recorded by
 	// the Front, where they can be asserted.
 	logrus.SetOutput(io.Discard)
@@ -38,13 +46,14 @@ func NewStore(ctx context.Context) *Store {
 			"delete":      configuration.Parameters{"enabled": true},
 			"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
 		},
+		Auth:    auth,
 		Catalog: configuration.Catalog{MaxEntries: 1000},
 	}
 	config.HTTP.Secret = "kept in memory" // signs upload sessions, which end with the process
-	return &Store{app: handlers.NewApp(context.WithoutCancel(ctx), config), repositories: map[string]bool{}}
+	return &Store{app: handlers.NewApp(context.WithoutCancel(ctx), config), admit: admit, repositories: map[string]bool{}}
 }
 
-// ServeHTTP serves the registry without asking who calls.
+// ServeHTTP serves the registry; what NewStore made does not ask who calls.
 func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.app.ServeHTTP(w, r) }
 
 // Close ends the registry.
@@ -121,8 +130,8 @@ func inside(reference string) (name.Reference, error) {
 	return name.ParseReference("store.invalid/"+reference, name.Insecure)
 }
 
-// direct hands requests to a handler in this process.
-type direct struct{ handler http.Handler }
+// direct hands requests to a store in this process, and is let in.
+type direct struct{ store *Store }
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "http" {
@@ -134,8 +143,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	inner.RequestURI = r.URL.RequestURI()
 	inner.Host = r.URL.Host
+	d.store.admit(inner)
 	w := httptest.NewRecorder()
-	d.handler.ServeHTTP(w, inner)
+	d.store.ServeHTTP(w, inner)
 	response := w.Result()
 	response.Request = r
 	return response, nil

@@ -40,6 +40,7 @@ func (r *Registry) AddAccount(user, secret string, repositories ...string) {
 		added.repositories[repository] = true
 	}
 	r.accounts[user] = added
+	r.secrets.AddAccount(user, secret)
 }
 
 // RemoveAccount locks an account out, as if it had expired; tokens that it
@@ -57,20 +58,36 @@ func (r *Registry) RevokeTokens() {
 	clear(r.tokens)
 }
 
+// Secrets returns the passwords that accounts have or had, and the tokens that
+// were issued.
+func (r *Registry) Secrets() []string { return r.secrets.Values() }
+
+// login reads who asks: nobody is nil, and fine. It is asked with the lock
+// held.
+func (r *Registry) login(request *http.Request) (who *account, user string, ok bool) {
+	user, secret, given := request.BasicAuth()
+	if !given {
+		return nil, "", true
+	}
+	who = r.accounts[user]
+	return who, user, who != nil && who.secret == secret
+}
+
+func (r *Registry) refuseLogin(w http.ResponseWriter) {
+	code := "DENIED"
+	if r.dialect.badLogin == http.StatusUnauthorized {
+		code = "UNAUTHORIZED"
+	}
+	refuse(w, r.dialect.badLogin, code, "incorrect username or password")
+}
+
 func (r *Registry) serveToken(w http.ResponseWriter, request *http.Request, call Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var who *account
-	if user, secret, ok := request.BasicAuth(); ok {
-		who = r.accounts[user]
-		if who == nil || who.secret != secret {
-			code := "UNAUTHORIZED"
-			if r.dialect.badLogin == http.StatusForbidden {
-				code = "DENIED"
-			}
-			refuse(w, r.dialect.badLogin, code, "incorrect username or password")
-			return
-		}
+	who, user, ok := r.login(request)
+	if !ok {
+		r.refuseLogin(w)
+		return
 	}
 	granted := grant{repositories: map[string]bool{}, until: now().Add(tokenLifetime)}
 	for _, scope := range call.Scopes {
@@ -86,12 +103,24 @@ func (r *Registry) serveToken(w http.ResponseWriter, request *http.Request, call
 			return
 		}
 	}
-	token := newToken(r.dialect, granted)
-	r.tokens[token] = granted
-	answer(w, http.StatusOK, map[string]any{
-		"token": token, "access_token": token, "expires_in": int(tokenLifetime.Seconds()),
-		"issued_at": now().Format(time.RFC3339),
-	})
+	issued := newToken(r.dialect, granted)
+	if r.signer != nil {
+		issued = r.signer.sign(user, granted)
+	}
+	r.tokens[issued] = granted
+	r.secrets.Add(issued)
+	body := map[string]any{"expires_in": int(tokenLifetime.Seconds()), "issued_at": now().Format(time.RFC3339)}
+	for _, field := range r.dialect.tokenFields() {
+		body[field] = issued
+	}
+	answer(w, http.StatusOK, body)
+}
+
+func (d dialect) tokenFields() []string {
+	if len(d.fields) > 0 {
+		return d.fields
+	}
+	return []string{"token", "access_token"}
 }
 
 // mayPull is asked with the lock held.
@@ -144,12 +173,15 @@ func newToken(d dialect, granted grant) string {
 	for repository := range granted.repositories {
 		list = append(list, access{"repository", repository, []string{"pull"}})
 	}
-	claims, err := json.Marshal(map[string]any{
-		"aud": d.service, "iss": d.realm, "exp": granted.until.Unix(), "access": list,
-	})
+	return unsigned(map[string]any{"aud": d.service, "iss": d.realm, "exp": granted.until.Unix(), "access": list})
+}
+
+// unsigned is a JWT whose signature is random.
+func unsigned(claims map[string]any) string {
+	text, err := json.Marshal(claims)
 	if err != nil {
 		panic(err) // strings and numbers encode
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(claims) + "." + encode([]byte(rand.Text()))
+	return encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(text) + "." + encode([]byte(rand.Text()))
 }
