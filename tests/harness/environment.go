@@ -30,6 +30,7 @@ type Environment struct {
 
 	mu       sync.Mutex
 	captured []Captured
+	secrets  []string // of every scenario
 }
 
 // Captured is what one run of the program printed.
@@ -105,7 +106,8 @@ func (e *Environment) capture(c Captured) {
 }
 
 // Main runs the tests of a package in an environment and returns the exit
-// code for TestMain. Ctrl-C ends the environment too.
+// code for TestMain: 1 also where anything that the suite printed holds a
+// secret. Ctrl-C ends the environment too.
 func Main(m *testing.M, options Options, use func(*Environment)) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -135,5 +137,10 @@ func Main(m *testing.M, options Options, use func(*Environment)) int {
 		}
 	}()
 	use(e)
-	return m.Run()
+	code := m.Run()
+	for _, leak := range e.Leaks() {
+		fmt.Fprintln(os.Stderr, "harness:", leak)
+		code = max(code, 1)
+	}
+	return code
 }

@@ -50,7 +50,7 @@ func (s *Scenario) Start(args ...string) *Run {
 // program: unshare, prlimit.
 func (s *Scenario) StartAs(path string, args ...string) *Run {
 	s.t.Helper()
-	process, err := product.Start(s.t.Context(), product.Command{Path: path, Args: args, Env: s.environ(), Dir: s.Dir})
+	process, err := product.Start(s.t.Context(), product.Command{Path: path, Args: args, Env: s.environ(), Dir: s.Home})
 	require.NoError(s.t, err)
 	run := &Run{Process: process, scenario: s, args: args}
 	s.t.Cleanup(func() {

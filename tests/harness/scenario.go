@@ -35,8 +35,10 @@ type Scenario struct {
 	API *apiproxy.Proxy
 	// Client is the administrator's.
 	Client kubernetes.Interface
-	// Dir is a temporary folder; ConfigFile and Kubeconfig are in it.
+	// Dir is a temporary folder; ConfigFile and Kubeconfig are in it, and Home,
+	// which is all that the program has to write to.
 	Dir        string
+	Home       string
 	ConfigFile string
 	Kubeconfig string
 
@@ -44,6 +46,7 @@ type Scenario struct {
 	objects dynamic.Interface
 	env     map[string]string
 	secrets []string
+	granted []string // further namespaces
 }
 
 // Option changes a Scenario while it is made.
@@ -84,9 +87,10 @@ func (e *Environment) Scenario(t testing.TB, options ...Option) *Scenario {
 	dir := t.TempDir()
 	s := &Scenario{
 		Environment: e, t: t, Client: e.Cluster.Client(), Dir: dir, env: map[string]string{},
-		ConfigFile: filepath.Join(dir, "config.yaml"), Kubeconfig: filepath.Join(dir, "kubeconfig"),
+		Home: filepath.Join(dir, "home"), ConfigFile: filepath.Join(dir, "config.yaml"), Kubeconfig: filepath.Join(dir, "kubeconfig"),
 	}
-	var err error
+	err := os.Mkdir(s.Home, 0o700)
+	require.NoError(t, err)
 	s.objects, err = dynamic.NewForConfig(e.Cluster.Config())
 	require.NoError(t, err)
 	s.Namespace, err = e.Cluster.Namespace(t.Context(), "scenario")
@@ -106,7 +110,7 @@ func (e *Environment) Scenario(t testing.TB, options ...Option) *Scenario {
 		key, value, _ := strings.Cut(variable, "=")
 		s.env[key] = value
 	}
-	s.env["KUBECONFIG"], s.env["CONFIG_FILE"] = s.Kubeconfig, s.ConfigFile
+	s.env["KUBECONFIG"], s.env["CONFIG_FILE"], s.env["TMPDIR"] = s.Kubeconfig, s.ConfigFile, s.Home
 	if e.Race {
 		// 66 is no exit code of the contract. By default the detector makes
 		// each process sleep for a second before it ends.
@@ -155,30 +159,32 @@ func (s *Scenario) Forget() {
 func (s *Scenario) Grant(namespace string, rules ...rbacv1.PolicyRule) {
 	s.t.Helper()
 	require.NoError(s.t, s.Cluster.Grant(s.t.Context(), namespace, s.Namespace, account, rules...))
+	s.granted = append(s.granted, namespace)
 }
 
-// Secret names a value that the program must never print. It is looked for in
-// the output of every run of this scenario, when the test ends.
-func (s *Scenario) Secret(value string) { s.secrets = append(s.secrets, value) }
+// runs are those of this scenario.
+func (s *Scenario) runs() []Captured {
+	var own []Captured
+	for _, run := range s.Captured() {
+		if run.Test == s.t.Name() {
+			own = append(own, run)
+		}
+	}
+	return own
+}
 
 // report looks for secrets, and shows what there is to see where the test has
 // failed.
 func (s *Scenario) report() {
-	for _, run := range s.Captured() {
-		if run.Test != s.t.Name() {
-			continue
-		}
-		for _, secret := range s.secrets {
-			if strings.Contains(run.Stdout, secret) || strings.Contains(run.Stderr, secret) {
-				s.t.Errorf("a run printed a secret: image-refresh %s", strings.Join(run.Args, " "))
-			}
-		}
-		if s.t.Failed() {
-			s.t.Logf("image-refresh %s: exit code %d after %s\n--- stdout\n%s--- stderr\n%s",
-				strings.Join(run.Args, " "), run.ExitCode, run.Duration, run.Stdout, run.Stderr)
-		}
+	for _, leak := range s.leaks() {
+		s.t.Errorf("%s", leak)
 	}
-	if s.t.Failed() {
-		s.t.Log(s.Cluster.Logs(5))
+	if !s.t.Failed() {
+		return
 	}
+	for _, run := range s.runs() {
+		s.t.Logf("image-refresh %s: exit code %d after %s\n--- stdout\n%s--- stderr\n%s",
+			strings.Join(run.Args, " "), run.ExitCode, run.Duration, run.Stdout, run.Stderr)
+	}
+	s.t.Log(s.Cluster.Logs(5))
 }
