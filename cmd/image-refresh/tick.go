@@ -6,7 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +57,7 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 		message = report.TerminationOf(lines)
 		report.DurationSeconds = time.Since(started).Seconds()
 	}
+	summarise(ctx, log, report)
 	terminate(ctx, log, message)
 	write := report.WriteJSON
 	if arguments.output == outputTable {
@@ -65,6 +68,26 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 		return max(report.ExitCode, result.ExitOperator)
 	}
 	return report.ExitCode
+}
+
+// summarise logs the one line that ends every tick and every plan, also where nothing could be done.
+func summarise(ctx context.Context, log *slog.Logger, report result.Report) {
+	level := slog.LevelInfo
+	if report.ExitCode != result.ExitFine {
+		level = slog.LevelError
+	}
+	counts := map[string]int{}
+	for _, target := range report.Targets {
+		for _, w := range target.Workloads {
+			counts[string(w.Outcome)]++
+		}
+	}
+	var outcomes []slog.Attr
+	for _, outcome := range slices.Sorted(maps.Keys(counts)) {
+		outcomes = append(outcomes, slog.Int(outcome, counts[outcome]))
+	}
+	log.LogAttrs(ctx, level, "tick done", slog.String("command", report.Command), slog.Int("exitCode", report.ExitCode),
+		slog.Float64("durationSeconds", report.DurationSeconds), slog.Int("targets", len(report.Targets)), slog.GroupAttrs("outcomes", outcomes...))
 }
 
 // wire makes a runner from the configuration.

@@ -62,7 +62,12 @@ func TestAnInvalidConfigurationIsToldOnBothStreams(t *testing.T) {
 		assert.Positive(t, report.DurationSeconds)
 
 		var told []string
-		for _, line := range logLines(t, got.stderr) {
+		lines := logLines(t, got.stderr)
+		require.NotEmpty(t, lines)
+		summary := lines[len(lines)-1]
+		assert.Equal(t, "tick done", summary["msg"], "the last line, also where nothing was done")
+		assert.EqualValues(t, 2, summary["exitCode"])
+		for _, line := range lines[:len(lines)-1] {
 			assert.Equal(t, "ERROR", line["level"])
 			text, ok := line["msg"].(string)
 			require.True(t, ok)
@@ -97,10 +102,11 @@ func TestNoWayToTheAPIServerIsForAnOperator(t *testing.T) {
 		assert.Equal(t, 1, report.ExitCode)
 		assert.Equal(t, command, report.Command)
 		lines := logLines(t, got.stderr)
-		require.Len(t, lines, 2)
+		require.Len(t, lines, 3)
 		assert.Equal(t, "WARN", lines[0]["level"], "a missing tag is accepted with a warning")
 		assert.Contains(t, lines[0]["msg"], "latest")
 		assert.Contains(t, lines[1]["msg"], "no way to the API server")
+		assert.Equal(t, "tick done", lines[2]["msg"])
 	}
 }
 

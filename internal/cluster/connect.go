@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -90,6 +91,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	config.WarningHandlerWithContext = warnings{options.Logger}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return traced{next, options.Logger} })
 	transport, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", fault.Clean(err.Error()))}

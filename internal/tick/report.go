@@ -38,8 +38,6 @@ func (t *tick) report(ctx context.Context) result.Report {
 		report.ExitCode = result.ExitOperator
 	}
 	report.DurationSeconds = t.Now().Sub(t.Started).Seconds()
-	t.Log.InfoContext(ctx, "tick done", "command", report.Command, "exitCode", report.ExitCode, "targets", len(report.Targets),
-		"durationSeconds", report.DurationSeconds)
 	return report
 }
 
@@ -121,23 +119,24 @@ func (t *tick) reportEntry(m *member, entry config.Workload, at int) result.Work
 	return out
 }
 
-// logTarget logs a line for the target where it cannot be resolved, and one for each workload.
+// logTarget logs a line for the target where it cannot be resolved, and one for each workload. Their keys are
+// documented (docs/logs.md): messages stay the same, and what varies is a key's value.
 func (t *tick) logTarget(ctx context.Context, out result.Target) {
 	if out.Cause != fault.None {
 		level := slog.LevelWarn
 		if out.Failures >= out.Threshold {
 			level = slog.LevelError
 		}
-		t.Log.Log(ctx, level, out.Message, "target", out.Name, "image", out.Image, "cause", string(out.Cause),
-			"failures", out.Failures, "threshold", out.Threshold)
+		t.Log.Log(ctx, level, "target failing", "target", out.Name, "image", out.Image, "cause", string(out.Cause),
+			"failures", out.Failures, "threshold", out.Threshold, "message", out.Message)
 	}
 	for _, w := range out.Workloads {
 		level := slog.LevelInfo
 		if w.Outcome.Loud() {
 			level = slog.LevelError
 		}
-		t.Log.Log(ctx, level, string(w.Outcome), "target", out.Name, "kind", w.Kind, "namespace", w.Namespace, "name", w.Name,
-			"container", w.Container, "env", w.Env, "live", w.Live, "latest", out.Digest, "recorded", w.Recorded,
+		t.Log.Log(ctx, level, "decision", "target", out.Name, "kind", w.Kind, "namespace", w.Namespace, "name", w.Name,
+			"container", w.Container, "env", w.Env, "outcome", string(w.Outcome), "live", w.Live, "latest", out.Digest, "recorded", w.Recorded,
 			"cause", string(w.Cause), "message", w.Message)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tracebloc/image-refresh/tests/contract"
 	"github.com/tracebloc/image-refresh/tests/product"
 )
 
@@ -104,8 +105,26 @@ func (r *Run) keep() *product.Result {
 	result := r.Wait()
 	r.once.Do(func() {
 		r.scenario.capture(Captured{Test: r.scenario.t.Name(), Args: r.args, Result: *result})
+		r.documented(result)
 	})
 	return result
+}
+
+// documented fails the test where a run printed what the documentation does
+// not know: every run of every scenario is held against it.
+func (r *Run) documented(result *product.Result) {
+	r.scenario.t.Helper()
+	report := result.Report
+	if report == nil || report.Command != "run" && report.Command != "plan" {
+		return
+	}
+	problem := contract.Result(result.Stdout)
+	if r.scenario.env["LOG_FORMAT"] != "text" {
+		problem = errors.Join(problem, contract.Log(result.Stderr))
+	}
+	if problem != nil {
+		r.scenario.t.Errorf("image-refresh %v printed what is not documented: %v", r.args, problem)
+	}
 }
 
 // Kubectl runs the real kubectl as an administrator, in the namespace, and
