@@ -20,7 +20,8 @@ type bodyKey struct {
 
 // Inspect fetches a manifest by its digest, proves that it is that digest's and that of an image or of an index of
 // images, and reads its platforms. The digest that Resolve gave for the query is fetched from where it came from;
-// any other, which the registry may no longer have (cause not-found), from the first place that has it.
+// any other, which the registry may no longer have (cause not-found), from the first place that has it. Where the
+// registry says that no pulls are left, before or after this one, it fails: pods could not pull.
 func (r *Resolver) Inspect(ctx context.Context, q Query, digest image.Digest) (Manifest, error) {
 	s := subject{query: q, ring: r.keyring(q.PullSecrets), digest: digest}
 	ctx, release, p := r.turn(ctx)
@@ -41,6 +42,10 @@ func (r *Resolver) Inspect(ctx context.Context, q Query, digest image.Digest) (M
 	if out.problem != nil {
 		s.outcome = out
 		return Manifest{}, r.failure(s, out.problem)
+	}
+	if got.quota.Exhausted() { // this was the last one
+		s.outcome = out
+		return Manifest{}, r.failure(s, quotaProblem(r.host(out.at.host), got.quota))
 	}
 	return Manifest{Digest: digest, Platforms: got.platforms, Quota: got.quota}, nil
 }

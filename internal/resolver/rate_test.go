@@ -134,6 +134,24 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// Where our own GET was the last pull, pods could not pull either.
+func TestTheLastPull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hub := w.dockerHub()
+	digest := hub.index("t/i", "1", "a", "linux/amd64")
+	hub.quota = "1;w=21600"
+	q := query(t, "t/i:1")
+	r := w.resolver()
+	require.Equal(t, 1, r.Resolve(t.Context(), []resolver.Query{q})[0].Quota.Remaining)
+	hub.quota = "0;w=21600"
+	_, err := r.Inspect(t.Context(), q, digest)
+	failure := fault.Of(err, fault.API)
+	require.NotNil(t, failure)
+	assert.Equal(t, fault.RateLimited, failure.Cause)
+	assert.Contains(t, failure.Message, "ratelimit-remaining: 0")
+}
+
 // What an earlier try was told says more than that there was no time for another.
 func TestA502BeforeTimeRanOutIsWhatCounts(t *testing.T) {
 	t.Parallel()

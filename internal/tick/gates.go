@@ -49,10 +49,6 @@ func (g *gatekeeper) inspect(ctx context.Context, query resolver.Query, digest i
 // it offers the platforms that are named or, where none are, those that live offers as far as the registry
 // still has it (I24).
 func (g *gatekeeper) ask(ctx context.Context, m *member, digest, live image.Digest) decide.Gate {
-	if m.quota.Exhausted() {
-		return no(fault.RateLimited, "%s allows no more pulls now, so pods could not pull %s: pull with an account or through a mirror, or wait for the limit to pass",
-			m.via.Image.Host, digest.Short())
-	}
 	manifest, err := g.inspect(ctx, m.via, digest)
 	if err != nil {
 		return decide.Gate{Asked: true, Failure: fault.Of(err, fault.BadResponse)}

@@ -58,7 +58,6 @@ type member struct {
 	first    annotate.Record // as read before the tag was resolved
 	latest   decide.Latest
 	via      resolver.Query // for Inspect
-	quota    resolver.Quota
 	input    decide.Input
 	decision decide.Decision
 }
@@ -286,7 +285,7 @@ func (own *target) settleOn(queries []resolver.Query, answers []resolver.Answer)
 		var found []image.Digest
 		for _, at := range m.queries {
 			answer := answers[at]
-			m.via, m.quota = queries[at], answer.Quota
+			m.via = queries[at]
 			if answer.Failure != nil {
 				mine = append(mine, answer.Failure)
 			} else if !slices.Contains(found, answer.Digest) {
