@@ -113,6 +113,10 @@ func reset(w http.ResponseWriter) {
 	if inner, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = inner.NetConn() // closing the TLS layer would say goodbye first
 	}
+	breakOff(conn)
+}
+
+func breakOff(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // a close with nothing to linger for is a reset
 	}

@@ -83,6 +83,39 @@ func Truncate(n int) Action {
 	}
 }
 
+// Short promises the whole body and ends the answer after n bytes, without
+// breaking the connection.
+func Short(n int) Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		answer := capture(r, next)
+		answer.header.Set("Content-Length", contentLength(len(answer.body)))
+		answer.send(w, n)
+	}
+}
+
+// Drip answers with the server's status and headers and then a space now and
+// then, for ever. It ends when the client hangs up.
+func Drip() Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		answer := capture(r, next)
+		answer.header.Del("Content-Length")
+		answer.send(w, 0)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			_, _ = w.Write([]byte(" "))
+			if http.NewResponseController(w).Flush() != nil {
+				return
+			}
+			select {
+			case <-ticker.C:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
+}
+
 // Huge answers with the server's status and headers and n bytes of spaces,
 // which no parser stops at early. It ends when the client hangs up.
 func Huge(n int64) Action {

@@ -77,6 +77,19 @@ func (c Content) WithAttestation() Content {
 	return c
 }
 
+// EmptyIndex returns an index of nothing.
+func EmptyIndex() Content { return newIndex("", nil, nil) }
+
+// Artifact returns what is stored as a manifest and is no image: a chart, a
+// signature.
+func Artifact(build string) Content {
+	image, err := newImage(build, "linux/amd64")
+	if err != nil {
+		return Content{err: err}
+	}
+	return Content{image: mutate.ConfigMediaType(image, "application/vnd.cncf.helm.config.v1+json")}
+}
+
 // AsDocker gives the content Docker's media types in place of OCI's.
 func (c Content) AsDocker() Content {
 	switch {

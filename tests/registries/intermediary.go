@@ -13,16 +13,18 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tracebloc/image-refresh/tests/pki"
 )
 
 // read opens the TLS inside a tunnel and forwards what it reads there, badly,
 // as intercepting proxies do (incident I21).
-func (p *Proxy) read(client net.Conn, host string) {
+func (p *Proxy) read(client net.Conn, host string, authority *pki.Authority) {
 	serverName := host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		serverName = name
 	}
-	certificate, err := p.front.authority.Issue(serverName)
+	certificate, err := authority.Issue(serverName)
 	if err != nil {
 		return // the client sees its connection close
 	}

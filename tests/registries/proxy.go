@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/pki"
 )
 
 // Connect is one request that reached the proxy.
@@ -45,11 +46,13 @@ type Proxy struct {
 	addr   string
 	stop   context.CancelFunc
 
-	mu        sync.Mutex
-	tunnels   map[net.Conn]struct{}
-	connects  []*Connect
-	intercept bool
-	secrets   Secrets
+	mu       sync.Mutex
+	tunnels  map[net.Conn]struct{}
+	connects []*Connect
+	secrets  Secrets
+	// intercept signs what the proxy shows in place of the hosts'
+	// certificates; nil while it leaves their TLS alone.
+	intercept *pki.Authority
 }
 
 // NewProxy leads to front, on a loopback port.
@@ -117,9 +120,19 @@ func toHost(host string) func(Connect) bool {
 // does. It speaks HTTP/1.1, drops repeated Accept headers but the first, and
 // changes the case of header names in both directions.
 func (p *Proxy) Intercept(on bool) {
+	authority := p.front.authority
+	if !on {
+		authority = nil
+	}
+	p.InterceptAs(authority)
+}
+
+// InterceptAs is Intercept with certificates of another authority, which
+// clients may not know.
+func (p *Proxy) InterceptAs(authority *pki.Authority) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.intercept = on
+	p.intercept = authority
 }
 
 // ServeHTTP answers one request to the proxy, faults first.
@@ -168,8 +181,8 @@ func (p *Proxy) tunnel(ctx context.Context, w http.ResponseWriter, host string, 
 	}
 	defer done()
 	p.answered(recorded, http.StatusOK)
-	if intercept {
-		p.read(client, host)
+	if intercept != nil {
+		p.read(client, host, intercept)
 		return
 	}
 	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.front.TLSAddr())
