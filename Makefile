@@ -9,9 +9,12 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= ghcr.io/tracebloc/image-refresh:$(VERSION)
 ARGS    ?= run
 
-# The race detector needs a C compiler: on where there is one. CI has one.
-RACE ?= $(if $(shell command -v gcc || command -v clang),1,)
+# RACE=1 tests with the race detector, which needs a C compiler. Without it everything is compiled alike, as the
+# control plane is: what they share of the Kubernetes libraries is then compiled once.
+RACE ?=
 export RACE
+export CGO_ENABLED := $(if $(RACE),1,0)
+export GOFLAGS := $(GOFLAGS) $(if $(RACE),,-trimpath)
 
 version_package := github.com/tracebloc/image-refresh/internal/version
 ldflags := -s -w -buildid= -X $(version_package).version=$(VERSION) -X $(version_package).commit=$(COMMIT)
@@ -22,7 +25,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/image-refresh, static
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o bin/image-refresh ./cmd/image-refresh
+	go build -ldflags '$(ldflags)' -o bin/image-refresh ./cmd/image-refresh
 
 .PHONY: run
 run: ## run from source against the current kube context (ARGS="plan -f config.yaml")
@@ -36,10 +39,13 @@ demo: ## see a tag move, a registry blocked and unblocked, tick by tick, on a re
 .PHONY: test
 test: test-unit test-scenario test-chart ## every test, from a bare clone (unit, scenario, chart)
 
+.PHONY: test-race
+test-race: ## unit and scenario tests with the race detector, in the tests and in the program
+	$(MAKE) RACE=1 test-unit test-scenario
+
 .PHONY: test-unit
 test-unit: ## unit tests
 	go test $(if $(RACE),-race) ./...
-	$(if $(RACE),go test ./internal/decide ./internal/model) # in full: the race detector has them take samples
 
 .PHONY: test-scenario
 test-scenario: ## black-box tests of the built binary against a real control plane and a real registry
@@ -52,7 +58,7 @@ test-chart: ## chart tests, with Helm 3 and Helm 4
 
 .PHONY: lint
 lint: ## golangci-lint, pinned, over both modules
-	linter=$$(tests/tools/install golangci-lint); "$$linter" run ./... && cd tests && "$$linter" run ./...
+	linter=$$(tests/tools/install golangci-lint); "$$linter" run --allow-parallel-runners ./... && cd tests && "$$linter" run --allow-parallel-runners ./...
 
 .PHONY: fmt
 fmt: ## format the Go code

@@ -73,6 +73,7 @@ func TestI13I14ABadDigestIsRolledBackRejectedAndLoud(t *testing.T) {
 	assert.Len(t, eventsOf(s, "RolledBack"), 1)
 
 	third := s.Push(ingestor, registries.Index("third", "linux/amd64"))
+	s.Setenv("ROLLOUT_TIMEOUT", "30s")
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	requireRolled(t, s, "jobs", third, 4)
 }
