@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -34,6 +35,7 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 		kind = corev1.EventTypeNormal
 	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen:
 	}
+	reference := fault.Reference(event.Cause) // never cut off: the reader may have nothing else
 	body := &eventsv1.Event{
 		ObjectMeta:          metav1.ObjectMeta{Name: eventName(object.Name), Namespace: object.Namespace},
 		EventTime:           metav1.NewMicroTime(now),
@@ -42,14 +44,14 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 		Action:              "Refresh",
 		Reason:              string(event.Reason),
 		Type:                kind,
-		Note:                cut(event.Note, maxNote),
+		Note:                cut(event.Note, maxNote-len(reference)) + reference,
 		Regarding: corev1.ObjectReference{
 			APIVersion: object.Group() + "/v1", Kind: string(object.Kind), Namespace: object.Namespace, Name: object.Name,
 			UID: object.Meta.UID, ResourceVersion: object.Meta.ResourceVersion,
 		},
 	}
 	err = c.do(ctx, func(ctx context.Context) error {
-		return c.groups["events.k8s.io"].Post().Namespace(object.Namespace).Resource("events").Body(body).Do(ctx).Error()
+		return c.groups[eventsv1.GroupName].Post().Namespace(object.Namespace).Resource("events").Body(body).Do(ctx).Error()
 	})
 	if err != nil && !apierrors.IsAlreadyExists(err) { // the answer to the first try was lost
 		return fmt.Errorf("emitting an Event about %s: %w", object.Ref, err)

@@ -78,7 +78,7 @@ func (s *situation) record(wait Wait) Decision {
 
 // rolledOut is the Event of a digest that is being recorded.
 func rolledOut(attempt annotate.Attempt) Event {
-	event := Event{DigestRefreshed, attempt.Digest.Short() + " is rolled out"}
+	event := Event{Reason: DigestRefreshed, Note: attempt.Digest.Short() + " is rolled out"}
 	if attempt.Again {
 		event.Reason = DigestReapplied
 	}
@@ -170,9 +170,10 @@ func (s *situation) fail(wait Wait) Decision {
 		d.Record.Mark = s.Record.Recorded
 	}
 	d.Failure = s.rolloutFailed(wait, attempt.Failed, s.consequence(restore, enough, alone))
-	d.Events = []Event{{RolloutFailed, d.Failure.Message}}
+	d.Events = []Event{about(RolloutFailed, d.Failure)}
 	if restore {
-		d.Events = append(d.Events, Event{RolledBackEvent, fmt.Sprintf("%s is restored after the rollout of %s failed", d.Set.Short(), wait.Digest.Short())})
+		d.Events = append(d.Events, Event{Reason: RolledBackEvent, Cause: fault.RolloutFailed, Note: fmt.Sprintf(
+			"%s is restored after the rollout of %s failed", d.Set.Short(), wait.Digest.Short())})
 	}
 	return d
 }

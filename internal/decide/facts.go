@@ -147,7 +147,12 @@ const (
 // Event is a change of state worth an Event on the workload.
 type Event struct {
 	Reason Reason
-	Note   string
+	Cause  fault.Cause // what the note is about, where that is a failure
+	Note   string      // one sentence; where to read on about the cause is added to it
+}
+
+func about(reason Reason, failure *fault.Error) Event {
+	return Event{Reason: reason, Cause: failure.Cause, Note: failure.Message}
 }
 
 // Decision is what a tick does about one target on one workload.

@@ -108,7 +108,7 @@ func (s *situation) giveUp() Decision {
 		s.tally = true
 	}
 	if s.Record.State.Contested == 0 {
-		d.Events = []Event{{RefreshFrozen, d.Failure.Message}}
+		d.Events = []Event{about(RefreshFrozen, d.Failure)}
 	}
 	return d
 }

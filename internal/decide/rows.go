@@ -117,7 +117,7 @@ func (s *situation) yield() (Decision, bool) {
 	}}
 	message := fmt.Sprintf("a person (%s) replaced %s by %s: held until the tag moves on",
 		fault.Clean(s.person), left[0].Short(), s.live.Short())
-	s.events = append(s.events, Event{RefreshHeld, message})
+	s.events = append(s.events, Event{Reason: RefreshHeld, Note: message})
 	if movedOn {
 		return Decision{}, false
 	}
@@ -238,7 +238,7 @@ func (s *situation) frozen() Decision {
 		s.streak, s.Policy.Unsettled, strings.Join(s.Workload.Targets, ", "))}
 	d := Decision{Outcome: Failed, Failure: failure, Record: s.Record}
 	if s.skip == SkipCount && s.streak == s.Policy.Unsettled {
-		d.Events = []Event{{RefreshFrozen, failure.Message}}
+		d.Events = []Event{about(RefreshFrozen, failure)}
 	}
 	return d
 }

@@ -50,6 +50,17 @@ func Causes() []Cause {
 	}
 }
 
+// runbook is where an operator reads on: a section a cause.
+const runbook = "https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md#"
+
+// Runbook is the address of the section about the cause; empty for None.
+func (c Cause) Runbook() string {
+	if c == None {
+		return ""
+	}
+	return runbook + string(c)
+}
+
 // Stage names how far a request to a registry had come when it failed.
 type Stage string
 
@@ -77,6 +88,17 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Message }
+
+// Advice is Message with the address of the runbook's section, as operators get to see it everywhere.
+func (e *Error) Advice() string { return e.Message + Reference(e.Cause) }
+
+// Reference is what ends a text about a cause: where to read on. It is empty for None.
+func Reference(cause Cause) string {
+	if cause == None {
+		return ""
+	}
+	return " (see " + cause.Runbook() + ")"
+}
 
 func (e *Error) Unwrap() error { return e.Err }
 

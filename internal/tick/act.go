@@ -122,7 +122,9 @@ func (t *tick) wrote(ctx context.Context, j *job, members []*member, change work
 		}
 		own := m.target
 		if counters && own.home == j && own.written == own.ResolveFailureThreshold && change.Annotations[t.keys.Failures(own.Name)] != "" {
-			t.emit(ctx, j, m, decide.Event{Reason: decide.ResolveFailing, Note: string(own.failure.Cause) + ": " + own.failure.Message})
+			t.emit(ctx, j, m, decide.Event{
+				Reason: decide.ResolveFailing, Cause: own.failure.Cause, Note: string(own.failure.Cause) + ": " + own.failure.Message,
+			})
 		}
 	}
 }
@@ -140,7 +142,7 @@ func (t *tick) emit(ctx context.Context, j *job, m *member, event decide.Event) 
 func (t *tick) notWritten(ctx context.Context, j *job, members []*member, change workload.Change, err error) {
 	if change.Clears() {
 		t.Log.WarnContext(ctx, "what is no longer true could not be removed: the next tick tries again", "workload", j.ref.String(),
-			"error", fault.Of(err, fault.API).Message)
+			"error", fault.Of(err, fault.API).Advice())
 		return
 	}
 	j.fail(members, err)

@@ -69,7 +69,7 @@ func (t *tick) countInto(change workload.Change, own *target, state *annotate.St
 	own.written = t.failuresOf(own)
 	lastError := ""
 	if own.written >= own.ResolveFailureThreshold {
-		lastError = string(own.failure.Cause) + ": " + own.failure.Message
+		lastError = string(own.failure.Cause) + ": " + own.failure.Advice()
 	}
 	if own.written > t.failuresBefore(own) {
 		state.Counted = &annotate.Counted{By: t.id, At: t.Now()}
