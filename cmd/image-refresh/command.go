@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -23,6 +24,7 @@ import (
 const (
 	commandRun     = "run"
 	commandPlan    = "plan"
+	commandCheck   = "check"
 	commandVersion = "version"
 )
 
@@ -94,7 +96,7 @@ func parse(args []string, help io.Writer) (arguments, error) {
 	switch {
 	case commands > 1:
 		return parsed, errors.New("more than one command: see image-refresh -h")
-	case parsed.command != commandRun && parsed.command != commandPlan && parsed.command != commandVersion:
+	case !slices.Contains([]string{commandRun, commandPlan, commandCheck, commandVersion}, parsed.command):
 		return parsed, fmt.Errorf("there is no command %q: see image-refresh -h", parsed.command)
 	case parsed.output != "" && parsed.output != outputTable && parsed.output != outputJSON:
 		return parsed, errors.New("--output must be table or json")
@@ -109,6 +111,7 @@ Usage: image-refresh [command] [flags]
 Commands:
   run       one tick (the default)
   plan      decide the same, write nothing, and print what a tick would do and why
+  check     look for everything that could make a tick fail, before it does: a line each, with the fix
   version   print version, commit and Go version
 
 Flags:

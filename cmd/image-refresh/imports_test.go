@@ -74,14 +74,15 @@ func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
 	for name, never := range map[string][]string{
-		"internal/tick":     {module + "cmd/image-refresh"},
-		"internal/cluster":  {module + "internal/tick", module + "internal/resolver"},
-		"internal/resolver": {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},
-		"internal/workload": {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
-		"internal/result":   {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/", "net/http"},
-		"internal/config":   {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", "k8s.io/api/"},
-		"internal/decide":   {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", "github.com/google/"},
-		"internal/annotate": {module + "internal/decide", "k8s.io/", "net/http", "github.com/google/"},
+		"internal/tick":      {module + "cmd/image-refresh"},
+		"internal/cluster":   {module + "internal/tick", module + "internal/resolver"},
+		"internal/resolver":  {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},
+		"internal/workload":  {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
+		"internal/result":    {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/", "net/http"},
+		"internal/config":    {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", "k8s.io/api/"},
+		"internal/decide":    {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", "github.com/google/"},
+		"internal/preflight": {module + "internal/tick", module + "internal/cluster", "k8s.io/"},
+		"internal/annotate":  {module + "internal/decide", "k8s.io/", "net/http", "github.com/google/"},
 	} {
 		require.Contains(t, all, name)
 		for _, dependency := range all[name].Deps {

@@ -17,6 +17,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/preflight"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/tick"
@@ -36,12 +37,14 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 	}
 	message := ""
 	if err == nil {
-		for _, warning := range read.Warnings() {
-			log.WarnContext(ctx, warning)
+		if arguments.command != commandCheck { // which has a line for each
+			for _, warning := range read.Warnings() {
+				log.WarnContext(ctx, warning)
+			}
 		}
 		var runner *tick.Runner
 		if runner, err = wire(arguments, read, lookup, log, started); err == nil {
-			report = runner.Run(ctx, arguments.command == commandPlan)
+			report = do(ctx, arguments.command, runner)
 			message = report.Termination()
 		}
 	}
@@ -53,6 +56,9 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 		lines := problems(err)
 		for _, line := range lines {
 			log.ErrorContext(ctx, line)
+		}
+		if arguments.command == commandCheck {
+			report.Checks = preflight.Invalid(lines, config.IsInvalid(err))
 		}
 		message = report.TerminationOf(lines)
 		report.DurationSeconds = time.Since(started).Seconds()
@@ -82,12 +88,22 @@ func summarise(ctx context.Context, log *slog.Logger, report result.Report) {
 			counts[string(w.Outcome)]++
 		}
 	}
+	for _, check := range report.Checks {
+		counts[string(check.Status)]++
+	}
 	var outcomes []slog.Attr
 	for _, outcome := range slices.Sorted(maps.Keys(counts)) {
 		outcomes = append(outcomes, slog.Int(outcome, counts[outcome]))
 	}
 	log.LogAttrs(ctx, level, "tick done", slog.String("command", report.Command), slog.Int("exitCode", report.ExitCode),
 		slog.Float64("durationSeconds", report.DurationSeconds), slog.Int("targets", len(report.Targets)), slog.GroupAttrs("outcomes", outcomes...))
+}
+
+func do(ctx context.Context, command string, runner *tick.Runner) result.Report {
+	if command == commandCheck {
+		return runner.Check(ctx)
+	}
+	return runner.Run(ctx, command == commandPlan)
 }
 
 // wire makes a runner from the configuration.

@@ -30,6 +30,7 @@ type Report struct {
 	DurationSeconds float64   `json:"durationSeconds"`
 	ExitCode        int       `json:"exitCode"`
 	Targets         []Target  `json:"targets"`
+	Checks          []Check   `json:"checks,omitempty"` // of the command check, and of no other
 }
 
 // Target is what became of one target.

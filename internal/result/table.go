@@ -12,6 +12,9 @@ import (
 
 // WriteTable prints the report for people: a line a slot, then why where there is something to say.
 func (r Report) WriteTable(w io.Writer) error {
+	if len(r.Checks) > 0 {
+		return r.writeChecks(w)
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TARGET\tWORKLOAD\tSLOT\tLIVE\tLATEST\tOUTCOME") //nolint:errcheck // Flush reports
 	several := r.namespaces() > 1
@@ -64,6 +67,9 @@ func cell(pin, none string) string {
 // Lines are the messages of the report, each once, the most important first: targets that cannot be resolved,
 // then workloads that are loud, then the others that have something to say.
 func (r Report) Lines() []string {
+	if len(r.Checks) > 0 {
+		return r.checkLines()
+	}
 	var loud, quiet []string
 	seen := map[string]bool{}
 	add := func(list *[]string, text string) {

@@ -224,21 +224,51 @@ func (t *tick) locate(j *job) {
 // secrets are the pull secrets that a slot's pods use: the target's own, or those that the workload names; in
 // env mode the target's alone, because the pods of the workload do not pull the image.
 func (m *member) secrets(entry config.Workload) []credential.Name {
-	names := m.target.PullSecrets
-	if len(names) == 0 && entry.Env == "" {
-		if names = m.job.object.Secrets(); len(names) == 0 {
-			names = m.job.account
-		}
+	if len(m.target.PullSecrets) == 0 && entry.Env == "" {
+		return m.job.secretsOfPods()
 	}
 	var secrets []credential.Name
-	for _, name := range names {
-		secrets = append(secrets, credential.Name{Namespace: m.job.ref.Namespace, Name: name})
+	for _, name := range m.target.PullSecrets {
+		secrets = append(secrets, m.job.secret(name))
 	}
 	return secrets
 }
 
+// secretsOfPods are the pull secrets that the workload names or, where it names none, its service account.
+func (j *job) secretsOfPods() []credential.Name {
+	names := j.object.Secrets()
+	if len(names) == 0 {
+		names = j.account
+	}
+	var secrets []credential.Name
+	for _, name := range names {
+		secrets = append(secrets, j.secret(name))
+	}
+	return secrets
+}
+
+// secret is a pull secret where the workload's pods would look for it.
+func (j *job) secret(name string) credential.Name {
+	return credential.Name{Namespace: j.ref.Namespace, Name: name}
+}
+
 // resolve asks for every distinct pair of image and credentials once, and gives each member its answer.
 func (t *tick) resolve(ctx context.Context) {
+	queries := t.queries()
+	if len(queries) == 0 || ctx.Err() != nil {
+		return
+	}
+	answers := t.Registry.Resolve(ctx, queries)
+	for _, answer := range answers {
+		for _, warning := range answer.Warnings {
+			t.Log.WarnContext(ctx, warning.Advice(), "cause", string(warning.Cause))
+		}
+	}
+	t.settle(queries, answers)
+}
+
+// queries are the distinct pairs of image and credentials, and tell each member which are its own.
+func (t *tick) queries() []resolver.Query {
 	var queries []resolver.Query
 	index := map[string]int{}
 	for _, j := range t.jobs {
@@ -261,15 +291,11 @@ func (t *tick) resolve(ctx context.Context) {
 			}
 		}
 	}
-	if len(queries) == 0 || ctx.Err() != nil {
-		return
-	}
-	answers := t.Registry.Resolve(ctx, queries)
-	for _, answer := range answers {
-		for _, warning := range answer.Warnings {
-			t.Log.WarnContext(ctx, warning.Message, "cause", string(warning.Cause))
-		}
-	}
+	return queries
+}
+
+// settle gives every target its answers.
+func (t *tick) settle(queries []resolver.Query, answers []resolver.Answer) {
 	for _, own := range t.targets {
 		own.settleOn(queries, answers)
 	}
@@ -322,6 +348,21 @@ func disagreement(name string, digests []image.Digest) *fault.Error {
 	}
 	return &fault.Error{Cause: fault.BadResponse, Message: fmt.Sprintf(
 		"target %s resolves to %v, depending on the credential: one registry or mirror serves another image under the tag", name, texts)}
+}
+
+// floating says which containers name a tag that promises nothing, where the target follows the container. Of
+// the configuration's own images the configuration warns.
+func (t *tick) floating() []string {
+	var warnings []string
+	for _, j := range t.jobs {
+		for _, m := range j.members {
+			if m.target.Image == nil && len(m.slots) > 0 && m.problems[0] == nil && m.slots[0].Follows.Floating {
+				warnings = append(warnings, fmt.Sprintf("target %s follows %s of %s: the tag latest promises nothing about what it will become; follow a tag of a release line, as in :1.2",
+					m.target.Name, m.slots[0].Follows, j.ref))
+			}
+		}
+	}
+	return warnings
 }
 
 // recordOf reads a member's record from the object as it is now. What does not parse has been warned of.

@@ -15,13 +15,11 @@ import (
 // report says what became of everything, in the configuration's order, and logs a line for each decision.
 func (t *tick) report(ctx context.Context) result.Report {
 	ctx = context.WithoutCancel(ctx)
-	report := result.Report{
-		SchemaVersion: result.SchemaVersion, Version: version.Version(), Command: "run", StartedAt: t.Started.UTC(),
-		Targets: []result.Target{},
-	}
+	command := "run"
 	if t.plan {
-		report.Command = "plan"
+		command = "plan"
 	}
+	report := t.newReport(command)
 	for _, j := range t.jobs {
 		if j.object != nil {
 			t.locate(j)
@@ -37,6 +35,18 @@ func (t *tick) report(ctx context.Context) result.Report {
 	if loud {
 		report.ExitCode = result.ExitOperator
 	}
+	return t.finish(report)
+}
+
+func (t *tick) newReport(command string) result.Report {
+	return result.Report{
+		SchemaVersion: result.SchemaVersion, Version: version.Version(), Command: command, StartedAt: t.Started.UTC(),
+		Targets: []result.Target{},
+	}
+}
+
+// finish takes the time.
+func (t *tick) finish(report result.Report) result.Report {
 	report.DurationSeconds = t.Now().Sub(t.Started).Seconds()
 	return report
 }
@@ -63,7 +73,7 @@ func (t *tick) reportTarget(own *target) result.Target {
 		out.Image = own.Image.Spelled + ":" + own.Image.Tag
 	}
 	if own.failure != nil {
-		out.Cause, out.Message = own.failure.Cause, own.failure.Message
+		out.Cause, out.Message = own.failure.Cause, own.failure.Advice()
 	}
 	reported := map[*member]int{}
 	for _, entry := range own.Workloads {
@@ -105,7 +115,7 @@ func (t *tick) reportEntry(m *member, entry config.Workload, at int) result.Work
 		out.Outcome = decide.Pending
 	}
 	if failure != nil {
-		out.Cause, out.Message = failure.Cause, failure.Message
+		out.Cause, out.Message = failure.Cause, failure.Advice()
 	}
 	if j.object == nil || at >= len(m.slots) {
 		return out

@@ -30,6 +30,7 @@ import (
 type Registry interface {
 	Resolve(context.Context, []resolver.Query) []resolver.Answer
 	Inspect(context.Context, resolver.Query, image.Digest) (resolver.Manifest, error)
+	Report() []resolver.HostReport
 }
 
 // Cluster asks the API server. An error is a *fault.Error, or cluster.ErrConflict from a write to an object
@@ -42,11 +43,16 @@ type Cluster interface {
 	Troubles(context.Context, *workload.Object) cluster.Troubles
 	PullSecrets(ctx context.Context, namespace, account string) ([]string, error)
 	Emit(context.Context, *workload.Object, decide.Event, time.Time) error
+	May(context.Context, cluster.Access) (bool, error)
+	Schedules(context.Context) ([]cluster.Schedule, error)
 }
 
-// settleMargin is what a tick may take beside its two waits for rollouts (DESIGN.md: "a tick ends within
-// 2 × ROLLOUT_TIMEOUT + 5 min whatever hangs").
-const settleMargin = 4*time.Minute + 30*time.Second
+// tickMargin is what a tick may take beside its two waits for rollouts (DESIGN.md: "a tick ends within
+// 2 × ROLLOUT_TIMEOUT + 5 min whatever hangs"), and settleMargin what its work may take of that.
+const (
+	tickMargin   = 5 * time.Minute
+	settleMargin = tickMargin - 30*time.Second
+)
 
 // lastWrites is how long what was already decided may take to be recorded after the tick was told to end.
 const lastWrites = 3 * time.Second
@@ -64,16 +70,14 @@ type Runner struct {
 
 // Run runs one tick. With plan it reads, resolves and decides all the same, and writes nothing.
 func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Duration(r.Config.RolloutTimeout)+settleMargin)
+	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	t := &tick{
-		Runner: r, plan: plan, id: rand.Text()[:12],
-		keys:  annotate.NewKeys(string(r.Config.AnnotationPrefix)),
-		gates: newGatekeeper(r.Registry, r.Log),
-	}
+	t := r.newTick(plan)
 	t.layOut()
 	t.read(ctx)
-	t.warnOfLatest(ctx)
+	for _, warning := range t.floating() {
+		t.Log.WarnContext(ctx, warning)
+	}
 	t.resolve(ctx)
 	if t.interrupted(ctx) {
 		return t.report(ctx)
@@ -83,6 +87,19 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 		t.act(ctx)
 	}
 	return t.report(ctx)
+}
+
+// bounded ends everything in time, whatever hangs.
+func (r *Runner) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 2*time.Duration(r.Config.RolloutTimeout)+settleMargin)
+}
+
+func (r *Runner) newTick(plan bool) *tick {
+	return &tick{
+		Runner: r, plan: plan, id: rand.Text()[:12],
+		keys:  annotate.NewKeys(string(r.Config.AnnotationPrefix)),
+		gates: newGatekeeper(r.Registry, r.Log),
+	}
 }
 
 // tick is one run.
@@ -95,19 +112,6 @@ type tick struct {
 	targets []*target
 	jobs    []*job // one a workload, in the configuration's order
 	ended   bool   // the tick was told to end before it was done
-}
-
-// warnOfLatest says which containers name a tag that promises nothing, where the target follows the container. Of
-// the configuration's own images the configuration warns.
-func (t *tick) warnOfLatest(ctx context.Context) {
-	for _, j := range t.jobs {
-		for _, m := range j.members {
-			if m.target.Image == nil && len(m.slots) > 0 && m.problems[0] == nil && m.slots[0].Follows.Floating {
-				t.Log.WarnContext(ctx, "the tag latest promises nothing about what it will become: follow a tag of a release line, as in :1.2",
-					"target", m.target.Name, "image", m.slots[0].Follows.String(), "workload", j.ref.String())
-			}
-		}
-	}
 }
 
 func (t *tick) interrupted(ctx context.Context) bool {

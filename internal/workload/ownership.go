@@ -71,6 +71,33 @@ func (o *Object) Claimed(slot Slot) bool {
 	return slices.ContainsFunc(o.Claims(slot), func(c decide.Claim) bool { return c.Manager == decide.Manager })
 }
 
+// Taken is a slot that an Apply manager has rendered and that another manager has taken since.
+type Taken struct {
+	Applier, Owner string
+}
+
+// TakenFrom lists who applied the slot's container, or variable, and no longer owns the slot itself: their next
+// apply fails with a conflict where it sets another value (FACTS.md). What we have taken ourselves is not listed:
+// the next tick hands it back.
+func (o *Object) TakenFrom(slot Slot) []Taken {
+	var taken []Taken
+	claims := o.Claims(slot)
+	path := o.path(slot)
+	for _, entry := range o.Meta.ManagedFields {
+		set, err := fields(entry)
+		applied := entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""
+		if err != nil || !applied || set.Has(path) || !set.Has(path[:len(path)-1]) {
+			continue
+		}
+		for _, claim := range claims {
+			if claim.Manager != decide.Manager {
+				taken = append(taken, Taken{Applier: entry.Manager, Owner: claim.Manager})
+			}
+		}
+	}
+	return taken
+}
+
 // HandBack is the merge patch that moves our claim on each slot to the Apply managers listed for it, by
 // Slot.Key; to nobody where none is listed. It touches managedFields only. It is nil where we claim nothing.
 func (o *Object) HandBack(slots []Slot, owners map[string][]string) ([]byte, error) {

@@ -328,3 +328,25 @@ func TestHandBackLeavesOtherSlotsAlone(t *testing.T) {
 	assert.False(t, after.Claimed(img))
 	assert.Empty(t, after.Appliers(env))
 }
+
+// A deployer that applied the variable, or the container, and lost the slot to somebody else: its next apply conflicts.
+func TestTakenFromNamesWhoWouldConflict(t *testing.T) {
+	t.Parallel()
+	env, img := slots(t, owned(t))
+	hand := update("kubectl-set", `{`+inPod(api(`{"f:value":{}}`), web(`{"f:image":{}}`))+`}`)
+	ours := update(decide.Manager, `{`+inPod(api(`{"f:value":{}}`), web(`{"f:image":{}}`))+`}`)
+	for name, c := range map[string]struct {
+		entries []metav1.ManagedFieldsEntry
+		want    []workload.Taken
+	}{
+		"the deployer's still":          {[]metav1.ManagedFieldsEntry{apply("helm", helmAll)}, nil},
+		"taken by a hand":               {[]metav1.ManagedFieldsEntry{apply("helm", helmRest), hand}, []workload.Taken{{Applier: "helm", Owner: "kubectl-set"}}},
+		"taken by us, to be given back": {[]metav1.ManagedFieldsEntry{apply("helm", helmRest), ours}, nil},
+		"a deployer by Update":          {[]metav1.ManagedFieldsEntry{update("helm", helmRest), hand}, nil},
+		"nobody's":                      {[]metav1.ManagedFieldsEntry{apply("helm", helmRest)}, nil},
+	} {
+		o := owned(t, c.entries...)
+		assert.Equal(t, c.want, o.TakenFrom(env), name)
+		assert.Equal(t, c.want, o.TakenFrom(img), name)
+	}
+}

@@ -22,6 +22,11 @@ func TestAResultAsTheContractSays(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, contract.Result(result))
 	require.NoError(t, contract.Result(`{"schemaVersion":1,"version":"dev","command":"plan","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":2,"targets":[]}`))
+	check := `{"schemaVersion":1,"version":"dev","command":"check","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":1,"targets":[],
+"checks":[{"check":"registry","subject":"ghcr.io","status":"failed","cause":"dns","message":"check its spelling"}]}`
+	require.NoError(t, contract.Result(check))
+	require.Error(t, contract.Result(strings.Replace(check, `"command":"check"`, `"command":"run"`, 1)), "checks are of the command check")
+	require.Error(t, contract.Result(strings.Replace(check, `"failed"`, `"gone"`, 1)))
 }
 
 func TestAResultThatNobodyDocumented(t *testing.T) {

@@ -19,6 +19,7 @@ type Report struct {
 	DurationSeconds float64   `json:"durationSeconds"`
 	ExitCode        int       `json:"exitCode"`
 	Targets         []Target  `json:"targets"`
+	Checks          []Check   `json:"checks"` // of the command check
 }
 
 // Target is one target of a Report.
@@ -57,6 +58,15 @@ func (r *Report) Target(name string) Target {
 		}
 	}
 	return Target{}
+}
+
+// Check is one line of the command check.
+type Check struct {
+	Check   string `json:"check"`
+	Subject string `json:"subject"`
+	Status  string `json:"status"`
+	Cause   string `json:"cause"`
+	Message string `json:"message"`
 }
 
 // Workload returns the workload of that name, the zero Workload where there

@@ -1,0 +1,76 @@
+// Package preflight words what the command check found out: everything that could make a tick fail, before it
+// does, a line each with the fix. It is pure: package tick asks, this package says.
+//
+// Lines stand in the order in which one thing rests on another: the configuration, the API server, permissions,
+// registries, credentials, images, workloads. What rests on something that failed is "could not be checked" and
+// points there, so that the cause which is most basic is the one that is read (no "manifest unknown" while the
+// name of the registry does not resolve).
+package preflight
+
+import (
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/resolver"
+)
+
+// Facts is what was found out.
+type Facts struct {
+	Source     string   // the configuration file
+	Targets    int      // in it
+	Warnings   []string // what it says that deserves a second look
+	Rights     []Right
+	Registries []resolver.HostReport
+	Images     []Image
+	Slots      []Slot
+	Schedules  []Schedule
+	// NoSchedules is why the CronJobs that run this program could not be read.
+	NoSchedules *fault.Error
+	// Interrupted says that the check was told to end before it was done.
+	Interrupted bool
+}
+
+// Right is one verb that a tick uses.
+type Right struct {
+	What     string // on what, as people name it: Deployment shop/web
+	Verb     string
+	Access   string // in the API's terms: patch deployments/web in namespace shop
+	Without  string // what a tick does without it; empty where it cannot do without
+	Allowed  bool
+	Failure  *fault.Error // that it could not be asked
+	Workload bool         // What is a workload, which is not read without the verb get
+}
+
+// Image is one image, as one set of workloads pulls it.
+type Image struct {
+	Name   string
+	Answer resolver.Answer
+	// Pods is why pods that name other pull secrets than the target could not pull it; nil where they can.
+	Pods *fault.Error
+	// PodsOf are those pods' workloads.
+	PodsOf string
+}
+
+// Slot is one target on one workload.
+type Slot struct {
+	Target, Workload, Place string
+	Undecided               bool // its image is unknown, which the image's own line explains
+	Outcome                 decide.Outcome
+	Failure                 *fault.Error
+	Message                 string
+	Conflicts               []Conflict
+}
+
+// Conflict is a field that a deployer applied and somebody else owns now: the deployer's next upgrade fails.
+type Conflict struct {
+	Field, Deployer, Owner string
+}
+
+// Schedule is a CronJob that runs this program.
+type Schedule struct {
+	Name      string
+	Suspended bool
+	Deadline  time.Duration // 0: none
+	Longest   time.Duration // that a tick may take with its settings
+}

@@ -1,0 +1,199 @@
+package preflight
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/result"
+)
+
+// The names of the checks: a closed set, which readers of the JSON may rely on.
+const (
+	checkConfiguration = "configuration"
+	checkServer        = "api-server"
+	checkPermission    = "permission"
+	checkRegistry      = "registry"
+	checkCredential    = "credential"
+	checkImage         = "image"
+	checkWorkload      = "workload"
+	checkOwnership     = "ownership"
+	checkSchedule      = "schedule"
+	checkNodes         = "nodes"
+)
+
+// Lines says what the facts come to, the most basic first.
+func Lines(f Facts) []result.Check {
+	var lines list
+	lines.configuration(f)
+	server := lines.server(f)
+	unreadable := lines.permissions(f, server)
+	down := lines.registries(f)
+	lines.credentials(f, down)
+	lines.images(f, down)
+	for _, slot := range f.Slots {
+		lines.slot(slot, server, unreadable)
+	}
+	lines.schedules(f, server)
+	lines.add(checkNodes, "", result.Unchecked, "whether nodes can pull the images: the kubelet asks over the nodes' own network, proxy and certificates; a rollout tells")
+	return lines
+}
+
+// Invalid says why nothing could be checked at all: a line each.
+func Invalid(problems []string, configuration bool) []result.Check {
+	var lines list
+	for _, problem := range problems {
+		if configuration {
+			lines.add(checkConfiguration, "", result.Wrong, problem)
+		} else {
+			lines.wrong(checkServer, "", &fault.Error{Cause: fault.API, Message: problem})
+		}
+	}
+	return lines
+}
+
+type list []result.Check
+
+func (l *list) add(name, subject string, status result.Status, message string) {
+	*l = append(*l, result.Check{Name: name, Subject: subject, Status: status, Message: message})
+}
+
+func (l *list) wrong(name, subject string, failure *fault.Error) {
+	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Wrong, Cause: failure.Cause, Message: failure.Advice()})
+}
+
+func (l *list) warn(name, subject string, failure *fault.Error) {
+	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Warning, Cause: failure.Cause, Message: failure.Advice()})
+}
+
+func (l *list) configuration(f Facts) {
+	l.add(checkConfiguration, "", result.OK, fmt.Sprintf("%s is valid, with %s", f.Source, count(f.Targets, "target")))
+	for _, warning := range f.Warnings {
+		l.add(checkConfiguration, "", result.Warning, warning)
+	}
+	if f.Interrupted {
+		l.add(checkConfiguration, "", result.Wrong, "the check was told to end before it was done: run it again")
+	}
+}
+
+// server says whether the API server answers, and returns why not.
+func (l *list) server(f Facts) *fault.Error {
+	var failure *fault.Error
+	for _, right := range f.Rights {
+		if right.Failure == nil {
+			l.add(checkServer, "", result.OK, "answers")
+			return nil
+		}
+		failure = right.Failure
+	}
+	if failure == nil { // nothing was asked: told to end
+		return &fault.Error{Cause: fault.API, Message: "not asked"}
+	}
+	l.wrong(checkServer, "", failure)
+	return failure
+}
+
+// permissions says what is not allowed, and returns the workloads that cannot be read for it.
+func (l *list) permissions(f Facts, server *fault.Error) map[string]bool {
+	unreadable := map[string]bool{}
+	if server != nil {
+		l.add(checkPermission, "", result.Unchecked, "the API server did not say")
+		return unreadable
+	}
+	var order []string
+	of := map[string][]Right{}
+	for _, right := range f.Rights {
+		if of[right.What] == nil {
+			order = append(order, right.What)
+		}
+		of[right.What] = append(of[right.What], right)
+	}
+	for _, what := range order {
+		var allowed, missing []string
+		for _, right := range of[what] {
+			switch {
+			case right.Failure != nil:
+				l.add(checkPermission, what, result.Unchecked, right.Failure.Advice())
+			case right.Allowed:
+				allowed = append(allowed, right.Verb)
+			case right.Without != "":
+				l.add(checkPermission, what, result.OK, "may not "+right.Access+", and need not: "+right.Without)
+			default:
+				missing = append(missing, right.Access)
+				unreadable[what] = unreadable[what] || right.Workload && right.Verb == "get"
+			}
+		}
+		if len(missing) > 0 {
+			l.wrong(checkPermission, what, &fault.Error{Cause: fault.API, Message: fmt.Sprintf(
+				"may not %s; grant that in a Role of the namespace, as the chart does with rbac.create", strings.Join(missing, ", nor "))})
+		}
+		if len(allowed) > 0 {
+			l.add(checkPermission, what, result.OK, "may "+strings.Join(allowed, ", "))
+		}
+	}
+	return unreadable
+}
+
+// slot says what a tick would make of one target on one workload.
+func (l *list) slot(s Slot, server *fault.Error, unreadable map[string]bool) {
+	subject := s.Target + " on " + s.Workload
+	if s.Place != "" {
+		subject += " " + s.Place
+	}
+	switch {
+	case server != nil:
+		l.add(checkWorkload, subject, result.Unchecked, "not read: the API server does not answer")
+		return
+	case unreadable[s.Workload]:
+		l.add(checkWorkload, subject, result.Unchecked, "not read: the permission is missing")
+		return
+	case s.Undecided:
+		l.add(checkWorkload, subject, result.Unchecked, "the workload and its slot are fine; what a tick would do depends on the image, which is unknown")
+	case s.Failure != nil:
+		l.wrong(checkWorkload, subject, s.Failure)
+	case s.Outcome == decide.Waiting:
+		l.add(checkWorkload, subject, result.Warning, s.Message)
+	default:
+		message := "a tick would report " + string(s.Outcome)
+		if s.Message != "" {
+			message += ": " + s.Message
+		}
+		l.add(checkWorkload, subject, result.OK, message)
+	}
+	for _, conflict := range s.Conflicts {
+		l.add(checkOwnership, subject, result.Warning, fmt.Sprintf(
+			"%s applied this workload and %s has taken %s from it: the next upgrade fails with a conflict where it sets another value; put the value into the chart and upgrade once with --force-conflicts",
+			conflict.Deployer, conflict.Owner, conflict.Field))
+	}
+}
+
+// schedules says whether the CronJobs leave a tick the time that it may take.
+func (l *list) schedules(f Facts, server *fault.Error) {
+	switch {
+	case server != nil:
+		return
+	case f.NoSchedules != nil:
+		l.add(checkSchedule, "", result.Unchecked, "whether the CronJob's deadline leaves a tick its time, and whether it is suspended: it may not be read from here; a person's kubeconfig can")
+	case len(f.Schedules) == 0:
+		l.add(checkSchedule, "", result.Warning, "no CronJob with the label app.kubernetes.io/name=image-refresh is in this namespace: nothing runs a tick here; install the chart, or name its namespace")
+	}
+	for _, s := range f.Schedules {
+		switch {
+		case s.Deadline > 0 && s.Deadline < s.Longest:
+			l.add(checkSchedule, s.Name, result.Wrong, fmt.Sprintf(
+				"its Jobs are killed after %s, and a tick may take %s (twice ROLLOUT_TIMEOUT and 5 minutes): raise activeDeadlineSeconds or lower ROLLOUT_TIMEOUT", s.Deadline, s.Longest))
+		case s.Suspended:
+			l.add(checkSchedule, s.Name, result.Warning, "is suspended: no tick runs; set suspend to false")
+		default:
+			l.add(checkSchedule, s.Name, result.OK, "leaves a tick its time")
+		}
+	}
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -1,0 +1,149 @@
+package preflight
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/resolver"
+	"github.com/tracebloc/image-refresh/internal/result"
+)
+
+// hostLevel says that a failure is a registry's, or the way's to it, and no image's.
+func hostLevel(failure *fault.Error) bool {
+	switch failure.Stage {
+	case fault.StageName, fault.StageConnect, fault.StageProxy, fault.StageTLS, fault.StagePing:
+		return true
+	case fault.StageToken: // where one image, or one account, is refused too
+		return !slices.Contains([]fault.Cause{fault.Unauthorized, fault.Forbidden, fault.CredentialMissing, fault.NotFound, fault.RateLimited}, failure.Cause)
+	case fault.StageManifest:
+	}
+	return false
+}
+
+// registries says which registries answer, and returns what failed at each host that does not, by host.
+func (l *list) registries(f Facts) map[string]*fault.Error {
+	down := map[string]*fault.Error{} // by the host that failed: the registry's own, or its token endpoint
+	for _, image := range f.Images {
+		if failure := image.Answer.Failure; failure != nil && hostLevel(failure) && down[failure.Host] == nil {
+			down[failure.Host] = failure
+		}
+	}
+	for _, registry := range f.Registries {
+		failure := registry.Failure
+		for _, host := range []string{registry.Address, registry.TokenHost} {
+			if failure == nil && host != "" {
+				failure = down[host]
+			}
+		}
+		switch {
+		case failure == nil && registry.Challenge == "":
+			l.add(checkRegistry, registry.Host, result.Unchecked, "was not asked")
+		case failure == nil:
+			l.add(checkRegistry, registry.Host, result.OK, "answers"+how(registry))
+		case down[failure.Host] != nil:
+			l.wrong(checkRegistry, registry.Host, failure)
+		default: // a mirror, in whose place another answered
+			l.warn(checkRegistry, registry.Host, failure)
+		}
+	}
+	return down
+}
+
+func how(registry resolver.HostReport) string {
+	switch registry.Challenge {
+	case "bearer":
+		return ", with tokens from " + registry.TokenHost
+	case "basic":
+		return ", and wants a user and password"
+	default:
+		return ", to anybody"
+	}
+}
+
+// credentials says what registries made of each credential, and which secrets give none.
+func (l *list) credentials(f Facts, down map[string]*fault.Error) {
+	troubled := map[string]bool{} // hosts that had trouble of their own, which makes Harbor refuse valid accounts too
+	for _, image := range f.Images {
+		if failure := image.Answer.Failure; failure != nil && failure.Cause == fault.ServerError {
+			troubled[failure.Host] = true
+		}
+	}
+	for _, registry := range f.Registries {
+		for _, proof := range registry.Proofs {
+			subject := fmt.Sprintf("%s at %s", holder(proof), registry.Host)
+			switch {
+			case registry.Failure != nil || down[registry.Address] != nil || down[registry.TokenHost] != nil:
+				l.add(checkCredential, subject, result.Unchecked, "the registry could not be asked")
+			case proof.State == resolver.Rejected && troubled[registry.Address]:
+				l.add(checkCredential, subject, result.Unchecked, "was rejected while the registry had trouble of its own, which proves nothing")
+			case proof.State == resolver.Rejected:
+				l.wrong(checkCredential, subject, proof.Failure)
+			case proof.State == resolver.Proven:
+				l.add(checkCredential, subject, result.OK, "is accepted")
+			default:
+				l.add(checkCredential, subject, result.Unchecked, "cannot be proved: the registry asks for no login, or gave no verdict")
+			}
+			if proof.Source == (credential.Name{}) {
+				l.add(checkCredential, subject, result.Warning, "stands in DOCKER_CONFIG, which pods do not have: name a pull secret in the workload as well")
+			}
+		}
+	}
+	said := map[string]bool{}
+	for _, image := range f.Images {
+		for _, warning := range image.Answer.Warnings {
+			switch {
+			case said[warning.Message]:
+			case warning.Cause == fault.CredentialMissing:
+				l.wrong(checkCredential, image.Name, warning)
+			case warning.Cause != fault.Unauthorized: // a rejected credential has its own line above
+				l.warn(checkRegistry, image.Name, warning)
+			}
+			said[warning.Message] = true
+		}
+	}
+}
+
+func holder(proof resolver.Proof) string {
+	where := "pull secret " + proof.Source.String()
+	if proof.Source == (credential.Name{}) {
+		where = "DOCKER_CONFIG"
+	}
+	return fmt.Sprintf("%s, account %s, entry %s", where, proof.Account, proof.Entry)
+}
+
+// images says what each tag is now, or why that is not known.
+func (l *list) images(f Facts, down map[string]*fault.Error) {
+	listed := func(host string) bool {
+		return slices.ContainsFunc(f.Registries, func(r resolver.HostReport) bool { return r.Address == host || r.TokenHost == host })
+	}
+	for _, image := range f.Images {
+		answer := image.Answer
+		switch {
+		case answer.Failure != nil && down[answer.Failure.Host] != nil && listed(answer.Failure.Host):
+			l.add(checkImage, image.Name, result.Unchecked, "not asked for: "+answer.Failure.Host+" could not be asked, as said above")
+		case answer.Failure != nil:
+			l.wrong(checkImage, image.Name, answer.Failure)
+		case answer.Quota.Exhausted():
+			l.wrong(checkImage, image.Name, &fault.Error{Cause: fault.RateLimited, Message: "its registry allows no more pulls now" + window(answer.Quota) + ": pull with an account or through a mirror"})
+		default:
+			message := "is " + answer.Digest.Short()
+			if answer.Quota.Known {
+				message += fmt.Sprintf("; %d pulls are left%s", answer.Quota.Remaining, window(answer.Quota))
+			}
+			l.add(checkImage, image.Name, result.OK, message)
+		}
+		if image.Pods != nil {
+			l.wrong(checkImage, image.Name, &fault.Error{Cause: image.Pods.Cause, Message: fmt.Sprintf(
+				"resolves with the target's pull secrets, which the pods of %s do not name, and theirs do not do: %s", image.PodsOf, image.Pods.Message)})
+		}
+	}
+}
+
+func window(quota resolver.Quota) string {
+	if quota.Window == 0 {
+		return ""
+	}
+	return " in " + quota.Window.String()
+}

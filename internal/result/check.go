@@ -1,0 +1,82 @@
+package result
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// Status is how one line of a preflight ended.
+type Status string
+
+// The statuses.
+const (
+	OK        Status = "ok"
+	Warning   Status = "warning"   // no tick fails by it, and somebody should know
+	Wrong     Status = "failed"    // a tick fails by it, now or once its threshold is reached
+	Unchecked Status = "unchecked" // could not be found out, and why
+)
+
+// mark is how a line of that status begins for people.
+func (s Status) mark() string {
+	switch s {
+	case OK:
+		return "✓"
+	case Warning:
+		return "!"
+	case Unchecked:
+		return "?"
+	case Wrong:
+	}
+	return "✗"
+}
+
+// Check is one line of a preflight: what was looked at, and what came of it.
+type Check struct {
+	Name    string      `json:"check"` // of a closed set: see package preflight
+	Subject string      `json:"subject"`
+	Status  Status      `json:"status"`
+	Cause   fault.Cause `json:"cause"`
+	Message string      `json:"message"`
+}
+
+// String is the line as people read it.
+func (c Check) String() string {
+	line := c.Status.mark() + " " + c.Name
+	if c.Subject != "" {
+		line += " " + c.Subject
+	}
+	if c.Cause != fault.None {
+		line += " (" + string(c.Cause) + ")"
+	}
+	return line + ": " + c.Message
+}
+
+// writeChecks prints a preflight for people, a line each, and what it comes to.
+func (r Report) writeChecks(w io.Writer) error {
+	count := map[Status]int{}
+	for _, check := range r.Checks {
+		count[check.Status]++
+		if _, err := fmt.Fprintln(w, check); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "\n%d ok, %d warnings, %d failed, %d could not be checked\n", count[OK], count[Warning], count[Wrong], count[Unchecked])
+	return err
+}
+
+// checkLines are the lines of a preflight that somebody must look at, in their order, then the warnings.
+func (r Report) checkLines() []string {
+	var wrong, warnings []string
+	for _, check := range r.Checks {
+		switch check.Status {
+		case Wrong:
+			wrong = append(wrong, check.String())
+		case Warning:
+			warnings = append(warnings, check.String())
+		case OK, Unchecked:
+		}
+	}
+	return append(wrong, warnings...)
+}
