@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,13 +19,14 @@ const module = "github.com/tracebloc/image-refresh/"
 // listed is a package as go list knows it.
 type listed struct {
 	ImportPath                         string
+	GoFiles                            []string
 	Imports, TestImports, XTestImports []string
 	Deps                               []string
 }
 
 func packages(t *testing.T) map[string]listed {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps", module+"...")
+	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,GoFiles,Imports,TestImports,XTestImports,Deps", module+"...")
 	output, err := command.Output()
 	require.NoError(t, err)
 	all := map[string]listed{}
@@ -91,4 +93,42 @@ func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The house is drawn in CONTRIBUTING.md: every package, and each arrow that does not follow from others.
+func TestTheHouseIsDrawnAsItIsBuilt(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
+	drawn := read(t, root+"/CONTRIBUTING.md")
+	_, drawn, _ = strings.Cut(drawn, "```mermaid\n")
+	drawn, _, found := strings.Cut(drawn, "```\n")
+	require.True(t, found)
+	var boxes, arrows, wantedBoxes, wantedArrows []string
+	for _, match := range regexp.MustCompile(`(?m)^  (\w+)\["`).FindAllStringSubmatch(drawn, -1) {
+		boxes = append(boxes, match[1])
+	}
+	for _, match := range regexp.MustCompile(`(?m)^  (\w+ --> \w+)$`).FindAllStringSubmatch(drawn, -1) {
+		arrows = append(arrows, match[1])
+	}
+	short := func(path string) string {
+		name := strings.TrimPrefix(strings.TrimPrefix(path, module), "internal/")
+		return strings.TrimSuffix(name, "/image-refresh")
+	}
+	for name, one := range all {
+		if len(one.GoFiles) == 0 {
+			continue // tests alone
+		}
+		wantedBoxes = append(wantedBoxes, short(name))
+		for _, imported := range one.Imports {
+			follows := !strings.HasPrefix(imported, module)
+			for _, other := range one.Imports {
+				follows = follows || other != imported && slices.Contains(all[strings.TrimPrefix(other, module)].Deps, imported)
+			}
+			if !follows {
+				wantedArrows = append(wantedArrows, short(name)+" --> "+short(imported))
+			}
+		}
+	}
+	assert.ElementsMatch(t, wantedBoxes, boxes, "the packages in CONTRIBUTING.md")
+	assert.ElementsMatch(t, wantedArrows, arrows, "the arrows in CONTRIBUTING.md")
 }

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -77,19 +74,6 @@ func TestTheReadmeAndTheHelpTellTheSameExitCodes(t *testing.T) {
 	}
 }
 
-func TestTheReadmesFilesAreValid(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"config.yaml", "targets.yaml"} {
-		text := after(t, read(t, readmeFile), name)
-		file := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		got, err := config.Read(context.Background(), envconfig.MapLookuper(nil), config.Overrides{File: file})
-		require.NoError(t, err, name)
-		assert.Len(t, got.Targets, 2)
-		assert.Empty(t, got.Warnings())
-	}
-}
-
 // What the README installs is part of an installation whose chart is tested.
 func TestTheReadmesValuesAreTheTestedOnes(t *testing.T) {
 	t.Parallel()
@@ -137,8 +121,5 @@ func TestTheReadmesCommandsExist(t *testing.T) {
 	for _, command := range commands {
 		_, err := parse(strings.Fields(command[1]), &strings.Builder{})
 		require.NoError(t, err, command[0])
-	}
-	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(readme, -1) {
-		assert.FileExists(t, filepath.Join(root, link[1]))
 	}
 }

@@ -1,3 +1,4 @@
-// Package readme holds the test that runs the README's commands as they are
-// written, in a copy of the tree, against a real control plane.
+// Package readme holds the tests that run the commands of the README and of
+// the other documents as they are written, in a copy of the tree, against a
+// real control plane, and that leave no command out without a reason.
 package readme

@@ -25,14 +25,16 @@ import (
 
 const namespace = "tracebloc"
 
-var (
-	blocks = regexp.MustCompile("(?s)```sh\n# needs a cluster\n(.*?)```\n")
-	values = regexp.MustCompile("(?s)<!-- targets.yaml -->\n```yaml\n(.*?)```\n")
-)
+var values = regexp.MustCompile("(?s)<!-- targets.yaml -->\n```yaml\n(.*?)```\n")
 
-// The commands that need a cluster are run in their order, as written. The
-// others in the README are make's: CI runs those.
-func TestTheReadmesCommandsWorkAsWritten(t *testing.T) {
+// pages are the documents with commands for a cluster, in the order in which
+// a reader would come to them; each goes on where the one before has ended.
+var pages = []string{
+	"README.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/migrating.md", "docs/faq.md",
+}
+
+// The commands that need a cluster are run in their order, as written.
+func TestTheCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	tree := copyTree(t)
 	text, err := os.ReadFile(filepath.Join(tree, "README.md"))
 	require.NoError(t, err)
@@ -42,20 +44,36 @@ func TestTheReadmesCommandsWorkAsWritten(t *testing.T) {
 
 	c, site := world(t)
 	environ := append(os.Environ(), site.Environ()...)
-	environ = append(environ, "GOPROXY=off", "KUBECONFIG="+c.Kubeconfig(), "HOME="+t.TempDir(), "GOCACHE="+goEnv(t, "GOCACHE"),
+	environ = append(environ, "GOPROXY=off", "KUBECONFIG="+c.Kubeconfig(), "HOME="+t.TempDir(), "GOCACHE="+goEnv(t, "GOCACHE"), "PASSWORD=secret",
 		"GOMODCACHE="+goEnv(t, "GOMODCACHE"), "PATH="+tools(t, tree, c)+string(os.PathListSeparator)+os.Getenv("PATH"))
-	var printed []string
-	for _, block := range blocks.FindAllSubmatch(text, -1) {
-		printed = append(printed, run(t, tree, environ, string(block[1])))
+	printed := map[string][]string{}
+	for _, page := range pages {
+		text, err := os.ReadFile(filepath.Join(tree, page))
+		require.NoError(t, err)
+		for _, script := range commands(string(text), needsCluster) {
+			printed[page] = append(printed[page], run(t, tree, environ, script))
+			if page == "README.md" && strings.Contains(script, "create job") {
+				job, err := c.Client().BatchV1().Jobs(namespace).Get(t.Context(), "now", metav1.GetOptions{})
+				require.NoError(t, err)
+				assert.Equal(t, "image-refresh", job.Labels["app.kubernetes.io/name"], "the README selects Jobs by it")
+			}
+		}
+		require.NotEmpty(t, printed[page], page)
 	}
-	require.GreaterOrEqual(t, len(printed), 5)
-	assert.Contains(t, printed[0], "jobs-manager: credential-missing (1/3)", "a plan without the pull secret says so")
-	assert.NotContains(t, printed[1], "credential-missing", "a plan with it does not")
-	assert.Equal(t, 3, strings.Count(printed[1], " adopted\n"))
-
-	job, err := c.Client().BatchV1().Jobs(namespace).Get(t.Context(), "now", metav1.GetOptions{})
+	readme := printed["README.md"]
+	require.GreaterOrEqual(t, len(readme), 5)
+	assert.Contains(t, readme[0], "jobs-manager: credential-missing (1/3)", "a plan without the pull secret says so")
+	assert.NotContains(t, readme[1], "credential-missing", "a plan with it does not")
+	assert.Equal(t, 3, strings.Count(readme[1], " adopted\n"))
+	log := printed["docs/logs.md"][0]
+	assert.Contains(t, log, `"msg":"registry request"`)
+	assert.Contains(t, log, `"msg":"API request"`)
+	d, err := c.Client().AppsV1().Deployments(namespace).Get(t.Context(), "stg-jobs-manager", metav1.GetOptions{})
 	require.NoError(t, err)
-	assert.Equal(t, "image-refresh", job.Labels["app.kubernetes.io/name"], "the README selects Jobs by it")
+	assert.NotContains(t, d.Labels, "tracebloc.io/refresh-hold")
+	script, err := c.Client().BatchV1().CronJobs(namespace).Get(t.Context(), "stg-image-refresh-script", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.True(t, *script.Spec.Suspend, "the shell script is stopped")
 }
 
 // run runs commands as a person would in bash, each of which must succeed.
@@ -97,6 +115,8 @@ func world(t *testing.T) (*cluster.Cluster, *registries.Site) {
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	const image = "docker.io/tracebloc/jobs-manager:prod"
+	_, err = c.Client().BatchV1().CronJobs(namespace).Create(t.Context(), workloads.CronJob("stg-image-refresh-script"), metav1.CreateOptions{})
+	require.NoError(t, err)
 	for _, d := range []*appsv1.Deployment{
 		workloads.Deployment("stg-jobs-manager", workloads.PullSecret("stg-regcred"), workloads.Container("api", image),
 			workloads.Env("api", "INGESTOR_IMAGE_DIGEST", ingestor)),
