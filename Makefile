@@ -8,6 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= ghcr.io/tracebloc/image-refresh:$(VERSION)
 ARGS    ?= run
+BINARY  ?= bin/image-refresh
 
 # RACE=1 tests with the race detector, which needs a C compiler. Without it everything is compiled alike, as the
 # control plane is: what they share of the Kubernetes libraries is then compiled once.
@@ -21,11 +22,11 @@ ldflags := -s -w -buildid= -X $(version_package).version=$(VERSION) -X $(version
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/image-refresh, static
-	go build -ldflags '$(ldflags)' -o bin/image-refresh ./cmd/image-refresh
+	go build -ldflags '$(ldflags)' -o $(BINARY) ./cmd/image-refresh
 
 .PHONY: run
 run: ## run from source against the current kube context (ARGS="plan -f config.yaml")
@@ -57,8 +58,13 @@ test-chart: ## chart tests, with Helm 3 and Helm 4
 	tests/chart/run
 
 .PHONY: lint
-lint: ## golangci-lint, pinned, over both modules
+lint: ## golangci-lint over both modules, actionlint over the workflows, pinned
 	linter=$$(tests/tools/install golangci-lint); "$$linter" run --allow-parallel-runners ./... && cd tests && "$$linter" run --allow-parallel-runners ./...
+	$$(tests/tools/install actionlint) -shellcheck= -pyflakes= .github/workflows/*.yaml
+
+.PHONY: vulnerabilities
+vulnerabilities: ## look for known vulnerabilities that are reached, in both modules (needs the network)
+	scanner=$$(tests/tools/install govulncheck); "$$scanner" ./... && cd tests && "$$scanner" ./...
 
 .PHONY: fmt
 fmt: ## format the Go code
@@ -67,6 +73,10 @@ fmt: ## format the Go code
 .PHONY: image
 image: ## build the container image for this machine, with docker or buildah
 	$$(command -v docker || command -v buildah) build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t $(IMAGE) .
+
+.PHONY: release-dry-run
+release-dry-run: ## build and check what a release consists of, into dist/
+	release/dry-run
 
 .PHONY: clean
 clean: ## remove what was built in the tree
