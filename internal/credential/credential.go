@@ -34,6 +34,7 @@ type Credential struct {
 	Entry  string // the key in that file, normalised: a host, perhaps with a port, a path and globs
 
 	username, password string
+	token              bool // an identity token stands where the password should
 }
 
 // Anonymous says whether there is nothing to authenticate with.

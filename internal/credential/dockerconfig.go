@@ -9,11 +9,13 @@ import (
 	"strings"
 )
 
-// entry is one registry's value in a docker configuration, as far as the kubelet reads it.
+// entry is one registry's value in a docker configuration, as far as the kubelet reads it; the identity token it
+// does not, nor is it used here.
 type entry struct {
-	Username string `json:"username"`
-	Password string `json:"password"`
-	Auth     string `json:"auth"`
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	Auth          string `json:"auth"`
+	IdentityToken string `json:"identitytoken"`
 }
 
 // dockerConfig is config.json and .dockerconfigjson, as far as the kubelet reads them.
@@ -62,10 +64,11 @@ func credentials(auths map[string]entry, source Name) ([]Credential, error) {
 			return nil, err
 		}
 		name, ok := normalise(key)
-		if !ok || username == "" && password == "" {
+		token := password == "" && auths[key].IdentityToken != ""
+		if !ok || username == "" && password == "" && !token {
 			continue
 		}
-		found = append(found, Credential{Source: source, Entry: name, username: username, password: password})
+		found = append(found, Credential{Source: source, Entry: name, username: username, password: password, token: token})
 	}
 	return found, nil
 }

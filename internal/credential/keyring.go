@@ -15,6 +15,7 @@ const defaultHost = "index.docker.io"
 // Kubernetes 1.36).
 type Keyring struct {
 	entries []Credential // by Entry, descending: of two that match by prefix the longer comes first
+	tokens  []Credential // entries that authenticate nobody, because they hold an identity token and no password
 	// Helpers says that a docker configuration leaves credentials to helper programs, which are not run.
 	Helpers bool
 }
@@ -22,32 +23,53 @@ type Keyring struct {
 // NewKeyring orders credentials for Lookup. Those with the same key stay in the order given, which is the
 // order of the pull secrets.
 func NewKeyring(credentials []Credential) Keyring {
-	entries := slices.Clone(credentials)
-	slices.SortStableFunc(entries, func(a, b Credential) int { return strings.Compare(b.Entry, a.Entry) })
-	return Keyring{entries: entries}
+	var k Keyring
+	for _, one := range credentials {
+		if one.token {
+			k.tokens = append(k.tokens, one)
+		} else {
+			k.entries = append(k.entries, one)
+		}
+	}
+	slices.SortStableFunc(k.entries, func(a, b Credential) int { return strings.Compare(b.Entry, a.Entry) })
+	return k
 }
 
 // Lookup returns every credential that matches a normalised image name (host and repository), in the order
 // in which the kubelet tries them, each account once. Only where none matches, and the image is Docker Hub's,
 // it falls back on the entry index.docker.io.
 func (k Keyring) Lookup(name string) []Credential {
-	target, err := url.Parse("https://" + name)
-	if err != nil {
-		return nil
-	}
-	found := k.where(func(entry string) bool { return matches(entry, target) })
-	if len(found) == 0 && (target.Host == "docker.io" || target.Host == defaultHost) {
-		found = k.where(func(entry string) bool { return entry == defaultHost })
+	var found []Credential
+	seen := map[Identity]bool{}
+	for _, credential := range lookup(k.entries, name) {
+		if !seen[credential.Identity()] {
+			seen[credential.Identity()] = true
+			found = append(found, credential)
+		}
 	}
 	return found
 }
 
-func (k Keyring) where(accept func(entry string) bool) []Credential {
+// IdentityToken says whether an entry for an image name was left out, because it holds an identity token in place
+// of a password.
+func (k Keyring) IdentityToken(name string) bool { return len(lookup(k.tokens, name)) > 0 }
+
+func lookup(entries []Credential, name string) []Credential {
+	target, err := url.Parse("https://" + name)
+	if err != nil {
+		return nil
+	}
+	found := where(entries, func(entry string) bool { return matches(entry, target) })
+	if len(found) == 0 && (target.Host == "docker.io" || target.Host == defaultHost) {
+		found = where(entries, func(entry string) bool { return entry == defaultHost })
+	}
+	return found
+}
+
+func where(entries []Credential, accept func(entry string) bool) []Credential {
 	var found []Credential
-	seen := map[Identity]bool{}
-	for _, credential := range k.entries {
-		if accept(credential.Entry) && !seen[credential.Identity()] {
-			seen[credential.Identity()] = true
+	for _, credential := range entries {
+		if accept(credential.Entry) {
 			found = append(found, credential)
 		}
 	}

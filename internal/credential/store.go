@@ -45,14 +45,18 @@ func (s Store) Keyring(names []Name) (Keyring, []Unusable) {
 	}
 	var credentials []Credential
 	var unusable []Unusable
+	helped := false
 	for _, name := range names {
-		found, state := s.secret(name)
+		found, helpers, state := s.secret(name)
 		if state != 0 {
 			unusable = append(unusable, Unusable{Source: name, State: state})
 		}
 		credentials = append(credentials, found...)
+		helped = helped || helpers
 	}
-	return NewKeyring(credentials), unusable
+	keyring := NewKeyring(credentials)
+	keyring.Helpers = helped
+	return keyring, unusable
 }
 
 func (s Store) dockerConfig() (Keyring, []Unusable) {
@@ -76,26 +80,26 @@ func (s Store) dockerConfig() (Keyring, []Unusable) {
 }
 
 // secret reads one mounted secret, in either of the two formats that Kubernetes knows.
-func (s Store) secret(name Name) ([]Credential, State) {
+func (s Store) secret(name Name) (found []Credential, helpers bool, state State) {
 	if !kubernetesName.MatchString(name.Namespace) || !kubernetesName.MatchString(name.Name) {
-		return nil, NotMounted
+		return nil, false, NotMounted
 	}
 	directory := filepath.Join(s.PullSecretsDir, name.Namespace, name.Name)
 	data, err := read(filepath.Join(directory, ".dockerconfigjson"))
 	if err == nil {
-		credentials, _, err := parseConfig(data, name)
-		return credentials, malformed(err)
+		found, helpers, err = parseConfig(data, name)
+		return found, helpers, malformed(err)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if data, err = read(filepath.Join(directory, ".dockercfg")); err == nil {
-			credentials, err := parseLegacy(data, name)
-			return credentials, malformed(err)
+			found, err = parseLegacy(data, name)
+			return found, false, malformed(err)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, NotMounted
+		return nil, false, NotMounted
 	}
-	return nil, Unreadable
+	return nil, false, Unreadable
 }
 
 func malformed(err error) State {

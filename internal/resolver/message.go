@@ -182,13 +182,25 @@ func nobodyText(s subject, p *problem) string {
 	switch {
 	case len(s.ring.unusable) > 0:
 		return fmt.Sprintf("%s, and %s; %s", refused, unusableText(s.ring.unusable), unusableFix)
+	case s.ring.Helpers, s.ring.IdentityToken(s.outcome.at.name()):
+		return fmt.Sprintf("%s: it is private or does not exist, and %s; compare the name with the registry, and put account and password into the file itself", refused, unusedText(s))
 	case len(s.query.PullSecrets) > 0:
 		return fmt.Sprintf("%s: it is private or does not exist, and none of the pull secrets named (%s) has an entry for %s; compare the name with the registry, and add the entry", refused, secretNames(s.query.PullSecrets), s.outcome.at.name())
-	case s.ring.Helpers:
-		return refused + ": it is private or does not exist, and DOCKER_CONFIG leaves credentials to a helper program, which is not run here; compare the name with the registry, and put the account into the file itself"
 	default:
 		return refused + ": it is private or does not exist; compare the name with the registry, and name a pull secret for it"
 	}
+}
+
+// unusedText says what stands in a docker configuration that only docker itself can use.
+func unusedText(s subject) string {
+	where := "DOCKER_CONFIG"
+	if len(s.query.PullSecrets) > 0 {
+		where = "one of the pull secrets named (" + secretNames(s.query.PullSecrets) + ")"
+	}
+	if s.ring.Helpers {
+		return where + " leaves credentials to a helper program, which is not run here"
+	}
+	return where + " has an identity token in place of a password, which neither nodes nor image-refresh use"
 }
 
 // deadFix says how to mend a credential that was rejected, in each of the ways that cannot be told apart.

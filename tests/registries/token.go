@@ -103,7 +103,7 @@ func (r *Registry) serveToken(w http.ResponseWriter, request *http.Request, call
 			return
 		}
 	}
-	issued := newToken(r.dialect, granted)
+	issued := newToken(r.dialect, user, granted)
 	if r.signer != nil {
 		issued = r.signer.sign(user, granted)
 	}
@@ -163,7 +163,7 @@ func (r *Registry) granted(request *http.Request) (grant, bool) {
 // newToken looks like the JWT that docker.io issues, access claims included;
 // its third part is random rather than signed, since nobody but the registry
 // that issued it may judge it.
-func newToken(d dialect, granted grant) string {
+func newToken(d dialect, subject string, granted grant) string {
 	type access struct {
 		Type    string   `json:"type"`
 		Name    string   `json:"name"`
@@ -173,7 +173,7 @@ func newToken(d dialect, granted grant) string {
 	for repository := range granted.repositories {
 		list = append(list, access{"repository", repository, []string{"pull"}})
 	}
-	return unsigned(map[string]any{"aud": d.service, "iss": d.realm, "exp": granted.until.Unix(), "access": list})
+	return unsigned(map[string]any{"aud": d.service, "iss": d.realm, "sub": subject, "exp": granted.until.Unix(), "access": list})
 }
 
 // unsigned is a JWT whose signature is random.
