@@ -12,6 +12,9 @@ import (
 // 401s there are several kinds.
 func (r *Resolver) refused(ctx context.Context, h *host, repository string, who account, name string, answer response, got grant) *problem {
 	p := refusal(answer, fault.StageManifest)
+	if v, _, proved := r.proofs.peek(proofKey{h.name, who.credential.Identity()}); p.cause == fault.Forbidden && proved && v.state == Unproven {
+		p.detail = unproven
+	}
 	if p.cause != fault.Unauthorized {
 		return p
 	}

@@ -84,6 +84,9 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 	case fault.SlotInvalid:
 		return what + " has no tag, so there is nothing to follow; name one"
 	case fault.BadResponse:
+		if p.detail == oddStatus && p.role == fault.StageToken && !s.outcome.who.Anonymous() {
+			return fmt.Sprintf("%s could not be asked for: %s answered %s to %s; check account and secret, which it may mean by that, and what it is that answers there", what, place(p), answer(p), holder(s.outcome.who))
+		}
 		return fmt.Sprintf("%s could not be read: %s %s; %s", what, place(p), badText(p), badFix(p.detail))
 	default:
 		return fmt.Sprintf("%s could not be asked for at %s", what, place(p))
@@ -213,7 +216,11 @@ func forbiddenText(s subject, p *problem) string {
 	case s.outcome.who.Anonymous():
 		return nobodyText(s, p)
 	}
-	return fmt.Sprintf(" is forbidden to %s: %s answered %s; give the account the right to pull from that project", holder(s.outcome.who), place(p), answer(p))
+	fix := ""
+	if p.detail == unproven {
+		fix = ", and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret"
+	}
+	return fmt.Sprintf(" is forbidden to %s: %s answered %s; give the account the right to pull from that project%s", holder(s.outcome.who), place(p), answer(p), fix)
 }
 
 func rateText(p *problem) string {

@@ -54,6 +54,9 @@ const (
 	noGrant   // the credential may be fine, the image is refused all the same
 	noAccount // asked without a credential
 
+	// forbidden
+	unproven // to a credential that the host has not accepted before either
+
 	// not-found
 	noProject // Harbor has no such project
 
