@@ -67,11 +67,13 @@ func jwtSubject(jwt string) string {
 	return claims.Subject
 }
 
-// Bounds on one token request: several scopes are worth one request, up to what Harbor's nginx still accepts
-// as a request line (FACTS.md, Harbor).
+// Bounds on one token request: several scopes are worth one request, up to what Harbor's nginx still accepts in one
+// line of 8 KiB (FACTS.md, Harbor). The line that grows fastest is not the request for the token but the header with
+// the token, which names every repository again, in JSON and base64.
 const (
 	maxScopes     = 50
 	maxScopeBytes = 6000
+	claimBytes    = len(`{"type":"repository","name":"","actions":["pull"]},`)
 )
 
 // tokenURL is the token endpoint asked for pull rights on repositories; on none, it asks for proof of the
@@ -95,7 +97,7 @@ func batches(repositories []string) [][]string {
 	var current []string
 	size := 0
 	for _, repository := range repositories {
-		cost := len("&scope=") + len(url.QueryEscape("repository:"+repository+":pull"))
+		cost := base64.RawURLEncoding.EncodedLen(claimBytes + len(repository))
 		if len(current) == maxScopes || len(current) > 0 && size+cost > maxScopeBytes {
 			all, current, size = append(all, current), nil, 0
 		}

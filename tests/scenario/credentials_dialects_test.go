@@ -80,12 +80,16 @@ func registryKinds() map[string]registryKind {
 		"docker.io": {
 			host: "docker.io", prover: "auth.docker.io", dead: "unauthorized", deadSays: saysRejected,
 			rightless: "unauthorized", rightlessSays: saysRefused, logins: 1,
-			start: func(_ *testing.T, s *harness.Scenario, valid, rightless login) { accounts(s.Site.DockerHub, valid, rightless) },
+			start: func(_ *testing.T, s *harness.Scenario, valid, rightless login) {
+				accounts(s.Site.DockerHub, valid, rightless)
+			},
 		},
 		"ghcr.io": {
 			host: "ghcr.io", prover: "ghcr.io", dead: "unauthorized", deadSays: saysRejected,
 			rightless: "unauthorized", rightlessSays: saysRefused, logins: 1,
-			start: func(_ *testing.T, s *harness.Scenario, valid, rightless login) { accounts(s.Site.GHCR, valid, rightless) },
+			start: func(_ *testing.T, s *harness.Scenario, valid, rightless login) {
+				accounts(s.Site.GHCR, valid, rightless)
+			},
 		},
 		"GitLab": {
 			host: gitlab, prover: "gitlab.com", dead: "unauthorized", deadSays: saysRejected,
@@ -195,8 +199,10 @@ func TestI25ValidAndDeadCredentialsByRegistry(t *testing.T) {
 
 			// While the registry is in trouble of its own, nobody looks dead at all.
 			remove := s.Site.Front.Inject(registries.Fault{
-				Match: func(c registries.Call) bool { return c.Host == kind.prover && c.User != "" || c.Stage == registries.Head },
-				Do:    fault.Reply(http.StatusServiceUnavailable, "down"),
+				Match: func(c registries.Call) bool {
+					return c.Host == kind.prover && c.User != "" || c.Stage == registries.Head
+				},
+				Do: fault.Reply(http.StatusServiceUnavailable, "down"),
 			})
 			result = s.Run("plan")
 			for target := range pulls {

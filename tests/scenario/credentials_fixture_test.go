@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,7 +24,9 @@ import (
 type login struct{ user, password string }
 
 // auth is the account as one value, as docker login writes it.
-func (l login) auth() string { return base64.StdEncoding.EncodeToString([]byte(l.user + ":" + l.password)) }
+func (l login) auth() string {
+	return base64.StdEncoding.EncodeToString([]byte(l.user + ":" + l.password))
+}
 
 // entries are what a pull secret holds, by registry.
 type entries map[string]login
@@ -161,3 +164,21 @@ func warnings(t *testing.T, result *product.Result) []warning {
 	}
 	return found
 }
+
+// containers are the images of one CronJob.
+type containers []string
+
+// watch deploys the CronJob, with a pull secret, and follows each image by a target of its own.
+func (list containers) watch(s *harness.Scenario, secret string) {
+	options := []workloads.Option{workloads.PullSecret(secret)}
+	var config strings.Builder
+	config.WriteString("targets:\n")
+	for i, image := range list {
+		options = append(options, workloads.Container("c"+number(i), image))
+		fmt.Fprintf(&config, "  - {name: t%s, workloads: [{kind: CronJob, name: many, container: c%[1]s}]}\n", number(i))
+	}
+	s.Create(workloads.CronJob("many", options...))
+	s.Configure(config.String())
+}
+
+func number(i int) string { return strconv.Itoa(i) }

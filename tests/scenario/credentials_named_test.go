@@ -203,4 +203,3 @@ func TestIdentityTokensAndHelpersAreNotUsed(t *testing.T) {
 	}
 	assert.Empty(t, s.Site.Front.Calls(func(c registries.Call) bool { return c.User != "" }), "an account without a password is not tried")
 }
-
