@@ -95,6 +95,8 @@ func TestOnlyNamedSecretsCount(t *testing.T) {
 		assert.Equal(t, 1, logins(s, "auth."+someHost, deadLogin), "one proof, which failed")
 		assert.Equal(t, 2, logins(s, "auth."+someHost, goodLogin), "one proof, and one token")
 	}
+	missing := requireCheck(t, check(t, s, 1), "credential", "failed", somePublic)
+	assert.Equal(t, "credential-missing", missing.Cause)
 }
 
 // A service account's secrets count where the pods name none, and only where the account may be read.

@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,6 +95,14 @@ func TestI25HarborsTable(t *testing.T) {
 			}
 		}
 		assert.Equal(t, 1, hidden, name)
+	}
+	report := check(t, s, 1)
+	for name, one := range robots {
+		status := "ok"
+		if slices.Contains(dead, name) {
+			status = "failed"
+		}
+		requireCheck(t, report, "credential", status, "account "+one.user+", ")
 	}
 	requireOwnTrouble(t, s, h, pulls)
 }
