@@ -20,7 +20,7 @@ func Build(ctx context.Context, dir string, race bool, progress io.Writer) (stri
 		return "", err
 	}
 	binary := filepath.Join(dir, "image-refresh")
-	args, cgo := []string{"build", "-trimpath", "-o", binary}, "0"
+	args, cgo := []string{"build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", binary}, "0"
 	if race {
 		// The race detector is a C library. Without -trimpath the build shares
 		// what go test -race has compiled already.
