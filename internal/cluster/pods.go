@@ -107,7 +107,8 @@ func describe(reason, message string) string {
 	if message == "" {
 		return fault.Clean(reason)
 	}
-	return fault.Clean(reason + ": " + message)
+	// A kubelet begins with the image's long name, and ends with why it could not be pulled.
+	return fault.CleanEnds(reason + ": " + message)
 }
 
 // pullReason says whether a container waits because its image could not be pulled: the kubelet's reasons.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func podWith(name string, statuses ...corev1.ContainerStatus) corev1.Pod {
 func TestTroublesAreThePodsOwnWords(t *testing.T) {
 	t.Parallel()
 	pull := waiting("ImagePullBackOff", "Back-off pulling image\n\x1b[31m")
+	long := waiting("ErrImagePull", `failed to pull and unpack image "docker.io/tracebloc/api@sha256:`+strings.Repeat("a", 64)+`": `+strings.Repeat("failed to copy: ", 9)+"not found")
 	crash := waiting("CrashLoopBackOff", "back-off 5m0s")
 	crash.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137}
 	ready := podWith("ready", waiting("ImagePullBackOff", "of before"))
@@ -46,11 +48,14 @@ func TestTroublesAreThePodsOwnWords(t *testing.T) {
 		pods []corev1.Pod
 		want Troubles
 	}{
-		"no pods":             {nil, Troubles{}},
-		"ready":               {[]corev1.Pod{ready}, Troubles{}},
-		"on its way out":      {[]corev1.Pod{leaving}, Troubles{}},
-		"being made":          {[]corev1.Pod{podWith("x", waiting("ContainerCreating", "")), podWith("y", waiting("PodInitializing", ""))}, Troubles{}},
-		"a pull, twice":       {[]corev1.Pod{podWith("x", pull), podWith("y", pull)}, Troubles{Reasons: []string{"api: ImagePullBackOff: Back-off pulling image"}, PullFailed: true}},
+		"no pods":        {nil, Troubles{}},
+		"ready":          {[]corev1.Pod{ready}, Troubles{}},
+		"on its way out": {[]corev1.Pod{leaving}, Troubles{}},
+		"being made":     {[]corev1.Pod{podWith("x", waiting("ContainerCreating", "")), podWith("y", waiting("PodInitializing", ""))}, Troubles{}},
+		"a pull, twice":  {[]corev1.Pod{podWith("x", pull), podWith("y", pull)}, Troubles{Reasons: []string{"api: ImagePullBackOff: Back-off pulling image"}, PullFailed: true}},
+		"a pull, wordy": {[]corev1.Pod{podWith("x", long)}, Troubles{Reasons: []string{
+			`api: ErrImagePull: failed to pull and unpack image "docker.io/tracebloc/api@sha256:aaaaaaaaaaaaaaaaaaaaa…d to copy: failed to copy: failed to copy: failed to copy: failed to copy: failed to copy: not found`,
+		}, PullFailed: true}},
 		"a pull of an init":   {[]corev1.Pod{initial}, Troubles{Reasons: []string{"api: ErrImagePull: manifest unknown"}, PullFailed: true}},
 		"a crash":             {[]corev1.Pod{podWith("x", crash)}, Troubles{Reasons: []string{"api: CrashLoopBackOff: back-off 5m0s, last exit code 137"}}},
 		"a pull and a crash":  {[]corev1.Pod{podWith("x", pull), podWith("y", crash)}, Troubles{Reasons: []string{"api: CrashLoopBackOff: back-off 5m0s, last exit code 137", "api: ImagePullBackOff: Back-off pulling image"}}},

@@ -188,7 +188,7 @@ func (s *situation) rejected(rejection annotate.Rejection) Decision {
 	}
 	return Decision{Outcome: Rejected, Record: s.Record, Failure: &fault.Error{Cause: fault.RolloutFailed, Message: fmt.Sprintf(
 		"%s was rejected at %s because its rollout failed (%s): publish a working image under the tag, or remove the refresh-state annotation to try this one again",
-		rejection.Digest.Short(), since, fault.Clean(rejection.Why))}}
+		rejection.Digest.Short(), since, fault.CleanEnds(rejection.Why))}}
 }
 
 // Row 10: somebody else's rollout, or pods that went away. No new rollout on top of it (I10), but not for

@@ -19,6 +19,24 @@ var (
 // characters are removed, white space is folded, user info and queries of URLs are redacted, and the rest is
 // cut to MaxForeign characters.
 func Clean(text string) string {
+	text = clean(text)
+	if runes := []rune(text); len(runes) > MaxForeign {
+		return string(runes[:MaxForeign-1]) + "…"
+	}
+	return text
+}
+
+// CleanEnds is Clean for text whose end says most, as a chain of errors does: what is too much is cut out of its
+// middle.
+func CleanEnds(text string) string {
+	text = clean(text)
+	if runes := []rune(text); len(runes) > MaxForeign {
+		return string(runes[:MaxForeign/2-1]) + "…" + string(runes[len(runes)-MaxForeign/2:])
+	}
+	return text
+}
+
+func clean(text string) string {
 	if len(text) > 64*MaxForeign { // bounds the work, whatever was sent
 		text = text[:64*MaxForeign]
 	}
@@ -26,11 +44,7 @@ func Clean(text string) string {
 	text = strings.Map(printable, text)
 	text = strings.Join(strings.Fields(text), " ")
 	text = userInfo.ReplaceAllString(text, "${1}redacted@")
-	text = urlQuery.ReplaceAllString(text, "${1}?redacted")
-	if runes := []rune(text); len(runes) > MaxForeign {
-		return string(runes[:MaxForeign-1]) + "…"
-	}
-	return text
+	return urlQuery.ReplaceAllString(text, "${1}?redacted")
 }
 
 // printable keeps what a terminal shows as it is: white space becomes a space, and everything of the Unicode

@@ -40,14 +40,24 @@ func TestCleanCuts(t *testing.T) {
 	assert.True(t, strings.HasSuffix(got, "…"))
 }
 
+func TestCleanEndsKeepsBothEnds(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "a b", fault.CleanEnds("a\x1b[31m\nb"))
+	got := fault.CleanEnds("ErrImagePull: " + strings.Repeat("ä", 1000) + ": no match for platform")
+	assert.Equal(t, fault.MaxForeign, utf8.RuneCountInString(got))
+	assert.True(t, strings.HasPrefix(got, "ErrImagePull: ä"))
+	assert.True(t, strings.HasSuffix(got, "ä: no match for platform"))
+}
+
 func FuzzClean(f *testing.F) {
 	f.Add("https://u:p@h/?q\x1b[0m\u202e")
 	f.Fuzz(func(t *testing.T, text string) {
-		got := fault.Clean(text)
-		assert.LessOrEqual(t, utf8.RuneCountInString(got), fault.MaxForeign)
-		assert.True(t, utf8.ValidString(got))
-		assert.NotContains(t, got, "\x1b")
-		assert.NotContains(t, got, "\n")
+		for _, got := range []string{fault.Clean(text), fault.CleanEnds(text)} {
+			assert.LessOrEqual(t, utf8.RuneCountInString(got), fault.MaxForeign)
+			assert.True(t, utf8.ValidString(got))
+			assert.NotContains(t, got, "\x1b")
+			assert.NotContains(t, got, "\n")
+		}
 	})
 }
 
