@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/components"
+	"github.com/tracebloc/image-refresh/tests/narrator"
 )
 
 var update = flag.Bool("update-readme", false, "put what the demo prints into the README")
@@ -39,7 +40,7 @@ func temporary(t *testing.T) (check func()) {
 func TestTheReadmeShowsTheDemo(t *testing.T) {
 	check := temporary(t)
 	var out strings.Builder
-	require.NoError(t, run(t.Context(), &narrator{out: &out}, os.Stderr))
+	require.NoError(t, run(t.Context(), &narrator.Narrator{Out: &out}, os.Stderr))
 	check()
 	tests, err := components.Root()
 	require.NoError(t, err)
@@ -77,7 +78,7 @@ func TestAnInterruptedDemoLeavesNothing(t *testing.T) {
 		check := temporary(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		out := &canceller{text: text, cancel: cancel}
-		require.ErrorIs(t, run(ctx, &narrator{out: out}, os.Stderr), context.Canceled)
+		require.ErrorIs(t, run(ctx, &narrator.Narrator{Out: out}, os.Stderr), context.Canceled)
 		assert.NotContains(t, out.seen.String(), "\n3. ")
 		check()
 	}
@@ -96,20 +97,8 @@ func TestAStepThatDoesNotHoldSaysSo(t *testing.T) {
 	assert.False(t, hasRow(table, row{"gestor", "failed (proxy)"}))
 }
 
-func TestColours(t *testing.T) {
-	print := func(n *narrator) {
-		n.heading("One")
-		n.say("Once.")
-		n.command("x")
-		n.exit(1)
-	}
-	var bare, painted strings.Builder
-	print(&narrator{out: &bare})
-	print(&narrator{out: &painted, colours: true})
-	assert.NotContains(t, bare.String(), "\x1b")
-	assert.Contains(t, painted.String(), "\x1b[31m[exit code 1]\x1b[0m")
-	assert.Equal(t, bare.String(), regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(painted.String(), ""))
-	assert.False(t, coloured(os.NewFile(^uintptr(0), "nothing")), "no terminal")
+func TestNoTerminalGetsNoColours(t *testing.T) {
+	assert.False(t, coloured(os.NewFile(^uintptr(0), "nothing")))
 }
 
 // block finds the demo's output in the README.

@@ -17,13 +17,15 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/tracebloc/image-refresh/tests/narrator"
 )
 
 func main() {
 	// With SIGPIPE among them, a reader that has gone away (make demo | head)
 	// ends the demo in order, too.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	err := run(ctx, &narrator{out: os.Stdout, colours: coloured(os.Stdout)}, os.Stderr)
+	err := run(ctx, &narrator.Narrator{Out: os.Stdout, Colours: coloured(os.Stdout)}, os.Stderr)
 	interrupted := ctx.Err() != nil
 	stop()
 	switch {

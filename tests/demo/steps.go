@@ -9,12 +9,12 @@ import (
 
 // execute shows a command, runs it as shown, and shows what it printed.
 func (s *story) execute(ctx context.Context, line string) (string, error) {
-	s.command(line)
+	s.Command(line)
 	printed, err := s.shell(ctx, line)
 	if err != nil {
 		return "", err
 	}
-	s.output(printed)
+	s.Output(printed)
 	return printed, nil
 }
 
@@ -37,13 +37,13 @@ type row struct{ target, outcome string }
 
 // tick runs one tick, shows it, and checks its exit code and its table.
 func (s *story) tick(ctx context.Context, exit int, rows ...row) error {
-	s.command(tickLine)
+	s.Command(tickLine)
 	result, err := s.refresh(ctx, tickLine)
 	if err != nil {
 		return err
 	}
-	s.output(result.Stdout)
-	s.exit(result.ExitCode)
+	s.Output(result.Stdout)
+	s.Exit(result.ExitCode)
 	if err := expect(result.ExitCode == exit, "the tick ended with %d, not with %d; its log:\n%s", result.ExitCode, exit, result.Stderr); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/tests/components"
+	"github.com/tracebloc/image-refresh/tests/narrator"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -41,25 +42,25 @@ const (
 )
 
 // run plays the story and takes everything down, whatever becomes of it.
-func run(ctx context.Context, n *narrator, progress io.Writer) (err error) {
+func run(ctx context.Context, n *narrator.Narrator, progress io.Writer) (err error) {
 	begun := time.Now()
 	w, err := newWorld()
 	if err != nil {
 		return err
 	}
-	n.print(n.paint(bold, "image-refresh, on a real Kubernetes control plane ("+string(components.Kubernetes136)+") and real registries"))
-	n.say("docker.io and ghcr.io are served on this machine, under their real names, behind an egress proxy.")
-	n.say("Pods are played, not run. Every command below is run as it stands here.")
+	n.Title("image-refresh, on a real Kubernetes control plane (" + string(components.Kubernetes136) + ") and real registries")
+	n.Say("docker.io and ghcr.io are served on this machine, under their real names, behind an egress proxy.")
+	n.Say("Pods are played, not run. Every command below is run as it stands here.")
 	err = w.build(ctx, progress)
 	if err == nil {
-		n.say("Up after " + since(begun) + ".")
-		err = (&story{narrator: n, world: w}).tell(ctx)
+		n.Say("Up after " + since(begun) + ".")
+		err = (&story{Narrator: n, world: w}).tell(ctx)
 	}
 	if err := errors.Join(err, w.stop()); err != nil {
 		return err
 	}
-	n.print("")
-	n.say("Done after " + since(begun) + ". The control plane, the registries and their files are gone.")
+	n.Print("")
+	n.Say("Done after " + since(begun) + ". The control plane, the registries and their files are gone.")
 	return nil
 }
 
@@ -69,7 +70,7 @@ func since(begun time.Time) string {
 
 // story is what happens, chapter by chapter.
 type story struct {
-	*narrator
+	*narrator.Narrator
 	*world
 	unblock func()
 	// The digests that the story is about.
@@ -89,7 +90,7 @@ func (s *story) tell(ctx context.Context) error {
 }
 
 func (s *story) installed(ctx context.Context) (err error) {
-	s.heading("An application is installed. Its images float on tags, its pods hold digests.")
+	s.Heading("An application is installed. Its images float on tags, its pods hold digests.")
 	if s.ingestor, err = s.site.Push(ingestorImage, registries.Image("ingestor 0.3.0", "linux/amd64")); err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (s *story) installed(ctx context.Context) (err error) {
 }
 
 func (s *story) adopted(ctx context.Context) error {
-	s.heading("The first tick accepts what runs, and restarts nothing.")
+	s.Heading("The first tick accepts what runs, and restarts nothing.")
 	if err := s.tick(ctx, 0, row{"ingestor", "adopted"}, row{"jobs-manager", "adopted"}); err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func (s *story) adopted(ctx context.Context) error {
 }
 
 func (s *story) followed(ctx context.Context) (err error) {
-	s.heading("ghcr.io: a release moves :0.3 to an index with amd64 and arm64. The variable and the rollout follow.")
+	s.Heading("ghcr.io: a release moves :0.3 to an index with amd64 and arm64. The variable and the rollout follow.")
 	if s.moved, err = s.site.Push(ingestorImage, registries.Index("ingestor 0.3.1", "linux/amd64", "linux/arm64")); err != nil {
 		return err
 	}
@@ -138,8 +139,8 @@ func (s *story) followed(ctx context.Context) (err error) {
 }
 
 func (s *story) blocked(ctx context.Context) (err error) {
-	s.heading("The egress proxy begins to refuse ghcr.io, and both images are released again.")
-	s.say("docker.io goes on. For ghcr.io two ticks warn and count: a blip pages nobody.")
+	s.Heading("The egress proxy begins to refuse ghcr.io, and both images are released again.")
+	s.Say("docker.io goes on. For ghcr.io two ticks warn and count: a blip pages nobody.")
 	s.unblock = s.site.Proxy.Refuse("ghcr.io", http.StatusForbidden)
 	if s.latest, err = s.site.Push(ingestorImage, registries.Index("ingestor 0.3.2", "linux/amd64", "linux/arm64")); err != nil {
 		return err
@@ -163,7 +164,7 @@ func (s *story) blocked(ctx context.Context) (err error) {
 }
 
 func (s *story) loud(ctx context.Context) error {
-	s.heading("The third failing tick fails its Job, and so does each one after it, until ghcr.io answers.")
+	s.Heading("The third failing tick fails its Job, and so does each one after it, until ghcr.io answers.")
 	if err := s.tick(ctx, 1, row{"ingestor", "failed (proxy)"}, row{"jobs-manager", "unchanged"}); err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (s *story) loud(ctx context.Context) error {
 }
 
 func (s *story) cleared(ctx context.Context) error {
-	s.heading("ghcr.io is allowed again: the next tick catches up, and the alarm clears itself.")
+	s.Heading("ghcr.io is allowed again: the next tick catches up, and the alarm clears itself.")
 	s.unblock()
 	if err := s.tick(ctx, 0, row{"ingestor", "refreshed"}, row{"jobs-manager", "unchanged"}); err != nil {
 		return err
