@@ -29,12 +29,17 @@ type Options struct {
 	Kubernetes components.Kubernetes
 	// Progress receives lines while binaries are built; io.Discard where nil.
 	Progress io.Writer
+	// Node are the addresses of a real node, whose pods reach the API server at
+	// the first of them and find it as the service kubernetes. The controllers
+	// that a node and its pods need run beside the others.
+	Node []string
 }
 
 // Cluster is a control plane under way.
 type Cluster struct {
 	dir       string
 	kubectl   string
+	node      []string
 	ca        *pki.Authority
 	server    string
 	token     string
@@ -58,7 +63,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	}
 	var failures []error
 	for range startTries {
-		c, err := start(ctx, binaries)
+		c, err := start(ctx, binaries, options.Node)
 		if err == nil {
 			return c, nil
 		}
@@ -94,14 +99,14 @@ func build(ctx context.Context, options Options) (binaries, error) {
 	return b, nil
 }
 
-func start(ctx context.Context, b binaries) (_ *Cluster, err error) {
+func start(ctx context.Context, b binaries, node []string) (_ *Cluster, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "image-refresh-cluster-")
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir, kubectl: b.kubectl}
+	c := &Cluster{dir: dir, kubectl: b.kubectl, node: node}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Stop())

@@ -30,7 +30,8 @@ func (c *Cluster) prepare() (files, error) {
 		return files{}, err
 	}
 	c.ca = ca
-	certificate, err := ca.Issue("127.0.0.1", "localhost", "kubernetes", "kubernetes.default.svc")
+	names := append([]string{"127.0.0.1", "localhost", "kubernetes", "kubernetes.default.svc", serviceAddress}, c.node...)
+	certificate, err := ca.Issue(names...)
 	if err != nil {
 		return files{}, err
 	}

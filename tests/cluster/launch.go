@@ -21,6 +21,13 @@ const controllers = "deployment-controller,replicaset-controller,statefulset-con
 	"garbage-collector-controller,namespace-controller,disruption-controller,ttl-after-finished-controller," +
 	"validatingadmissionpolicy-status-controller"
 
+// nodeControllers are those that a real node and the pods on it need beside
+// these.
+const nodeControllers = ",node-lifecycle-controller,endpointslice-controller,persistentvolume-binder-controller"
+
+// serviceAddress is the address of the service kubernetes.
+const serviceAddress = "10.96.0.1"
+
 func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
 	ports, err := freePorts(ctx, 4)
 	if err != nil {
@@ -36,16 +43,13 @@ func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
 	}
 	c.server = "https://127.0.0.1:" + ports[2]
 	if err := c.run(ctx, "kube-apiserver", b.apiServer,
-		"--etcd-servers="+clients, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-		"--secure-port="+ports[2], "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16",
-		"--tls-cert-file="+f.cert, "--tls-private-key-file="+f.key, "--client-ca-file="+f.ca,
-		"--cert-dir="+c.dir, "--token-auth-file="+f.tokens, "--authorization-mode=RBAC",
-		"--service-account-key-file="+f.accountPublic, "--service-account-signing-key-file="+f.accountKey,
-		"--service-account-issuer=https://kubernetes.default.svc", "--allow-privileged=true",
-		"--profiling=false", "--shutdown-delay-duration=0s", "--enable-priority-and-fairness=false",
-		// Without the node lifecycle controller nothing would take the taints
-		// away that this plugin puts on new nodes.
-		"--disable-admission-plugins=TaintNodesByCondition",
+		append(c.place(), "--etcd-servers="+clients,
+			"--secure-port="+ports[2], "--service-cluster-ip-range=10.96.0.0/16",
+			"--tls-cert-file="+f.cert, "--tls-private-key-file="+f.key, "--client-ca-file="+f.ca,
+			"--cert-dir="+c.dir, "--token-auth-file="+f.tokens, "--authorization-mode=RBAC",
+			"--service-account-key-file="+f.accountPublic, "--service-account-signing-key-file="+f.accountKey,
+			"--service-account-issuer=https://kubernetes.default.svc", "--allow-privileged=true",
+			"--profiling=false", "--shutdown-delay-duration=0s", "--enable-priority-and-fairness=false")...,
 	); err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
 		return err
 	}
 	if err := c.run(ctx, "kube-controller-manager", b.controllerManager,
-		"--kubeconfig="+c.Kubeconfig(), "--leader-elect=false", "--controllers="+controllers,
+		"--kubeconfig="+c.Kubeconfig(), "--leader-elect=false", "--controllers="+c.controllers(),
 		"--bind-address=127.0.0.1", "--secure-port="+ports[3], "--cert-dir="+c.dir, "--profiling=false",
 		"--service-account-private-key-file="+f.accountKey, "--root-ca-file="+f.ca,
 		"--kube-api-qps=1000", "--kube-api-burst=2000", "--concurrent-deployment-syncs=20",
@@ -75,6 +79,26 @@ func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
 		return err
 	}
 	return c.await(ctx, "the controllers work", func() bool { return c.hasDefaultAccount(ctx, "default") })
+}
+
+// place says where the API server listens, and where pods find it.
+func (c *Cluster) place() []string {
+	if len(c.node) > 0 {
+		return []string{"--bind-address=::", "--advertise-address=" + c.node[0], "--kubelet-preferred-address-types=InternalIP"}
+	}
+	return []string{
+		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+		// Without the node lifecycle controller nothing would take the taints
+		// away that this plugin puts on new nodes.
+		"--disable-admission-plugins=TaintNodesByCondition",
+	}
+}
+
+func (c *Cluster) controllers() string {
+	if len(c.node) > 0 {
+		return controllers + nodeControllers
+	}
+	return controllers
 }
 
 func (c *Cluster) run(ctx context.Context, name, path string, args ...string) error {

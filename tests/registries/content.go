@@ -27,6 +27,12 @@ func Image(build, platform string) Content {
 	return Content{image: image, err: err}
 }
 
+// Built returns an image of the caller's, as it is.
+func Built(image v1.Image) Content { return Content{image: image} }
+
+// BuiltIndex returns an index of the caller's, as it is.
+func BuiltIndex(index v1.ImageIndex) Content { return Content{index: index} }
+
 // Index returns an OCI index with an image for each platform, as buildkit
 // pushes it.
 func Index(build string, platforms ...string) Content {

@@ -52,17 +52,20 @@ func NewFront(ctx context.Context, authority *pki.Authority) (*Front, error) {
 	}
 	f.plain = &http.Server{Handler: f, ErrorLog: quiet, BaseContext: base, ReadHeaderTimeout: time.Minute}
 	var err error
-	if f.tlsAddr, err = serve(ctx, func(l net.Listener) error { return f.tls.ServeTLS(l, "", "") }); err != nil {
+	if f.tlsAddr, err = serve(ctx, loopback, func(l net.Listener) error { return f.tls.ServeTLS(l, "", "") }); err != nil {
 		return nil, err
 	}
-	if f.plainAddr, err = serve(ctx, f.plain.Serve); err != nil {
+	if f.plainAddr, err = serve(ctx, loopback, f.plain.Serve); err != nil {
 		return nil, errors.Join(err, f.tls.Close())
 	}
 	return f, nil
 }
 
-func serve(ctx context.Context, with func(net.Listener) error) (address string, err error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+// loopback is any free port, for this machine alone.
+const loopback = "127.0.0.1:0"
+
+func serve(ctx context.Context, at string, with func(net.Listener) error) (address string, err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at)
 	if err != nil {
 		return "", fmt.Errorf("listen for a registry: %w", err)
 	}
@@ -72,6 +75,13 @@ func serve(ctx context.Context, with func(net.Listener) error) (address string, 
 		}
 	}()
 	return listener.Addr().String(), nil
+}
+
+// Listen serves every host with TLS at a further address, for clients that
+// come without a proxy.
+func (f *Front) Listen(ctx context.Context, address string) error {
+	_, err := serve(ctx, address, func(l net.Listener) error { return f.tls.ServeTLS(l, "", "") })
+	return err
 }
 
 // Handle serves a host, which is a name without a port where the port is 443.

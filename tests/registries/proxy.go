@@ -66,7 +66,7 @@ func NewProxy(ctx context.Context, front *Front) (*Proxy, error) {
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
 	var err error
-	p.addr, err = serve(ctx, p.server.Serve)
+	p.addr, err = serve(ctx, loopback, p.server.Serve)
 	return p, err
 }
 

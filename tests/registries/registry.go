@@ -92,6 +92,10 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	switch {
 	case r.dialect.basic:
 		r.serveBasic(w, request, call)
+	case call.Stage == Token && request.Method != http.MethodGet:
+		// containerd offers a credential in a form first, and asks again as
+		// everybody does where it hears this.
+		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "the operation is unsupported")
 	case call.Stage == Token:
 		r.serveToken(w, request, call)
 	case r.signer != nil:

@@ -1,0 +1,73 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Crash is what happens when a node loses its power: containerd, the kubelet
+// and every process in the pods are killed, by their ids. The control plane
+// goes on.
+func (n *Node) Crash(cgroup string) error {
+	for _, p := range n.runtime {
+		if err := p.Kill(); err != nil {
+			return err
+		}
+	}
+	n.runtime = nil
+	for deadline := time.Now().Add(readyTimeout); ; time.Sleep(50 * time.Millisecond) {
+		pids, err := members(cgroup)
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v of the pods do not end", pids)
+		}
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("kill process %d of a pod: %w", pid, err)
+			}
+		}
+	}
+}
+
+// Restart starts containerd and the kubelet again, after a Crash.
+func (n *Node) Restart(ctx context.Context) error { return n.startRuntime(ctx) }
+
+// members are the processes in a control group and in all groups below it.
+func members(group string) ([]int, error) {
+	root := "/sys/fs/cgroup"
+	if _, err := os.Stat(filepath.Join(root, "pids")); err == nil {
+		root = filepath.Join(root, "pids") // version 1: any hierarchy that containers are in
+	}
+	var pids []int
+	err := filepath.WalkDir(filepath.Join(root, group), func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || entry.Name() != "cgroup.procs" {
+			return err
+		}
+		content, err := os.ReadFile(path) //nolint:gosec // a control group of this node
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
+			return nil // the group has just gone
+		}
+		for line := range strings.FieldsSeq(string(content)) {
+			if pid, err := strconv.Atoi(line); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+		return err
+	})
+	return pids, err
+}
