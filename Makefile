@@ -57,6 +57,10 @@ test-scenario: ## black-box tests of the built binary against a real control pla
 test-chart: ## chart tests, with Helm 3 and Helm 4
 	tests/chart/run
 
+.PHONY: e2e
+e2e: ## the chart on a real node, as root on Linux: kubelet, containerd, real pulls (CHAPTERS="image schedule": some of it)
+	go -C tests run ./e2e $(CHAPTERS)
+
 .PHONY: lint
 lint: ## golangci-lint over both modules, actionlint over the workflows, pinned
 	linter=$$(tests/tools/install golangci-lint); "$$linter" run --allow-parallel-runners ./... && cd tests && "$$linter" run --allow-parallel-runners ./...

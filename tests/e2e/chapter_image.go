@@ -1,0 +1,76 @@
+//go:build linux
+
+package main
+
+import (
+	"archive/tar"
+	"errors"
+	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/registries"
+)
+
+func theImage(c *chapter) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for platform, name := range map[string]string{"amd64": layoutAMD64, "arm64": layoutARM64} {
+		image := c.built(name)
+		config, err := image.ConfigFile()
+		require.NoError(c, err)
+		require.Equal(c, "linux/"+platform, config.Platform().String())
+		require.Equal(c, "65532:65532", config.Config.User)
+		require.Equal(c, []string{"/image-refresh"}, config.Config.Entrypoint)
+		c.Say("linux/" + platform + " has the files " + strings.Join(c.files(image), " "))
+		require.ElementsMatch(c, []string{"image-refresh", "etc/ssl/certs/ca-certificates.crt"}, c.files(image), "and no shell")
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: config.Platform()}})
+	}
+	first, err := c.built(layoutAMD64).Digest()
+	require.NoError(c, err)
+	second, err := c.built(layoutAgain).Digest()
+	require.NoError(c, err)
+	require.Equal(c, first, second, "the same sources give the same digest")
+	c.Say("Built again elsewhere, of a copy of the sources, it has the same digest: " + first.String())
+	require.Equal(c, "amd64", runtime.GOARCH)
+	_, err = c.site.Push(programImage+":"+version, registries.BuiltIndex(index))
+	require.NoError(c, err)
+}
+
+// built is the one image in an OCI layout.
+func (c *chapter) built(name string) v1.Image {
+	path, err := layout.FromPath(filepath.Join(c.box.Dir, name))
+	require.NoError(c, err)
+	index, err := path.ImageIndex()
+	require.NoError(c, err)
+	manifest, err := index.IndexManifest()
+	require.NoError(c, err)
+	require.Len(c, manifest.Manifests, 1)
+	image, err := index.Image(manifest.Manifests[0].Digest)
+	require.NoError(c, err)
+	return image
+}
+
+// files are the names of all files of an image.
+func (c *chapter) files(image v1.Image) []string {
+	content := mutate.Extract(image)
+	defer func() { _ = content.Close() }() // read to its end
+	var names []string
+	for archive := tar.NewReader(content); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return names
+		}
+		require.NoError(c, err)
+		if header.Typeflag != tar.TypeDir {
+			names = append(names, strings.TrimPrefix(header.Name, "/"))
+		}
+	}
+}

@@ -1,0 +1,138 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tracebloc/image-refresh/tests/node"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+const (
+	reportsRepository = "tracebloc/reports"
+	reportsImage      = "ghcr.io/" + reportsRepository + ":1"
+)
+
+const reportsTarget = `  - name: reports
+    image: ` + reportsImage + `
+    workloads:
+      - {kind: Deployment, name: reports, container: api}
+`
+
+// I25: a registry's robot account expired, and nothing was wrong until the next
+// rollout, weeks later.
+func theDeadSecret(c *chapter) {
+	c.begin()
+	first := c.push(reportsImage, c.release("serve", "reports 1", both...), "reports 1, which only the robot account may pull")
+	image := reportsImage + "@" + first
+	c.site.GHCR.SetPrivate(reportsRepository, true)
+	defer c.site.GHCR.SetPrivate(reportsRepository, false)
+	c.robot("first")
+	c.application("reports", image, workloads.PullSecret("ghcr-pull"))
+	c.holds("reports", image, 1, "reports 1")
+	c.install("targets:\n" + reportsTarget + "pullSecrets: [{name: ghcr-pull}]\nresolveFailureThreshold: 2\n" + byHand)
+	require.Equal(c, "adopted", c.tick(0).outcome("reports", "reports").Outcome)
+
+	c.site.GHCR.RemoveAccount(robotName)
+	c.site.GHCR.RevokeTokens()
+	second := c.push(reportsImage, c.release("serve", "reports 2", both...), "reports 2; and the robot account has expired")
+	t := c.tick(0)
+	require.Equal(c, "unauthorized", t.report.Target("reports").Cause)
+	t = c.tick(1)
+	assert.Contains(c, t.message, "unauthorized")
+	assert.Contains(c, t.message, "ghcr-pull")
+	require.Contains(c, c.events("reports"), "ResolveFailing")
+	c.holds("reports", image, 1, "reports 1")
+
+	c.Say("Loud, while the old pods run. The account is made anew, and the Secret updated.")
+	c.robot("second")
+	require.Equal(c, "refreshed", c.tick(0).outcome("reports", "reports").Outcome)
+	c.holds("reports", reportsImage+"@"+second, 2, "reports 2")
+	c.pulled("reports", "ghcr.io/"+reportsRepository+"@"+second)
+}
+
+const robotName = "robot"
+
+// robot lets the robot account in with a password, and has the Secret say so.
+func (c *chapter) robot(password string) {
+	c.site.GHCR.AddAccount(robotName, password, reportsRepository)
+	login, err := json.Marshal(map[string]any{"auths": map[string]any{"ghcr.io": map[string]string{"username": robotName, "password": password}}})
+	require.NoError(c, err)
+	secrets := c.client.CoreV1().Secrets(c.namespace)
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "ghcr-pull"}, Type: corev1.SecretTypeDockerConfigJson,
+		Data: map[string][]byte{corev1.DockerConfigJsonKey: login},
+	}
+	if _, err = secrets.Update(c.ctx, secret, metav1.UpdateOptions{}); err != nil {
+		_, err = secrets.Create(c.ctx, secret, metav1.CreateOptions{})
+	}
+	require.NoError(c, err)
+}
+
+// Two registries, and a firewall between the pods and one of them.
+func theFirewall(c *chapter) {
+	image := c.firewalled()
+	cut := func(what string) func() {
+		rule := fmt.Sprintf("--source %s --destination %s --protocol tcp --dport 443 --jump %s", node.PodNetwork, ghcrAddress, what)
+		c.Command("iptables --insert INPUT " + rule)
+		remove, err := node.Firewall(c.ctx, "INPUT", rule)
+		require.NoError(c, err)
+		return func() {
+			c.Command("iptables --delete INPUT " + rule)
+			require.NoError(c, remove(c.ctx))
+		}
+	}
+	restore := cut("DROP")
+	second := c.push(reportsImage, c.release("serve", "reports 2", both...), "reports 2")
+	web := c.push(webImage, c.release("serve", "web 2", both...), "web 2")
+	t := c.tick(0)
+	require.Equal(c, "timeout", t.report.Target("reports").Cause)
+	require.Equal(c, "refreshed", t.outcome("web", "web").Outcome, "docker.io goes on")
+	c.holds("web", webImage+"@"+web, 2, "web 2")
+	t = c.tick(1)
+	assert.Contains(c, t.message, "timeout")
+	assert.Contains(c, t.message, "ghcr.io:443")
+	c.explained(t, "reports", "ghcr.io:443")
+	restore()
+
+	c.Say("A firewall that refuses is told from one that swallows.")
+	restore = cut("REJECT --reject-with tcp-reset")
+	require.Equal(c, "connection-refused", c.tick(1).report.Target("reports").Cause)
+	restore()
+	require.Equal(c, "refreshed", c.tick(0).outcome("reports", "reports").Outcome)
+	require.NotEqual(c, image, second)
+	c.holds("reports", reportsImage+"@"+second, 2, "reports 2")
+	require.NotContains(c, c.deployment("reports").Annotations, "tracebloc.io/reports-refresh-last-error")
+}
+
+// firewalled is an application on two registries.
+func (c *chapter) firewalled() (image string) {
+	c.begin()
+	web := c.push(webImage, c.release("serve", "web 1", both...), "web 1")
+	reports := c.push(reportsImage, c.release("serve", "reports 1", both...), "reports 1")
+	c.application("web", webImage+"@"+web)
+	c.application("reports", reportsImage+"@"+reports)
+	c.holds("web", webImage+"@"+web, 1, "web 1")
+	c.holds("reports", reportsImage+"@"+reports, 1, "reports 1")
+	c.install(webTarget + reportsTarget + "resolveFailureThreshold: 2\nresolveTimeout: 3s\n" + byHand)
+	require.Equal(c, 0, c.tick(0).exitCode)
+	return reportsImage + "@" + reports
+}
+
+// explained says that a failed Job tells why without its logs.
+func (c *chapter) explained(t tick, workload, text string) {
+	c.Say("The Job has failed. What an operator sees without reading a log:")
+	described := c.typed(fmt.Sprintf("kubectl describe pod %s --namespace %s | grep --after-context 12 'State: .*Terminated'", t.pod.Name, c.namespace))
+	require.Contains(c, described, text)
+	events := c.typed(fmt.Sprintf("kubectl get events --namespace %s --field-selector reason=ResolveFailing,involvedObject.name=%s", c.namespace, workload))
+	require.Contains(c, events, text)
+	last := c.typed(fmt.Sprintf("kubectl get deploy %s --namespace %s -o jsonpath='{.metadata.annotations.tracebloc\\.io/%s-refresh-last-error}'", workload, c.namespace, workload))
+	require.Contains(c, last, text)
+}
