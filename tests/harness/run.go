@@ -114,9 +114,8 @@ func (r *Run) keep() *product.Result {
 // not know: every run of every scenario is held against it.
 func (r *Run) documented(result *product.Result) {
 	r.scenario.t.Helper()
-	report := result.Report
-	if report == nil || report.Command != "run" && report.Command != "plan" {
-		return
+	if result.Report == nil || result.Report.Command == "" {
+		return // kubectl, a table, a version, or a run that was killed
 	}
 	problem := contract.Result(result.Stdout)
 	if r.scenario.env["LOG_FORMAT"] != "text" {

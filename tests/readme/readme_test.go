@@ -23,7 +23,10 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-const namespace = "tracebloc"
+const (
+	namespace  = "tracebloc"
+	pullSecret = `{"auths":{"https://index.docker.io/v1/":{"username":"reader","password":"secret"}}}`
+)
 
 var values = regexp.MustCompile("(?s)<!-- targets.yaml -->\n```yaml\n(.*?)```\n")
 
@@ -111,7 +114,7 @@ func world(t *testing.T) (*cluster.Cluster, *registries.Site) {
 	require.NoError(t, err)
 	_, err = core.Secrets(namespace).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "stg-regcred"}, Type: corev1.SecretTypeDockerConfigJson,
-		StringData: map[string]string{corev1.DockerConfigJsonKey: `{"auths":{"https://index.docker.io/v1/":{"username":"reader","password":"secret"}}}`},
+		StringData: map[string]string{corev1.DockerConfigJsonKey: pullSecret},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	const image = "docker.io/tracebloc/jobs-manager:prod"

@@ -1,0 +1,92 @@
+package readme_test
+
+import (
+	"context"
+	"flag"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/components"
+	"github.com/tracebloc/image-refresh/tests/picture"
+	"github.com/tracebloc/image-refresh/tests/product"
+	"github.com/tracebloc/image-refresh/tests/registries"
+)
+
+// After a change of what the program prints: go -C tests test ./readme -update-pictures
+var update = flag.Bool("update-pictures", false, "draw docs/images anew")
+
+const columns = 116
+
+// The pictures in docs/images are what the program prints, in the world of the
+// README: a plan, a check while a proxy refuses a registry, and the third tick
+// in which it does.
+func TestThePicturesShowWhatIsPrinted(t *testing.T) {
+	tests, err := components.Root()
+	require.NoError(t, err)
+	root, dir := filepath.Dir(tests), t.TempDir()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "targets.yaml"), values.FindSubmatch(text)[1], 0o600))
+	secret := filepath.Join(dir, "pull-secrets", namespace, "stg-regcred")
+	require.NoError(t, os.MkdirAll(secret, 0o750))
+	require.NoError(t, os.WriteFile(filepath.Join(secret, ".dockerconfigjson"), []byte(pullSecret), 0o600))
+	binary, err := product.Build(t.Context(), dir, false, os.Stderr)
+	require.NoError(t, err)
+	c, site := world(t)
+	environ := append(site.Environ(), "KUBECONFIG="+c.Kubeconfig(), "HOME="+dir, "LOG_LEVEL=error", "POD_NAMESPACE="+namespace,
+		"PULL_SECRETS_DIR="+filepath.Join(dir, "pull-secrets"), "CONFIG_FILE=targets.yaml")
+	shell := func(exit int, line string) string {
+		t.Helper()
+		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, strings.Fields(line)[1:]...)
+		cmd.Dir, cmd.Env = dir, environ
+		output, err := cmd.Output()
+		if exit == 0 {
+			require.NoError(t, err, string(output))
+		}
+		require.Equal(t, exit, cmd.ProcessState.ExitCode(), string(output))
+		return "$ " + line + "\n" + string(output)
+	}
+	const tick = "image-refresh run -o table"
+	shell(0, tick)
+	_, err = site.Push("ghcr.io/tracebloc/ingestor:0.3", registries.Index("two", "linux/amd64", "linux/arm64"))
+	require.NoError(t, err)
+	compare(t, root, "plan", "What a tick would do", shell(0, "image-refresh plan -o table"))
+	site.Proxy.Refuse("ghcr.io", http.StatusForbidden)
+	compare(t, root, "check", "A check while a proxy refuses a registry", shell(1, "image-refresh check -o table"))
+	shell(0, tick)
+	shell(0, tick)
+	compare(t, root, "tick", "The third tick in which a proxy refuses a registry", shell(1, tick)+"[exit code 1]\n")
+}
+
+// compare holds a picture against what was printed, or draws it anew.
+func compare(t *testing.T, root, name, title, printed string) {
+	t.Helper()
+	file := filepath.Join(root, "docs", "images", name+".svg")
+	drawn := picture.Draw(title, printed, columns)
+	if *update {
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o750))
+		require.NoError(t, os.WriteFile(file, []byte(drawn), 0o600))
+		return
+	}
+	kept, err := os.ReadFile(file)
+	require.NoError(t, err)
+	want, err := picture.Text(drawn)
+	require.NoError(t, err)
+	got, err := picture.Text(string(kept))
+	require.NoError(t, err)
+	assert.Equal(t, words(want), words(got), "docs/images/%s.svg is stale: go -C tests test ./readme -update-pictures", name)
+}
+
+// words is text without what differs between two runs: ports, temporary folders, and where lines are wrapped for it.
+func words(text string) []string {
+	text = regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(text, "127.0.0.1:PORT")
+	return strings.Fields(text)
+}
