@@ -43,9 +43,9 @@ func fresh(t *testing.T, s *harness.Scenario, n int, extra string) {
 	s.Forget()
 }
 
-// accounts mounts a pull secret with an account at each of the two registries, which targets name by the text that
+// mountedAccounts mounts a pull secret with an account at each of the two registries, which targets name by the text that
 // is returned.
-func accounts(t *testing.T, s *harness.Scenario) (extra string) {
+func mountedAccounts(t *testing.T, s *harness.Scenario) (extra string) {
 	t.Helper()
 	const password = "hunter2-of-both-registries"
 	s.Secret(password)
@@ -80,7 +80,7 @@ func TestBudgetOfRequests(t *testing.T) {
 			s := environment.Scenario(t)
 			extra, proofs := "", 0
 			if c.account {
-				extra, proofs = accounts(t, s), 2
+				extra, proofs = mountedAccounts(t, s), 2
 			}
 			fresh(t, s, c.images, extra)
 			result := s.Tick()
@@ -151,7 +151,7 @@ func TestBudgetOfRoundTrips(t *testing.T) {
 			s := environment.Scenario(t)
 			extra := ""
 			if c.account {
-				extra = accounts(t, s)
+				extra = mountedAccounts(t, s)
 			}
 			fresh(t, s, c.images, extra)
 			var seen phases
