@@ -63,12 +63,16 @@ func Header(name string, values ...string) Action {
 }
 
 // Body answers with the server's status and headers and another body.
-func Body(body string) Action {
+func Body(body string) Action { return Edit(func([]byte) []byte { return []byte(body) }) }
+
+// Edit answers with the server's status and headers and what is made of its
+// body.
+func Edit(change func(body []byte) []byte) Action {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		answer := capture(r, next)
-		answer.body = []byte(body)
-		answer.header.Set("Content-Length", contentLength(len(body)))
-		answer.send(w, len(body))
+		answer.body = change(answer.body)
+		answer.header.Set("Content-Length", contentLength(len(answer.body)))
+		answer.send(w, len(answer.body))
 	}
 }
 
