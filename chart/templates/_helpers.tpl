@@ -8,6 +8,12 @@
 {{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" | trimSuffix "." }}
 {{- end }}
 
+{{/* The labels that all pods of this release have, and no others. */}}
+{{- define "image-refresh.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
 {{/*
 Labels, and annotations where there are any. Our own labels win, and of the given maps the last one does.
 Call with (dict "context" $ "labels" (list MAP...) "annotations" (list MAP...)).
@@ -21,12 +27,10 @@ Call with (dict "context" $ "labels" (list MAP...) "annotations" (list MAP...)).
 {{- range .annotations }}
   {{- $annotations = mergeOverwrite $annotations (default dict .) }}
 {{- end }}
-{{- $ours := dict
-  "app.kubernetes.io/name" (default .context.Chart.Name .context.Values.nameOverride | trunc 63 | trimSuffix "-")
-  "app.kubernetes.io/instance" .context.Release.Name
+{{- $ours := merge (include "image-refresh.selector" .context | fromYaml) (dict
   "app.kubernetes.io/version" (.context.Chart.AppVersion | replace "+" "_" | trunc 63 | trimSuffix "-")
   "app.kubernetes.io/managed-by" .context.Release.Service
-  "helm.sh/chart" (printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+  "helm.sh/chart" (printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")) -}}
 labels:
   {{- toYaml (mergeOverwrite $labels $ours) | nindent 2 }}
 {{- with $annotations }}

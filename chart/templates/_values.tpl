@@ -46,6 +46,17 @@ resources:
     memory: 128Mi
 nodeSelector:
   kubernetes.io/os: linux
+networkPolicy:
+  dnsPorts: [53, 5353]
+  apiServerPorts: [443, 6443]
+prometheusRule:
+  severity: warning
+  suspendedFor: 1d
+grafanaDashboard:
+  labels:
+    grafana_dashboard: "1"
+admissionPolicy:
+  validationActions: [Deny]
 {{- end }}
 
 {{/*
@@ -58,7 +69,7 @@ that `resources: {limits: null}` means what it says; the chart's own groups are 
   {{- $given := index $values $key }}
   {{- if or (kindIs "invalid" $given) (eq (toString $given) "") }}
     {{- $_ := set $values $key $default }}
-  {{- else if has $key (list "image" "proxy" "rbac" "serviceAccount") }}
+  {{- else if has $key (list "admissionPolicy" "grafanaDashboard" "image" "networkPolicy" "prometheusRule" "proxy" "rbac" "serviceAccount") }}
     {{- range $inner, $innerDefault := $default }}
       {{- if or (kindIs "invalid" (index $given $inner)) (eq (toString (index $given $inner)) "") }}
         {{- $_ := set $given $inner $innerDefault }}

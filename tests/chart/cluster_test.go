@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,9 +34,23 @@ func onCluster(t *testing.T) *cluster.Cluster {
 		c, err := cluster.Start(t.Context(), cluster.Options{Progress: os.Stderr})
 		require.NoError(t, err)
 		running = c
+		kubectl(t, "", "apply", "-f", "testdata/prometheusrules.yaml")
+		kubectl(t, "", "wait", "--for=condition=Established", "crd/prometheusrules.monitoring.coreos.com")
 	})
 	require.NotNil(t, running, "the cluster did not start")
 	return running
+}
+
+// kubectl runs the real one as an administrator, on the cluster that these tests share.
+func kubectl(t *testing.T, input string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute) // it cleans up as well
+	defer cancel()
+	command := exec.CommandContext(ctx, running.Kubectl(), append([]string{"--kubeconfig", running.Kubeconfig()}, args...)...)
+	command.Stdin = strings.NewReader(input)
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, "kubectl %s\n%s", strings.Join(args, " "), output)
+	return string(output)
 }
 
 func stopCluster() {
@@ -86,16 +101,15 @@ func TestEveryExampleInstalls(t *testing.T) {
 		for _, file := range ciFiles(t) {
 			t.Run(filepath.Base(file), func(t *testing.T) {
 				home := restricted(t, c)
-				found := decode(t, h.mustTemplate(t, chartDir, "--values", file, "--namespace", home))
+				rendered := h.mustTemplate(t, chartDir, "--values", file, "--namespace", home)
+				found := decode(t, rendered)
 				namespaces(t, c, found)
 				_, err := h.run(t, c.Kubeconfig(), "install", release, chartDir, "--namespace", home, "--values", file)
 				require.NoError(t, err)
 				installed := cronJob(t, c, home)
-
-				kubectl := exec.CommandContext(t.Context(), c.Kubectl(), "--kubeconfig", c.Kubeconfig(), "--namespace", home,
-					"create", "job", "--from=cronjob/"+installed.Name, "now")
-				output, err := kubectl.CombinedOutput()
-				require.NoError(t, err, "%s", output)
+				// The hook's pod too, whose account is there now; and every field is one that the API server knows.
+				kubectl(t, rendered, "apply", "--dry-run=server", "--validate=strict", "-f", "-")
+				kubectl(t, "", "--namespace", home, "create", "job", "--from=cronjob/"+installed.Name, "now")
 				job, err := c.Client().BatchV1().Jobs(home).Get(t.Context(), "now", metav1.GetOptions{})
 				require.NoError(t, err)
 				assert.Subset(t, job.Labels, installed.Spec.JobTemplate.Labels)
@@ -112,6 +126,44 @@ func TestEveryExampleInstalls(t *testing.T) {
 				_, err = h.run(t, c.Kubeconfig(), "uninstall", release, "--namespace", home)
 				require.NoError(t, err)
 			})
+		}
+	})
+}
+
+// helm test admits and starts the check's pod, and tells how it ended: a good one is gone afterwards, and a bad one stays to
+// be read until the next.
+func TestHelmTestRunsTheCheck(t *testing.T) {
+	c := onCluster(t)
+	forEachHelm(t, func(t *testing.T, h helm) {
+		home := restricted(t, c)
+		pods := c.Client().CoreV1().Pods(home)
+		_, err := h.run(t, c.Kubeconfig(), "install", release, chartDir, "--namespace", home, "--values", filepath.Join(chartDir, "ci", "default-values.yaml"))
+		require.NoError(t, err)
+		for _, phase := range []corev1.PodPhase{corev1.PodFailed, corev1.PodFailed, corev1.PodSucceeded} {
+			before, _ := pods.Get(t.Context(), release+"-image-refresh-check", metav1.GetOptions{})
+			ended := make(chan error, 1)
+			go func() {
+				_, err := h.run(t, c.Kubeconfig(), "test", release, "--namespace", home, "--timeout", "60s")
+				ended <- err
+			}()
+			var pod *corev1.Pod
+			require.Eventually(t, func() bool {
+				pod, err = pods.Get(t.Context(), release+"-image-refresh-check", metav1.GetOptions{})
+				return err == nil && pod.UID != before.UID
+			}, 30*time.Second, 50*time.Millisecond, "no new pod was made")
+			assert.Equal(t, cronJob(t, c, home).Spec.JobTemplate.Spec.Template.Spec.ServiceAccountName, pod.Spec.ServiceAccountName)
+			pod.Status.Phase = phase
+			_, err := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+			require.NoError(t, err)
+			err = <-ended
+			_, gone := pods.Get(t.Context(), pod.Name, metav1.GetOptions{})
+			if phase == corev1.PodFailed {
+				require.Error(t, err)
+				require.NoError(t, gone)
+			} else {
+				require.NoError(t, err)
+				require.True(t, apierrors.IsNotFound(gone), "%v", gone)
+			}
 		}
 	})
 }

@@ -10,9 +10,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -26,6 +29,11 @@ type objects struct {
 	roles    []*rbacv1.Role
 	bindings []*rbacv1.RoleBinding
 	cronJobs []*batchv1.CronJob
+	pods     []*corev1.Pod
+	networks []*networkingv1.NetworkPolicy
+	policies []*admissionv1.ValidatingAdmissionPolicy
+	confines []*admissionv1.ValidatingAdmissionPolicyBinding
+	others   []*unstructured.Unstructured // of kinds that no API server knows by itself
 }
 
 // decode reads a rendering as a strict API server does: an unknown field, a duplicate key, a value of another
@@ -33,7 +41,9 @@ type objects struct {
 func decode(t *testing.T, rendered string) objects {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme, batchv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, rbacv1.AddToScheme, batchv1.AddToScheme, networkingv1.AddToScheme, admissionv1.AddToScheme,
+	} {
 		require.NoError(t, add(scheme))
 	}
 	decoder := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Yaml: true, Strict: true})
@@ -50,7 +60,11 @@ func decode(t *testing.T, rendered string) objects {
 		if strings.TrimSpace(string(buffer[:n])) == "" {
 			continue
 		}
-		object, _, err := decoder.Decode(buffer[:n], nil, nil)
+		object, kind, err := decoder.Decode(buffer[:n], nil, nil)
+		if err != nil && kind != nil && kind.Group == "monitoring.coreos.com" {
+			object = &unstructured.Unstructured{}
+			err = yaml.UnmarshalStrict(buffer[:n], &object.(*unstructured.Unstructured).Object)
+		}
 		require.NoError(t, err, "%s", buffer[:n])
 		switch object := object.(type) {
 		case *corev1.ServiceAccount:
@@ -63,10 +77,32 @@ func decode(t *testing.T, rendered string) objects {
 			found.bindings = append(found.bindings, object)
 		case *batchv1.CronJob:
 			found.cronJobs = append(found.cronJobs, object)
+		case *corev1.Pod:
+			found.pods = append(found.pods, object)
+		case *networkingv1.NetworkPolicy:
+			found.networks = append(found.networks, object)
+		case *admissionv1.ValidatingAdmissionPolicy:
+			found.policies = append(found.policies, object)
+		case *admissionv1.ValidatingAdmissionPolicyBinding:
+			found.confines = append(found.confines, object)
+		case *unstructured.Unstructured:
+			found.others = append(found.others, object)
 		default:
 			require.Failf(t, "unexpected object", "%T", object)
 		}
 	}
+}
+
+// configOf is the file that the program reads.
+func configOf(t *testing.T, found objects) string {
+	t.Helper()
+	for _, config := range found.configs {
+		if text, is := config.Data["config.yaml"]; is {
+			return text
+		}
+	}
+	require.Fail(t, "no ConfigMap holds the program's configuration")
+	return ""
 }
 
 // configuration is as much of the program's file as these tests need.
@@ -82,14 +118,29 @@ func TestEveryExampleRendersObjectsThatTheAPIKnows(t *testing.T) {
 			t.Run(filepath.Base(file), func(t *testing.T) {
 				found := decode(t, h.mustTemplate(t, chartDir, "--values", file))
 				require.Len(t, found.accounts, 1)
-				require.Len(t, found.configs, 1)
+				require.NotEmpty(t, found.configs)
 				require.Len(t, found.cronJobs, 1)
-				assertNoUserID(t, found.cronJobs[0].Spec.JobTemplate.Spec.Template.Spec)
+				require.Len(t, found.pods, 1)
+				pod := found.cronJobs[0].Spec.JobTemplate.Spec.Template.Spec
+				assertNoUserID(t, pod)
+				assertChecksAsItRuns(t, found.pods[0], pod)
 				assertGrantsByName(t, found)
 				assertGrantsWhatIsNeeded(t, found)
 			})
 		}
 	})
+}
+
+// assertChecksAsItRuns: what helm test finds is true of a tick, because its pod is that of a tick but for the command.
+func assertChecksAsItRuns(t *testing.T, check *corev1.Pod, tick corev1.PodSpec) {
+	t.Helper()
+	assert.Equal(t, "test", check.Annotations["helm.sh/hook"])
+	assert.Equal(t, []string{"check"}, check.Spec.Containers[0].Args)
+	assert.NotNil(t, check.Spec.ActiveDeadlineSeconds)
+	spec := *check.Spec.DeepCopy()
+	spec.ActiveDeadlineSeconds = nil
+	spec.Containers[0].Args = []string{"run"}
+	assert.Equal(t, tick, spec)
 }
 
 // assertNoUserID: OpenShift assigns a range of user ids to a namespace, and refuses all others.
@@ -133,7 +184,7 @@ func assertGrantsByName(t *testing.T, found objects) {
 func assertGrantsWhatIsNeeded(t *testing.T, found objects) {
 	t.Helper()
 	var config configuration
-	require.NoError(t, yaml.Unmarshal([]byte(found.configs[0].Data["config.yaml"]), &config))
+	require.NoError(t, yaml.Unmarshal([]byte(configOf(t, found)), &config))
 	require.NotEmpty(t, config.Targets)
 	account := found.cronJobs[0].Spec.JobTemplate.Spec.Template.Spec.ServiceAccountName
 	resources := map[string][2]string{

@@ -158,6 +158,21 @@ var chartOnly = []struct {
 	{"a deadline of 0", `activeDeadlineSeconds: 0`, false},
 	{"history of none", `{successfulJobsHistoryLimit: 0, failedJobsHistoryLimit: 0}`, true},
 	{"an annotation that is no text", `podAnnotations: {a: 1}`, false},
+	{"alerts", `prometheusRule: {enabled: true, labels: {a: b}, severity: page, suspendedFor: 1d12h}`, true},
+	{"alerts that never end", `prometheusRule: {suspendedFor: forever}`, false},
+	{"alerts with no such key", `prometheusRule: {enable: true}`, false},
+	{"a dashboard's label that is no text", `grafanaDashboard: {labels: {grafana_dashboard: 1}}`, false},
+	{"a dashboard elsewhere", `grafanaDashboard: {enabled: true, namespace: monitoring}`, true},
+	{"a dashboard in a template", `grafanaDashboard: {enabled: true, namespace: "{{ .Release.Namespace }}"}`, false},
+	{"a network policy", `networkPolicy: {enabled: true, registryPorts: [5000], registriesTo: [{ipBlock: {cidr: 192.0.2.0/24}}]}`, true},
+	{"a port that is text", `networkPolicy: {registryPorts: ["5000"]}`, false},
+	{"a port beyond all", `networkPolicy: {dnsPorts: [65536]}`, false},
+	{"an admission policy", `admissionPolicy: {enabled: true, validationActions: [Warn, Audit]}`, true},
+	{"an admission policy that does nothing", `admissionPolicy: {validationActions: []}`, false},
+	{"an admission policy that denies and warns", `admissionPolicy: {validationActions: [Deny, Warn]}`, false},
+	{"no such validation action", `admissionPolicy: {validationActions: [Refuse]}`, false},
+	{"further objects", `extraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}, "{{ if false }}x{{ end }}"]`, true},
+	{"further objects that are none", `extraObjects: {apiVersion: v1}`, false},
 	{"a variable that the chart sets", `extraEnv: [{name: LOG_LEVEL, value: debug}]`, false},
 }
 
@@ -227,7 +242,7 @@ func TestChartAndProgramAgree(t *testing.T) {
 						environment[variable.Name] = variable.Value
 					}
 				}
-				valid, said := judge(t, program, []byte(found.configs[0].Data["config.yaml"]), environment)
+				valid, said := judge(t, program, []byte(configOf(t, found)), environment)
 				assert.True(t, valid, "the program refuses it: %s", said)
 			})
 		}

@@ -1,0 +1,63 @@
+{{/*
+The slots of each workload, by "resource/namespace/name", as JSON, which is CEL as well. An image slot has the pattern of its
+repository, however it is spelled, and the tag that it follows; both are empty where the container's own reference is followed.
+A slot in a variable has the pattern of its value.
+*/}}
+{{- define "image-refresh.slots" -}}
+{{- $namespace := .Release.Namespace }}
+{{- $slots := dict }}
+{{- range $target := (include "image-refresh.config" . | fromJson).targets }}
+  {{- range .workloads }}
+    {{- $workload := printf "%ss/%s/%s" (lower .kind) (default $namespace .namespace) .name }}
+    {{- $slot := dict "container" (default "" .container) "env" (default "" .env) "repository" "" "tag" "" "value" "" }}
+    {{- with $target.image }}
+      {{- $_ := set $slot "repository" (printf "^%s(:[^/:]*)?(@.*)?$" (include "image-refresh.repositoryPattern" .)) }}
+      {{- $_ := set $slot "tag" (regexFind ":[^/:]*$" . | trimPrefix ":" | default "latest") }}
+    {{- end }}
+    {{- if .env }}
+      {{- $digest := "sha256:[0-9a-f]{64}" }}
+      {{- if eq (default "digest" .envValue) "reference" }}
+        {{- $digest = printf "%s@%s" (regexReplaceAll ":[^/:]*$" $target.image "" | regexQuoteMeta) $digest }}
+      {{- end }}
+      {{- $_ := set $slot "value" (printf "^%s$" $digest) }}
+    {{- end }}
+    {{- $_ := set $slots $workload (append (default list (get $slots $workload)) $slot) }}
+  {{- end }}
+{{- end }}
+{{- toJson $slots }}
+{{- end }}
+
+{{/* A pattern for each spelling of an image's repository: docker.io and library/ may be left out. */}}
+{{- define "image-refresh.repositoryPattern" -}}
+{{- $name := regexReplaceAll ":[^/:]*$" . "" }}
+{{- $hub := regexReplaceAll "^(index\\.)?docker\\.io/" $name "" }}
+{{- if and (eq $hub $name) (regexMatch "^([^/]*[.:][^/]*|localhost)/" $name) }}
+  {{- regexQuoteMeta $name }}
+{{- else }}
+  {{- $official := regexReplaceAll "^library/" $hub "" }}
+  {{- printf "((index\\.)?docker\\.io/)?%s%s" (ternary "" "(library/)?" (contains "/" $official)) (regexQuoteMeta $official) }}
+{{- end }}
+{{- end }}
+
+{{/* CEL: two maps are the same but for some keys. Call with (list NEW OLD KEYS), as CEL. */}}
+{{- define "image-refresh.cel.same" -}}
+{{- $new := index . 0 }}
+{{- $old := index . 1 }}
+{{- $but := index . 2 -}}
+{{ $new }}.all(k, k in {{ $but }} || k in {{ $old }} && {{ $new }}[k] == {{ $old }}[k]) && {{ $old }}.all(k, k in {{ $but }} || k in {{ $new }})
+{{- end }}
+
+{{/*
+CEL: labels or annotations are the same but for those that are ours. The hold is a person's. Call with (list $ FIELD).
+*/}}
+{{- define "image-refresh.cel.ours" -}}
+{{- $prefix := printf "%s/" (include "image-refresh.values" (first .) | fromJson).annotationPrefix }}
+{{- $ours := printf "k.startsWith(%s) && k != %s" (toJson $prefix) (printf "%srefresh-hold" $prefix | toJson) }}
+{{- if eq (last .) "annotations" }}
+  {{- /* The API server itself counts a DaemonSet's templates there. */}}
+  {{- $ours = printf "%s || k == \"deprecated.daemonset.template.generation\"" $ours }}
+{{- end }}
+{{- $new := printf "variables.new.metadata.?%s.orValue({})" (last .) }}
+{{- $old := printf "variables.old.metadata.?%s.orValue({})" (last .) -}}
+{{ $new }}.all(k, {{ $ours }} || k in {{ $old }} && {{ $new }}[k] == {{ $old }}[k]) && {{ $old }}.all(k, {{ $ours }} || k in {{ $new }})
+{{- end }}
