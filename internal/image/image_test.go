@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -77,6 +78,23 @@ func FuzzParseReference(f *testing.F) {
 		assert.Equal(t, ref.String(), again.String())
 		_, err = image.ParseReference(ref.Spelled)
 		assert.NoError(t, err)
+	})
+}
+
+// A digest is accepted in one spelling only, which a regular expression spells out a second time.
+func FuzzParseDigest(f *testing.F) {
+	digest := regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	for _, seed := range []string{
+		"sha256:" + hex, "sha256:" + strings.ToUpper(hex), "sha512:" + hex + hex, " sha256:" + hex, "sha256:" + hex + "\n", "sha256:" + hex[1:], hex, "",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		parsed, err := image.ParseDigest(text)
+		assert.Equal(t, digest.MatchString(text) && !strings.HasSuffix(text, "\n"), err == nil, "%q", text)
+		if err == nil {
+			assert.Equal(t, text, string(parsed))
+		}
 	})
 }
 
