@@ -30,8 +30,10 @@ const (
 
 // The output formats.
 const (
-	outputTable = "table"
-	outputJSON  = "json"
+	outputTable  = "table"
+	outputJSON   = "json"
+	outputValues = "values" // of plan
+	outputPatch  = "patch"  // of plan
 )
 
 // arguments are what stands on the command line.
@@ -53,7 +55,7 @@ func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, std
 	}
 	if arguments.output == "" {
 		arguments.output = outputJSON
-		if file, ok := stdout.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		if _, is := terminal(stdout); is {
 			arguments.output = outputTable
 		}
 	}
@@ -61,6 +63,31 @@ func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, std
 		return printVersion(arguments, stdout, stderr)
 	}
 	return runTick(ctx, arguments, lookup, started, stdout, stderr)
+}
+
+// terminal is the file descriptor of a terminal, where out is one.
+func terminal(out io.Writer) (descriptor int, is bool) {
+	file, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return 0, false
+	}
+	return int(file.Fd()), true
+}
+
+// style is how a table is printed to out: as wide as the terminal, and in colour unless NO_COLOR forbids it
+// (no-color.org); plain where it is none.
+func style(out io.Writer, lookup envconfig.Lookuper) result.Style {
+	descriptor, is := terminal(out)
+	if !is {
+		return result.Style{}
+	}
+	noColour, _ := lookup.Lookup("NO_COLOR")
+	kind, _ := lookup.Lookup("TERM")
+	chosen := result.Style{Colour: noColour == "" && kind != "dumb"}
+	if width, _, err := term.GetSize(descriptor); err == nil {
+		chosen.Width = width
+	}
+	return chosen
 }
 
 // parse reads the command line. Flags may stand before and after the command.
@@ -98,8 +125,9 @@ func parse(args []string, help io.Writer) (arguments, error) {
 		return parsed, errors.New("more than one command: see image-refresh -h")
 	case !slices.Contains([]string{commandRun, commandPlan, commandCheck, commandVersion}, parsed.command):
 		return parsed, fmt.Errorf("there is no command %q: see image-refresh -h", parsed.command)
+	case slices.Contains([]string{outputValues, outputPatch}, parsed.output) && parsed.command == commandPlan:
 	case parsed.output != "" && parsed.output != outputTable && parsed.output != outputJSON:
-		return parsed, errors.New("--output must be table or json")
+		return parsed, errors.New("--output must be table or json; for plan also values or patch")
 	}
 	return parsed, nil
 }
@@ -118,7 +146,8 @@ Flags:
   -f, --config FILE      targets and registries (CONFIG_FILE)
   -n, --namespace NAME   where workloads without a namespace are (POD_NAMESPACE)
       --context NAME     context of the kubeconfig
-  -o, --output FORMAT    table or json (default: table on a terminal, else json)
+  -o, --output FORMAT    table or json (default: table on a terminal, else json); for plan also values
+                         (the digests as Helm values) or patch (as patches for kustomize), to be committed
   -h, --help             this text
 
 Exit codes:

@@ -65,15 +65,36 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 	}
 	summarise(ctx, log, report)
 	terminate(ctx, log, message)
-	write := report.WriteJSON
-	if arguments.output == outputTable {
-		write = report.WriteTable
-	}
-	if err := write(stdout); err != nil {
+	if err := printReport(ctx, arguments.output, report, style(stdout, lookup), log, stdout); err != nil {
 		log.ErrorContext(ctx, "the result could not be printed", "error", err.Error())
 		return max(report.ExitCode, result.ExitOperator)
 	}
 	return report.ExitCode
+}
+
+// printReport prints the result in the form that was asked for. Where nothing could be planned, there is nothing to
+// commit.
+func printReport(ctx context.Context, output string, report result.Report, style result.Style, log *slog.Logger, stdout io.Writer) error {
+	switch output {
+	case outputTable:
+		return report.WriteTable(stdout, style)
+	case outputValues, outputPatch:
+		for _, slot := range report.Wanted.Unknown {
+			log.WarnContext(ctx, slot+" is left out: it is not known what it should hold")
+		}
+		if report.ExitCode == result.ExitConfiguration {
+			return nil
+		}
+		if output == outputPatch {
+			return report.Wanted.WritePatches(stdout)
+		}
+		for _, slot := range report.Wanted.Unnamed {
+			log.WarnContext(ctx, slot+" is left out: name the chart's value in its helmValue")
+		}
+		return report.Wanted.WriteValues(stdout)
+	default:
+		return report.WriteJSON(stdout)
+	}
 }
 
 // summarise logs the one line that ends every tick and every plan, also where nothing could be done.

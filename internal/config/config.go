@@ -49,6 +49,7 @@ type Workload struct {
 	Container string // empty: the only one that can be meant
 	Env       string // empty: image mode
 	Reference bool   // envValue: reference
+	HelmValue string // the chart's value that the slot is rendered from; empty: none was named
 }
 
 // Kind is a kind of workload.

@@ -45,6 +45,7 @@ type workloadEntry struct {
 	Container string `yaml:"container"`
 	Env       string `yaml:"env"`
 	EnvValue  string `yaml:"envValue"`
+	HelmValue string `yaml:"helmValue"`
 }
 
 // readFile decodes the configuration file strictly. What could be decoded is returned beside the problems,

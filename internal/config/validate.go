@@ -20,6 +20,8 @@ const maxTargetName = 32
 var (
 	hostPattern   = regexp.MustCompile(`^[a-z0-9.-]+(:[0-9]{1,5})?$|^\[[0-9a-f:]+\](:[0-9]{1,5})?$`)
 	mirrorPattern = regexp.MustCompile(`^[^/]+(/[a-z0-9._-]+)*$`)
+	// A path of keys. List indices are left out: a values file replaces a list as a whole.
+	helmValuePattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 )
 
 // validator collects every problem of a file, each with the path of its key.
@@ -27,10 +29,12 @@ type validator struct {
 	env      Env
 	undone   map[string]bool // keys that could not be decoded
 	problems []error
+
+	helmValues map[string]string // what each chart's value that is named means
 }
 
 func newValidator(env Env, found []error) *validator {
-	v := &validator{env: env, undone: map[string]bool{}}
+	v := &validator{env: env, undone: map[string]bool{}, helmValues: map[string]string{}}
 	for _, err := range found {
 		if before, ok := errors.AsType[problem](err); ok {
 			v.undone[before.path] = true
@@ -241,9 +245,32 @@ func (v *validator) workloads(path string, entry targetEntry, slots map[string]s
 		workloads = append(workloads, Workload{
 			Kind: Kind(w.Kind), Name: w.Name, Namespace: w.Namespace, Container: w.Container, Env: w.Env,
 			Reference: v.choice(path+".envValue", w.EnvValue, "digest", "reference") == "reference",
+			HelmValue: v.helmValue(path+".helmValue", w.HelmValue, entry.Name+" "+w.EnvValue),
 		})
 	}
 	return workloads
+}
+
+// helmValue checks the name of a chart's value. One value may be named by several slots where it means the same in
+// each: one target's digest, or one target's reference.
+func (v *validator) helmValue(path, name, meaning string) string {
+	if name == "" {
+		return ""
+	}
+	if !helmValuePattern.MatchString(name) {
+		v.add(path, "must be the path of a chart's value, as in api.image.digest")
+		return ""
+	}
+	for other, its := range v.helmValues {
+		switch {
+		case other == name && its != meaning:
+			v.add(path, "is named by another target, or for another envValue, as well: one value holds one text")
+		case strings.HasPrefix(other, name+"."), strings.HasPrefix(name, other+"."):
+			v.add(path, "cannot be a value beside %s, which is a part of it or holds it", other)
+		}
+	}
+	v.helmValues[name] = meaning
+	return name
 }
 
 func (k Kind) orWorkload() string {

@@ -48,6 +48,7 @@ type Gate struct {
 type Workload struct {
 	Held       bool     // the hold label is set
 	Paused     bool     // a paused Deployment
+	ParkedBy   string   // who held or paused it, and since when, as far as that is known; cleaned
 	Rollout    Rollout  // how far the controller is
 	SkipStreak int      // ticks in a row in which it was unsettled, before this one
 	Targets    []string // the names of all targets that it carries, for messages

@@ -31,9 +31,9 @@ func (s *situation) refuse() (Decision, bool) {
 func (s *situation) parked() bool { return s.Workload.Held || s.Workload.Paused }
 
 func (s *situation) park() (Decision, bool) {
-	message := "held by the label refresh-hold until a person removes it"
+	message := "held by the label refresh-hold" + s.Workload.ParkedBy + " until a person removes it"
 	if !s.Workload.Held {
-		message = "the Deployment is paused: refreshed once it is resumed"
+		message = "the Deployment is paused" + s.Workload.ParkedBy + ": refreshed once it is resumed"
 	}
 	return Decision{Outcome: Held, Message: message, Record: s.Record}, true
 }
@@ -187,7 +187,7 @@ func (s *situation) rejected(rejection annotate.Rejection) Decision {
 			"%s was taken out by a person (%s) at %s: held until the tag moves on", rejection.Digest.Short(), fault.Clean(rejection.Why), since)}
 	}
 	return Decision{Outcome: Rejected, Record: s.Record, Failure: &fault.Error{Cause: fault.RolloutFailed, Message: fmt.Sprintf(
-		"%s was rejected at %s because its rollout failed (%s): publish a working image under the tag, or remove the refresh-state annotation to try this one again",
+		"%s was rejected at %s because its rollout failed (%s): publish a working image under the tag",
 		rejection.Digest.Short(), since, fault.CleanEnds(rejection.Why))}}
 }
 

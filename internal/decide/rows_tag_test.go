@@ -57,7 +57,7 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"8 notify too", input(fresh, notify, record(a, c), attempt(annotate.Attempt{Digest: digestA})),
 			want{row: 8, outcome: decide.Unchanged, events: rolledOut, record: both(marked(a), state(func(s *annotate.State) { s.Attempt = nil }))}},
 
-		{"9 by failure: loud, I13 I14", input(rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "refresh-state"}},
+		{"9 by failure: loud, I13 I14", input(rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "publish a working image"}},
 		{"9 by a person: green, I9", input(rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "until the tag moves on"}},
 		{"9 only the mark of it is known", input(rejected(annotate.Pin(digestB.Mark()), annotate.ByPerson)), want{row: 9, outcome: decide.Held}},
 		{"9 live and crashing, not ours", input(live(b), record(b, b), unsettled, rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}},

@@ -47,7 +47,7 @@ func (r *Resolver) Inspect(ctx context.Context, q Query, digest image.Digest) (M
 		s.outcome = out
 		return Manifest{}, r.failure(s, quotaProblem(r.host(out.at.host), got.quota))
 	}
-	return Manifest{Digest: digest, Platforms: got.platforms, Quota: got.quota}, nil
+	return Manifest{Digest: digest, Platforms: got.platforms, Created: got.created, Quota: got.quota}, nil
 }
 
 func (r *Resolver) answerOf(q Query) (answered, bool) {
@@ -69,7 +69,7 @@ func (r *Resolver) body(ctx context.Context, e endpoint, who account, digest ima
 		if p != nil {
 			return found{}, p
 		}
-		result := found{digest: digest, platforms: got.platforms, quota: parseQuota(header)}
+		result := found{digest: digest, platforms: got.platforms, created: got.created, quota: parseQuota(header)}
 		if got.config != "" {
 			own, p := r.config(ctx, e, who, got.config)
 			if p != nil {

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/image"
 )
@@ -28,6 +29,7 @@ type contents struct {
 	platforms []image.Platform // of the entries that name one
 	unnamed   []image.Digest   // entries that are images and name no platform
 	config    image.Digest     // of an image
+	created   time.Time        // as the annotation org.opencontainers.image.created says, if it does
 }
 
 type platform struct {
@@ -51,6 +53,7 @@ type document struct {
 	Config        *descriptor     `json:"config"`
 	Layers        json.RawMessage `json:"layers"`
 	FSLayers      json.RawMessage `json:"fsLayers"`
+	Annotations   json.RawMessage `json:"annotations"`
 }
 
 // parseManifest reads an image manifest or an index of images, OCI or Docker, and refuses all else: schema 1,
@@ -82,12 +85,28 @@ func parseManifest(body []byte, contentType string) (contents, detail) {
 	case !isImageType(doc.ArtifactType):
 		return contents{}, artifact
 	case isIndex && (kind == mediaIndex || kind == mediaDockerList):
-		return readIndex(doc.Manifests)
+		c, d := readIndex(doc.Manifests)
+		return c.dated(doc.Annotations, d)
 	case isImage && (kind == mediaManifest || kind == mediaDockerManifest):
-		return readImage(*doc.Config)
+		c, d := readImage(*doc.Config)
+		return c.dated(doc.Annotations, d)
 	default:
 		return contents{}, notManifest
 	}
+}
+
+// dated adds when the image was built, where an annotation says so (OCI image specification, "annotations"). It is
+// for people to read, so what does not parse is left out.
+func (c contents) dated(annotations json.RawMessage, d detail) (contents, detail) {
+	var found struct {
+		Created string `json:"org.opencontainers.image.created"`
+	}
+	if d == plain && json.Unmarshal(annotations, &found) == nil {
+		if at, err := time.Parse(time.RFC3339, found.Created); err == nil {
+			c.created = at
+		}
+	}
+	return c, d
 }
 
 func known(kind string) bool {

@@ -29,6 +29,7 @@ type Answer struct {
 type Manifest struct {
 	Digest    image.Digest
 	Platforms []image.Platform // each once, in the order of the index
+	Created   time.Time        // as whoever built it says; zero where nobody does
 	Quota     Quota
 }
 

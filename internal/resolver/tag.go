@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -16,6 +17,7 @@ import (
 type found struct {
 	digest    image.Digest
 	platforms []image.Platform // of a manifest that was fetched
+	created   time.Time        // the same
 	quota     Quota
 }
 

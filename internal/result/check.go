@@ -54,11 +54,11 @@ func (c Check) String() string {
 }
 
 // writeChecks prints a preflight for people, a line each, and what it comes to.
-func (r Report) writeChecks(w io.Writer) error {
+func (r Report) writeChecks(w io.Writer, style Style) error {
 	count := map[Status]int{}
 	for _, check := range r.Checks {
 		count[check.Status]++
-		if _, err := fmt.Fprintln(w, check); err != nil {
+		if _, err := fmt.Fprintln(w, style.wrap(style.status(check.Status, check.String()))); err != nil {
 			return err
 		}
 	}

@@ -31,6 +31,7 @@ type Report struct {
 	ExitCode        int       `json:"exitCode"`
 	Targets         []Target  `json:"targets"`
 	Checks          []Check   `json:"checks,omitempty"` // of the command check, and of no other
+	Wanted          Wanted    `json:"-"`                // of the command plan
 }
 
 // Target is what became of one target.
@@ -43,6 +44,7 @@ type Target struct {
 	Failures  int         `json:"failures"`
 	Threshold int         `json:"threshold"`
 	Workloads []Workload  `json:"workloads"`
+	Platforms []string    `json:"-"` // that latest offers, where a plan had to ask
 }
 
 // Workload is what became of one slot of a target.
@@ -57,6 +59,7 @@ type Workload struct {
 	Outcome   decide.Outcome `json:"outcome"`
 	Cause     fault.Cause    `json:"cause"`
 	Message   string         `json:"message"`
+	Created   time.Time      `json:"-"` // when live was built, where a plan had to ask and its builder says so
 }
 
 // WriteJSON prints the report as one JSON object.

@@ -128,7 +128,7 @@ func TestTableOfOneNamespaceFitsATerminal(t *testing.T) {
 	report.Targets[2].Workloads = report.Targets[2].Workloads[:2]
 	report.Targets[2].Workloads[1].Cause = ""
 	var out bytes.Buffer
-	require.NoError(t, report.WriteTable(&out))
+	require.NoError(t, report.WriteTable(&out, result.Style{}))
 	golden(t, "namespace.txt", out.String())
 	table, _, _ := strings.Cut(out.String(), "\n\n")
 	for line := range strings.Lines(table) {
@@ -139,14 +139,14 @@ func TestTableOfOneNamespaceFitsATerminal(t *testing.T) {
 func TestTableNamesSeveralNamespaces(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, mixed().WriteTable(&out))
+	require.NoError(t, mixed().WriteTable(&out, result.Style{}))
 	golden(t, "namespaces.txt", out.String())
 }
 
 func TestTableOfNothing(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, result.Report{}.WriteTable(&out))
+	require.NoError(t, result.Report{}.WriteTable(&out, result.Style{}))
 	assert.Equal(t, "TARGET  WORKLOAD  SLOT  LIVE  LATEST  OUTCOME\n", out.String())
 }
 
@@ -163,6 +163,6 @@ func (p *brokenPipe) Write(text []byte) (int, error) {
 func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
 	t.Parallel()
 	require.ErrorIs(t, mixed().WriteJSON(&brokenPipe{}), os.ErrClosed)
-	require.ErrorIs(t, mixed().WriteTable(&brokenPipe{}), os.ErrClosed)
-	require.ErrorIs(t, mixed().WriteTable(&brokenPipe{left: 900}), os.ErrClosed, "in the lines below the table")
+	require.ErrorIs(t, mixed().WriteTable(&brokenPipe{}, result.Style{}), os.ErrClosed)
+	require.ErrorIs(t, mixed().WriteTable(&brokenPipe{left: 900}, result.Style{}), os.ErrClosed, "in the lines below the table")
 }

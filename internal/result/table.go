@@ -1,22 +1,30 @@
 package result
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 )
 
 // WriteTable prints the report for people: a line a slot, then why where there is something to say.
-func (r Report) WriteTable(w io.Writer) error {
+func (r Report) WriteTable(w io.Writer, style Style) error {
 	if len(r.Checks) > 0 {
-		return r.writeChecks(w)
+		return r.writeChecks(w, style)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TARGET\tWORKLOAD\tSLOT\tLIVE\tLATEST\tOUTCOME") //nolint:errcheck // Flush reports
+	platforms := slices.ContainsFunc(r.Targets, func(t Target) bool { return len(t.Platforms) > 0 })
+	column := ""
+	if platforms {
+		column = "PLATFORMS\t"
+	}
+	fmt.Fprintf(table, "TARGET\tWORKLOAD\tSLOT\tLIVE\tLATEST\t%sOUTCOME\n", column) //nolint:errcheck // Flush reports
 	several := r.namespaces() > 1
 	for _, target := range r.Targets {
 		for _, w := range target.Workloads {
@@ -30,19 +38,38 @@ func (r Report) WriteTable(w io.Writer) error {
 			if w.Outcome == decide.Failed {
 				empty = "-" // a workload that could not be read, or worked with, does not say
 			}
-			fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s\n", target.Name, w.Kind, name, //nolint:errcheck // Flush reports
-				strings.Trim(w.Container+"/"+w.Env, "/"), cell(w.Live, empty), cell(target.Digest, "unknown"), outcome)
+			live := cell(w.Live, empty)
+			if !w.Created.IsZero() {
+				live += " (" + age(r.StartedAt.Sub(w.Created)) + ")"
+			}
+			if platforms {
+				column = cmp.Or(strings.Join(target.Platforms, ","), "-") + "\t"
+			}
+			fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s%s\n", target.Name, w.Kind, name, //nolint:errcheck // Flush reports
+				strings.Trim(w.Container+"/"+w.Env, "/"), live, cell(target.Digest, "unknown"), column, style.outcome(w.Outcome, outcome))
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	if lines := r.Lines(); len(lines) > 0 {
-		if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(lines, "\n")); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s\n", style.wrap(strings.Join(lines, "\n"))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// age is how long ago something was, in one unit, as kubectl has it.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", max(0, int(d.Minutes())))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
 }
 
 // namespaces counts those that workloads are in: where it is one, it need not be told in every line.

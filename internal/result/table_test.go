@@ -40,7 +40,7 @@ func report() result.Report {
 func TestTheTableSaysWhatAndThenWhyTheLoudFirst(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	require.NoError(t, report().WriteTable(&out))
+	require.NoError(t, report().WriteTable(&out, result.Style{}))
 	assert.Equal(t, `TARGET    WORKLOAD      SLOT   LIVE          LATEST        OUTCOME
 jobs      Deployment x  api    222222222222  222222222222  refreshed
 jobs      DaemonSet y   agent  unpinned      222222222222  failed (not-settled)
@@ -58,7 +58,7 @@ func TestTheTableNamesNamespacesWhereThereAreSeveral(t *testing.T) {
 	r := report()
 	r.Targets[0].Workloads[1].Namespace = "agents"
 	var out strings.Builder
-	require.NoError(t, r.WriteTable(&out))
+	require.NoError(t, r.WriteTable(&out, result.Style{}))
 	assert.Contains(t, out.String(), "Deployment a/x")
 	assert.Contains(t, out.String(), "DaemonSet agents/y")
 }
@@ -66,7 +66,7 @@ func TestTheTableNamesNamespacesWhereThereAreSeveral(t *testing.T) {
 func TestATableOfNothingIsItsHeader(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	require.NoError(t, result.Report{}.WriteTable(&out))
+	require.NoError(t, result.Report{}.WriteTable(&out, result.Style{}))
 	assert.Equal(t, "TARGET  WORKLOAD  SLOT  LIVE  LATEST  OUTCOME\n", out.String())
 }
 
@@ -81,8 +81,8 @@ func (b *broken) Write(p []byte) (int, error) {
 
 func TestATableThatCannotBePrintedIsAnError(t *testing.T) {
 	t.Parallel()
-	require.Error(t, report().WriteTable(&broken{}))
-	require.Error(t, report().WriteTable(&broken{good: 1}))
+	require.Error(t, report().WriteTable(&broken{}, result.Style{}))
+	require.Error(t, report().WriteTable(&broken{good: 1}, result.Style{}))
 }
 
 func TestTheTerminationMessageIsCutBetweenCharacters(t *testing.T) {

@@ -2,11 +2,14 @@ package tick
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // decide decides for every workload: once to learn what the gates say, which is the last thing that counts
@@ -141,7 +144,7 @@ func (t *tick) facts(j *job, phase string) {
 			// Between this tick's reading and now another one may have resolved the tag later than this one did.
 			Overtaken: phase == t.id && decide.Overtaken(m.first, records[i]),
 			Workload: decide.Workload{
-				Held: j.object.Meta.Labels[t.keys.Hold()] == "true", Paused: j.object.Paused,
+				Held: j.object.Meta.Labels[t.keys.Hold()] == "true", Paused: j.object.Paused, ParkedBy: t.parkedBy(j.object),
 				Rollout: j.object.Rollout(j.stale), SkipStreak: j.skip, Targets: names,
 			},
 			Record: records[i],
@@ -155,6 +158,18 @@ func (t *tick) facts(j *job, phase string) {
 			m.input.Slots = append(m.input.Slots, live)
 		}
 	}
+}
+
+// parkedBy says who holds or has paused a workload, and since when.
+func (t *tick) parkedBy(object *workload.Object) string {
+	manager, at := object.SetBy("spec", "paused")
+	if object.Meta.Labels[t.keys.Hold()] == "true" {
+		manager, at = object.SetBy("metadata", "labels", t.keys.Hold())
+	}
+	if manager == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (by %s, since %s)", fault.Clean(manager), at.UTC().Format(time.RFC3339))
 }
 
 // slotsLive is what a member's slots hold, for the platforms that the image in use offers.

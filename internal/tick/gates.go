@@ -33,7 +33,7 @@ func newGatekeeper(registry Registry, log *slog.Logger) *gatekeeper {
 }
 
 func (g *gatekeeper) inspect(ctx context.Context, query resolver.Query, digest image.Digest) (resolver.Manifest, error) {
-	key := fmt.Sprint(query.Image.String(), query.PullSecrets, digest)
+	key := inspectionKey(query, digest)
 	g.mu.Lock()
 	asked := g.asked[key]
 	if asked == nil {
@@ -43,6 +43,20 @@ func (g *gatekeeper) inspect(ctx context.Context, query resolver.Query, digest i
 	g.mu.Unlock()
 	asked.once.Do(func() { asked.manifest, asked.err = g.registry.Inspect(ctx, query, digest) })
 	return asked.manifest, asked.err
+}
+
+// known is what was asked of a digest already, if anything was.
+func (g *gatekeeper) known(query resolver.Query, digest image.Digest) resolver.Manifest {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if asked := g.asked[inspectionKey(query, digest)]; asked != nil {
+		return asked.manifest
+	}
+	return resolver.Manifest{}
+}
+
+func inspectionKey(query resolver.Query, digest image.Digest) string {
+	return fmt.Sprint(query.Image.String(), query.PullSecrets, digest)
 }
 
 // ask answers whether a digest may be rolled out in place of live: it can be verified, it can be pulled, and

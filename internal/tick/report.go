@@ -2,7 +2,9 @@ package tick
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
@@ -31,6 +33,9 @@ func (t *tick) report(ctx context.Context) result.Report {
 		loud = loud || isLoud(own, out)
 		t.logTarget(ctx, out)
 		report.Targets = append(report.Targets, out)
+	}
+	if t.plan {
+		report.Wanted = t.wanted()
 	}
 	if loud {
 		report.ExitCode = result.ExitOperator
@@ -83,6 +88,11 @@ func (t *tick) reportTarget(own *target) result.Target {
 		}
 		out.Workloads = append(out.Workloads, t.reportEntry(m, entry, reported[m]))
 		reported[m]++
+		if t.plan && len(out.Platforms) == 0 {
+			for _, platform := range t.gates.known(m.via, own.digest).Platforms {
+				out.Platforms = append(out.Platforms, platform.String())
+			}
+		}
 	}
 	return out
 }
@@ -114,19 +124,38 @@ func (t *tick) reportEntry(m *member, entry config.Workload, at int) result.Work
 	case t.plan && m.decision.Set != "":
 		out.Outcome = decide.Pending
 	}
+	message := out.Message
 	if failure != nil {
-		out.Cause, out.Message = failure.Cause, failure.Advice()
+		out.Cause, message = failure.Cause, failure.Message
 	}
+	out.Message = message + t.release(m, out.Outcome) + fault.Reference(out.Cause)
 	if j.object == nil || at >= len(m.slots) {
 		return out
 	}
 	if m.problems[at] == nil {
 		out.Container, out.Live = m.slots[at].Container, string(m.slots[at].Live)
+		out.Created = t.gates.known(m.via, m.slots[at].Live.Digest()).Created
 	}
 	if record := t.recordOf(m); record.Recorded.Digest() != "" || record.Recorded == annotate.Unpinned {
 		out.Recorded = string(record.Recorded)
 	}
 	return out
+}
+
+// release is the command that ends what a person, or a rejection, has decided; empty for any other outcome.
+func (t *tick) release(m *member, outcome decide.Outcome) string {
+	ref := m.job.ref
+	on := fmt.Sprintf("-n %s %s %s", ref.Namespace, strings.ToLower(string(ref.Kind)), ref.Name)
+	switch {
+	case outcome != decide.Held && outcome != decide.Rejected:
+		return ""
+	case outcome == decide.Held && m.input.Workload.Held:
+		return fmt.Sprintf("; to release it: kubectl label %s %s-", on, t.keys.Hold())
+	case outcome == decide.Held && m.input.Workload.Paused:
+		return fmt.Sprintf("; to release it: kubectl rollout resume %s", on)
+	default:
+		return fmt.Sprintf("; to have this digest tried again: kubectl annotate %s %s-", on, t.keys.State(m.target.Name))
+	}
 }
 
 // logTarget logs a line for the target where it cannot be resolved, and one for each workload. Their keys are

@@ -65,21 +65,38 @@ func (c Change) StrategicMerge(read *Object) ([]byte, error) {
 	}
 	patch := map[string]any{"metadata": metadata}
 	if len(c.Slots) > 0 {
-		spec := map[string]any{}
-		containers, initContainers := c.containers(false), c.containers(true)
-		if len(containers) > 0 {
-			spec["containers"] = containers
-		}
-		if len(initContainers) > 0 {
-			spec["initContainers"] = initContainers
-		}
-		template := map[string]any{"template": map[string]any{"spec": spec}}
-		if read.Kind == config.CronJob {
-			template = map[string]any{"jobTemplate": map[string]any{"spec": template}}
-		}
-		patch["spec"] = template
+		patch["spec"] = c.spec(read.Kind)
 	}
 	return json.Marshal(patch)
+}
+
+// Manifest is the change of the slots as a strategic merge patch that somebody else may apply: it names the
+// object, its namespace where ref does, and knows nothing of its version nor of our records.
+func (c Change) Manifest(ref Ref) map[string]any {
+	metadata := map[string]any{"name": ref.Name}
+	if ref.Namespace != "" {
+		metadata["namespace"] = ref.Namespace
+	}
+	return map[string]any{
+		"apiVersion": ref.Group() + "/v1", "kind": string(ref.Kind), "metadata": metadata, "spec": c.spec(ref.Kind),
+	}
+}
+
+// spec is the part of a workload that holds the changed slots, and nothing else.
+func (c Change) spec(kind config.Kind) map[string]any {
+	pod := map[string]any{}
+	containers, initContainers := c.containers(false), c.containers(true)
+	if len(containers) > 0 {
+		pod["containers"] = containers
+	}
+	if len(initContainers) > 0 {
+		pod["initContainers"] = initContainers
+	}
+	template := map[string]any{"template": map[string]any{"spec": pod}}
+	if kind == config.CronJob {
+		template = map[string]any{"jobTemplate": map[string]any{"spec": template}}
+	}
+	return template
 }
 
 // containers are the changed containers of one list, each once.

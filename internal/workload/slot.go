@@ -31,6 +31,9 @@ func (s Slot) Key() string {
 	return s.Container + "/" + s.Env
 }
 
+// Value is what the slot holds with the digest in it.
+func (s Slot) Value(digest image.Digest) string { return s.write(digest) }
+
 // Find locates the slot that an entry of the configuration means and reads what it holds. The error says why
 // the slot cannot be worked with: decision table, row 1.
 func (o *Object) Find(target config.Target, entry config.Workload) (Slot, *fault.Error) {

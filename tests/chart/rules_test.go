@@ -112,6 +112,8 @@ var rules = []struct {
 	{"variable that starts with a digit", `targets: [{name: api, image: nginx, workloads: [{kind: Deployment, name: api, env: 1A}]}]`, false},
 	{"variable with a space", `targets: [{name: api, image: nginx, workloads: [{kind: Deployment, name: api, env: A B}]}]`, false},
 	{"variable without an image", `targets: [{name: api, workloads: [{kind: Deployment, name: api, env: A}]}]`, false},
+	{"a value of the application's chart", `targets: [{name: api, image: nginx, workloads: [{kind: Deployment, name: api, helmValue: api.image.digest}]}]`, true},
+	{"no value's path", `targets: [{name: api, image: nginx, workloads: [{kind: Deployment, name: api, helmValue: "a[0]"}]}]`, false},
 	{"no such envValue", `targets: [{name: api, image: nginx, workloads: [{kind: Deployment, name: api, env: A, envValue: tag}]}]`, false},
 	{"envValue without env", `targets: [{name: api, image: nginx, workloads: [{kind: Deployment, name: api, envValue: digest}]}]`, false},
 	{"slot twice", `targets: [{name: a, workloads: [{kind: Deployment, name: api}]}, {name: b, workloads: [{kind: Deployment, name: api}]}]`, false},

@@ -81,6 +81,13 @@ func forEachHelm(t *testing.T, test func(t *testing.T, r *release)) {
 // run runs Helm; it has to succeed. The application is settled afterwards.
 func (r *release) run(args ...string) {
 	r.t.Helper()
+	r.output(args...)
+	r.settle()
+}
+
+// output is what Helm prints; it has to succeed.
+func (r *release) output(args ...string) string {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, r.path, append(args, "--namespace", r.Namespace)...)
@@ -90,7 +97,7 @@ func (r *release) run(args ...string) {
 	}
 	output, err := command.CombinedOutput()
 	require.NoError(r.t, err, "helm %s\n%s", strings.Join(args, " "), output)
-	r.settle()
+	return string(output)
 }
 
 func (r *release) settle() {

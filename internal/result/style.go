@@ -1,0 +1,81 @@
+package result
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+)
+
+// Style is how a table looks. The zero value is plain text, of any width.
+type Style struct {
+	Width  int // of the terminal, in columns; 0: lines are not wrapped
+	Colour bool
+}
+
+// The colours, as terminals know them (ECMA-48, "select graphic rendition").
+const (
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	reset  = "\x1b[0m"
+)
+
+func (s Style) paint(colour, text string) string {
+	if !s.Colour || colour == "" {
+		return text
+	}
+	return colour + text + reset
+}
+
+// outcome paints the last cell of a line: what needs a person red, what is on its way yellow.
+func (s Style) outcome(o decide.Outcome, text string) string {
+	switch {
+	case o.Loud():
+		return s.paint(red, text)
+	case o == decide.Unchanged, o == decide.Refreshed, o == decide.Reapplied, o == decide.Adopted:
+		return s.paint(green, text)
+	default:
+		return s.paint(yellow, text)
+	}
+}
+
+// status paints the mark that begins a line of a preflight.
+func (s Style) status(status Status, line string) string {
+	colour := map[Status]string{OK: green, Warning: yellow, Wrong: red}[status]
+	mark := status.mark()
+	return s.paint(colour, mark) + strings.TrimPrefix(line, mark)
+}
+
+// wrap breaks lines between words where they are wider than the terminal; what follows is indented.
+func (s Style) wrap(text string) string {
+	if s.Width == 0 {
+		return text
+	}
+	const indent = "  "
+	var wrapped []string
+	for line := range strings.SplitSeq(text, "\n") {
+		current := ""
+		for _, word := range strings.Split(line, " ") {
+			switch {
+			case current == "":
+				current = word
+			case width(current)+1+width(word) > s.Width:
+				wrapped = append(wrapped, current)
+				current = indent + word
+			default:
+				current += " " + word
+			}
+		}
+		wrapped = append(wrapped, current)
+	}
+	return strings.Join(wrapped, "\n")
+}
+
+// width is how many columns a text takes; our own marks and letters take one each, colours none.
+func width(text string) int {
+	for _, colour := range []string{red, green, yellow, reset} {
+		text = strings.ReplaceAll(text, colour, "")
+	}
+	return utf8.RuneCountInString(text)
+}
