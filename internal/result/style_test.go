@@ -40,7 +40,7 @@ func TestLinesAreWrappedToTheTerminalBetweenWords(t *testing.T) {
 	for line := range strings.SplitSeq(lines, "\n") {
 		if len(line) > 80 {
 			wide++
-			assert.Equal(t, 1, len(strings.Fields(line)), "only a word is wider than the terminal: %q", line)
+			assert.Len(t, strings.Fields(line), 1, "only a word is wider than the terminal: %q", line)
 		}
 	}
 	assert.Equal(t, 1, wide)
