@@ -160,6 +160,37 @@ func TestSlowDrip(t *testing.T) {
 	}
 }
 
+// Large bodies are read one at a time; one that does not end holds up no usual one, and the next large one no longer than
+// until its own time is over.
+func TestALargeBodyThatDripsHoldsUpNoUsualOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := newRegistry("")
+	g.noDigest = true
+	digest := g.index("t/usual", "1", "a", "linux/amd64")
+	w.serve("registry.example.com", func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead || !strings.Contains(r.URL.Path, "/t/large") {
+			g.ServeHTTP(rw, r)
+			return
+		}
+		flood(512<<10)(rw, r)
+		rw.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	g.index("t/large", "1", "b", "linux/amd64")
+	g.index("t/large2", "1", "c", "linux/amd64")
+	queries := []resolver.Query{
+		query(t, "registry.example.com/t/large:1"), query(t, "registry.example.com/t/large2:1"), query(t, "registry.example.com/t/usual:1"),
+	}
+	answers := w.resolver(func(o *resolver.Options) { o.Timeout = 2 * time.Second }).Resolve(t.Context(), queries)
+	for _, answer := range answers[:2] {
+		require.NotNil(t, answer.Failure)
+		assert.Equal(t, fault.Timeout, answer.Failure.Cause)
+	}
+	require.Nil(t, answers[2].Failure)
+	assert.Equal(t, digest, answers[2].Digest)
+}
+
 // Headers in another case, over HTTP/1 (I21), and what HTTP/1 connections do when they break.
 func TestHTTP1(t *testing.T) {
 	t.Parallel()

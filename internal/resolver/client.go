@@ -22,6 +22,8 @@ const (
 	maxToken    = 1 << 20
 	maxRefusal  = 64 << 10 // of a body that is only looked into for an error code
 	maxHeaders  = 256 << 10
+	maxUnread   = 256 << 10 // of one answer, received before it is read; the standard library takes 4 MiB
+	maxUsual    = 256 << 10 // of a body: ten times what the largest in use have
 	maxHops     = 5
 )
 
@@ -30,6 +32,7 @@ const (
 type client struct {
 	transport transport
 	plain     func(host string) bool // whether this host may be asked without TLS
+	large     chan struct{}          // one place, to read a body of more than maxUsual
 	logger    *slog.Logger
 	userAgent string
 }
@@ -89,6 +92,7 @@ func newTransport(proxy func(*http.Request) (*url.URL, error), roots *x509.CertP
 		MaxIdleConnsPerHost:    o.Concurrency,
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: maxHeaders,
+		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: maxUnread},
 	}
 }
 
@@ -160,7 +164,7 @@ func (c *client) exchange(ctx context.Context, hr *http.Request, q request, trac
 	if answer.status == http.StatusOK && q.limit > 0 {
 		limit, exact = q.limit, true
 	}
-	answer.body, err = io.ReadAll(io.LimitReader(hresp.Body, limit+1))
+	answer.body, err = c.read(ctx, hresp.Body, limit+1)
 	if int64(len(answer.body)) > limit {
 		if exact {
 			return response{}, &problem{cause: fault.BadResponse, detail: tooLarge, stage: q.role, role: q.role, host: hr.URL.Host}
@@ -175,6 +179,23 @@ func (c *client) exchange(ctx context.Context, hr *http.Request, q request, trac
 		p.cause, p.detail, p.stage, p.temporary = fault.BadResponse, truncated, q.role, true
 	}
 	return response{}, p
+}
+
+// read reads a body up to a limit. Large ones are read one at a time: all images together, at a registry that means it
+// ill, must fit into what a pod is given.
+func (c *client) read(ctx context.Context, body io.Reader, limit int64) ([]byte, error) {
+	first, err := io.ReadAll(io.LimitReader(body, min(limit, maxUsual)))
+	if err != nil || len(first) < maxUsual {
+		return first, err
+	}
+	select {
+	case c.large <- struct{}{}:
+		defer func() { <-c.large }()
+	case <-ctx.Done():
+		return first, ctx.Err()
+	}
+	rest, err := io.ReadAll(io.LimitReader(body, limit-int64(len(first))))
+	return append(first, rest...), err
 }
 
 // withPort is the host and port of a URL, with the port of its scheme where it names none.

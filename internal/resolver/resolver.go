@@ -27,6 +27,7 @@ type Resolver struct {
 	client     *client
 	clients    map[string]*client // of registries with certificates of their own
 	slots      chan struct{}      // images asked for at once
+	large      chan struct{}      // large bodies read at once
 
 	pings  flights[string, challenge]
 	tokens flights[tokenKey, grant]
@@ -57,6 +58,7 @@ func New(o Options) (*Resolver, error) {
 		store:      credential.Store{PullSecretsDir: o.PullSecretsDir, DockerConfig: o.DockerConfig},
 		clients:    map[string]*client{},
 		slots:      make(chan struct{}, max(o.Concurrency, 1)),
+		large:      make(chan struct{}, 1),
 		hosts:      map[string]*host{},
 		keyrings:   map[string]keyring{},
 		groups:     map[groupKey][][]string{},
@@ -86,7 +88,7 @@ func New(o Options) (*Resolver, error) {
 
 func (r *Resolver) newClient(transport transport) *client {
 	plain := func(host string) bool { return r.registries[hostKey(host)].PlainHTTP }
-	return &client{transport: transport, plain: plain, logger: r.options.Logger, userAgent: r.options.UserAgent}
+	return &client{transport: transport, plain: plain, large: r.large, logger: r.options.Logger, userAgent: r.options.UserAgent}
 }
 
 // Close lets go of the connections that were kept for further requests.
