@@ -128,12 +128,12 @@ func Huge(n int64) Action {
 		answer.header.Del("Content-Length")
 		answer.send(w, 0)
 		block := bytes.Repeat([]byte(" "), 64<<10)
-		for n > 0 {
-			wrote, err := w.Write(block[:min(n, int64(len(block)))])
+		for left := n; left > 0; {
+			wrote, err := w.Write(block[:min(left, int64(len(block)))])
 			if err != nil {
 				return
 			}
-			n -= int64(wrote)
+			left -= int64(wrote)
 		}
 	}
 }
