@@ -1,0 +1,111 @@
+package scenario_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/product"
+	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+// memoryLimit is what the chart gives the pod (values.yaml, resources.limits.memory): a tick that needs more is killed.
+const memoryLimit = 128 << 20
+
+// endless is a gigabyte, for each of the images that are asked for side by side.
+var endless = fault.Huge(1 << 30)
+
+// Whatever a registry sends, for every image at once, a tick stays within the memory that it has. The program
+// is measured as it is shipped: the race detector alone needs several times as much.
+func TestAGigabyteFromARegistryIsNotHeld(t *testing.T) {
+	t.Parallel()
+	binary := environment.Binary
+	if environment.Race {
+		var err error
+		binary, err = product.Build(t.Context(), t.TempDir(), false, os.Stderr)
+		require.NoError(t, err)
+	}
+	const images = 10
+	noDigest := fault.Header("Docker-Content-Digest")
+	for name, rules := range map[string][]registries.Fault{
+		"nothing":                          nil,
+		"ping":                             {{Match: registries.At(hubHost, registries.Ping), Do: endless}},
+		"token":                            {{Match: registries.At(hubTokens, registries.Token), Do: endless}},
+		"refusal of a token":               {{Match: registries.At(hubTokens, registries.Token), Do: fault.Then(endless, fault.Reply(403, ""))}},
+		"refusal of a manifest":            {{Match: registries.At(hubHost, registries.Head, registries.Get), Do: fault.Then(endless, fault.Reply(401, ""))}},
+		"manifest by tag":                  {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: endless}},
+		"manifest by digest":               {{Match: registries.At(hubHost, registries.Get), Do: endless}},
+		"config":                           {{Match: registries.At(hubHost, registries.Blob), Do: endless}},
+		"the largest manifest that is one": {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: largest()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := crowd(t, images)
+			for _, rule := range rules {
+				s.Site.Front.Inject(rule)
+			}
+			peak := peakOf(t, s, binary)
+			t.Logf("%s: %d MiB", name, peak>>20)
+			assert.Less(t, peak, int64(memoryLimit))
+		})
+	}
+}
+
+// crowd makes a scenario with so many Deployments, each of which follows an image of its own that has moved, so that all
+// are asked for side by side.
+func crowd(t *testing.T, images int) *harness.Scenario {
+	t.Helper()
+	s := environment.Scenario(t)
+	config := "targets:\n"
+	for i := range images {
+		name := fmt.Sprintf("image-%03d", i)
+		reference := "docker.io/tracebloc/" + name + ":prod"
+		digest := s.Push(reference, image("first"))
+		s.Push(reference, registries.Image("second", "linux/amd64"))
+		s.Create(workloads.Deployment(name, workloads.Container("main", reference+"@"+digest), workloads.Replicas(0),
+			workloads.Label("tracebloc.io/"+name+"-digest", label(digest)), workloads.Annotation("tracebloc.io/last-refreshed-"+name+"-digest", digest)))
+		config += targetOf(name, reference, entry("Deployment", name, ""))
+	}
+	for i := range images {
+		s.Settle(workloads.Deployment(fmt.Sprintf("image-%03d", i)))
+	}
+	s.Configure(config)
+	return s
+}
+
+// peakOf runs a tick and returns the most memory that it held until it first wrote to a workload, which is after it has
+// asked the registries for everything.
+func peakOf(t *testing.T, s *harness.Scenario, binary string) (peak int64) {
+	t.Helper()
+	s.Setenv("MAX_ROLLOUTS", "0")
+	started := make(chan *harness.Run, 1)
+	s.API.Inject(apiproxy.Fault{Match: apiproxy.Write("deployments", ""), Times: 1, Do: fault.Before(func() {
+		var err error
+		if peak, err = (<-started).PeakMemory(); err != nil {
+			t.Error(err)
+		}
+	})})
+	run := s.StartAs(binary)
+	started <- run
+	harness.RequireExit(t, 0, run.Finish())
+	require.Positive(t, peak)
+	return peak
+}
+
+// largest answers with an index as large as a manifest may be, most of which is kept while it is read.
+func largest() fault.Action {
+	const entries = 900
+	entry := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"` + digestOf("") + `","annotations":{"a":"%s"}}`
+	padding := strings.Repeat("x", 4<<20/entries-len(entry)-2)
+	entry = strings.Replace(entry, "%s", padding, 1)
+	body := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[` + strings.Repeat(entry+",", entries-1) + entry + `]}`
+	return fault.Reply(200, body, "Content-Type", "application/vnd.oci.image.index.v1+json")
+}

@@ -1,0 +1,97 @@
+package scenario_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/registries"
+)
+
+// severalScopes answers a token request for several repositories, and lets those for one pass.
+func severalScopes(do fault.Action) fault.Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if len(r.URL.Query()["scope"]) > 1 {
+			do(w, r, next)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
+// firstScope grants the first of several scopes alone, as some registries do.
+func firstScope(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	query := r.URL.Query()
+	query["scope"] = query["scope"][:1]
+	r.URL.RawQuery = query.Encode()
+	next.ServeHTTP(w, r)
+}
+
+// A registry that does not give one token for several images is asked for one each.
+func TestOneTokenEachWhereARegistryWantsIt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		do            fault.Action
+		tokens, heads int
+	}{
+		"400 to several":       {severalScopes(fault.Reply(400, "")), 1 + 3, 3},
+		"401 to several":       {severalScopes(fault.Reply(401, "")), 1 + 3, 3},
+		"403 to several":       {severalScopes(fault.Reply(403, "")), 1 + 3, 3},
+		"the first one alone":  {firstScope, 1 + 2, 3 + 2},
+		"a 429 is not split":   {severalScopes(fault.Reply(429, "")), 1, 0},
+		"no token for several": {severalScopes(fault.Reply(200, "{}")), 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := fleet(t, 3, countedRegistries[:1])
+			s.Site.Front.Inject(registries.Fault{Match: registries.At(hubTokens, registries.Token), Do: c.do})
+			result := s.Tick()
+			if c.heads > 0 {
+				requireOutcomes(t, result, 0, "unchanged")
+			} else {
+				requireOutcomes(t, result, 0, "skipped")
+			}
+			assert.Equal(t, 1, asked(s, hubHost, registries.Ping))
+			assert.Equal(t, c.tokens, asked(s, hubTokens, registries.Token))
+			assert.Equal(t, c.heads, asked(s, hubHost, registries.Head))
+		})
+	}
+}
+
+// ghcr.io gives no token at all where one of the images is not there: the others are not the worse for it.
+func TestOneImageThatIsNotThereCostsTheOthersATokenEach(t *testing.T) {
+	t.Parallel()
+	s := fleet(t, 3, countedRegistries[1:2])
+	s.Site.GHCR.SetPrivate("tracebloc/image-001", true)
+	result := s.Tick()
+	outcomeOf(t, result, "image-000", "jobs", "unchanged", "")
+	outcomeOf(t, result, "image-001", "jobs", "skipped", "unauthorized")
+	outcomeOf(t, result, "image-002", "jobs", "unchanged", "")
+	assert.Equal(t, 1, asked(s, "ghcr.io", registries.Ping))
+	assert.Equal(t, 1+3, asked(s, "ghcr.io", registries.Token))
+	assert.Equal(t, 2, asked(s, "ghcr.io", registries.Head))
+}
+
+// An account that is rejected is used for nothing more: its images are asked for as nobody, together, and not one by one.
+func TestARejectedAccountIsNotAskedWithAgain(t *testing.T) {
+	t.Parallel()
+	s := fleet(t, 3, countedRegistries[:1], "pullSecrets: [puller]")
+	mountHub(t, s, "docker.io", "puller")
+	s.Site.DockerHub.RemoveAccount("puller")
+	for _, repository := range []string{"tracebloc/image-000", "tracebloc/image-001", "tracebloc/image-002"} {
+		s.Site.DockerHub.SetPrivate(repository, true)
+	}
+	result := s.Tick()
+	for _, target := range result.Report.Targets {
+		assert.Equal(t, "unauthorized", target.Cause)
+		assert.Contains(t, target.Message, "puller")
+	}
+	proofs, others := loginsOf(s, "puller")
+	assert.Equal(t, 1, proofs)
+	assert.Zero(t, others)
+	assert.Equal(t, 1, asked(s, hubHost, registries.Ping))
+	assert.Equal(t, 1+1, asked(s, hubTokens, registries.Token), "the proof, and one for nobody")
+	assert.Equal(t, 3, asked(s, hubHost, registries.Head))
+}

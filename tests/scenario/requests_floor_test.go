@@ -1,0 +1,125 @@
+package scenario_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/registries"
+)
+
+// A tick in which nothing has changed costs a HEAD an image, a ping a registry and a token for fifty images. Requests to one
+// host share one connection, over HTTP/2.
+func TestTheRequestFloor(t *testing.T) {
+	t.Parallel()
+	for _, images := range []int{1, 3, 60, 200} {
+		for count := 1; count <= min(images, len(countedRegistries)); count++ {
+			t.Run(fmt.Sprintf("%d images on %d registries", images, count), func(t *testing.T) {
+				t.Parallel()
+				hosts := countedRegistries[:count]
+				s := fleet(t, images, hosts)
+				requireOutcomes(t, s.Tick(), 0, "unchanged")
+				for _, call := range s.Site.Front.Calls(nil) {
+					assert.Equal(t, "HTTP/2.0", call.Proto, call.Path)
+				}
+				for _, one := range hosts {
+					assert.Len(t, s.Site.Proxy.Connects(one.host), 1, "connections to %s", one.host)
+					assert.LessOrEqual(t, len(s.Site.Proxy.Connects(one.tokens)), asked(s, one.tokens, registries.Token), "connections to %s", one.tokens)
+				}
+				requireFloor(t, s, images, hosts)
+			})
+		}
+	}
+}
+
+// Nothing is kept from one tick to the next: neither a token nor what it was good for.
+func TestTheNextTickCostsTheSame(t *testing.T) {
+	t.Parallel()
+	s := fleet(t, 6, countedRegistries)
+	for range 2 {
+		requireOutcomes(t, s.Tick(), 0, "unchanged")
+		requireFloor(t, s, 6, countedRegistries)
+	}
+}
+
+// Over HTTP/1.1, where a connection serves one request at a time, there are as many as requests at once; a few more may
+// have been opened for a request that then took one that had come free.
+func TestConnectionsAreReusedOverHTTP1(t *testing.T) {
+	t.Parallel()
+	const images, atOnce = 60, 4
+	hosts := countedRegistries[:1]
+	s := fleet(t, images, hosts)
+	s.Site.Proxy.Intercept(true)
+	s.Setenv("CONCURRENCY", strconv.Itoa(atOnce))
+	requireOutcomes(t, s.Tick(), 0, "unchanged")
+	assert.LessOrEqual(t, len(s.Site.Proxy.Connects(hubHost)), 2*atOnce)
+	assert.LessOrEqual(t, len(s.Site.Proxy.Connects(hubTokens)), 2*atOnce)
+	requireFloor(t, s, images, hosts)
+}
+
+// A tag that has moved costs one GET more, where the platforms are named; the digest in use is asked for where they are not.
+func TestWhatAChangeCosts(t *testing.T) {
+	t.Parallel()
+	for line, more := range map[string]int{"platforms: [linux/amd64]": 1, "mode: apply": 2} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			hosts := countedRegistries[:1]
+			s := fleet(t, 3, hosts, line)
+			for i := range 3 {
+				s.Push(fmt.Sprintf("docker.io/tracebloc/image-%03d:prod", i), image(fmt.Sprint("second ", i)))
+			}
+			requireOutcomes(t, s.Tick(), 0, "refreshed")
+			assert.Equal(t, 3*more, asked(s, hubHost, registries.Get))
+			assert.Equal(t, 3+1+1+3*more, asked(s, ""))
+		})
+	}
+}
+
+// An account costs one proof more, however many images it is for; it gets tokens of its own.
+func TestAnAccountCostsOneProof(t *testing.T) {
+	t.Parallel()
+	hosts := countedRegistries[:1]
+	for _, accounts := range []int{1, 2} {
+		t.Run(strconv.Itoa(accounts), func(t *testing.T) {
+			t.Parallel()
+			var lines []string
+			for i := range accounts {
+				lines = append(lines, fmt.Sprintf("pullSecrets: [puller-%d]", i))
+			}
+			const images = 60
+			s := fleet(t, images, hosts, lines...)
+			for i := range accounts {
+				mountHub(t, s, "docker.io", fmt.Sprintf("puller-%d", i))
+			}
+			requireOutcomes(t, s.Tick(), 0, "unchanged")
+			batches := (images/accounts + perToken - 1) / perToken
+			for i := range accounts {
+				proofs, others := loginsOf(s, fmt.Sprintf("puller-%d", i))
+				assert.Equal(t, 1, proofs)
+				assert.Equal(t, batches, others, "each a token")
+			}
+			assert.Equal(t, images+1+accounts*(1+batches), asked(s, ""))
+		})
+	}
+}
+
+// mountHub makes an account of docker.io and mounts the pull secret of its name.
+func mountHub(t *testing.T, s *harness.Scenario, host, user string) {
+	t.Helper()
+	password := "hunter2-of-" + user
+	s.Secret(password)
+	s.Site.DockerHub.AddAccount(user, password)
+	content, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{"username": user, "password": password}}})
+	require.NoError(t, err)
+	folder := filepath.Join(s.Dir, "pull-secrets", s.Namespace, user)
+	require.NoError(t, os.MkdirAll(folder, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, ".dockerconfigjson"), content, 0o600))
+	s.Setenv("PULL_SECRETS_DIR", filepath.Join(s.Dir, "pull-secrets"))
+}
