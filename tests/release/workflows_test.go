@@ -2,6 +2,8 @@ package release_test
 
 import (
 	"os"
+	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -161,5 +163,72 @@ func TestTheImageIsBuiltAsTheArchivesAre(t *testing.T) {
 	for _, setting := range []string{"GOFLAGS=-buildvcs=false", "GOTOOLCHAIN=local"} {
 		assert.Contains(t, dockerfile, setting)
 		assert.Contains(t, build, setting)
+	}
+}
+
+// Every module is kept up to date, and so are the actions and the image's base.
+func TestEveryModuleIsUpdated(t *testing.T) {
+	t.Parallel()
+	var updates struct {
+		Updates []struct {
+			Ecosystem   string   `json:"package-ecosystem"`
+			Directory   string   `json:"directory"`
+			Directories []string `json:"directories"`
+		} `json:"updates"`
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(read(t, ".github/dependabot.yml")), &updates))
+	covered := map[string][]string{}
+	for _, one := range updates.Updates {
+		covered[one.Ecosystem] = append(covered[one.Ecosystem], append(one.Directories, one.Directory)...)
+	}
+	assert.Contains(t, covered["docker"], "/")
+	assert.Contains(t, covered["github-actions"], "/")
+	list := exec.CommandContext(t.Context(), "git", "ls-files", "--", "go.mod", "*/go.mod")
+	list.Dir = root(t)
+	modules, err := list.Output()
+	require.NoError(t, err)
+	for _, module := range strings.Fields(string(modules)) {
+		dir, matched := path.Join("/", path.Dir(module)), false
+		for _, pattern := range covered["gomod"] {
+			is, err := path.Match(pattern, dir)
+			require.NoError(t, err)
+			matched = matched || is
+		}
+		assert.True(t, matched, "nothing updates %s", module)
+	}
+}
+
+// A form with a mistake in it is not offered, and nobody is told.
+func TestTheIssueFormsAreForms(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(root(t), ".github", "ISSUE_TEMPLATE", "*.yml"))
+	require.NoError(t, err)
+	require.Len(t, files, 3)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var form struct {
+			Name        string `json:"name"`
+			Description string `json:"description"`
+			Body        []struct {
+				Type       string            `json:"type"`
+				ID         string            `json:"id"`
+				Attributes map[string]string `json:"attributes"`
+			} `json:"body"`
+			Links []struct{ Name, URL, About string } `json:"contact_links"`
+		}
+		require.NoError(t, yaml.Unmarshal(text, &form), file)
+		if filepath.Base(file) == "config.yml" {
+			assert.NotEmpty(t, form.Links)
+			continue
+		}
+		assert.NotEmpty(t, form.Name, file)
+		assert.NotEmpty(t, form.Description, file)
+		require.NotEmpty(t, form.Body, file)
+		for _, field := range form.Body {
+			assert.Contains(t, []string{"markdown", "textarea", "input"}, field.Type, file)
+			assert.NotEmpty(t, field.Attributes[map[bool]string{true: "value", false: "label"}[field.Type == "markdown"]], file)
+			assert.Equal(t, field.Type == "markdown", field.ID == "", file)
+		}
 	}
 }
