@@ -4,10 +4,13 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -29,8 +32,16 @@ func theImage(c *chapter) {
 		require.Equal(c, "linux/"+platform, config.Platform().String())
 		require.Equal(c, "65532:65532", config.Config.User)
 		require.Equal(c, []string{"/image-refresh"}, config.Config.Entrypoint)
-		c.Say("linux/" + platform + " has the files " + strings.Join(c.files(image), " "))
-		require.ElementsMatch(c, []string{"image-refresh", "etc/ssl/certs/ca-certificates.crt"}, c.files(image), "and no shell")
+		files := c.files(image)
+		names := slices.Collect(maps.Keys(files))
+		c.Say("linux/" + platform + " has the files " + strings.Join(names, " "))
+		require.ElementsMatch(c, []string{"image-refresh", "etc/ssl/certs/ca-certificates.crt"}, names, "and no shell")
+		// The program of another platform cannot be asked; what the linker put into it can be looked for.
+		commit := config.Config.Labels["org.opencontainers.image.revision"]
+		require.Len(c, commit, 40)
+		for _, text := range []string{version, commit} {
+			require.True(c, bytes.Contains(files["image-refresh"], []byte(text)), "linux/%s: %s", platform, text)
+		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: config.Platform()}})
 	}
 	first, err := c.built(layoutAMD64).Digest()
@@ -58,19 +69,20 @@ func (c *chapter) built(name string) v1.Image {
 	return image
 }
 
-// files are the names of all files of an image.
-func (c *chapter) files(image v1.Image) []string {
+// files are all files of an image, by name.
+func (c *chapter) files(image v1.Image) map[string][]byte {
 	content := mutate.Extract(image)
 	defer func() { _ = content.Close() }() // read to its end
-	var names []string
+	files := map[string][]byte{}
 	for archive := tar.NewReader(content); ; {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return names
+			return files
 		}
 		require.NoError(c, err)
 		if header.Typeflag != tar.TypeDir {
-			names = append(names, strings.TrimPrefix(header.Name, "/"))
+			files[strings.TrimPrefix(header.Name, "/")], err = io.ReadAll(archive)
+			require.NoError(c, err)
 		}
 	}
 }
