@@ -79,6 +79,7 @@ func rewound(r annotate.Record) bool {
 func TestEveryCombinationMatches(t *testing.T) {
 	t.Parallel()
 	var combinations atomic.Int64
+	var seen outcomesByRow
 	t.Run("all", func(t *testing.T) {
 		all := dimensions()
 		each(input(), all[:3], func(in decide.Input) { // mark, recorded and attempt
@@ -91,14 +92,19 @@ func TestEveryCombinationMatches(t *testing.T) {
 					if combinations.Add(1)%sample != 0 {
 						return
 					}
-					if broken := violates(in, decide.Decide(in)); broken != "" {
-						t.Fatalf("%s:\n%+v\nis decided as\n%+v", broken, in, decide.Decide(in))
+					decision := decide.Decide(in)
+					if broken := violates(in, decision); broken != "" {
+						t.Fatalf("%s:\n%+v\nis decided as\n%+v", broken, in, decision)
 					}
+					seen.add(decision)
 				})
 			})
 		})
 	})
 	t.Logf("%d combinations, of which every %dth was tried", combinations.Load(), sample)
+	if sample == 1 && !t.Failed() {
+		requireDiagram(t, &seen)
+	}
 }
 
 // violates names the rule that a decision breaks; empty for none.
