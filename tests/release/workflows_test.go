@@ -136,7 +136,10 @@ func TestOneGoBuildsEverything(t *testing.T) {
 	t.Parallel()
 	version := strings.TrimSpace(read(t, ".go-version"))
 	assert.Regexp(t, `^1\.\d+\.\d+$`, version)
-	assert.Contains(t, read(t, "Dockerfile"), "/golang:"+version+"-")
+	builder := regexp.MustCompile(`\S+/golang:` + regexp.QuoteMeta(version) + `-\S+@sha256:[0-9a-f]{64}`)
+	image := builder.FindString(read(t, "Dockerfile"))
+	require.NotEmpty(t, image)
+	assert.Contains(t, read(t, ".github/workflows/ci.yaml"), "image: "+strings.TrimPrefix(image, "BUILDER=")+"\n")
 	for name := range workflows(t) {
 		text := read(t, ".github/workflows/"+name)
 		assert.Equal(t, strings.Count(text, "actions/setup-go@"), strings.Count(text, "go-version-file: .go-version"), name)
