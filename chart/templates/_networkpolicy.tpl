@@ -44,7 +44,7 @@ always among them, since Docker Hub and a registry's token endpoint are there wh
 {{- end }}
 {{- range list $values.proxy.http $values.proxy.https }}
   {{- with . }}
-    {{- $host := regexReplaceAll "^[a-zA-Z0-9]+://([^/@]*@)?" . "" | printf "%s/" }}
+    {{- $host := regexReplaceAll "^[a-zA-Z0-9]+://" . "" | printf "%s/" }}
     {{- $named = append $named $host }}
     {{- if and (hasPrefix "http://" .) (not (regexMatch ":[0-9]+/" $host)) }}
       {{- $ports = append $ports 80 }}

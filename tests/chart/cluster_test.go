@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -166,6 +167,59 @@ func TestHelmTestRunsTheCheck(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What the alerts rest on, beside kube-state-metrics: a failed Job has a start and a condition, belongs to its CronJob
+// also where a person made it, and a person's success is the CronJob's.
+func TestKubernetesKeepsWhatTheAlertsAskFor(t *testing.T) {
+	c := onCluster(t)
+	home := restricted(t, c)
+	_, err := helms[0].run(t, c.Kubeconfig(), "install", release, chartDir, "--namespace", home, "--values", filepath.Join(chartDir, "ci", "default-values.yaml"))
+	require.NoError(t, err)
+	name := cronJob(t, c, home).Name
+	ends := func(name string, phase corev1.PodPhase, code int32) (job *batchv1.Job, end batchv1.JobCondition) {
+		require.Eventually(t, func() bool {
+			pods, err := c.Client().CoreV1().Pods(home).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=" + name})
+			if err != nil || len(pods.Items) != 1 {
+				return false
+			}
+			pod := pods.Items[0]
+			pod.Status.Phase = phase
+			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+				Name: pod.Spec.Containers[0].Name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code}},
+			}}
+			_, _ = c.Client().CoreV1().Pods(home).UpdateStatus(t.Context(), &pod, metav1.UpdateOptions{}) // again, where it lost a race
+			job, err = c.Client().BatchV1().Jobs(home).Get(t.Context(), name, metav1.GetOptions{})
+			if err != nil {
+				return false
+			}
+			i := slices.IndexFunc(job.Status.Conditions, func(condition batchv1.JobCondition) bool {
+				return condition.Type == batchv1.JobFailed || condition.Type == batchv1.JobComplete
+			})
+			if i >= 0 {
+				end = job.Status.Conditions[i]
+			}
+			return i >= 0
+		}, 60*time.Second, 100*time.Millisecond, "%s did not end", name)
+		return job, end
+	}
+	made := func(job string) { kubectl(t, "", "--namespace", home, "create", "job", "--from=cronjob/"+name, job) }
+
+	made("bad")
+	bad, condition := ends("bad", corev1.PodFailed, 1)
+	assert.Equal(t, batchv1.JobFailed, condition.Type)
+	assert.Equal(t, corev1.ConditionTrue, condition.Status)
+	assert.Equal(t, batchv1.JobReasonPodFailurePolicy, condition.Reason, "not retried, and the exit code is told: %s", condition.Message)
+	assert.NotNil(t, bad.Status.StartTime)
+	require.Len(t, bad.OwnerReferences, 1)
+	assert.Equal(t, "CronJob", bad.OwnerReferences[0].Kind)
+	assert.Equal(t, name, bad.OwnerReferences[0].Name)
+	assert.Nil(t, cronJob(t, c, home).Status.LastSuccessfulTime)
+
+	made("good")
+	_, condition = ends("good", corev1.PodSucceeded, 0)
+	assert.Equal(t, batchv1.JobComplete, condition.Type)
+	require.Eventually(t, func() bool { return cronJob(t, c, home).Status.LastSuccessfulTime != nil }, 60*time.Second, 100*time.Millisecond)
 }
 
 // assertMay asks the API server itself what the account may do in a namespace.
