@@ -28,6 +28,11 @@ var chapters = []struct {
 	{"layers", "A release cannot be pulled.", theMissingLayers},
 	{"secret", "I25: the pull secret's account expires while the old pods run.", theDeadSecret},
 	{"firewall", "A firewall cuts the way to one of two registries.", theFirewall},
+	{"permissions", "Every permission is taken away once, and each is named.", thePermissions},
+	{"stuck", "I10 and I11: a pod waits for its volume, another is never ready.", theStuck},
+	{"power", "The node loses its power in the middle of a tick.", thePowerCut},
+	{"incluster", "I20: the API server has an IPv6 address, and the tick is one process that shows no token.", inCluster},
+	{"upgrade", "I30: a release of the first chart is upgraded with --reuse-values, by Helm 3 and Helm 4.", theOldRelease},
 }
 
 // tell brings the world up, tells every chapter whatever became of those before
@@ -83,12 +88,16 @@ func (w *world) tell(ctx context.Context, name, heading string, story func(*chap
 	<-ended
 	w.Print("")
 	if c.failed {
+		w.Print(w.node.Logs(logLines))
 		w.Print(fmt.Sprintf("--- FAILED after %s", since(begun)))
 		return false
 	}
 	w.Print(fmt.Sprintf("--- holds (%s)", since(begun)))
 	return true
 }
+
+// logLines is how much of each component's log a chapter that fails shows.
+const logLines = 15
 
 // chapter is one part of the story. It ends itself, as a test does, where
 // something does not hold.

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// Crash is what happens when a node loses its power: containerd, the kubelet
-// and every process in the pods are killed, by their ids. The control plane
-// goes on.
+// Crash is what happens when a node loses its power: containerd, the kubelet,
+// every process in the pods (which are in a control group) and those that look
+// after them are killed, by their ids. The control plane goes on.
 func (n *Node) Crash(cgroup string) error {
 	for _, p := range n.runtime {
 		if err := p.Kill(); err != nil {
@@ -26,9 +26,16 @@ func (n *Node) Crash(cgroup string) error {
 	}
 	n.runtime = nil
 	for deadline := time.Now().Add(readyTimeout); ; time.Sleep(50 * time.Millisecond) {
-		pids, err := members(cgroup)
-		if err != nil || len(pids) == 0 {
+		pids, err := Processes(cgroup)
+		if err != nil {
 			return err
+		}
+		shims, err := shims()
+		if err != nil {
+			return err
+		}
+		if pids = append(pids, shims...); len(pids) == 0 {
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("processes %v of the pods do not end", pids)
@@ -44,8 +51,29 @@ func (n *Node) Crash(cgroup string) error {
 // Restart starts containerd and the kubelet again, after a Crash.
 func (n *Node) Restart(ctx context.Context) error { return n.startRuntime(ctx) }
 
-// members are the processes in a control group and in all groups below it.
-func members(group string) ([]int, error) {
+// shims are containerd's processes that outlive it, one a pod.
+func shims() ([]int, error) {
+	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, name := range names {
+		comm, err := os.ReadFile(name) //nolint:gosec // of a process of the sandbox, which may have ended
+		if err != nil || !strings.HasPrefix(string(comm), "containerd-shim") {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
+}
+
+// Processes are those in a control group and in all groups below it.
+func Processes(group string) ([]int, error) {
 	root := "/sys/fs/cgroup"
 	if _, err := os.Stat(filepath.Join(root, "pids")); err == nil {
 		root = filepath.Join(root, "pids") // version 1: any hierarchy that containers are in

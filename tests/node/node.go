@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"path/filepath"
 	"slices"
 	"time"
@@ -136,9 +137,16 @@ func (n *Node) Start(ctx context.Context, progress io.Writer) error {
 	return n.Ready(ctx)
 }
 
-// startRuntime starts containerd and the kubelet, which waits for it.
+// startRuntime starts containerd, and the kubelet once containerd listens: it
+// would give up.
 func (n *Node) startRuntime(ctx context.Context) error {
 	if err := n.run(ctx, &n.runtime, "containerd", "containerd", "--config="+n.at("containerd.toml")); err != nil {
+		return err
+	}
+	if err := n.await(ctx, "containerd listens", func() bool {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", containerdSocket)
+		return err == nil && conn.Close() == nil
+	}); err != nil {
 		return err
 	}
 	return n.run(ctx, &n.runtime, "kubelet", n.kubelet, "--config="+n.at("kubelet.yaml"),
@@ -157,22 +165,28 @@ func (n *Node) run(ctx context.Context, list *[]*process.Process, name, path str
 
 // Ready waits until the API server takes the node for ready.
 func (n *Node) Ready(ctx context.Context) error {
-	for {
+	return n.await(ctx, "the node is ready", func() bool {
 		node, err := n.Cluster.Client().CoreV1().Nodes().Get(ctx, Name, metav1.GetOptions{})
-		if err == nil && isReady(node) {
-			return nil
-		}
+		return err == nil && isReady(node)
+	})
+}
+
+// await polls until the condition holds, and gives up as soon as a component
+// has died.
+func (n *Node) await(ctx context.Context, what string, holds func() bool) error {
+	for !holds() {
 		for _, p := range append(n.runtime, n.processes...) {
 			if err := p.Err(); err != nil {
-				return fmt.Errorf("wait for the node: %w", err)
+				return fmt.Errorf("wait until %s: %w", what, err)
 			}
 		}
 		select {
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the node: %w\n%s", ctx.Err(), n.Logs(20))
+			return fmt.Errorf("wait until %s: %w\n%s", what, ctx.Err(), n.Logs(20))
 		}
 	}
+	return nil
 }
 
 func isReady(node *corev1.Node) bool {
