@@ -53,6 +53,12 @@ test-scenario: ## black-box tests of the built binary against a real control pla
 	go -C tests run ./prepare # builds the control plane once, and shows how far it is
 	cd tests && go test $(if $(RACE),-race) -parallel 12 -timeout 30m $$(go list ./... | grep -v /chart)
 
+.PHONY: test-older
+test-older: ## the scenario tests, and what the chart asks of an API server, against the oldest Kubernetes that is tested
+	KUBERNETES=1.34 go -C tests run ./prepare
+	cd tests && KUBERNETES=1.34 go test -parallel 12 -timeout 30m ./cluster ./scenario
+	cd tests && KUBERNETES=1.34 go test -count=1 -run 'Installs|HelmTest|Policy' ./chart
+
 .PHONY: test-chart
 test-chart: ## chart tests, with Helm 3 and Helm 4
 	tests/chart/run

@@ -25,7 +25,7 @@ const (
 
 // Options is what may differ between clusters.
 type Options struct {
-	// Kubernetes is the version; components.Kubernetes136 where empty.
+	// Kubernetes is the version; components.ChosenKubernetes where empty.
 	Kubernetes components.Kubernetes
 	// Progress receives lines while binaries are built; io.Discard where nil.
 	Progress io.Writer
@@ -52,7 +52,11 @@ type Cluster struct {
 // controllers work. The caller stops it.
 func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if options.Kubernetes == "" {
-		options.Kubernetes = components.Kubernetes136
+		chosen, err := components.ChosenKubernetes()
+		if err != nil {
+			return nil, err
+		}
+		options.Kubernetes = chosen
 	}
 	if options.Progress == nil {
 		options.Progress = io.Discard

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/cluster"
+	"github.com/tracebloc/image-refresh/tests/components"
 )
 
 func TestClusterComesUpAndKeepsAccountsToTheirRules(t *testing.T) {
@@ -28,7 +29,9 @@ func TestClusterComesUpAndKeepsAccountsToTheirRules(t *testing.T) {
 
 	version, err := c.Client().Discovery().ServerVersion()
 	require.NoError(t, err)
-	assert.Equal(t, "v1.36.3", version.GitVersion)
+	chosen, err := components.ChosenKubernetes()
+	require.NoError(t, err)
+	assert.Equal(t, string(chosen), version.GitVersion)
 
 	namespace, err := c.Namespace(t.Context(), "rules")
 	require.NoError(t, err)

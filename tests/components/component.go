@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -23,8 +24,23 @@ type Component struct {
 // pins.
 type Kubernetes string
 
-// Kubernetes136 is the version that tests run against unless they say otherwise.
-const Kubernetes136 Kubernetes = "v1.36.3"
+// The versions, of which tests run against the newest unless $KUBERNETES says otherwise.
+const (
+	Kubernetes134 Kubernetes = "v1.34.4"
+	Kubernetes136 Kubernetes = "v1.36.3"
+)
+
+// ChosenKubernetes returns the version that $KUBERNETES names by its minor: 1.36, or 1.34.
+func ChosenKubernetes() (Kubernetes, error) {
+	switch minor := os.Getenv("KUBERNETES"); minor {
+	case "", "1.36":
+		return Kubernetes136, nil
+	case "1.34":
+		return Kubernetes134, nil
+	default:
+		return "", fmt.Errorf("KUBERNETES is %q: it must be 1.34 or 1.36, or unset", minor)
+	}
+}
 
 // Etcd returns the database that the API server stores into.
 func Etcd() Component {

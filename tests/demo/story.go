@@ -44,11 +44,15 @@ const (
 // run plays the story and takes everything down, whatever becomes of it.
 func run(ctx context.Context, n *narrator.Narrator, progress io.Writer) (err error) {
 	begun := time.Now()
+	kubernetes, err := components.ChosenKubernetes()
+	if err != nil {
+		return err
+	}
 	w, err := newWorld()
 	if err != nil {
 		return err
 	}
-	n.Title("image-refresh, on a real Kubernetes control plane (" + string(components.Kubernetes136) + ") and real registries")
+	n.Title("image-refresh, on a real Kubernetes control plane (" + string(kubernetes) + ") and real registries")
 	n.Say("docker.io and ghcr.io are served on this machine, under their real names, behind an egress proxy.")
 	n.Say("Pods are played, not run. Every command below is run as it stands here.")
 	err = w.build(ctx, progress)

@@ -31,7 +31,12 @@ var environment *harness.Environment
 // fails as any client does, and this package is tested before there is a
 // product.
 func TestMain(m *testing.M) {
-	kubectl, err := components.Kubernetes136.Kubectl().Build(context.Background(), os.Stderr)
+	kubernetes, err := components.ChosenKubernetes()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	kubectl, err := kubernetes.Kubectl().Build(context.Background(), os.Stderr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -24,7 +24,10 @@ func main() {
 func realMain() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	kubernetes := components.Kubernetes136
+	kubernetes, err := components.ChosenKubernetes()
+	if err != nil {
+		return err
+	}
 	for _, component := range []components.Component{
 		components.Etcd(), kubernetes.APIServer(), kubernetes.ControllerManager(), kubernetes.Kubectl(),
 	} {
