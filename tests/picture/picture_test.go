@@ -4,7 +4,6 @@ import (
 	"encoding/xml"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -12,37 +11,25 @@ import (
 	"github.com/tracebloc/image-refresh/tests/picture"
 )
 
-const shown = `$ image-refresh plan -o table
-TARGET    LIVE  LATEST  OUTCOME
-ingestor  <a>   "b"     failed (proxy)
-manager   c     c       unchanged
-
-ingestor: proxy (3/3): could not be asked for & so on: the proxy refused, have it allowed there, as other hosts may be
-[exit code 1]
-`
-
-func TestAPictureShowsItsText(t *testing.T) {
+func TestAPictureShowsWhatTheTerminalDoes(t *testing.T) {
 	t.Parallel()
-	svg := picture.Draw("a <tick>", shown, 60)
-	require.NoError(t, xml.Unmarshal([]byte(svg), new(struct{})), "well-formed")
-	text, err := picture.Text(svg)
-	require.NoError(t, err)
-	lines := strings.Split(text, "\n")
-	for _, line := range lines {
-		assert.LessOrEqual(t, utf8.RuneCountInString(line), 60)
+	svg := picture.Draw("a <tick>", "\x1b[36m$ x\x1b[0m\r\n\r\n<a>  b   \r\n1  \x1b[31mfailed\x1b[0m & \x1b[32mfine\x1b[m\r\n")
+	var drawn struct {
+		Width int    `xml:"width,attr"`
+		Title string `xml:"title"`
+		Lines []struct {
+			Y     int    `xml:"y,attr"`
+			Inner string `xml:",innerxml"`
+		} `xml:"g>text"`
 	}
-	assert.Equal(t, strings.Fields(shown), strings.Fields(text))
-	assert.Equal(t, `ingestor  <a>   "b"     failed (proxy)`, lines[2])
-	assert.Equal(t, "    proxy refused, have it allowed there, as other hosts may", lines[6])
-	assert.Equal(t, 4, strings.Count(svg, "<tspan "), "the command, two outcomes, the exit code")
-	assert.Equal(t, 2, strings.Count(svg, `<tspan fill="#ff938a">`))
-}
-
-func TestWhatHasNoSpaceIsCut(t *testing.T) {
-	t.Parallel()
-	text, err := picture.Text(picture.Draw("", strings.Repeat("x", 25), 10))
-	require.NoError(t, err)
-	assert.Equal(t, "xxxxxxxxxx\n    xxxxxx\n    xxxxxx\n    xxx", text)
-	_, err = picture.Text("no picture")
-	assert.Error(t, err)
+	require.NoError(t, xml.Unmarshal([]byte(svg), &drawn))
+	assert.Equal(t, "a <tick>", drawn.Title)
+	require.Len(t, drawn.Lines, 3, "an empty line is a gap")
+	assert.Equal(t, `<tspan fill="#6cb6ff">$ x</tspan>`, drawn.Lines[0].Inner)
+	assert.Equal(t, `&lt;a&gt;  b`, drawn.Lines[1].Inner)
+	assert.Equal(t, `1  <tspan fill="#ff938a">failed</tspan> &amp; <tspan fill="#6bc46d">fine</tspan>`, drawn.Lines[2].Inner)
+	assert.Equal(t, 2*(drawn.Lines[2].Y-drawn.Lines[1].Y), drawn.Lines[1].Y-drawn.Lines[0].Y)
+	assert.Less(t, drawn.Width, 200)
+	assert.NotContains(t, svg, "\x1b")
+	assert.Equal(t, 1, strings.Count(svg, "</svg>"))
 }
