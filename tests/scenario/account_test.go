@@ -2,8 +2,6 @@ package scenario_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -31,16 +29,10 @@ func private(t *testing.T, secret string, options ...workloads.Option) *harness.
 	t.Helper()
 	s := environment.Scenario(t)
 	const password = "hunter2-of-the-private-registry"
-	s.Secret(password)
 	s.Push("ghcr.io/tracebloc/private:1", registries.Index("first", "linux/amd64"))
 	s.Site.GHCR.SetPrivate("tracebloc/private", true)
 	s.Site.GHCR.AddAccount("puller", password, "tracebloc/private")
-	content, err := json.Marshal(map[string]any{"auths": map[string]any{"ghcr.io": map[string]string{"username": "puller", "password": password}}})
-	require.NoError(t, err)
-	folder := filepath.Join(s.Dir, "pull-secrets", s.Namespace, secret)
-	require.NoError(t, os.MkdirAll(folder, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, ".dockerconfigjson"), content, 0o600))
-	s.Setenv("PULL_SECRETS_DIR", filepath.Join(s.Dir, "pull-secrets"))
+	mount(t, s, secret, entries{"ghcr.io": {"puller", password}})
 	s.Deploy(workloads.Deployment("jobs", append([]workloads.Option{workloads.Container("api", "ghcr.io/tracebloc/private:1")}, options...)...))
 	s.Configure(privateConfig)
 	return s

@@ -1,11 +1,9 @@
 package scenario_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -47,19 +45,11 @@ func fresh(t *testing.T, s *harness.Scenario, n int, extra string) {
 // is returned.
 func mountedAccounts(t *testing.T, s *harness.Scenario) (extra string) {
 	t.Helper()
-	const password = "hunter2-of-both-registries"
-	s.Secret(password)
-	auths := map[string]any{}
-	for host, registry := range map[string]*registries.Registry{"docker.io": s.Site.DockerHub, "ghcr.io": s.Site.GHCR} {
-		registry.AddAccount("puller", password)
-		auths[host] = map[string]string{"username": "puller", "password": password}
+	puller := login{"puller", "hunter2-of-both-registries"}
+	for _, registry := range []*registries.Registry{s.Site.DockerHub, s.Site.GHCR} {
+		registry.AddAccount(puller.user, puller.password)
 	}
-	content, err := json.Marshal(map[string]any{"auths": auths})
-	require.NoError(t, err)
-	folder := filepath.Join(s.Dir, "pull-secrets", s.Namespace, "puller")
-	require.NoError(t, os.MkdirAll(folder, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, ".dockerconfigjson"), content, 0o600))
-	s.Setenv("PULL_SECRETS_DIR", filepath.Join(s.Dir, "pull-secrets"))
+	mount(t, s, "puller", entries{"docker.io": puller, "ghcr.io": puller})
 	return ", pullSecrets: [puller]"
 }
 

@@ -1,9 +1,7 @@
 package scenario_test
 
 import (
-	"encoding/json"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -20,14 +18,8 @@ import (
 func hubAccount(t *testing.T, s *harness.Scenario) (line string) {
 	t.Helper()
 	const password = "hunter2-of-docker-hub"
-	s.Secret(password)
 	s.Site.DockerHub.AddAccount("puller", password, "tracebloc/jobs-manager")
-	content, err := json.Marshal(map[string]any{"auths": map[string]any{"docker.io": map[string]string{"username": "puller", "password": password}}})
-	require.NoError(t, err)
-	folder := filepath.Join(s.Dir, "pull-secrets", s.Namespace, "puller")
-	require.NoError(t, os.MkdirAll(folder, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, ".dockerconfigjson"), content, 0o600))
-	s.Setenv("PULL_SECRETS_DIR", filepath.Join(s.Dir, "pull-secrets"))
+	mount(t, s, "puller", entries{"docker.io": {"puller", password}})
 	return "pullSecrets: [puller]"
 }
 

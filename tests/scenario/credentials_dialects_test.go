@@ -91,20 +91,8 @@ func registryKinds() map[string]registryKind {
 				accounts(s.Site.GHCR, valid, rightless)
 			},
 		},
-		"GitLab": {
-			host: gitlab, prover: "gitlab.com", dead: "unauthorized", deadSays: saysRejected,
-			rightless: "unauthorized", rightlessSays: saysRefused, logins: 1,
-			start: privately(gitlab, func(store *registries.Store) *registries.Registry {
-				return registries.NewGitLab(store, http.StatusUnauthorized)
-			}, gitlab, "gitlab.com"),
-		},
-		"GitLab, older": {
-			host: gitlab, prover: "gitlab.com", dead: "unauthorized", deadSays: saysRejected,
-			rightless: "unauthorized", rightlessSays: saysRefused, logins: 1,
-			start: privately(gitlab, func(store *registries.Store) *registries.Registry {
-				return registries.NewGitLab(store, http.StatusForbidden)
-			}, gitlab, "gitlab.com"),
-		},
+		"GitLab":        gitlabKind(http.StatusUnauthorized),
+		"GitLab, older": gitlabKind(http.StatusForbidden),
 		"Azure": {
 			host: azure, prover: azure, dead: "unauthorized", deadSays: saysRejected,
 			rightless: "unauthorized", rightlessSays: saysRefused, logins: 1,
@@ -127,6 +115,16 @@ func registryKinds() map[string]registryKind {
 				return registries.NewECRPublic(store, http.StatusBadRequest)
 			}, amazonHub), logins: 2,
 		},
+	}
+}
+
+func gitlabKind(badLogin int) registryKind {
+	return registryKind{
+		host: gitlab, prover: "gitlab.com", dead: "unauthorized", deadSays: saysRejected,
+		rightless: "unauthorized", rightlessSays: saysRefused, logins: 1,
+		start: privately(gitlab, func(store *registries.Store) *registries.Registry {
+			return registries.NewGitLab(store, badLogin)
+		}, gitlab, "gitlab.com"),
 	}
 }
 

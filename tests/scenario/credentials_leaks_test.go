@@ -26,7 +26,6 @@ func guarded(t *testing.T) *harness.Scenario {
 	mount(t, s, "regcred", entries{someHost: goodLogin})
 	s.Setenv("HTTPS_PROXY", strings.Replace(s.Site.Proxy.URL(), "://", "://proxy-user:password-of-the-proxy@", 1))
 	s.Setenv("LOG_LEVEL", "debug")
-	s.Setenv("RESOLVE_TIMEOUT", "3s")
 	s.Setenv("RESOLVE_FAILURE_THRESHOLD", "1")
 	refreshedFrom(t, s, somePrivate, digest, "regcred")
 	require.Subset(t, s.Site.Secrets(), []string{goodLogin.password, goodLogin.auth(), "password-of-the-proxy"})

@@ -117,6 +117,7 @@ func TestAServiceAccountThatMayNotBeRead(t *testing.T) {
 	harness.RequireExit(t, 0, result)
 	requireResolved(t, result, "public", digest)
 	assert.Equal(t, "unauthorized", result.Report.Target("private").Cause, "as nobody, and no failure of the API server")
+	assert.NotContains(t, result.Stderr, "service account", "which is nothing to warn of: the chart grants it only where it is told to")
 	s.Grant(s.Namespace, harness.Rules()...)
 	s.Eventually("the account may be read", func() bool { return s.Run("plan").Report.Target("private").Digest == digest })
 

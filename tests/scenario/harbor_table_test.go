@@ -111,7 +111,6 @@ func TestI25HarborsTable(t *testing.T) {
 // called dead, in whatever state it is.
 func requireOwnTrouble(t *testing.T, s *harness.Scenario, h *registries.Harbor, pulls map[string]pull) {
 	t.Helper()
-	s.Setenv("RESOLVE_TIMEOUT", "4s")
 	manifests := registries.At(harborHost, registries.Head, registries.Get)
 	for name, trouble := range map[string]struct {
 		begin func() (end func())
@@ -124,6 +123,10 @@ func requireOwnTrouble(t *testing.T, s *harness.Scenario, h *registries.Harbor, 
 		"database hung": {inject(s, registries.At(harborHost), fault.Hang()), "timeout", "no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if trouble.cause == "timeout" {
+				s.Setenv("RESOLVE_TIMEOUT", "2s")
+				defer s.Unsetenv("RESOLVE_TIMEOUT")
+			}
 			defer trouble.begin()()
 			result := s.Run("plan")
 			for target := range pulls {
