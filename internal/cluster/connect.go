@@ -103,7 +103,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	client := &Client{
 		namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
 		slots: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
-		library: logr.FromSlogHandler(options.Logger.Handler()),
+		library: logr.FromSlogHandler(errorsOnly{options.Logger.Handler()}),
 	}
 	for group, version := range groupVersions() {
 		own := rest.CopyConfig(config)
@@ -130,3 +130,19 @@ func (w warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, 
 
 // Namespace is where workloads without a namespace are.
 func (c *Client) Namespace() string { return c.namespace }
+
+// errorsOnly lets through of client-go's log what is an error. The rest tells of requests, which have lines of their
+// own here, in words that change with each release.
+type errorsOnly struct{ slog.Handler }
+
+func (h errorsOnly) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelError && h.Handler.Enabled(ctx, level)
+}
+
+func (h errorsOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return errorsOnly{h.Handler.WithAttrs(attrs)}
+}
+
+func (h errorsOnly) WithGroup(name string) slog.Handler {
+	return errorsOnly{h.Handler.WithGroup(name)}
+}
