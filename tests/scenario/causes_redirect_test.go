@@ -9,19 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/fault"
-	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
-
-// hubAccount mounts a pull secret for docker.io, which the target names; the account is a good one.
-func hubAccount(t *testing.T, s *harness.Scenario) (line string) {
-	t.Helper()
-	const password = "hunter2-of-docker-hub"
-	s.Site.DockerHub.AddAccount("puller", password, "tracebloc/jobs-manager")
-	mount(t, s, "puller", entries{"docker.io": {"puller", password}})
-	return "pullSecrets: [puller]"
-}
 
 // A registry may send its clients to another host, as those do whose blobs are elsewhere. It is followed, and no
 // credential and no token goes along.
@@ -38,7 +28,8 @@ func TestNoCredentialFollowsARedirectToAnotherHost(t *testing.T) {
 			t.Parallel()
 			s, _ := onTag(t, jobsManager)
 			second := s.Push(jobsManager, registries.Image("second", "linux/amd64"))
-			s.Configure("targets:\n" + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "api", "env: "+slot), hubAccount(t, s)))
+			s.Configure("targets:\n" + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "api", "env: "+slot), "pullSecrets: [puller]"))
+			hubAccount(t, s, "puller")
 			s.Site.Front.Inject(registries.Fault{Match: match, Do: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 				http.Redirect(w, r, "https://"+cdnHost+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 			}})

@@ -78,7 +78,7 @@ func TestOneImageThatIsNotThereCostsTheOthersATokenEach(t *testing.T) {
 func TestARejectedAccountIsNotAskedWithAgain(t *testing.T) {
 	t.Parallel()
 	s := fleet(t, 3, countedRegistries[:1], "pullSecrets: [puller]")
-	mountHub(t, s, "docker.io", "puller")
+	hubAccount(t, s, "puller")
 	s.Site.DockerHub.RemoveAccount("puller")
 	for _, repository := range []string{"tracebloc/image-000", "tracebloc/image-001", "tracebloc/image-002"} {
 		s.Site.DockerHub.SetPrivate(repository, true)

@@ -88,3 +88,11 @@ func loginsOf(s *harness.Scenario, user string) (proofs, others int) {
 	}
 	return proofs, others
 }
+
+// hubAccount makes an account of docker.io, which may pull all that is public, and mounts the pull secret of its name.
+func hubAccount(t *testing.T, s *harness.Scenario, user string) {
+	t.Helper()
+	password := "hunter2-of-" + user
+	s.Site.DockerHub.AddAccount(user, password)
+	mount(t, s, user, entries{"docker.io": {user, password}})
+}

@@ -1,17 +1,12 @@
 package scenario_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
@@ -96,7 +91,7 @@ func TestAnAccountCostsOneProof(t *testing.T) {
 			const images = 60
 			s := fleet(t, images, hosts, lines...)
 			for i := range accounts {
-				mountHub(t, s, "docker.io", fmt.Sprintf("puller-%d", i))
+				hubAccount(t, s, fmt.Sprintf("puller-%d", i))
 			}
 			requireOutcomes(t, s.Tick(), 0, "unchanged")
 			batches := (images/accounts + perToken - 1) / perToken
@@ -108,18 +103,4 @@ func TestAnAccountCostsOneProof(t *testing.T) {
 			assert.Equal(t, images+1+accounts*(1+batches), asked(s, ""))
 		})
 	}
-}
-
-// mountHub makes an account of docker.io and mounts the pull secret of its name.
-func mountHub(t *testing.T, s *harness.Scenario, host, user string) {
-	t.Helper()
-	password := "hunter2-of-" + user
-	s.Secret(password)
-	s.Site.DockerHub.AddAccount(user, password)
-	content, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{"username": user, "password": password}}})
-	require.NoError(t, err)
-	folder := filepath.Join(s.Dir, "pull-secrets", s.Namespace, user)
-	require.NoError(t, os.MkdirAll(folder, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, ".dockerconfigjson"), content, 0o600))
-	s.Setenv("PULL_SECRETS_DIR", filepath.Join(s.Dir, "pull-secrets"))
 }
