@@ -28,7 +28,7 @@ func thePowerCut(c *chapter) {
 	remove := c.site.Front.Inject(registries.Fault{
 		Match: registries.Of(webRepository, registries.At("", registries.Blob)), Do: fault.Hold(release),
 	})
-	second := c.push(webImage, c.release("serve", "web 2", both...), "web 2")
+	second := c.push(webImage, c.release("serve", "web 2", both()...), "web 2")
 	job := c.start()
 	c.eventually("the tick has begun a rollout", func() bool { return workloads.Revision(c.deployment("web")) == 2 })
 	c.Say("containerd, the kubelet and everything in the pods are killed, the tick among them.")
@@ -102,7 +102,7 @@ func inCluster(c *chapter) {
 // I30: helm upgrade --reuse-values from a release older than a value.
 func theOldRelease(c *chapter) {
 	c.begin()
-	first := c.push(webImage, c.release("serve", "web 1", both...), "web 1")
+	first := c.push(webImage, c.release("serve", "web 1", both()...), "web 1")
 	c.application("web", webImage+"@"+first)
 	c.holds("web", webImage+"@"+first, 1, "web 1")
 	tests, err := components.Root()
@@ -119,7 +119,7 @@ func theOldRelease(c *chapter) {
 	for build, helm := range []string{"helm3", "helm"} {
 		c.typed(helm + " upgrade image-refresh ./chart --namespace " + c.namespace + " --reuse-values | head -n 6")
 		text := fmt.Sprintf("web %d", build+2)
-		digest := c.push(webImage, c.release("serve", text, both...), text)
+		digest := c.push(webImage, c.release("serve", text, both()...), text)
 		require.Equal(c, "refreshed", c.tick(0).outcome("web", "web").Outcome)
 		c.holds("web", webImage+"@"+digest, build+2, text)
 	}

@@ -18,7 +18,7 @@ func thePermissions(c *chapter) {
 	build := 1
 	next := func(mode string) {
 		build++
-		c.push(webImage, c.release(mode, fmt.Sprintf("web %d", build), both...), fmt.Sprintf("web %d", build))
+		c.push(webImage, c.release(mode, fmt.Sprintf("web %d", build), both()...), fmt.Sprintf("web %d", build))
 	}
 
 	restore := c.without("get", "deployments")

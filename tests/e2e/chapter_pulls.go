@@ -25,7 +25,7 @@ rbac: {readPods: true}
 // accepted.
 func (c *chapter) installed(values string, options ...workloads.Option) (image string) {
 	c.begin()
-	digest := c.push(webImage, c.release("serve", "web 1", both...), "web 1")
+	digest := c.push(webImage, c.release("serve", "web 1", both()...), "web 1")
 	image = webImage + "@" + digest
 	c.application("web", image, options...)
 	c.holds("web", image, 1, "web 1")
@@ -60,13 +60,13 @@ func theWrongPlatform(c *chapter) {
 // A single replica that is stopped before the new one starts (I39).
 func theCrash(c *chapter) {
 	image := c.installed(webTarget, workloads.Recreate(), workloads.ProgressDeadline(30))
-	c.push(webImage, c.release("crash", "no such database", both...), "web 2, which crashes")
+	c.push(webImage, c.release("crash", "no such database", both()...), "web 2, which crashes")
 	t := c.tick(1)
 	require.Equal(c, "rolled-back", t.outcome("web", "web").Outcome)
 	assert.Contains(c, t.message, "CrashLoopBackOff")
 	assert.Subset(c, keys(c.events("web")), []string{"RolloutFailed", "RolledBack"})
 	c.holds("web", image, 3, "web 1")
-	third := c.push(webImage, c.release("serve", "web 3", both...), "web 3, which works")
+	third := c.push(webImage, c.release("serve", "web 3", both()...), "web 3, which works")
 	require.Equal(c, "refreshed", c.tick(0).outcome("web", "web").Outcome)
 	c.holds("web", webImage+"@"+third, 4, "web 3")
 }
@@ -74,7 +74,7 @@ func theCrash(c *chapter) {
 // A manifest is there, and its layers are not (I34).
 func theMissingLayers(c *chapter) {
 	image := c.installed(webTarget + "rolloutFailureThreshold: 2\n")
-	second := c.push(webImage, c.release("serve", "web 2", both...), "web 2, whose layers the registry has lost")
+	second := c.push(webImage, c.release("serve", "web 2", both()...), "web 2, whose layers the registry has lost")
 	remove := c.site.Front.Inject(registries.Fault{
 		Match: registries.Of(webRepository, registries.At("", registries.Blob)),
 		Do:    fault.Reply(http.StatusNotFound, `{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}`),
@@ -93,7 +93,7 @@ func theMissingLayers(c *chapter) {
 	c.Say("A rejected digest stays loud until the tag moves on.")
 	require.Equal(c, "rejected", c.tick(1).outcome("web", "web").Outcome)
 	remove()
-	third := c.push(webImage, c.release("serve", "web 3", both...), "web 3, and the registry is whole again")
+	third := c.push(webImage, c.release("serve", "web 3", both()...), "web 3, and the registry is whole again")
 	require.Equal(c, "refreshed", c.tick(0).outcome("web", "web").Outcome)
 	c.holds("web", webImage+"@"+third, 4, "web 3")
 }

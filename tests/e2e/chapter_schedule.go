@@ -28,7 +28,7 @@ targets:
 
 func onSchedule(c *chapter) {
 	c.begin()
-	first := c.push(webImage, c.release("serve", "web 1", both...), "web 1")
+	first := c.push(webImage, c.release("serve", "web 1", both()...), "web 1")
 	c.application("web", webImage+"@"+first, workloads.Replicas(2))
 	c.holds("web", webImage+"@"+first, 1, "web 1")
 	c.install(webTarget + "schedule: \"* * * * *\"\n")
@@ -36,14 +36,14 @@ func onSchedule(c *chapter) {
 	require.Equal(c, "adopted", c.finished(c.scheduled(""), 0).outcome("web", "web").Outcome)
 	c.holds("web", webImage+"@"+first, 1, "web 1")
 
-	second := c.push(webImage, c.release("serve", "web 2", both...), "web 2")
+	second := c.push(webImage, c.release("serve", "web 2", both()...), "web 2")
 	c.Say("The next minute comes.")
 	require.Equal(c, "refreshed", c.finished(c.scheduled(c.newest()), 0).outcome("web", "web").Outcome)
 	c.holds("web", webImage+"@"+second, 2, "web 2")
 	c.pulled("web", "docker.io/"+webRepository+"@"+second)
 	require.Contains(c, c.events("web"), "DigestRefreshed")
 
-	third := c.push(webImage, c.release("serve", "web 3", both...), "web 3")
+	third := c.push(webImage, c.release("serve", "web 3", both()...), "web 3")
 	c.Say("A person does not wait for the minute.")
 	require.Equal(c, "refreshed", c.tick(0).outcome("web", "web").Outcome)
 	c.holds("web", webImage+"@"+third, 3, "web 3")
@@ -62,7 +62,7 @@ func (c *chapter) beside() {
 	})
 	defer remove()
 	before := c.newest()
-	fourth := c.push(webImage, c.release("serve", "web 4", both...), "web 4, whose layers come slowly")
+	fourth := c.push(webImage, c.release("serve", "web 4", both()...), "web 4, whose layers come slowly")
 	c.Say("The next minute comes, and while that tick waits for the rollout a person starts another.")
 	scheduled := c.scheduled(before)
 	c.eventually("the scheduled tick has begun a rollout", func() bool { return workloads.Revision(c.deployment("web")) == 4 })

@@ -32,9 +32,9 @@ const skipStreak = "tracebloc.io/refresh-skip-streak"
 // was Running and never ready; refresh froze for all that it used, in green.
 func theStuck(c *chapter) {
 	c.begin()
-	web := c.push(webImage, c.release("unready", "web 1", both...), "web 1, which runs and is never ready")
-	reports := c.push(reportsImage, c.release("serve", "reports 1", both...), "reports 1, which web starts")
-	database := c.push(databaseImage, c.release("serve", "database 1", both...), "database 1, whose volume does not exist")
+	web := c.push(webImage, c.release("unready", "web 1", both()...), "web 1, which runs and is never ready")
+	reports := c.push(reportsImage, c.release("serve", "reports 1", both()...), "reports 1, which web starts")
+	database := c.push(databaseImage, c.release("serve", "database 1", both()...), "database 1, whose volume does not exist")
 	c.application("web", webImage+"@"+web, workloads.Env("api", "REPORTS_DIGEST", reports))
 	c.application("database", databaseImage+"@"+database, workloads.Pod(func(template *corev1.PodTemplateSpec) {
 		template.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
@@ -44,7 +44,7 @@ func theStuck(c *chapter) {
 	c.install(stuckTargets + byHand)
 	require.Equal(c, "adopted", c.tick(0).outcome("database", "database").Outcome)
 
-	c.push(databaseImage, c.release("serve", "database 2", both...), "database 2")
+	c.push(databaseImage, c.release("serve", "database 2", both()...), "database 2")
 	for range 2 {
 		t := c.tick(0)
 		for target, workload := range map[string]string{"web": "web", "reports": "web", "database": "database"} {
@@ -66,7 +66,7 @@ func theStuck(c *chapter) {
 	c.tick(1)
 	require.Equal(c, tried, workloads.Revision(c.deployment("database")), "and never again")
 
-	second := c.push(webImage, c.release("serve", "web 2", both...), "web 2, which becomes ready")
+	second := c.push(webImage, c.release("serve", "web 2", both()...), "web 2, which becomes ready")
 	require.Equal(c, "refreshed", c.tick(1).outcome("web", "web").Outcome)
 	c.holds("web", webImage+"@"+second, 2, "web 2")
 	require.NotContains(c, c.deployment("web").Annotations, skipStreak)
@@ -74,7 +74,7 @@ func theStuck(c *chapter) {
 	c.Say("Somebody makes the database's volume, and a new image of it is published.")
 	c.volume("data")
 	c.settled("database")
-	third := c.push(databaseImage, c.release("serve", "database 3", both...), "database 3")
+	third := c.push(databaseImage, c.release("serve", "database 3", both()...), "database 3")
 	require.Equal(c, "refreshed", c.tick(0).outcome("database", "database").Outcome)
 	c.holds("database", databaseImage+"@"+third, tried+1, "database 3")
 	require.NotContains(c, c.deployment("database").Annotations, skipStreak)

@@ -17,13 +17,13 @@ import (
 	"github.com/tracebloc/image-refresh/tests/components"
 )
 
-// The images that buildah makes of the Dockerfile, in OCI layouts of these
-// names. The last is made of a copy of the sources, at another time.
-const (
-	layoutAMD64 = "image-amd64"
-	layoutARM64 = "image-arm64"
-	layoutAgain = "image-amd64-again"
-)
+// layoutOf is the folder of the image that buildah makes of the Dockerfile for
+// a platform.
+func layoutOf(platform string) string { return "image-" + strings.ReplaceAll(platform, "/", "-") }
+
+// layoutAgain is the folder of the first of both, made once more of a copy of
+// the sources.
+const layoutAgain = "image-again"
 
 // version is what the image and the chart are called here.
 const version = "0.1.0"
@@ -48,14 +48,12 @@ func buildImages(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	for _, build := range []struct{ layout, platform, sources string }{
-		{layoutAMD64, "linux/amd64", b.sources}, {layoutARM64, "linux/arm64", b.sources}, {layoutAgain, "linux/amd64", again},
-	} {
-		if err := b.build(ctx, build.layout, build.platform, build.sources); err != nil {
+	for _, platform := range both() {
+		if err := b.build(ctx, layoutOf(platform), platform, b.sources); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.build(ctx, layoutAgain, both()[0], again)
 }
 
 // builder is a folder of images that buildah keeps. Nothing is pulled: the

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ func prepare(ctx context.Context, dir string) error {
 	if os.Getuid() != 0 {
 		return errors.New("a node needs root: sudo make e2e")
 	}
+	if runtime.GOARCH != "amd64" {
+		return errors.New("the story is about a node of amd64")
+	}
 	var missing []string
 	for program, from := range needed {
 		if _, err := exec.LookPath(program); err != nil {
@@ -39,6 +43,9 @@ func prepare(ctx context.Context, dir string) error {
 	}
 	begun := time.Now()
 	if err := node.Build(ctx, os.Stderr); err != nil {
+		return err
+	}
+	if err := node.BuildProgram(ctx, filepath.Join(dir, programFile)); err != nil {
 		return err
 	}
 	if err := tools(ctx, filepath.Join(dir, "bin")); err != nil {

@@ -29,8 +29,9 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// both are the platforms that a release has unless a chapter says otherwise.
-var both = []string{"linux/amd64", "linux/arm64"}
+// both are the platforms of the program's image, and of a release unless a
+// chapter says otherwise.
+func both() []string { return []string{"linux/amd64", "linux/arm64"} }
 
 // release makes an index of images that run the node's program.
 func (c *chapter) release(mode, text string, platforms ...string) registries.Content {

@@ -32,6 +32,7 @@ const (
 )
 
 const (
+	programFile  = "program" // what containers run, in the folder
 	pauseImage   = "docker.io/library/pause:1"
 	programImage = "ghcr.io/tracebloc/image-refresh"
 )
@@ -53,7 +54,7 @@ func newWorld(ctx context.Context, n *narrator.Narrator, box sandbox.Box) (w *wo
 	if w.site, err = registries.Start(ctx, box.Dir); err != nil {
 		return w, err
 	}
-	if w.program, err = node.BuildProgram(ctx, box.Dir); err != nil {
+	if w.program, err = node.ReadProgram(filepath.Join(box.Dir, programFile)); err != nil {
 		return w, err
 	}
 	if err := w.pushPause(); err != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -23,21 +22,25 @@ import (
 // Program is package program, built: what containers run.
 type Program struct{ binary []byte }
 
-// BuildProgram builds it, static, in a folder.
-func BuildProgram(ctx context.Context, dir string) (Program, error) {
+// BuildProgram builds it, static, at a path.
+func BuildProgram(ctx context.Context, path string) error {
 	tests, err := components.Root()
 	if err != nil {
-		return Program{}, err
+		return err
 	}
-	path := filepath.Join(dir, "program")
 	//nolint:gosec // the arguments are constants and a path of the caller's
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./node/program")
 	cmd.Dir = tests
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "PWD="+tests)
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return Program{}, fmt.Errorf("build what containers run: %w\n%s", err, output)
+		return fmt.Errorf("build what containers run: %w\n%s", err, output)
 	}
-	binary, err := os.ReadFile(path) //nolint:gosec // just built
+	return nil
+}
+
+// ReadProgram reads what BuildProgram built.
+func ReadProgram(path string) (Program, error) {
+	binary, err := os.ReadFile(path) //nolint:gosec // a path of the caller's
 	return Program{binary: binary}, err
 }
 
