@@ -57,9 +57,13 @@ func theWrongPlatform(c *chapter) {
 	c.holds("web", image, 3, "web 1")
 }
 
+// crashDeadline ends a rollout between the second crash, after some 10 to 20 s,
+// and the third, 20 s later: its reason is CrashLoopBackOff then.
+const crashDeadline = 27
+
 // A single replica that is stopped before the new one starts (I39).
 func theCrash(c *chapter) {
-	image := c.installed(webTarget, workloads.Recreate(), workloads.ProgressDeadline(30))
+	image := c.installed(webTarget, workloads.Recreate(), workloads.ProgressDeadline(crashDeadline))
 	c.push(webImage, c.release("crash", "no such database", both()...), "web 2, which crashes")
 	t := c.tick(1)
 	require.Equal(c, "rolled-back", t.outcome("web", "web").Outcome)

@@ -32,6 +32,7 @@ func onSchedule(c *chapter) {
 	c.application("web", webImage+"@"+first, workloads.Replicas(2))
 	c.holds("web", webImage+"@"+first, 1, "web 1")
 	c.install(webTarget + "schedule: \"* * * * *\"\n")
+	require.Contains(c, c.typed("helm test image-refresh --namespace "+c.namespace+" | grep -A 4 SUITE"), "Succeeded")
 	c.Say("The schedule's next minute comes: the first tick accepts what runs, and restarts nothing.")
 	require.Equal(c, "adopted", c.finished(c.scheduled(""), 0).outcome("web", "web").Outcome)
 	c.holds("web", webImage+"@"+first, 1, "web 1")

@@ -33,11 +33,12 @@ import (
 // chapter says otherwise.
 func both() []string { return []string{"linux/amd64", "linux/arm64"} }
 
-// release makes an index of images that run the node's program.
+// release makes an index of images that run the node's program. No two chapters
+// have one in common: what the node has pulled once it does not pull again.
 func (c *chapter) release(mode, text string, platforms ...string) registries.Content {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, platform := range platforms {
-		image, err := c.program.Image(platform, mode, text)
+		image, err := c.program.Image(platform, mode, text, c.namespace)
 		require.NoError(c, err)
 		parsed, err := v1.ParsePlatform(platform)
 		require.NoError(c, err)
@@ -233,7 +234,9 @@ func (c *chapter) install(values string) {
 
 // values writes a file of values.
 func (c *chapter) values(file, values string) {
-	values = strings.TrimLeft(values, "\n") + `registries:
+	values = strings.TrimLeft(values, "\n") + `successfulJobsHistoryLimit: 10
+failedJobsHistoryLimit: 10
+registries:
   - {host: docker.io, caFile: /etc/image-refresh/ca/registries.crt}
   - {host: ghcr.io, caFile: /etc/image-refresh/ca/registries.crt}
 caCertificates:

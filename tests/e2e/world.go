@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	chapterTimeout = 8 * time.Minute
-	waitTimeout    = 90 * time.Second
+	chapterTimeout = 10 * time.Minute
+	waitTimeout    = 3 * time.Minute
 )
 
 // Where the registries are, on the node's network.
