@@ -8,6 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= ghcr.io/tracebloc/image-refresh:$(VERSION)
 ARGS    ?= run
+FUZZTIME ?= 5s
 BINARY  ?= bin/image-refresh
 
 # RACE=1 tests with the race detector, which needs a C compiler. Without it everything is compiled alike, as the
@@ -38,7 +39,7 @@ demo: ## see a tag move, a registry blocked and unblocked, tick by tick, on a re
 	@go -C tests run ./demo
 
 .PHONY: test
-test: test-unit test-scenario test-chart ## every test, from a bare clone (unit, scenario, chart)
+test: test-unit test-scenario test-chart ## unit, scenario and chart tests, from a bare clone
 
 .PHONY: test-race
 test-race: ## unit and scenario tests with the race detector, in the tests and in the program
@@ -62,6 +63,16 @@ test-older: ## the scenario tests, and what the chart asks of an API server, aga
 .PHONY: test-chart
 test-chart: ## chart tests, with Helm 3 and Helm 4
 	tests/chart/run
+
+.PHONY: test-alerts
+test-alerts: ## the chart's alerts and dashboard, as Prometheus judges them (builds its promtool first: minutes)
+	go -C tests test -count=1 -run '^TestPrometheus' ./chart
+
+.PHONY: fuzz
+fuzz: ## look for input that breaks a parser, FUZZTIME for each (default 5s); what was found once stands in testdata/fuzz
+	for target in $$(git grep -ho '^func Fuzz[A-Za-z]*' -- internal | sed 's/func //'); do \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$(git grep -l "^func $$target(" -- internal)")"; \
+	done
 
 .PHONY: e2e
 e2e: ## the chart on a real node, as root on Linux: kubelet, containerd, real pulls (CHAPTERS="image schedule": some of it)

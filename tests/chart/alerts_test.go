@@ -65,7 +65,7 @@ func renderAlerts(t *testing.T, h helm, flags ...string) alerts {
 }
 
 // Each alert fires when it should and not when it should not, as promtool tells from the rules that the chart renders.
-func TestAlertsFireWhenTheyShould(t *testing.T) {
+func TestPrometheusAlertsFireWhenTheyShould(t *testing.T) {
 	t.Parallel()
 	tool := promtool(t)
 	suites, err := filepath.Glob("alerts/*.yaml")
@@ -183,7 +183,7 @@ func renderDashboard(t *testing.T, h helm, flags ...string) dashboard {
 	return read
 }
 
-func TestDashboardIsWhole(t *testing.T) {
+func TestPrometheusDashboardIsWhole(t *testing.T) {
 	t.Parallel()
 	tool := promtool(t)
 	forEachHelm(t, func(t *testing.T, h helm) {
