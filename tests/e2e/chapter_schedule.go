@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/fault"
@@ -28,6 +29,7 @@ targets:
 
 func onSchedule(c *chapter) {
 	c.begin()
+	c.refusesOthers()
 	first := c.push(webImage, c.release("serve", "web 1", both()...), "web 1")
 	c.application("web", webImage+"@"+first, workloads.Replicas(2))
 	c.holds("web", webImage+"@"+first, 1, "web 1")
@@ -74,6 +76,16 @@ func (c *chapter) beside() {
 	c.finished(scheduled, 0)
 	c.finished(byHand, 0)
 	c.holds("web", webImage+"@"+fourth, 4, "web 4")
+}
+
+// refusesOthers says that the namespace takes no pod that is not restricted.
+func (c *chapter) refusesOthers() {
+	_, err := c.client.CoreV1().Pods(c.namespace).Create(c.ctx, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "as-root"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "api", Image: pauseImage}}},
+	}, metav1.CreateOptions{})
+	require.ErrorContains(c, err, `violates PodSecurity "restricted`)
+	c.Say("The namespace enforces the Pod Security Standard restricted: it has just refused a pod.")
 }
 
 // heads counts how often ticks have asked what the tag means.

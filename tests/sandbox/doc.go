@@ -11,5 +11,6 @@
 //		code, err := sandbox.Run(ctx, dir)
 //	}
 //
-// Linux, as root, with control groups of version 1 or 2 at /sys/fs/cgroup.
+// Linux, as root. Tried with control groups of version 1; a hierarchy of version
+// 2 would have to pass its controllers on to the groups below its root.
 package sandbox
