@@ -162,8 +162,12 @@ func (t *tick) facts(j *job, phase string) {
 
 // parkedBy says who holds or has paused a workload, and since when.
 func (t *tick) parkedBy(object *workload.Object) string {
+	held := object.Meta.Labels[t.keys.Hold()] == "true"
+	if !held && !object.Paused {
+		return "" // without reading managedFields, which is most of what a workload costs
+	}
 	manager, at := object.SetBy("spec", "paused")
-	if object.Meta.Labels[t.keys.Hold()] == "true" {
+	if held {
 		manager, at = object.SetBy("metadata", "labels", t.keys.Hold())
 	}
 	if manager == "" {

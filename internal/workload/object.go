@@ -5,6 +5,7 @@ package workload
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/decide"
 )
 
 // Ref names a workload.
@@ -55,6 +57,9 @@ type Object struct {
 	Selector *metav1.LabelSelector // nil for a CronJob
 	Paused   bool
 	status   status
+
+	reading sync.Mutex
+	claims  map[string][]decide.Claim // by the slot's key, as far as they have been read from managedFields
 }
 
 // New takes what the API server returned for one of the four kinds.

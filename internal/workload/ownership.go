@@ -37,8 +37,23 @@ func byName(name string) *value.FieldList {
 	return &value.FieldList{{Name: "name", Value: value.NewValueInterface(name)}}
 }
 
-// Claims lists who owns the slot. A managedFields entry that does not parse owns nothing.
+// Claims lists who owns the slot. A managedFields entry that does not parse owns nothing. Parsing is most of what an
+// unchanged tick costs, and each decision asks several times: what was read is kept.
 func (o *Object) Claims(slot Slot) []decide.Claim {
+	o.reading.Lock()
+	defer o.reading.Unlock()
+	claims, known := o.claims[slot.Key()]
+	if !known {
+		if o.claims == nil {
+			o.claims = map[string][]decide.Claim{}
+		}
+		claims = o.readClaims(slot)
+		o.claims[slot.Key()] = claims
+	}
+	return slices.Clone(claims)
+}
+
+func (o *Object) readClaims(slot Slot) []decide.Claim {
 	var claims []decide.Claim
 	path := o.path(slot)
 	for _, entry := range o.Meta.ManagedFields {
