@@ -38,6 +38,11 @@ demo: ## see a tag move, a registry blocked and unblocked, tick by tick, on a re
 	@echo 'compiling the demo (a minute or two the first time; then it builds its control plane, and says so)' >&2
 	@go -C tests run ./demo
 
+.PHONY: bench
+bench: build ## measure the program beside what people use instead, and write docs/benchmarks.md
+	@echo 'compiling the benchmark (a minute or two the first time; then it builds its control plane, and says so)' >&2
+	@go -C tests run ./bench -binary "$(CURDIR)/bin/image-refresh" -report "$(CURDIR)/docs/benchmarks.md"
+
 .PHONY: test
 test: test-unit test-scenario test-chart ## unit, scenario and chart tests, from a bare clone
 
