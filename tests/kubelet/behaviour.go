@@ -59,6 +59,13 @@ func Flapping(period time.Duration) Behaviour { return Behaviour{kind: flapping,
 // Completed ends the pod's containers with an exit code.
 func Completed(code int32) Behaviour { return Behaviour{kind: completed, code: code} }
 
+// Saying is the same behaviour with a termination message, which a kubelet reads from the container's
+// /dev/termination-log.
+func (b Behaviour) Saying(message string) Behaviour {
+	b.message = message
+	return b
+}
+
 // Lingering is the same behaviour, but the pod takes a while to terminate once
 // it is deleted.
 func (b Behaviour) Lingering(d time.Duration) Behaviour {

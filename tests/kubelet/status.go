@@ -38,7 +38,7 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (corev1.PodStatus, tim
 		}
 	case completed:
 		state = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			ExitCode: b.code, Reason: "Completed", StartedAt: *status.StartTime, FinishedAt: *status.StartTime,
+			ExitCode: b.code, Reason: "Completed", Message: b.message, StartedAt: *status.StartTime, FinishedAt: *status.StartTime,
 		}}
 		status.Phase = corev1.PodSucceeded
 		if b.code != 0 {

@@ -44,8 +44,22 @@ var stagePhrase = map[string]string{
 
 // strike plays one field of the table.
 func strike(t *testing.T, field cellOf, follow bool) {
+	c, digest := struck(t, field)
+	c.requireCounted(field.cause, digest, 1, 3)
+	if follow {
+		c.Setenv("RESOLVE_FAILURE_THRESHOLD", "2")
+		c.requireCounted(field.cause, digest, 2, 2)
+	}
+	for _, call := range c.Site.Front.Calls(nil) {
+		assert.True(t, call.TLS, "plain HTTP to %s%s", call.Host, call.Path)
+	}
+}
+
+// struck makes the world of one field, with its trouble in it.
+func struck(t *testing.T, field cellOf) (c *cell, digest string) {
+	t.Helper()
 	s, digest := onTag(t, jobsManager)
-	c := &cell{Scenario: s, t: t, stage: field.stage, image: jobsManager, host: hubHost, phrases: []string{stagePhrase[field.stage]}}
+	c = &cell{Scenario: s, t: t, stage: field.stage, image: jobsManager, host: hubHost, phrases: []string{stagePhrase[field.stage]}}
 	if c.stage == "token" {
 		c.host = hubTokens
 	}
@@ -55,15 +69,7 @@ func strike(t *testing.T, field cellOf, follow bool) {
 	troubles[field.trouble](c)
 	s.Configure("targets:\n" + targetOf("ingestor", c.image, entry("Deployment", "jobs", "api", "env: "+slot)) + c.lines)
 	s.Forget()
-
-	c.requireCounted(field.cause, digest, 1, 3)
-	if follow {
-		s.Setenv("RESOLVE_FAILURE_THRESHOLD", "2")
-		c.requireCounted(field.cause, digest, 2, 2)
-	}
-	for _, call := range s.Site.Front.Calls(nil) {
-		assert.True(t, call.TLS, "plain HTTP to %s%s", call.Host, call.Path)
-	}
+	return c, digest
 }
 
 // onTag makes a scenario in which a Deployment, scaled to zero, holds the digest that a tag means, and was adopted.
