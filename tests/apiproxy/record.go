@@ -52,6 +52,17 @@ func (p *Proxy) Reads() []Request {
 	return p.Requests(func(r Request) bool { return !r.IsWrite() && r.Resource != "" })
 }
 
+// Aside runs something whose requests are not recorded, as if it had never been.
+func (p *Proxy) Aside(do func()) {
+	p.mu.Lock()
+	before := len(p.requests)
+	p.mu.Unlock()
+	do()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = p.requests[:before:before]
+}
+
 // Forget drops what was recorded, so that a test counts from here.
 func (p *Proxy) Forget() {
 	p.mu.Lock()

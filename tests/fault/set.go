@@ -51,6 +51,13 @@ func (s *Set[T]) Clear() {
 	s.rules = nil
 }
 
+// Empty tells that no request meets any trouble.
+func (s *Set[T]) Empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.rules) == 0
+}
+
 // Pick returns what the request meets, the first rule in order of injection
 // that has its turn, or nil. Every matching rule counts the request.
 func (s *Set[T]) Pick(request T) Action {

@@ -28,10 +28,19 @@ type Run struct {
 	once     sync.Once
 }
 
-// Tick runs one tick and returns what it left behind.
+// Tick runs one tick and returns what it left behind. With FORETELL=1 a plan
+// is made before it, which must foretell what the tick decides.
 func (s *Scenario) Tick() *product.Result {
 	s.t.Helper()
-	return s.Run()
+	var plan *product.Result
+	if s.foretells() {
+		plan = s.foretell()
+	}
+	result := s.Run()
+	if plan != nil {
+		s.compare(plan, result)
+	}
+	return result
 }
 
 // Run runs the program with the given arguments until it ends.

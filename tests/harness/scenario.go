@@ -46,7 +46,9 @@ type Scenario struct {
 	objects dynamic.Interface
 	env     map[string]string
 	secrets []string
-	granted []string // further namespaces
+
+	unforetold bool
+	granted    []string // further namespaces
 }
 
 // Option changes a Scenario while it is made.

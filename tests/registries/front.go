@@ -192,6 +192,17 @@ func (f *Front) Calls(match Matcher) []Call {
 	return calls
 }
 
+// Aside runs something whose calls are not recorded, as if it had never been.
+func (f *Front) Aside(do func()) {
+	f.mu.Lock()
+	before := len(f.calls)
+	f.mu.Unlock()
+	do()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = f.calls[:before:before]
+}
+
 // Forget drops what was recorded, so that a test counts from here.
 func (f *Front) Forget() {
 	f.mu.Lock()

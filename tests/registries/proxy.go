@@ -270,6 +270,17 @@ func (p *Proxy) Connects(host string) []Connect {
 	return connects
 }
 
+// Aside runs something whose requests are not recorded, as if it had never been.
+func (p *Proxy) Aside(do func()) {
+	p.mu.Lock()
+	before := len(p.connects)
+	p.mu.Unlock()
+	do()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.connects = p.connects[:before:before]
+}
+
 // Forget drops what was recorded, so that a test counts from here.
 func (p *Proxy) Forget() {
 	p.mu.Lock()

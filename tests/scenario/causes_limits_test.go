@@ -93,6 +93,7 @@ func TestQuota(t *testing.T) {
 			second := s.Push(jobsManager, image("second"))
 			s.Configure("targets:\n" + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "api", "env: "+slot)))
 			s.Site.DockerHub.LimitPulls(c.left)
+			s.Unforetold() // a plan pulls as well
 			if c.header != "" {
 				s.Site.Front.Inject(registries.Fault{
 					Match: registries.At(hubHost, registries.Head, registries.Get), Do: fault.Header("Ratelimit-Remaining", c.header),

@@ -1,0 +1,76 @@
+package harness
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tracebloc/image-refresh/tests/product"
+)
+
+// Unforetold has no plan made before the ticks of this scenario, for a test
+// that counts what no recorder here sees: logins at a registry of its own, or
+// pulls that are left.
+func (s *Scenario) Unforetold() { s.unforetold = true }
+
+// foretells tells whether a plan before the tick disturbs nothing: a fault may
+// be meant for a certain request, and a hook has happened once it was called.
+func (s *Scenario) foretells() bool {
+	return os.Getenv("FORETELL") == "1" && !s.unforetold &&
+		s.API.Faults.Empty() && s.Site.Front.Faults.Empty() && s.Site.Proxy.Faults.Empty()
+}
+
+// foretell makes a plan that leaves no trace in what is recorded.
+func (s *Scenario) foretell() (plan *product.Result) {
+	s.t.Helper()
+	s.API.Aside(func() {
+		s.Site.Front.Aside(func() {
+			s.Site.Proxy.Aside(func() { plan = s.Run("plan") })
+		})
+	})
+	return plan
+}
+
+// compare asserts that a tick has decided what the plan said: for each target
+// the same digest, cause and count; for each slot the same outcome, but for
+// how a rollout ends, which no plan can know.
+func (s *Scenario) compare(plan, run *product.Result) {
+	s.t.Helper()
+	if plan.Report == nil || run.Report == nil {
+		assert.Equal(s.t, plan.ExitCode, run.ExitCode, "the plan of this tick")
+		return
+	}
+	for _, told := range plan.Report.Targets {
+		done := run.Report.Target(told.Name)
+		assert.Equal(s.t, told.Digest, done.Digest, "the plan's digest for %s", told.Name)
+		if !slices.ContainsFunc(done.Workloads, func(w product.Workload) bool { return w.Cause == "api" }) {
+			assert.Equal(s.t, told.Cause, done.Cause, "the plan's cause for %s", told.Name)
+			assert.Equal(s.t, told.Failures, done.Failures, "the plan's count for %s", told.Name)
+		}
+		for i, slot := range told.Workloads {
+			if i < len(done.Workloads) && !foretold(slot, done.Workloads[i]) {
+				assert.Fail(s.t, "a plan that did not foretell", "%s on %s %s: the plan said %s %s %s, the tick %s %s %s", told.Name,
+					slot.Kind, slot.Name, slot.Outcome, slot.Cause, slot.Message, done.Workloads[i].Outcome, done.Workloads[i].Cause, done.Workloads[i].Message)
+			}
+		}
+	}
+}
+
+// ends are the outcomes of what a plan calls pending or waiting: a rollout that
+// is begun, or waited for.
+var ends = map[string]string{
+	"pending": "refreshed reapplied rolled-back waiting held failed",
+	"waiting": "refreshed reapplied rolled-back waiting held failed unchanged",
+}
+
+func foretold(told, done product.Workload) bool {
+	if told.Outcome == done.Outcome && told.Cause == done.Cause {
+		return true
+	}
+	if !slices.Contains(strings.Fields(ends[told.Outcome]), done.Outcome) {
+		return false
+	}
+	return done.Outcome != "failed" || slices.Contains([]string{"rollout-failed", "not-settled", "contested", "api"}, done.Cause)
+}
