@@ -62,7 +62,11 @@ func (r Report) writeChecks(w io.Writer, style Style) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%d ok, %d warnings, %d failed, %d could not be checked\n", count[OK], count[Warning], count[Wrong], count[Unchecked])
+	warnings := "warnings"
+	if count[Warning] == 1 {
+		warnings = "warning"
+	}
+	_, err := fmt.Fprintf(w, "\n%d ok, %d %s, %d failed, %d could not be checked\n", count[OK], count[Warning], warnings, count[Wrong], count[Unchecked])
 	return err
 }
 
