@@ -113,11 +113,11 @@ func theOldRelease(c *chapter) {
 	require.NoError(c, os.CopyFS(filepath.Join(c.box.Dir, "first-chart"), os.DirFS(filepath.Join(filepath.Dir(tests), "chart"))))
 	require.NoError(c, os.WriteFile(filepath.Join(c.box.Dir, "first-chart", "values.yaml"), oldest, 0o600)) //nolint:gosec // the folder is this program's
 	c.values("values.yaml", webTarget)
-	c.typed("helm3 install image-refresh ./first-chart --namespace " + c.namespace + " --values values.yaml | head -n 6")
+	c.typed("helm3 install image-refresh ./first-chart --namespace " + c.namespace + " --values values.yaml | sed -n 1,6p")
 	c.typed("kubectl patch cronjob image-refresh --namespace " + c.namespace + " --patch '{\"spec\": {\"suspend\": true}}'")
 	require.Equal(c, "adopted", c.tick(0).outcome("web", "web").Outcome)
 	for build, helm := range []string{"helm3", "helm"} {
-		c.typed(helm + " upgrade image-refresh ./chart --namespace " + c.namespace + " --reuse-values | head -n 6")
+		c.typed(helm + " upgrade image-refresh ./chart --namespace " + c.namespace + " --reuse-values | sed -n 1,6p")
 		text := fmt.Sprintf("web %d", build+2)
 		digest := c.push(webImage, c.release("serve", text, both()...), text)
 		require.Equal(c, "refreshed", c.tick(0).outcome("web", "web").Outcome)

@@ -48,7 +48,7 @@ func theWrongPlatform(c *chapter) {
 
 	c.Say("Somebody insists, and tells the chart that arm64 is all that is needed. Now the kubelet has to say it.")
 	c.values("values.yaml", strings.Replace(webTarget, "    workloads:", "    platforms: [linux/arm64]\n    workloads:", 1)+"rolloutFailureThreshold: 1\n"+byHand)
-	c.typed("helm upgrade image-refresh ./chart --namespace " + c.namespace + " --values values.yaml | head -n 6")
+	c.typed("helm upgrade image-refresh ./chart --namespace " + c.namespace + " --values values.yaml | sed -n 1,6p")
 	t = c.tick(1)
 	require.Equal(c, "rolled-back", t.outcome("web", "web").Outcome)
 	assert.Regexp(c, "ErrImagePull|ImagePullBackOff", t.message)

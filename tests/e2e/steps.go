@@ -229,7 +229,7 @@ func (c *chapter) shell(line string) (string, error) {
 // release here needs: the registries' authority.
 func (c *chapter) install(values string) {
 	c.values("values.yaml", values)
-	c.typed("helm install image-refresh ./chart --namespace " + c.namespace + " --values values.yaml | head -n 6")
+	c.typed("helm install image-refresh ./chart --namespace " + c.namespace + " --values values.yaml | sed -n 1,6p")
 }
 
 // values writes a file of values.
