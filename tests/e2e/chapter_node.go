@@ -23,18 +23,17 @@ import (
 
 // The node loses its power in the middle of a rollout, and the tick with it.
 func thePowerCut(c *chapter) {
-	c.installed(webTarget, workloads.Replicas(2))
+	c.installed(webTarget, workloads.Replicas(2), workloads.ProgressDeadline(120))
 	release := make(chan struct{})
 	remove := c.site.Front.Inject(registries.Fault{
 		Match: registries.Of(webRepository, registries.At("", registries.Blob)), Do: fault.Hold(release),
 	})
-	second := c.push(webImage, c.release("serve", "web 2", both()...), "web 2")
+	defer remove()
+	second := c.push(webImage, c.release("serve", "web 2", both()...), "web 2, whose layers come slowly")
 	job := c.start()
 	c.eventually("the tick has begun a rollout", func() bool { return workloads.Revision(c.deployment("web")) == 2 })
 	c.Say("containerd, the kubelet and everything in the pods are killed, the tick among them.")
 	require.NoError(c, c.node.Crash(c.box.Cgroup))
-	remove()
-	close(release)
 	require.NoError(c, c.node.Restart(c.ctx))
 	c.Say("They start again.")
 	c.eventually("Job "+job+" has failed", func() bool {
@@ -45,7 +44,11 @@ func thePowerCut(c *chapter) {
 	})
 	require.NotContains(c, c.events("web"), "DigestRefreshed")
 	c.Say("The Job of the tick has failed. The next one continues.")
-	require.Equal(c, "refreshed", c.tick(0).outcome("web", "web").Outcome)
+	asked := c.heads()
+	job = c.start()
+	c.eventually("the next tick has asked the registry", func() bool { return c.heads() > asked })
+	close(release)
+	require.Equal(c, "refreshed", c.finished(job, 0).outcome("web", "web").Outcome)
 	c.holds("web", webImage+"@"+second, 2, "web 2")
 	require.Contains(c, c.events("web"), "DigestRefreshed")
 }
