@@ -112,6 +112,8 @@ func pause(ctx context.Context) bool {
 func (t *tick) wrote(ctx context.Context, j *job, members []*member, change workload.Change, before, after *workload.Object, counters bool) {
 	j.object = after
 	if len(change.Slots) > 0 {
+		served := before.Rollout(j.stale).Available
+		j.served = &served
 		j.stale = before.FailedAt()
 		t.locate(j)
 		t.mend(ctx, j)

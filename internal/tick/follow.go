@@ -17,6 +17,9 @@ func (t *tick) follow(ctx, rollouts context.Context, j *job, waited []*member) {
 		digests[m] = m.decision.Record.State.Attempted()
 	}
 	begun := &baseline{before: j.object.Rollout(j.stale)}
+	if j.served != nil { // the controller may have stopped pods before the slots were handed back
+		begun.before.Available = *j.served
+	}
 	newest, err := t.Cluster.Wait(rollouts, j.object, t.over(ctx, j, digests, begun))
 	if err != nil {
 		j.fail(waited, err)

@@ -43,6 +43,7 @@ type job struct {
 	failure    *fault.Error     // why the workload could not be read or written
 	stale      time.Time        // the controller's report of failure is about an older rollout up to here
 	restrained bool             // MAX_ROLLOUTS leaves it no place
+	served     *int             // replicas that were available before this tick's patch; nil where it made none
 	skip       int              // the skip streak as read
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 // Unforetold has no plan made before the ticks of this scenario, for a test
-// that counts what no recorder here sees: logins at a registry of its own, or
-// pulls that are left.
+// in which a plan changes what the tick meets: a pull fewer is left, a digest
+// is older.
 func (s *Scenario) Unforetold() { s.unforetold = true }
 
 // foretells tells whether a plan before the tick disturbs nothing: a fault may

@@ -17,6 +17,7 @@ func TestANewDigestWaitsForItsMinimumAge(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	s.Configure(ingestorConfig + "    minAge: 6s\n")
+	s.Unforetold() // it grows old between a plan and its tick
 	second := s.Push(ingestor, image("second"))
 	began := time.Now()
 	deferred := requireOutcome(t, s.Tick(), 0, "deferred", "")
@@ -41,6 +42,7 @@ func TestATagThatKeepsMovingIsDeferredThreeTimesAtMost(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
 	s.Configure(ingestorConfig + "    minAge: 5s\n")
+	s.Unforetold() // the same
 	var began time.Time
 	latest := ""
 	for n := 0; ; n++ {

@@ -3,11 +3,15 @@ package scenario_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/fault"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
@@ -167,4 +171,25 @@ func TestI45ANewerDigestReplacesOurUnfinishedOne(t *testing.T) {
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	requireRolled(t, s, "jobs", third, 3)
 	assert.NotEqual(t, first, third)
+}
+
+// A service that is down is restored at the first failure, also where the controller has stopped a pod before the slot
+// is handed back: what counts is how many pods served before the patch.
+func TestAServiceThatGoesDownAtOnceIsRestoredAtTheFirstFailure(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	first := s.Push(ingestor, image("first"))
+	s.Deploy(workloads.StatefulSet("jobs", workloads.Replicas(2), workloads.Container("api", ingestor+"@"+first)))
+	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("StatefulSet", "jobs", "")))
+	requireOutcomes(t, s.Tick(), 0, "adopted")
+	behave(s, s.Push(ingestor, image("second")), crash())
+	s.Setenv("ROLLOUT_TIMEOUT", "8s")
+	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: fault.Before(func() {
+		assert.Eventually(t, func() bool {
+			set, err := s.Client.AppsV1().StatefulSets(s.Namespace).Get(t.Context(), "jobs", metav1.GetOptions{})
+			return err == nil && set.Status.AvailableReplicas == 1
+		}, 20*time.Second, 50*time.Millisecond, "the controller stops a pod")
+	})})
+	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+	assert.Equal(t, ingestor+"@"+first, workloads.Image(s.StatefulSet("jobs"), "api"))
 }
