@@ -155,6 +155,7 @@ func TestFileNamesTheKeyThatIsWrong(t *testing.T) {
 		"helmValue: holds another":            {twoValues(t, "api", "api.digest"), []string{"targets[1].workloads[0].helmValue"}},
 		"helmValue: names that begin alike":   {twoValues(t, "api", "api2.digest"), nil},
 		"helmValue: one target, two meanings": {instead(t, entryKey, entryKey+"        helmValue: d\n"+strings.Replace(entryKey, "API_DIGEST", "OTHER", 1)+"        envValue: reference\n        helmValue: d\n"), []string{"targets[0].workloads[1].helmValue"}},
+		"helmValue: the default, and spelled": {instead(t, entryKey, entryKey+"        helmValue: d\n"+strings.Replace(entryKey, "API_DIGEST", "OTHER", 1)+"        envValue: digest\n        helmValue: d\n"), nil},
 		"helmValue: one target, one meaning":  {instead(t, entryKey, entryKey+"        helmValue: d\n"+strings.Replace(entryKey, "API_DIGEST", "OTHER", 1)+"        helmValue: d\n"), nil},
 		"envValue: unknown":                   {instead(t, envKey, envKey+"        envValue: tag\n"), []string{"targets[0].workloads[0].envValue"}},
 		"envValue: no env":                    {instead(t, envKey, "        envValue: reference\n"), []string{"targets[0].workloads[0].envValue"}},

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -30,11 +31,11 @@ type validator struct {
 	undone   map[string]bool // keys that could not be decoded
 	problems []error
 
-	helmValues map[string]string // what each chart's value that is named means
+	helmValues map[string]valueMeaning // what each chart's value that is named means
 }
 
 func newValidator(env Env, found []error) *validator {
-	v := &validator{env: env, undone: map[string]bool{}, helmValues: map[string]string{}}
+	v := &validator{env: env, undone: map[string]bool{}, helmValues: map[string]valueMeaning{}}
 	for _, err := range found {
 		if before, ok := errors.AsType[problem](err); ok {
 			v.undone[before.path] = true
@@ -242,18 +243,24 @@ func (v *validator) workloads(path string, entry targetEntry, slots map[string]s
 		} else {
 			slots[slot] = path
 		}
+		reference := v.choice(path+".envValue", w.EnvValue, "digest", "reference") == "reference"
 		workloads = append(workloads, Workload{
 			Kind: Kind(w.Kind), Name: w.Name, Namespace: w.Namespace, Container: w.Container, Env: w.Env,
-			Reference: v.choice(path+".envValue", w.EnvValue, "digest", "reference") == "reference",
-			HelmValue: v.helmValue(path+".helmValue", w.HelmValue, entry.Name+" "+w.EnvValue),
+			Reference: reference, HelmValue: v.helmValue(path+".helmValue", w.HelmValue, valueMeaning{entry.Name, reference}),
 		})
 	}
 	return workloads
 }
 
+// valueMeaning is what a chart's value holds: a target's digest, or its reference.
+type valueMeaning struct {
+	target    string
+	reference bool
+}
+
 // helmValue checks the name of a chart's value. One value may be named by several slots where it means the same in
 // each: one target's digest, or one target's reference.
-func (v *validator) helmValue(path, name, meaning string) string {
+func (v *validator) helmValue(path, name string, meaning valueMeaning) string {
 	if name == "" {
 		return ""
 	}
@@ -261,9 +268,9 @@ func (v *validator) helmValue(path, name, meaning string) string {
 		v.add(path, "must be the path of a chart's value, as in api.image.digest")
 		return ""
 	}
-	for other, its := range v.helmValues {
+	for _, other := range slices.Sorted(maps.Keys(v.helmValues)) {
 		switch {
-		case other == name && its != meaning:
+		case other == name && v.helmValues[other] != meaning:
 			v.add(path, "is named by another target, or for another envValue, as well: one value holds one text")
 		case strings.HasPrefix(other, name+"."), strings.HasPrefix(name, other+"."):
 			v.add(path, "cannot be a value beside %s, which is a part of it or holds it", other)

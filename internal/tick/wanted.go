@@ -2,6 +2,8 @@ package tick
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/image"
@@ -13,6 +15,7 @@ import (
 // alone that would change, so that what is committed is whole each time.
 func (t *tick) wanted() result.Wanted {
 	wanted := result.Wanted{Values: map[string]string{}}
+	disputed := map[string]bool{} // values whose workloads want different digests
 	for _, j := range t.jobs {
 		var change workload.Change
 		// Where the configuration names no namespace, neither do manifests that get theirs from an overlay.
@@ -27,18 +30,27 @@ func (t *tick) wanted() result.Wanted {
 				change.Slots = append(change.Slots, workload.SlotChange{Slot: slot, Digest: digest})
 				entry := m.entries[at]
 				ref.Namespace = cmp.Or(ref.Namespace, entry.Namespace)
-				switch {
-				case entry.HelmValue == "":
+				if entry.HelmValue == "" {
 					wanted.Unnamed = append(wanted.Unnamed, m.target.Name+" on "+j.ref.String())
-				case entry.Reference:
-					wanted.Values[entry.HelmValue] = slot.Value(digest)
-				default:
-					wanted.Values[entry.HelmValue] = string(digest)
+					continue
 				}
+				text := string(digest)
+				if entry.Reference {
+					text = slot.Value(digest)
+				}
+				before, known := wanted.Values[entry.HelmValue]
+				disputed[entry.HelmValue] = disputed[entry.HelmValue] || known && before != text
+				wanted.Values[entry.HelmValue] = text
 			}
 		}
 		if len(change.Slots) > 0 {
 			wanted.Patches = append(wanted.Patches, change.Manifest(ref))
+		}
+	}
+	for _, value := range slices.Sorted(maps.Keys(disputed)) {
+		if disputed[value] {
+			delete(wanted.Values, value)
+			wanted.Unknown = append(wanted.Unknown, "the value "+value+", whose workloads want different digests,")
 		}
 	}
 	return wanted

@@ -100,6 +100,29 @@ func TestAPlanCommitsNoDigestThatARunWouldNotSet(t *testing.T) {
 	assert.Empty(t, wrong.Stdout, "there is nothing to commit in a run")
 }
 
+// One value cannot hold two digests: where a person holds one of two workloads, it is left out and said, and so is all
+// where nothing could be planned.
+func TestAPlanLeavesOutAValueThatWorkloadsDisputeAndPrintsNothingWhereItKnowsNothing(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	first := s.Push(ingestor, image("first"))
+	s.Deploy(workloads.Deployment("one", workloads.Container("api", ingestor+"@"+first)), workloads.Deployment("two", workloads.Container("api", ingestor+"@"+first)))
+	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "one", "", "helmValue: d")+entry("Deployment", "two", "", "helmValue: d")))
+	harness.RequireExit(t, 0, s.Tick())
+	s.Push(ingestor, image("second"))
+	s.Kubectl("label", "deployment", "two", "tracebloc.io/refresh-hold=true")
+	disputed := s.Run("plan", "-o", "values")
+	harness.RequireExit(t, 0, disputed)
+	assert.NotContains(t, disputed.Stdout, "sha256:")
+	assert.Contains(t, disputed.Stderr, "the value d, whose workloads want different digests")
+
+	for _, output := range []string{"values", "patch"} {
+		nowhere := s.Run("plan", "-o", output, "--context", "absent")
+		harness.RequireExit(t, 1, nowhere)
+		assert.Empty(t, nowhere.Stdout)
+	}
+}
+
 // For what is held or rejected, the message has since when, by whom, and the command that releases it; each command
 // does so when it is run as it is printed.
 func TestTheCommandThatReleasesIsPrintedAndWorks(t *testing.T) {
