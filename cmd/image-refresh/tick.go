@@ -44,7 +44,11 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 		}
 		var runner *tick.Runner
 		if runner, err = wire(arguments, read, lookup, log, started); err == nil {
-			report = do(ctx, arguments.command, runner)
+			if arguments.command == commandCheck {
+				report = runner.Check(ctx)
+			} else {
+				report = runner.Run(ctx, arguments.command == commandPlan)
+			}
 			message = report.Termination()
 		}
 	}
@@ -118,13 +122,6 @@ func summarise(ctx context.Context, log *slog.Logger, report result.Report) {
 	}
 	log.LogAttrs(ctx, level, "tick done", slog.String("command", report.Command), slog.Int("exitCode", report.ExitCode),
 		slog.Float64("durationSeconds", report.DurationSeconds), slog.Int("targets", len(report.Targets)), slog.GroupAttrs("outcomes", outcomes...))
-}
-
-func do(ctx context.Context, command string, runner *tick.Runner) result.Report {
-	if command == commandCheck {
-		return runner.Check(ctx)
-	}
-	return runner.Run(ctx, command == commandPlan)
 }
 
 // wire makes a runner from the configuration.

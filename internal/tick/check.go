@@ -2,8 +2,6 @@ package tick
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,7 +32,7 @@ func (r *Runner) Check(ctx context.Context) result.Report {
 	facts.Warnings = append(facts.Warnings, t.floating()...)
 	queries := append(t.queries(), t.unplaced()...)
 	answers := t.Registry.Resolve(ctx, queries)
-	t.settle(queries, answers)
+	t.assign(queries, answers)
 	facts.Images = t.images(ctx, queries, answers)
 	facts.Registries = t.Registry.Report()
 	if !t.interrupted(ctx) {
@@ -221,10 +219,4 @@ func conflicts(object *workload.Object, slot workload.Slot) []preflight.Conflict
 		})
 	}
 	return found
-}
-
-// mounted says whether secrets of the workload's namespace are mounted here at all.
-func (t *tick) mounted(j *job) bool {
-	_, err := os.Stat(filepath.Join(string(t.Config.PullSecretsDir), j.ref.Namespace))
-	return err == nil
 }

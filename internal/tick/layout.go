@@ -181,7 +181,7 @@ func (t *tick) readAccount(ctx context.Context, j *job) {
 	if len(j.object.Secrets()) > 0 || !slices.ContainsFunc(j.members, (*member).pullsAsPods) {
 		return
 	}
-	if _, err := os.Stat(filepath.Join(string(t.Config.PullSecretsDir), j.ref.Namespace)); err != nil {
+	if !t.mounted(j) {
 		return
 	}
 	names, err := t.Cluster.PullSecrets(ctx, j.ref.Namespace, j.object.ServiceAccount())
@@ -190,6 +190,12 @@ func (t *tick) readAccount(ctx context.Context, j *job) {
 		return
 	}
 	j.account = names
+}
+
+// mounted says whether secrets of the workload's namespace are mounted here at all.
+func (t *tick) mounted(j *job) bool {
+	_, err := os.Stat(filepath.Join(string(t.Config.PullSecretsDir), j.ref.Namespace))
+	return err == nil
 }
 
 // pullsAsPods says whether the target is resolved with what the workload's pods pull with.
@@ -265,7 +271,7 @@ func (t *tick) resolve(ctx context.Context) {
 			t.Log.WarnContext(ctx, warning.Advice(), "cause", string(warning.Cause))
 		}
 	}
-	t.settle(queries, answers)
+	t.assign(queries, answers)
 }
 
 // queries are the distinct pairs of image and credentials, and tell each member which are its own.
@@ -295,8 +301,8 @@ func (t *tick) queries() []resolver.Query {
 	return queries
 }
 
-// settle gives every target its answers.
-func (t *tick) settle(queries []resolver.Query, answers []resolver.Answer) {
+// assign gives every target its answers.
+func (t *tick) assign(queries []resolver.Query, answers []resolver.Answer) {
 	for _, own := range t.targets {
 		own.settleOn(queries, answers)
 	}

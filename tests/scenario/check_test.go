@@ -229,3 +229,20 @@ spec:
 	schedule("540", "true")
 	assert.Contains(t, requireCheck(t, check(t, s, 0), "schedule", "warning", "refresh").Message, "suspended")
 }
+
+// The target's own pull secret resolves a private image, and the pods that pull it name none: it is said before a pod is
+// moved to a node that does not have the image.
+func TestCheckFindsPodsThatCouldNotPull(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	_, digest := someRegistry(t, s)
+	mount(t, s, "regcred", entries{someHost: goodLogin})
+	s.Create(workloads.CronJob("jobs", workloads.Container("api", somePrivate+"@"+digest)))
+	s.Configure("targets: [{name: ingestor, pullSecrets: [regcred], workloads: [{kind: CronJob, name: jobs, container: api}]}]")
+	line := requireCheck(t, check(t, s, 1), "image", "failed", somePrivate)
+	assert.Equal(t, "unauthorized", line.Cause)
+	assert.Contains(t, line.Message, "CronJob "+s.Namespace+"/jobs")
+
+	s.Patch(harness.Helm, s.CronJob("jobs"), `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"imagePullSecrets":[{"name":"regcred"}]}}}}}}`)
+	requireCheck(t, check(t, s, 0), "image", "ok", somePrivate)
+}

@@ -176,14 +176,7 @@ func TestI39ACrashThatTookTheServiceDownIsRejectedAtOnce(t *testing.T) {
 // command that deletes it, and that command is what is missing.
 func TestAStuckPodOfAStatefulSetIsNamedWithTheCommand(t *testing.T) {
 	t.Parallel()
-	s := environment.Scenario(t)
-	first := s.Push(ingestor, image("first"))
-	s.Deploy(workloads.StatefulSet("jobs", workloads.Replicas(2), workloads.Container("api", ingestor+"@"+first)))
-	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("StatefulSet", "jobs", "")))
-	requireOutcomes(t, s.Tick(), 0, "adopted")
-	second := s.Push(ingestor, image("second"))
-	behave(s, second, crash())
-	s.Setenv("ROLLOUT_TIMEOUT", "8s")
+	s, first := crashingSet(t)
 	restored := requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
 	assert.Contains(t, restored.Message, "kubectl delete pod -n "+s.Namespace+" jobs-1")
 	assert.NotContains(t, restored.Message, "jobs-0")
@@ -196,4 +189,17 @@ func TestAStuckPodOfAStatefulSetIsNamedWithTheCommand(t *testing.T) {
 	s.Push(ingestor, image("third"))
 	s.Setenv("ROLLOUT_TIMEOUT", "30s")
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+}
+
+// crashingSet is a StatefulSet of two pods whose tag has moved on to a digest that crashes.
+func crashingSet(t *testing.T) (s *harness.Scenario, first string) {
+	t.Helper()
+	s = environment.Scenario(t)
+	first = s.Push(ingestor, image("first"))
+	s.Deploy(workloads.StatefulSet("jobs", workloads.Replicas(2), workloads.Container("api", ingestor+"@"+first)))
+	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("StatefulSet", "jobs", "")))
+	requireOutcomes(t, s.Tick(), 0, "adopted")
+	behave(s, s.Push(ingestor, image("second")), crash())
+	s.Setenv("ROLLOUT_TIMEOUT", "8s")
+	return s, first
 }

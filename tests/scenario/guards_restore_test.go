@@ -177,13 +177,7 @@ func TestI45ANewerDigestReplacesOurUnfinishedOne(t *testing.T) {
 // is handed back: what counts is how many pods served before the patch.
 func TestAServiceThatGoesDownAtOnceIsRestoredAtTheFirstFailure(t *testing.T) {
 	t.Parallel()
-	s := environment.Scenario(t)
-	first := s.Push(ingestor, image("first"))
-	s.Deploy(workloads.StatefulSet("jobs", workloads.Replicas(2), workloads.Container("api", ingestor+"@"+first)))
-	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("StatefulSet", "jobs", "")))
-	requireOutcomes(t, s.Tick(), 0, "adopted")
-	behave(s, s.Push(ingestor, image("second")), crash())
-	s.Setenv("ROLLOUT_TIMEOUT", "8s")
+	s, first := crashingSet(t)
 	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: fault.Before(func() {
 		assert.Eventually(t, func() bool {
 			set, err := s.Client.AppsV1().StatefulSets(s.Namespace).Get(t.Context(), "jobs", metav1.GetOptions{})
