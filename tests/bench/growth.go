@@ -21,6 +21,8 @@ const (
 	growthRegistries        = 20 * time.Millisecond
 	growthAPI               = 5 * time.Millisecond
 	mostWorkloads, atBudget = 5000, 1000
+
+	moreRequests, mostRequests = "16", "32" // CONCURRENCY, where everything is far away
 )
 
 // size is one configuration to measure.
@@ -131,9 +133,9 @@ func sizes() []size {
 		{200, 10, 10, manyFamily, usual, ""}, {200, 30, 10, manyFamily, usual, ""}, {200, 100, 10, manyFamily, usual, ""},
 		{200, 200, 10, manyFamily, usual, ""},
 		{1000, 200, 1, manyFamily, usual, ""}, {1000, 200, 3, manyFamily, usual, ""}, {1000, 200, 10, manyFamily, usual, ""},
-		{atBudget, 200, 10, manyFamily, equal, ""},
+		{atBudget, 200, 10, manyFamily, equal, ""}, {atBudget, 200, 10, manyFamily, equal, moreRequests},
 		{mostWorkloads, 200, 10, manyFamily, usual, ""}, {mostWorkloads, 200, 10, manyFamily, equal, ""},
-		{mostWorkloads, 200, 10, manyFamily, equal, "32"},
+		{mostWorkloads, 200, 10, manyFamily, equal, mostRequests},
 	}
 }
 
