@@ -13,11 +13,11 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/tracebloc/image-refresh/tests/fault"
 	"github.com/tracebloc/image-refresh/tests/pki"
+	"github.com/tracebloc/image-refresh/tests/record"
 )
 
 // Fault says which requests meet which trouble.
@@ -33,10 +33,10 @@ type Proxy struct {
 	server  *http.Server
 	stop    context.CancelFunc
 
-	mu       sync.Mutex
-	requests []*Request
-	changed  chan struct{} // closed, and made anew, with each change of requests
+	journal // what was asked
 }
+
+type journal = record.Journal[Request, *Request]
 
 // Start serves on a loopback port, with a certificate of authority, in front
 // of the API server at target, whose certificate authority signed too.
@@ -55,7 +55,7 @@ func Start(ctx context.Context, target string, authority *pki.Authority) (*Proxy
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // Stop ends it, not the test's context
 	p := &Proxy{
-		url: "https://" + listener.Addr().String(), stop: stop, changed: make(chan struct{}),
+		url: "https://" + listener.Addr().String(), stop: stop,
 		forward: reverseProxy(upstream, authority.Pool()),
 	}
 	quiet := log.New(io.Discard, "", 0) // broken connections are the point here
@@ -110,8 +110,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.ContentLength = int64(len(body))
 	request := describe(r, body)
-	recorded := p.record(&request)
-	noted := fault.Note(w, func(status int) { p.answered(recorded, status) })
+	recorded := p.Add(&request)
+	noted := fault.Note(w, func(status int) { p.Answered(recorded, status) })
 	if action := p.Faults.Pick(request); action != nil {
 		action(noted, r, p.forward)
 		return

@@ -5,12 +5,13 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/tracebloc/image-refresh/tests/record"
 )
 
 // Request is one request that reached the proxy.
 type Request struct {
-	// Seq counts from 1 in the order of arrival.
-	Seq  int
+	record.Exchange
 	Time time.Time
 
 	Method    string
@@ -26,9 +27,6 @@ type Request struct {
 	// Group, Resource, Subresource, Namespace and Name are read from the path;
 	// empty for a path that names no resource, such as /version.
 	Group, Resource, Subresource, Namespace, Name string
-
-	// Status is the answer's, 0 while there is none.
-	Status int
 }
 
 // Matcher picks requests. Status is 0 when a Fault asks.

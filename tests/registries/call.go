@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/tracebloc/image-refresh/tests/record"
 )
 
 // Stage is a step of resolving a tag.
@@ -23,8 +25,7 @@ const (
 
 // Call is one request that reached a Front.
 type Call struct {
-	// Seq counts from 1 in the order of arrival.
-	Seq  int
+	record.Exchange
 	Time time.Time
 	// TLS is false on the plain port.
 	TLS   bool
@@ -47,9 +48,6 @@ type Call struct {
 	Scheme string
 	// User is the account of a Basic header.
 	User string
-
-	// Status is the answer's, 0 while there is none.
-	Status int
 }
 
 // Matcher picks calls. Status is 0 when a Fault asks.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/fault"
 	"github.com/tracebloc/image-refresh/tests/pki"
+	"github.com/tracebloc/image-refresh/tests/record"
 )
 
 // Fault says which calls meet which trouble.
@@ -33,9 +34,12 @@ type Front struct {
 	mu           sync.Mutex
 	hosts        map[string]http.Handler
 	certificates map[string]*tls.Certificate
-	calls        []*Call
 	secrets      Secrets
+
+	calls // what was asked
 }
+
+type calls = record.Journal[Call, *Call]
 
 // NewFront serves no host yet, on loopback ports.
 func NewFront(ctx context.Context, authority *pki.Authority) (*Front, error) {
@@ -146,7 +150,7 @@ func (f *Front) Stop() error {
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := describe(r)
 	f.secrets.AddHeader(r.Header.Get("Authorization"))
-	recorded := f.record(&call)
+	recorded := f.Add(&call)
 	f.mu.Lock()
 	handler := f.hosts[call.Host]
 	f.mu.Unlock()
@@ -155,7 +159,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "no such host here", http.StatusMisdirectedRequest)
 		})
 	}
-	noted := fault.Note(w, func(status int) { f.answered(recorded, status) })
+	noted := fault.Note(w, func(status int) { f.Answered(recorded, status) })
 	if action := f.Faults.Pick(call); action != nil {
 		action(noted, r, handler)
 		return
@@ -163,49 +167,6 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler.ServeHTTP(noted, r)
 }
 
-func (f *Front) record(call *Call) *Call {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	call.Seq = len(f.calls) + 1
-	recorded := *call
-	f.calls = append(f.calls, &recorded)
-	return &recorded
-}
-
-func (f *Front) answered(recorded *Call, status int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	recorded.Status = status
-}
-
 // Calls returns what was recorded and matches, in the order of arrival; a nil
 // matcher is any.
-func (f *Front) Calls(match Matcher) []Call {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var calls []Call
-	for _, call := range f.calls {
-		if match == nil || match(*call) {
-			calls = append(calls, *call)
-		}
-	}
-	return calls
-}
-
-// Aside runs something whose calls are not recorded, as if it had never been.
-func (f *Front) Aside(do func()) {
-	f.mu.Lock()
-	before := len(f.calls)
-	f.mu.Unlock()
-	do()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = f.calls[:before:before]
-}
-
-// Forget drops what was recorded, so that a test counts from here.
-func (f *Front) Forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = nil
-}
+func (f *Front) Calls(match Matcher) []Call { return f.Recorded(match) }

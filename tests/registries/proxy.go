@@ -16,11 +16,12 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/fault"
 	"github.com/tracebloc/image-refresh/tests/pki"
+	"github.com/tracebloc/image-refresh/tests/record"
 )
 
 // Connect is one request that reached the proxy.
 type Connect struct {
-	Seq  int
+	record.Exchange
 	Time time.Time
 	// Host is a name, with a port where it is not 443 (80 for plain HTTP).
 	Host string
@@ -28,8 +29,6 @@ type Connect struct {
 	Plain bool
 	// Authorization is the Proxy-Authorization header.
 	Authorization string
-	// Status is the proxy's answer, 0 while there is none.
-	Status int
 }
 
 // ProxyFault says which requests to the proxy meet which trouble.
@@ -46,14 +45,17 @@ type Proxy struct {
 	addr   string
 	stop   context.CancelFunc
 
-	mu       sync.Mutex
-	tunnels  map[net.Conn]struct{}
-	connects []*Connect
-	secrets  Secrets
+	mu      sync.Mutex
+	tunnels map[net.Conn]struct{}
+	secrets Secrets
 	// intercept signs what the proxy shows in place of the hosts'
 	// certificates; nil while it leaves their TLS alone.
 	intercept *pki.Authority
+
+	connects // what was asked
 }
+
+type connects = record.Journal[Connect, *Connect]
 
 // NewProxy leads to front, on a loopback port.
 func NewProxy(ctx context.Context, front *Front) (*Proxy, error) {
@@ -145,8 +147,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		connect.Host = host
 	}
 	p.secrets.AddHeader(connect.Authorization)
-	recorded := p.record(&connect)
-	noted := fault.Note(w, func(status int) { p.answered(recorded, status) })
+	recorded := p.Add(&connect)
+	noted := fault.Note(w, func(status int) { p.Answered(recorded, status) })
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !p.front.Serves(connect.Host):
@@ -180,7 +182,7 @@ func (p *Proxy) tunnel(ctx context.Context, w http.ResponseWriter, host string, 
 		return
 	}
 	defer done()
-	p.answered(recorded, http.StatusOK)
+	p.Answered(recorded, http.StatusOK)
 	if intercept != nil {
 		p.read(client, host, intercept)
 		return
@@ -241,51 +243,10 @@ func join(client, server net.Conn) {
 	<-ended //nolint:errcheck // how it ended is of no interest: we have ended it
 }
 
-func (p *Proxy) record(connect *Connect) *Connect {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	connect.Seq = len(p.connects) + 1
-	recorded := *connect
-	p.connects = append(p.connects, &recorded)
-	return &recorded
-}
-
-func (p *Proxy) answered(recorded *Connect, status int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	recorded.Status = status
-}
-
 // Connects returns what was recorded, in the order of arrival; for one host,
 // or for all where host is empty.
 func (p *Proxy) Connects(host string) []Connect {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var connects []Connect
-	for _, connect := range p.connects {
-		if host == "" || connect.Host == host {
-			connects = append(connects, *connect)
-		}
-	}
-	return connects
-}
-
-// Aside runs something whose requests are not recorded, as if it had never been.
-func (p *Proxy) Aside(do func()) {
-	p.mu.Lock()
-	before := len(p.connects)
-	p.mu.Unlock()
-	do()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.connects = p.connects[:before:before]
-}
-
-// Forget drops what was recorded, so that a test counts from here.
-func (p *Proxy) Forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.connects = nil
+	return p.Recorded(func(connect Connect) bool { return host == "" || connect.Host == host })
 }
 
 var errTunnelEnded = errors.New("the tunnel has ended")
