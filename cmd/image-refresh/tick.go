@@ -31,10 +31,7 @@ const terminationLog = "/dev/termination-log"
 func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper, started time.Time, stdout, stderr io.Writer) int {
 	read, err := config.Read(ctx, lookup, arguments.overrides)
 	log := newLogger(read.Env, stderr)
-	report := result.Report{
-		SchemaVersion: result.SchemaVersion, Version: version.Version(), Command: arguments.command,
-		StartedAt: started.UTC(), Targets: []result.Target{},
-	}
+	report := result.New(version.Version(), arguments.command, started)
 	message := ""
 	if err == nil {
 		if arguments.command != commandCheck { // which has a line for each

@@ -23,17 +23,24 @@ const page = "../../docs/how-a-tick-decides.md"
 // The list of rows in the documentation is the table, row by row.
 func TestTheDocumentedTableIsTheTable(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(page)
-	require.NoError(t, err)
-	_, after, found := strings.Cut(string(text), "<!-- table: checked by internal/decide -->\n")
-	require.True(t, found)
-	documented, _, found := strings.Cut(after, "<!-- /table -->")
-	require.True(t, found)
+	_, documented, _ := cut(t, "<!-- table: checked by internal/decide -->\n", "<!-- /table -->")
 	var want strings.Builder
 	for _, row := range decide.Table() {
 		fmt.Fprintf(&want, "%d. %s\n", row.Number, row.Name)
 	}
 	assert.Equal(t, want.String(), documented)
+}
+
+// cut returns what stands between two marks in the documentation, with all that is before and after it.
+func cut(t *testing.T, begin, end string) (before, between, after string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	before, rest, found := strings.Cut(string(text), begin)
+	require.True(t, found, begin)
+	between, after, found = strings.Cut(rest, end)
+	require.True(t, found, end)
+	return before + begin, between, end + after
 }
 
 // outcomesByRow collects which outcomes a row has decided.
@@ -77,14 +84,9 @@ func (o *outcomesByRow) diagram() string {
 // requireDiagram holds the diagram in the documentation against what every combination of inputs was decided as.
 func requireDiagram(t *testing.T, seen *outcomesByRow) {
 	t.Helper()
-	text, err := os.ReadFile(page)
-	require.NoError(t, err)
-	before, after, found := strings.Cut(string(text), "<!-- diagram: drawn by internal/decide -->\n")
-	require.True(t, found)
-	drawn, after, found := strings.Cut(after, "<!-- /diagram -->")
-	require.True(t, found)
+	before, drawn, after := cut(t, "<!-- diagram: drawn by internal/decide -->\n", "<!-- /diagram -->")
 	if *update {
-		require.NoError(t, os.WriteFile(page, []byte(before+"<!-- diagram: drawn by internal/decide -->\n"+seen.diagram()+"<!-- /diagram -->"+after), 0o600))
+		require.NoError(t, os.WriteFile(page, []byte(before+seen.diagram()+after), 0o600))
 		return
 	}
 	assert.Equal(t, seen.diagram(), drawn, "the diagram is stale: go test ./internal/decide -run Combination -update-docs")

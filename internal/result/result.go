@@ -34,6 +34,11 @@ type Report struct {
 	Wanted          Wanted    `json:"-"`                // of the command plan
 }
 
+// New is the report of a command that begins: nothing has come of it yet.
+func New(version, command string, started time.Time) Report {
+	return Report{SchemaVersion: SchemaVersion, Version: version, Command: command, StartedAt: started.UTC(), Targets: []Target{}}
+}
+
 // Target is what became of one target.
 type Target struct {
 	Name      string      `json:"name"`

@@ -14,6 +14,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/preflight"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
+	"github.com/tracebloc/image-refresh/internal/version"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -41,7 +42,7 @@ func (r *Runner) Check(ctx context.Context) result.Report {
 	}
 	aside.Wait()
 	facts.Interrupted = t.interrupted(ctx)
-	report := t.newReport("check")
+	report := result.New(version.Version(), "check", t.Started)
 	report.Checks = preflight.Lines(facts)
 	if slices.ContainsFunc(report.Checks, func(c result.Check) bool { return c.Status == result.Wrong }) {
 		report.ExitCode = result.ExitOperator

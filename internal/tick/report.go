@@ -21,7 +21,7 @@ func (t *tick) report(ctx context.Context) result.Report {
 	if t.plan {
 		command = "plan"
 	}
-	report := t.newReport(command)
+	report := result.New(version.Version(), command, t.Started)
 	for _, j := range t.jobs {
 		if j.object != nil {
 			t.locate(j)
@@ -41,13 +41,6 @@ func (t *tick) report(ctx context.Context) result.Report {
 		report.ExitCode = result.ExitOperator
 	}
 	return t.finish(report)
-}
-
-func (t *tick) newReport(command string) result.Report {
-	return result.Report{
-		SchemaVersion: result.SchemaVersion, Version: version.Version(), Command: command, StartedAt: t.Started.UTC(),
-		Targets: []result.Target{},
-	}
 }
 
 // finish takes the time.
