@@ -1,6 +1,6 @@
 {{/*
 The pod that runs the program, with a command of it. The scheduled tick and the check of `helm test` run in the same pod: what
-the second finds is then true of the first. Call with (dict "context" $ "command" COMMAND).
+the second finds is then true of the first. Call with (dict "context" $ "args" ARGUMENTS).
 */}}
 {{- define "image-refresh.pod" -}}
 {{- $context := .context }}
@@ -36,7 +36,7 @@ containers:
   - name: image-refresh
     image: {{ $values.image.repository }}:{{ default $context.Chart.AppVersion $values.image.tag }}{{ with $values.image.digest }}@{{ . }}{{ end }}
     imagePullPolicy: {{ $values.image.pullPolicy }}
-    args: [{{ .command }}]
+    args: {{ toJson .args }}
     env:
       - name: POD_NAMESPACE
         valueFrom:

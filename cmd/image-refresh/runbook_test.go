@@ -35,7 +35,7 @@ func TestTheRunbookHasASectionForEveryCause(t *testing.T) {
 		for _, part := range []string{"**Symptom.**", "**Means.**", "**Confirm.**", "**Mend.**", "**Owner.**"} {
 			assert.Equal(t, 1, strings.Count(body, part), "%s: %s", cause, part)
 		}
-		assert.Regexp(t, "(?m)^[*]{2}Confirm[.][*]{2} .*`", body, "%s: a command", cause)
+		assert.Regexp(t, "(?m)^[*]{2}Confirm[.][*]{2} .*:\n\n```sh\n", body, "%s: a command, which tests/scenario runs", cause)
 	}
 	for name := range sections {
 		assert.True(t, known[name], "no message leads to the section %s", name)

@@ -135,7 +135,7 @@ func TestEveryExampleRendersObjectsThatTheAPIKnows(t *testing.T) {
 func assertChecksAsItRuns(t *testing.T, check *corev1.Pod, tick corev1.PodSpec) {
 	t.Helper()
 	assert.Equal(t, "test", check.Annotations["helm.sh/hook"])
-	assert.Equal(t, []string{"check"}, check.Spec.Containers[0].Args)
+	assert.Equal(t, []string{"check", "-o", "table"}, check.Spec.Containers[0].Args)
 	assert.NotNil(t, check.Spec.ActiveDeadlineSeconds)
 	spec := *check.Spec.DeepCopy()
 	spec.ActiveDeadlineSeconds = nil

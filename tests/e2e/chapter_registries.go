@@ -5,6 +5,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -12,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/node"
+	"github.com/tracebloc/image-refresh/tests/runbook"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -100,6 +103,7 @@ func theFirewall(c *chapter) {
 	assert.Contains(c, t.message, "timeout")
 	assert.Contains(c, t.message, "ghcr.io:443")
 	c.explained(t, "reports", "ghcr.io:443")
+	c.pages("ghcr.io:443")
 	restore()
 
 	c.Say("A firewall that refuses is told from one that swallows.")
@@ -109,6 +113,7 @@ func theFirewall(c *chapter) {
 	require.Equal(c, "refreshed", c.tick(0).outcome("reports", "reports").Outcome)
 	c.holds("reports", reportsImage+"@"+second, 2, "reports 2")
 	require.NotContains(c, c.deployment("reports").Annotations, "tracebloc.io/reports-refresh-last-error")
+	c.mends()
 }
 
 // firewalled is an application on two registries.
@@ -135,4 +140,57 @@ func (c *chapter) explained(t tick, workload, text string) {
 	require.Contains(c, events, text)
 	last := c.typed(fmt.Sprintf("kubectl get deploy %s --namespace %s -o jsonpath='{.metadata.annotations.tracebloc\\.io/%s-refresh-last-error}'", workload, c.namespace, workload))
 	require.Contains(c, last, text)
+}
+
+// pages follows the runbook as somebody would who was paged about a tick that
+// failed: what is said first, and what about each alert. All of it leads to
+// the text, which is in the tick's message.
+func (c *chapter) pages(text string) {
+	c.Say("Somebody is paged, and opens docs/runbook.md.")
+	printed := c.pasted(runbook.Start, false)
+	for _, expected := range []string{"cronjob.batch/image-refresh", text, "✓ registry", "deployment/reports", "Phase:", "job.batch/now created"} {
+		require.Contains(c, printed, expected)
+	}
+	c.finished("now", 1)
+	for alert, expected := range map[string][]string{
+		"Alert: failed": {text}, "Alert: stale": {"Suspend:", "0/1", "failed with exit code 1"}, "Alert: never succeeded": {"✗ registry", text}, "Alert: suspended": {"True"},
+	} {
+		printed := c.pasted(alert, true)
+		for _, expected := range expected {
+			require.Contains(c, printed, expected, alert)
+		}
+	}
+}
+
+// mends does what the runbook says about two alerts: a tick now, and an end to
+// the suspension.
+func (c *chapter) mends() {
+	printed := c.pasted("Alert: failed", false)
+	job := regexp.MustCompile(`job.batch/(\S+) created`).FindStringSubmatch(printed)
+	require.NotNil(c, job, printed)
+	c.finished(job[1], 0)
+	c.pasted("Alert: suspended", false)
+	require.Contains(c, c.pasted("Alert: suspended", true), "False")
+}
+
+// pasted runs the commands of a section of the runbook that confirm something,
+// or the others, with its variables set; what they come to is in what they print.
+func (c *chapter) pasted(section string, confirms bool) string {
+	page, err := runbook.Read()
+	require.NoError(c, err)
+	var all strings.Builder
+	for _, script := range page.Scripts(section) {
+		if script.Confirms != confirms {
+			continue
+		}
+		c.Command(strings.TrimSpace(script.Text))
+		printed, err := c.shell("export NAMESPACE=" + c.namespace + " RELEASE=image-refresh\n" + script.Text)
+		c.Output(printed)
+		if err != nil {
+			c.Say("The last of these has failed: " + err.Error())
+		}
+		all.WriteString(printed)
+	}
+	require.NotEmpty(c, all.String(), section)
+	return all.String()
 }

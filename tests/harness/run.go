@@ -3,7 +3,9 @@ package harness
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -153,6 +155,35 @@ func (s *Scenario) Kubectl(args ...string) string {
 			output = append(output, exit.Stderr...)
 		}
 		s.t.Fatalf("kubectl %v: %v\n%s", args, err, output)
+	}
+	return string(output)
+}
+
+// Shell runs commands in bash, as an administrator at a terminal would who has
+// the proxy and the certificates of the program's runs: with kubectl, these
+// programs by name, and these variables. It returns all that they print; what
+// they come to is said there.
+func (s *Scenario) Shell(script string, programs, variables map[string]string) string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	bin := s.t.TempDir()
+	require.NoError(s.t, os.Symlink(s.Cluster.Kubectl(), filepath.Join(bin, "kubectl")))
+	for name, path := range programs {
+		require.NoError(s.t, os.Symlink(path, filepath.Join(bin, name)))
+	}
+	cmd := exec.CommandContext(ctx, "bash", "-c", script) //nolint:gosec // running what the test says is the point
+	cmd.Dir = s.Home
+	cmd.Env = append(s.environ(), "KUBECONFIG="+s.Cluster.Kubeconfig(), "HOME="+s.Home, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	if s.env["SSL_CERT_FILE"] != "" {
+		cmd.Env = append(cmd.Env, "CURL_CA_BUNDLE="+s.env["SSL_CERT_FILE"])
+	}
+	for name, value := range variables {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	output, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
+		require.NoError(s.t, err, script)
 	}
 	return string(output)
 }

@@ -1,6 +1,7 @@
 package readme_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,8 +39,11 @@ func commands(text, first string) []string {
 
 // elsewhere are pages whose commands somebody else runs.
 var elsewhere = map[string]string{
-	"chart/README.md": "tests/chart installs it the same way, with Helm 3 and Helm 4",
+	"docs/runbook.md": "tests/scenario runs each section's commands where its trouble is real, and tests/e2e those that need a node",
 }
+
+// inline is a whole command within a sentence. One that says no namespace is only mentioned.
+var inline = regexp.MustCompile("`((?:kubectl|helm) [^`]*(?:-n|--namespace) [^`]*|make [^`]*)`")
 
 // No command stands in a document that nothing runs, but for a stated reason.
 func TestNoCommandIsLeftOut(t *testing.T) {
@@ -53,6 +57,12 @@ func TestNoCommandIsLeftOut(t *testing.T) {
 	require.NoError(t, err)
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	require.NoError(t, err)
+	makes := func(line string) bool {
+		target, is := strings.CutPrefix(line, "make ")
+		target, _, _ = strings.Cut(target, " ")
+		return is && strings.Contains(string(makefile), "\n"+target+":")
+	}
+	var run, mentioned strings.Builder
 	for _, page := range strings.Fields(string(files)) {
 		content, err := os.ReadFile(filepath.Join(root, page))
 		if os.IsNotExist(err) || elsewhere[page] != "" {
@@ -63,20 +73,26 @@ func TestNoCommandIsLeftOut(t *testing.T) {
 		if len(commands(text, needsCluster)) > 0 {
 			assert.Contains(t, pages, page, "the page's commands for a cluster are not run")
 		}
+		for _, match := range inline.FindAllStringSubmatch(text, -1) {
+			fmt.Fprintln(&mentioned, match[1])
+		}
 		for _, match := range block.FindAllStringSubmatch(text, -1) {
+			run.WriteString(match[2])
 			lines := strings.Split(strings.TrimSpace(match[2]), "\n")
 			if slices.Contains([]string{needsCluster, needsRelease, forRelease}, lines[0]) {
 				continue
 			}
 			for _, line := range lines {
 				line = strings.TrimSpace(line)
-				target, is := strings.CutPrefix(line, "make ")
-				known := is && strings.Contains(string(makefile), "\n"+target+":")
-				assert.True(t, known || line == "cd image-refresh" || strings.HasPrefix(line, "git clone "), "%s: nothing runs %q", page, line)
+				assert.True(t, makes(line) || line == "cd image-refresh" || strings.HasPrefix(line, "git clone "), "%s: nothing runs %q", page, line)
 			}
 		}
 		assert.NotContains(t, text, "```bash", "%s: commands stand in blocks of sh", page)
 		assert.NotContains(t, text, "```shell", "%s: commands stand in blocks of sh", page)
+	}
+	for line := range strings.Lines(mentioned.String()) {
+		line = strings.TrimSpace(line)
+		assert.True(t, makes(line) || strings.Contains(run.String(), line), "nothing runs %q", line)
 	}
 }
 

@@ -25,15 +25,19 @@ import (
 
 const (
 	namespace  = "tracebloc"
+	example    = "example" // of the chart's README
 	pullSecret = `{"auths":{"https://index.docker.io/v1/":{"username":"reader","password":"secret"}}}`
 )
+
+// chartValues are those that the chart's README shows.
+var chartValues = regexp.MustCompile("(?s)```yaml\n(# values.yaml\n.*?)```\n")
 
 var values = regexp.MustCompile("(?s)<!-- targets.yaml -->\n```yaml\n(.*?)```\n")
 
 // pages are the documents with commands for a cluster, in the order in which
 // a reader would come to them; each goes on where the one before has ended.
 var pages = []string{
-	"README.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/migrating.md", "docs/faq.md",
+	"README.md", "chart/README.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/migrating.md", "docs/faq.md",
 }
 
 // The commands that need a cluster are run in their order, as written.
@@ -44,6 +48,11 @@ func TestTheCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	targets := values.FindSubmatch(text)
 	require.NotNil(t, targets, "the README has no targets.yaml")
 	require.NoError(t, os.WriteFile(filepath.Join(tree, "targets.yaml"), targets[1], 0o600))
+	text, err = os.ReadFile(filepath.Join(tree, "chart", "README.md"))
+	require.NoError(t, err)
+	shown := chartValues.FindSubmatch(text)
+	require.NotNil(t, shown, "the chart's README has no values.yaml")
+	require.NoError(t, os.WriteFile(filepath.Join(tree, "values.yaml"), shown[1], 0o600))
 
 	c, site := world(t)
 	environ := append(os.Environ(), site.Environ()...)
@@ -68,6 +77,8 @@ func TestTheCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	assert.Contains(t, readme[0], "jobs-manager: credential-missing (1/3)", "a plan without the pull secret says so")
 	assert.NotContains(t, readme[1], "credential-missing", "a plan with it does not")
 	assert.Equal(t, 3, strings.Count(readme[1], " adopted\n"))
+	assert.Contains(t, printed["chart/README.md"][0], "Succeeded", "helm test")
+	assert.Contains(t, printed["chart/README.md"][1], "Reason:       Completed")
 	log := printed["docs/logs.md"][0]
 	assert.Contains(t, log, `"msg":"registry request"`)
 	assert.Contains(t, log, `"msg":"API request"`)
@@ -110,8 +121,16 @@ func world(t *testing.T) (*cluster.Cluster, *registries.Site) {
 	require.NoError(t, err)
 	t.Cleanup(nodes.Stop)
 	core := c.Client().CoreV1()
-	_, err = core.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	for _, name := range []string{namespace, example} {
+		_, err = core.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	nodes.Set(example, func(pod *corev1.Pod) kubelet.Behaviour {
+		if pod.Spec.RestartPolicy == corev1.RestartPolicyNever {
+			return kubelet.Completed(0)
+		}
+		return kubelet.Ready()
+	})
 	_, err = core.Secrets(namespace).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "stg-regcred"}, Type: corev1.SecretTypeDockerConfigJson,
 		StringData: map[string]string{corev1.DockerConfigJsonKey: pullSecret},
@@ -121,11 +140,15 @@ func world(t *testing.T) (*cluster.Cluster, *registries.Site) {
 	_, err = c.Client().BatchV1().CronJobs(namespace).Create(t.Context(), workloads.CronJob("stg-image-refresh-script"), metav1.CreateOptions{})
 	require.NoError(t, err)
 	for _, d := range []*appsv1.Deployment{
+		workloads.Deployment("api", workloads.InNamespace(example), workloads.Container("api", "ghcr.io/example/api:1.2")),
 		workloads.Deployment("stg-jobs-manager", workloads.PullSecret("stg-regcred"), workloads.Container("api", image),
 			workloads.Env("api", "INGESTOR_IMAGE_DIGEST", ingestor)),
 		workloads.Deployment("stg-requests-proxy", workloads.PullSecret("stg-regcred"), workloads.Container("proxy", image)),
 	} {
-		_, err := c.Client().AppsV1().Deployments(namespace).Create(t.Context(), d, metav1.CreateOptions{})
+		if d.Namespace == "" {
+			d.Namespace = namespace
+		}
+		_, err := c.Client().AppsV1().Deployments(d.Namespace).Create(t.Context(), d, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 	return c, site

@@ -45,16 +45,25 @@ func everyKind(what string) string {
 var helms = sync.OnceValues(func() (map[string]string, error) {
 	found := map[string]string{}
 	for _, name := range []string{"helm3", "helm4"} {
-		install := exec.CommandContext(context.Background(), "../tools/install", name)
-		install.Stderr = os.Stderr
-		path, err := install.Output()
+		path, err := tool(name)
 		if err != nil {
-			return nil, fmt.Errorf("tests/tools/install %s: %w", name, err)
+			return nil, err
 		}
-		found[name] = strings.TrimSpace(string(path))
+		found[name] = path
 	}
 	return found, nil
 })
+
+// tool is the path of a pinned tool.
+func tool(name string) (string, error) {
+	install := exec.CommandContext(context.Background(), "../tools/install", name)
+	install.Stderr = os.Stderr
+	path, err := install.Output()
+	if err != nil {
+		return "", fmt.Errorf("tests/tools/install %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(path)), nil
+}
 
 // release is an application that a real Helm has installed.
 type release struct {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,66 +21,109 @@ import (
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/runbook"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // After a change of a message: go test ./scenario -run TestReading -update-readings, and read each file as a stranger.
 var updateReadings = flag.Bool("update-readings", false, "write what kubectl describe prints into testdata/readings")
 
-// reading is one cause as somebody meets it who has nothing but kubectl describe.
+// reading is one cause as somebody meets it who has nothing but kubectl describe, and then the runbook.
 type reading struct {
-	make func(t *testing.T) *harness.Scenario
+	make func(t *testing.T) subject
 	says []string // host, stage, workload, credential, and what to do
+	// confirmed is what the commands print with which the runbook's section confirms the cause.
+	confirmed []string
+}
+
+// subject is a scenario with its fault in it, and what the commands of the runbook take from its message.
+type subject struct {
+	*harness.Scenario
+	image, host string
 }
 
 // atCell is the first field of the fault table with the trouble and at the stage.
-func atCell(trouble, stage string) func(t *testing.T) *harness.Scenario {
-	return func(t *testing.T) *harness.Scenario {
+func atCell(trouble, stage string) func(t *testing.T) subject {
+	return func(t *testing.T) subject {
 		t.Helper()
 		c, _ := struck(t, cellOf{trouble: trouble, stage: stage})
-		return c.Scenario
+		return subject{c.Scenario, c.image, c.host}
+	}
+}
+
+// atGHCR is an image of ghcr.io, the registry of which answers so at these stages.
+func atGHCR(do fault.Action, stages ...registries.Stage) func(t *testing.T) subject {
+	return func(t *testing.T) subject {
+		t.Helper()
+		s, _ := onTag(t, ingestor)
+		s.Configure(ingestorConfig)
+		for _, stage := range stages {
+			s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", stage), Do: do})
+		}
+		return subject{s, ingestor, "ghcr.io"}
+	}
+}
+
+// atPrivate is a private image, which the registry or its token endpoint refuses to the account that pods pull it with.
+func atPrivate(status int, host string, stage registries.Stage) func(t *testing.T) subject {
+	return func(t *testing.T) subject {
+		t.Helper()
+		s := guarded(t)
+		s.Create(&corev1.Secret{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: metav1.ObjectMeta{Name: "regcred"}, Type: corev1.SecretTypeDockerConfigJson,
+			StringData: map[string]string{corev1.DockerConfigJsonKey: `{"auths":{"` + someHost + `":{"auth":"` + goodLogin.auth() + `"}}}`},
+		})
+		s.Site.Front.Inject(registries.Fault{Match: registries.At(host, stage), Do: fault.Reply(status, "")})
+		return subject{s, somePrivate, someHost}
 	}
 }
 
 // onJobs is the Deployment "jobs", adopted, with something done to it.
-func onJobs(do func(s *harness.Scenario)) func(t *testing.T) *harness.Scenario {
-	return func(t *testing.T) *harness.Scenario {
+func onJobs(do func(s *harness.Scenario)) func(t *testing.T) subject {
+	return func(t *testing.T) subject {
 		t.Helper()
 		s, _ := adopted(t)
 		do(s)
-		return s
+		return subject{Scenario: s}
 	}
 }
 
 var readings = map[string]reading{
-	"dns":                {atCell("a name that does not resolve", "name"), []string{"nowhere.invalid", "resolving the name", "check its spelling"}},
-	"connection-refused": {atCell("a closed port", "connect"), []string{"connecting", "allow egress to 127.0.0.1"}},
-	"timeout":            {atCell("no answer", "ping"), []string{"registry-1.docker.io:443", "/v2/", "allow egress to"}},
-	"tls":                {atCell("an expired certificate", "TLS"), []string{"registry-1.docker.io", "TLS", "renewed"}},
-	"proxy":              {atCell("a proxy that answers 403", "proxy"), []string{"registry-1.docker.io:443", "the proxy", "403", "allowed there"}},
-	"server-error":       {atCell("a 503", "token"), []string{"auth.docker.io", "token endpoint", "503", "nothing to do here"}},
-	"bad-response":       {atCell("a login page with status 200", "manifest"), []string{"registry-1.docker.io", "the manifest", "captive portal"}},
-	"not-found":          {atCell("a 404", "manifest"), []string{"registry-1.docker.io", "the manifest", "build and push"}},
-	"rate-limited":       {atCell("a 429", "manifest"), []string{"registry-1.docker.io", "429", "authenticate with a pull secret"}},
-	"forbidden":          {atCell("a 403", "ping"), []string{"registry-1.docker.io", "/v2/", "403"}},
-	"credential-missing": {atCell("a 401, and a named secret is not there", "token"), []string{"auth.docker.io", "absent", "not mounted"}},
-	"platform-missing":   {atCell("an image without a platform that live offers", "index"), []string{"linux/amd64", "must publish"}},
-	"unauthorized": {func(t *testing.T) *harness.Scenario {
-		t.Helper()
-		s := guarded(t)
-		s.Site.Front.Inject(registries.Fault{Match: registries.At("auth."+someHost, registries.Token), Do: fault.Reply(401, "")})
-		return s
-	}, []string{"auth." + someHost, "token endpoint", "regcred", "account " + goodLogin.user, "extend or enable the account"}},
+	"dns":                {atCell("a name that does not resolve", "name"), []string{"nowhere.invalid", "resolving the name", "check its spelling"}, []string{"Could not resolve host"}},
+	"connection-refused": {atCell("a closed port", "connect"), []string{"connecting", "allow egress to 127.0.0.1"}, []string{"Failed to connect"}},
+	"timeout":            {atCell("no answer", "ping"), []string{"registry-1.docker.io:443", "/v2/", "allow egress to"}, []string{"timed out"}},
+	"tls":                {atCell("an expired certificate", "TLS"), []string{"registry-1.docker.io", "TLS", "renewed"}, []string{"expire date"}},
+	"proxy":              {atCell("a proxy that answers 403", "proxy"), []string{"registry-1.docker.io:443", "the proxy", "403", "allowed there"}, []string{"403 Forbidden"}},
+	"server-error":       {atCell("a 503", "token"), []string{"auth.docker.io", "token endpoint", "503", "nothing to do here"}, []string{"503"}},
+	"bad-response": {
+		atGHCR(fault.Reply(200, "<html>please log in</html>", "Content-Type", "text/html"), registries.Ping, registries.Head, registries.Get),
+		[]string{"ghcr.io", "the manifest", "captive portal"}, []string{"HTTP/2 200", "please log in"},
+	},
+	"not-found": {
+		atGHCR(fault.Reply(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`), registries.Head, registries.Get),
+		[]string{"ghcr.io", "the manifest", "build and push"}, []string{"MANIFEST_UNKNOWN"},
+	},
+	"rate-limited": {
+		atGHCR(fault.Reply(429, ""), registries.Head, registries.Get),
+		[]string{"ghcr.io", "429", "authenticate with a pull secret"}, []string{"429"},
+	},
+	"forbidden":          {atPrivate(403, someHost, registries.Head), []string{someHost, "regcred", "account " + goodLogin.user, "403"}, []string{"403"}},
+	"credential-missing": {atCell("a 401, and a named secret is not there", "token"), []string{"auth.docker.io", "absent", "not mounted"}, []string{"NotFound"}},
+	"platform-missing":   {atCell("an image without a platform that live offers", "index"), []string{"linux/amd64", "must publish"}, []string{"no child with platform"}},
+	"unauthorized": {
+		atPrivate(401, "auth."+someHost, registries.Token),
+		[]string{"auth." + someHost, "token endpoint", "regcred", "account " + goodLogin.user, "extend or enable the account"}, []string{"401"},
+	},
 	"workload-missing": {onJobs(func(s *harness.Scenario) {
 		s.Configure(strings.ReplaceAll(ingestorConfig, "container: api", "container: apl"))
-	}), []string{"Deployment NAMESPACE/jobs", `no container "apl"`, "correct the target's container"}},
+	}), []string{"Deployment NAMESPACE/jobs", `no container "apl"`, "correct the target's container"}, []string{"api"}},
 	"slot-invalid": {onJobs(func(s *harness.Scenario) {
 		s.Patch(harness.Argo, s.Deployment("jobs"), `{"spec":{"template":{"spec":{"containers":[{"name":"api","env":[`+
 			`{"name":"`+slot+`","value":null,"valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}]}]}}}}`)
-	}), []string{"Deployment NAMESPACE/jobs", slot, "valueFrom", "plain value"}},
+	}), []string{"Deployment NAMESPACE/jobs", slot, "valueFrom", "plain value"}, []string{"valueFrom"}},
 	"slot-mismatch": {onJobs(func(s *harness.Scenario) {
 		s.Configure("targets: [{name: ingestor, image: 'ghcr.io/tracebloc/other:1', workloads: [{kind: Deployment, name: jobs, container: api}]}]\n")
-	}), []string{"Deployment NAMESPACE/jobs", "docker.io/tracebloc/jobs-manager", "ghcr.io/tracebloc/other:1", "align the two"}},
+	}), []string{"Deployment NAMESPACE/jobs", "docker.io/tracebloc/jobs-manager", "ghcr.io/tracebloc/other:1", "align the two"}, []string{"docker.io/tracebloc/jobs-manager"}},
 	"api": {onJobs(func(s *harness.Scenario) {
 		var rules []rbacv1.PolicyRule
 		for _, rule := range harness.Rules() {
@@ -88,18 +132,18 @@ var readings = map[string]reading{
 		}
 		s.Grant(s.Namespace, rules...)
 		s.Push(ingestor, image("second"))
-	}), []string{"forbids patch on deployments jobs", "grant the verb in its Role"}},
+	}), []string{"forbids patch on deployments jobs", "grant the verb in its Role"}, []string{"no\n"}},
 	"rollout-failed": {onJobs(func(s *harness.Scenario) {
 		behave(s, s.Push(ingestor, image("second")), crash())
 		s.Setenv("ROLLOUT_TIMEOUT", "2s")
 		s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
-	}), []string{"Deployment NAMESPACE/jobs", "CrashLoopBackOff", "is restored", "publish a working image"}},
+	}), []string{"Deployment NAMESPACE/jobs", "CrashLoopBackOff", "is restored", "publish a working image"}, []string{"RolledBack"}},
 	"not-settled": {onJobs(func(s *harness.Scenario) {
 		s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Stuck() })
 		s.Kubectl("rollout", "restart", "deployment", "jobs")
 		s.Setenv("UNSETTLED_THRESHOLD", "1")
-	}), []string{"Deployment NAMESPACE/jobs", "freezes ingestor", "kubectl describe"}},
-	"contested": {func(t *testing.T) *harness.Scenario {
+	}), []string{"Deployment NAMESPACE/jobs", "freezes ingestor", "kubectl describe"}, []string{"Waiting for"}},
+	"contested": {func(t *testing.T) subject {
 		t.Helper()
 		s, first := adopted(t)
 		s.Setenv("CONTESTED_THRESHOLD", "1")
@@ -112,12 +156,13 @@ var readings = map[string]reading{
 				requireOutcome(t, s.Tick(), 0, outcome, "")
 			}
 		}
-		return s
-	}, []string{"Deployment NAMESPACE/jobs", harness.Argo, "stop one of the two writers"}},
+		return subject{Scenario: s}
+	}, []string{"Deployment NAMESPACE/jobs", harness.Argo, "stop one of the two writers"}, []string{"manager: " + harness.Argo}},
 }
 
 // For every cause the real fault is made. What kubectl describe prints of the tick's pod and of the workload says which
-// host, stage, workload and credential it is about, and what to do. The whole of it is kept, to be read.
+// host, stage, workload and credential it is about, and what to do. The whole of it is kept, to be read. The commands of
+// the section to which the message leads confirm the cause.
 func TestReading(t *testing.T) {
 	t.Parallel()
 	for _, cause := range causesOfTheContract {
@@ -126,7 +171,13 @@ func TestReading(t *testing.T) {
 			require.Contains(t, readings, cause, "how is %s read?", cause)
 			s := readings[cause].make(t)
 			s.Setenv("RESOLVE_FAILURE_THRESHOLD", "1")
-			pod, workload := described(t, s)
+			message := ended(t, s.Scenario)
+			shown := pasted(t, s, cause, true)
+			require.NotEmpty(t, readings[cause].confirmed)
+			for _, text := range readings[cause].confirmed {
+				assert.Contains(t, shown, text, "what the runbook confirms it with")
+			}
+			pod, workload := described(s.Scenario, message)
 			for _, text := range append(readings[cause].says, cause, "docs/runbook.md#"+cause) {
 				assert.Contains(t, pod, text)
 			}
@@ -143,6 +194,42 @@ func TestReading(t *testing.T) {
 	assert.Len(t, readings, len(causesOfTheContract))
 }
 
+// pasted runs the commands of the runbook's section about a cause that confirm it, or those that mend it, as somebody would
+// who has read the message, and returns what they print.
+func pasted(t *testing.T, s subject, cause string, confirms bool) string {
+	t.Helper()
+	page, err := runbook.Read()
+	require.NoError(t, err)
+	tool, err := crane()
+	require.NoError(t, err)
+	variables := map[string]string{
+		"NAMESPACE": s.Namespace, "RELEASE": "image-refresh", "KIND": "deployment", "NAME": "jobs", "TARGET": "ingestor", "IMAGE": s.image, "HOST": s.host,
+		"PLATFORM": "linux/amd64", "SECRET": "regcred", "VERB": "patch", "RESOURCE": "deployments.apps",
+	}
+	var printed strings.Builder
+	for _, script := range page.Scripts(cause) {
+		if script.Confirms == confirms {
+			printed.WriteString(s.Shell(script.Text, map[string]string{"crane": tool}, variables))
+		}
+	}
+	return printed.String()
+}
+
+// What the runbook says of a digest that was rejected has it tried again.
+func TestTheRunbookHasARejectedDigestTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := readings["rollout-failed"].make(t)
+	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Ready() })
+	s.Setenv("ROLLOUT_TIMEOUT", "30s")
+	requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
+	assert.Contains(t, pasted(t, s, "rollout-failed", false), "annotated")
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+}
+
+// crane is the pinned crane, built once for this user.
+var crane = sync.OnceValues(func() (string, error) { return tool("crane") })
+
 // causesOfTheContract are those of DESIGN.md, "Failure causes".
 var causesOfTheContract = []string{
 	"not-found", "unauthorized", "forbidden", "credential-missing", "rate-limited", "dns", "connection-refused", "timeout", "tls", "proxy",
@@ -150,8 +237,8 @@ var causesOfTheContract = []string{
 	"slot-mismatch", "api",
 }
 
-// described runs a tick as a kubelet would, and returns what kubectl describe prints of its pod and of the Deployment.
-func described(t *testing.T, s *harness.Scenario) (pod, workload string) {
+// ended runs a tick as a kubelet would, until it fails, and returns its termination message.
+func ended(t *testing.T, s *harness.Scenario) string {
 	t.Helper()
 	file := filepath.Join(s.Dir, "termination-message")
 	result := s.StartAs("unshare", "--map-root-user", "--mount", "sh", "-c",
@@ -159,22 +246,24 @@ func described(t *testing.T, s *harness.Scenario) (pod, workload string) {
 	harness.RequireExit(t, 1, result)
 	message, err := os.ReadFile(file)
 	require.NoError(t, err)
+	return string(message)
+}
 
+// described returns what kubectl describe prints of the pod of a tick that ended with the message, and of the Deployment.
+func described(s *harness.Scenario, message string) (pod, workload string) {
 	const name = "image-refresh-now"
 	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
 		if pod.Name == name {
-			return kubelet.Completed(1).Saying(string(message))
+			return kubelet.Completed(1).Saying(message)
 		}
 		return kubelet.Ready()
 	})
-	_, err = s.Client.CoreV1().Pods(s.Namespace).Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "image-refresh", Image: "image-refresh"}}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	s.Create(&corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "image-refresh", Image: "image-refresh"}}},
+	})
 	s.Eventually("the pod of the tick has ended", func() bool {
-		now, err := s.Client.CoreV1().Pods(s.Namespace).Get(t.Context(), name, metav1.GetOptions{})
-		return err == nil && now.Status.Phase == corev1.PodFailed
+		return strings.HasSuffix(s.Kubectl("get", "pod", name, "-o", "jsonpath={.status.phase}"), "Failed")
 	})
 	return steady(s, s.Kubectl("describe", "pod", name)), steady(s, s.Kubectl("describe", "deployment", "jobs"))
 }
@@ -191,7 +280,8 @@ var unsteady = []struct {
 	{regexp.MustCompile(`"by":"[A-Z2-7]+"`), `"by":"TICK"`},
 	{regexp.MustCompile(`kube-api-access-\w+`), "kube-api-access-X"},
 	{regexp.MustCompile(`node-[ab]`), "NODE"},
-	{regexp.MustCompile(`(?m)^(  (?:Normal|Warning) +\w+ +)\S+( +)`), "${1}AGE${2}"},
+	{regexp.MustCompile(`(?m)^(  (?:Normal|Warning) +\w+ +)\S+(?: \(x\d+ over \w+\))? +`), "${1}AGE   "},
+	{regexp.MustCompile(`(?m)^(  (?:Type|----) +(?:Reason|------) +(?:Age|----)) +`), "${1}  "},
 	{regexp.MustCompile(`[0-9.]+µ?m?s\b`), "DURATION"},
 }
 
