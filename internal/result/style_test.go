@@ -78,5 +78,5 @@ func TestWantedValuesAndPatches(t *testing.T) {
 	require.NoError(t, wanted.WritePatches(&out))
 	_, text, _ = strings.Cut(out.String(), "\n")
 	assert.Equal(t, "kind: Deployment\n---\nkind: DaemonSet\n", text)
-	require.Error(t, wanted.WriteValues(&broken{}))
+	require.Error(t, wanted.WriteValues(&brokenPipe{}))
 }

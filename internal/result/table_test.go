@@ -1,7 +1,6 @@
 package result_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -51,38 +50,6 @@ jobs on DaemonSet a/y: failed (not-settled): no node
 ingestor: proxy (3/3): refused
 jobs on Deployment a/x: refreshed: rolled out
 `, out.String())
-}
-
-func TestTheTableNamesNamespacesWhereThereAreSeveral(t *testing.T) {
-	t.Parallel()
-	r := report()
-	r.Targets[0].Workloads[1].Namespace = "agents"
-	var out strings.Builder
-	require.NoError(t, r.WriteTable(&out, result.Style{}))
-	assert.Contains(t, out.String(), "Deployment a/x")
-	assert.Contains(t, out.String(), "DaemonSet agents/y")
-}
-
-func TestATableOfNothingIsItsHeader(t *testing.T) {
-	t.Parallel()
-	var out strings.Builder
-	require.NoError(t, result.Report{}.WriteTable(&out, result.Style{}))
-	assert.Equal(t, "TARGET  WORKLOAD  SLOT  LIVE  LATEST  OUTCOME\n", out.String())
-}
-
-type broken struct{ good int }
-
-func (b *broken) Write(p []byte) (int, error) {
-	if b.good--; b.good < 0 {
-		return 0, errors.New("broken pipe")
-	}
-	return len(p), nil
-}
-
-func TestATableThatCannotBePrintedIsAnError(t *testing.T) {
-	t.Parallel()
-	require.Error(t, report().WriteTable(&broken{}, result.Style{}))
-	require.Error(t, report().WriteTable(&broken{good: 1}, result.Style{}))
 }
 
 func TestTheTerminationMessageIsCutBetweenCharacters(t *testing.T) {

@@ -11,12 +11,11 @@ import (
 	"os/exec"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/tracebloc/image-refresh/tests/components"
+	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
 // Program is package program, built: what containers run.
@@ -47,10 +46,6 @@ func ReadProgram(path string) (Program, error) {
 // Image returns an image for one platform that runs the program with these
 // arguments, as no privileged user.
 func (p Program) Image(platform string, args ...string) (v1.Image, error) {
-	parsed, err := v1.ParsePlatform(platform)
-	if err != nil {
-		return nil, err
-	}
 	var layer bytes.Buffer
 	archive := tar.NewWriter(&layer)
 	if err := archive.WriteHeader(&tar.Header{Name: "program", Mode: 0o755, Size: int64(len(p.binary))}); err != nil {
@@ -62,16 +57,7 @@ func (p Program) Image(platform string, args ...string) (v1.Image, error) {
 	if err := archive.Close(); err != nil {
 		return nil, err
 	}
-	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	if image, err = mutate.AppendLayers(image, static.NewLayer(layer.Bytes(), types.OCIUncompressedLayer)); err != nil {
-		return nil, fmt.Errorf("make an image: %w", err)
-	}
-	config, err := image.ConfigFile()
-	if err != nil {
-		return nil, fmt.Errorf("make an image: %w", err)
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = parsed.OS, parsed.Architecture, parsed.Variant
-	config.Config.Entrypoint, config.Config.User = append([]string{"/program"}, args...), "65532:65532"
-	return mutate.ConfigFile(image, config)
+	return registries.Runnable(platform, static.NewLayer(layer.Bytes(), types.OCIUncompressedLayer), v1.Config{
+		Entrypoint: append([]string{"/program"}, args...), User: "65532:65532",
+	})
 }

@@ -136,13 +136,17 @@ func (c Content) push(ref name.Reference, options ...remote.Option) error {
 }
 
 func newImage(build, platform string) (v1.Image, error) {
+	return Runnable(platform, static.NewLayer([]byte(build+" for "+platform), types.OCILayer), v1.Config{Labels: map[string]string{"build": build}})
+}
+
+// Runnable returns an image of one layer for one platform, with what it says of how it is run.
+func Runnable(platform string, layer v1.Layer, run v1.Config) (v1.Image, error) {
 	parsed, err := v1.ParsePlatform(platform)
 	if err != nil {
 		return nil, fmt.Errorf("read platform %q: %w", platform, err)
 	}
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	image, err = mutate.AppendLayers(image, static.NewLayer([]byte(build+" for "+platform), types.OCILayer))
-	if err != nil {
+	if image, err = mutate.AppendLayers(image, layer); err != nil {
 		return nil, fmt.Errorf("make an image: %w", err)
 	}
 	config, err := image.ConfigFile()
@@ -150,7 +154,6 @@ func newImage(build, platform string) (v1.Image, error) {
 		return nil, fmt.Errorf("make an image: %w", err)
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = parsed.OS, parsed.Architecture, parsed.Variant
-	config.Config.Labels = map[string]string{"build": build}
+	config.OS, config.Architecture, config.Variant, config.Config = parsed.OS, parsed.Architecture, parsed.Variant, run
 	return mutate.ConfigFile(image, config)
 }
