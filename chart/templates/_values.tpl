@@ -114,15 +114,21 @@ Call with (dict "value" VALUE "context" $).
 {{- $rendered := include "image-refresh.render" (dict "value" $given "context" .) }}
 {{- $config := fromJson $rendered }}
 {{- $seen := dict }}
-{{- range $config.targets }}
+{{- $meanings := dict }}
+{{- range $target := $config.targets }}
   {{- include "image-refresh.once" (list $seen "target" .name) }}
   {{- range .workloads }}
-    {{- $slot := list .kind (default $.Release.Namespace .namespace) .name .container .env | compact | join " " }}
+    {{- $slot := printf "%s %s %s" .kind (default $.Release.Namespace .namespace) .name }}
+    {{- if .container }}{{ $slot = printf "%s, container %s" $slot .container }}{{ end }}
+    {{- if .env }}{{ $slot = printf "%s, env %s" $slot .env }}{{ end }}
     {{- include "image-refresh.once" (list $seen "workload" $slot) }}
+    {{- if .helmValue }}
+      {{- include "image-refresh.meaning" (list $meanings .helmValue (printf "%s %s" $target.name (default "digest" .envValue))) }}
+    {{- end }}
   {{- end }}
 {{- end }}
 {{- range $config.registries }}
-  {{- include "image-refresh.once" (list $seen "registry" .host) }}
+  {{- include "image-refresh.once" (list $seen "registry" (ternary "docker.io" .host (eq .host "index.docker.io"))) }}
   {{- if has .host .mirrors }}
     {{- fail (printf "registry %s is a mirror of itself: it is asked after its mirrors anyhow" .host) }}
   {{- end }}
@@ -137,4 +143,17 @@ Call with (dict "value" VALUE "context" $).
   {{- fail (printf "%s is listed twice: name a target and a registry once, and let one target follow a slot" $entry) }}
 {{- end }}
 {{- $_ := set (first .) $entry true }}
+{{- end }}
+
+{{/* Call with (list SEEN PATH MEANING): fails where the value at the path has another meaning, or a value is beside one within it. */}}
+{{- define "image-refresh.meaning" -}}
+{{- $path := index . 1 }}
+{{- range $other, $meaning := first . }}
+  {{- if and (eq $other $path) (ne $meaning (index $ 2)) }}
+    {{- fail (printf "helmValue %s is named by two targets, or with two kinds of envValue: one value holds one text" $path) }}
+  {{- else if or (hasPrefix (printf "%s." $other) $path) (hasPrefix (printf "%s." $path) $other) }}
+    {{- fail (printf "helmValue %s cannot be a value beside %s, which is a part of it or holds it" $path $other) }}
+  {{- end }}
+{{- end }}
+{{- $_ := set (first .) $path (index . 2) }}
 {{- end }}

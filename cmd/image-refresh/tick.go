@@ -142,6 +142,9 @@ func wire(arguments arguments, read config.Config, lookup envconfig.Lookuper, lo
 	if err != nil {
 		return nil, err
 	}
+	if err := read.In(client.Namespace()); err != nil {
+		return nil, err
+	}
 	return &tick.Runner{
 		Config: read, Namespace: client.Namespace(), Registry: registry, Cluster: client, Log: log, Now: time.Now, Started: started,
 	}, nil

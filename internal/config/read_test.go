@@ -187,3 +187,17 @@ func TestIsInvalid(t *testing.T) {
 	assert.False(t, config.IsInvalid(errors.New("x")))
 	assert.True(t, config.IsInvalid(&config.Invalid{}))
 }
+
+// A namespace that only a kubeconfig tells may show two targets on one slot.
+func TestIn(t *testing.T) {
+	t.Parallel()
+	const file = "targets:\n" +
+		"  - {name: one, image: 'ghcr.io/x/one:1', workloads: [{kind: Deployment, name: api, env: A}]}\n" +
+		"  - {name: two, image: 'ghcr.io/x/two:1', workloads: [{kind: Deployment, name: api, env: A, namespace: here}]}\n"
+	got, err := read(write(t, file), nil)
+	require.NoError(t, err)
+	require.NoError(t, got.In("there"))
+	err = got.In("here")
+	require.ErrorContains(t, err, "targets[1].workloads[0] claims the same slot as targets[0].workloads[0], in namespace here")
+	assert.True(t, config.IsInvalid(err))
+}
