@@ -11,7 +11,7 @@ const MaxForeign = 200
 
 var (
 	escapeSequence = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?`)
-	userInfo       = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@?#"']*@`)
+	userInfo       = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@`)
 	urlQuery       = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s?#"']*)\?[^\s#"']*`)
 )
 

@@ -25,6 +25,7 @@ func TestCleanRemovesWhatForgesALog_I47(t *testing.T) {
 		"line separator": {"a\u2028b", "a b"},
 		"invalid utf-8":  {"a\xff\xfeb", "ab"},
 		"user info":      {"https://robot:s3cret@h/x", "https://redacted@h/x"},
+		"odd user info":  {`https://u:p@s"s?x#y@h/x@sha256:1`, "https://redacted@h/x@sha256:1"},
 		"query":          {`Get "https://h/token?account=me&password=s3cret": EOF`, `Get "https://h/token?redacted": EOF`},
 		"both":           {"https://u:p@h/t?x=y#f", "https://redacted@h/t?redacted#f"},
 		"empty":          {"", ""},

@@ -54,7 +54,11 @@ func (r *Resolver) ping(ctx context.Context, h *host) (challenge, *problem) {
 		}
 		ch, d := choose(parseChallenges(answer.header.Values("Www-Authenticate")), h.scheme == "http")
 		if d != plain {
-			return challenge{}, &problem{cause: fault.BadResponse, detail: d, stage: fault.StagePing, role: fault.StagePing, host: answer.host, status: answer.status}
+			cause := fault.BadResponse
+			if d == noChallenge {
+				cause = fault.Unauthorized
+			}
+			return challenge{}, &problem{cause: cause, detail: d, stage: fault.StagePing, role: fault.StagePing, host: answer.host, status: answer.status}
 		}
 		ch.foreign = answer.crossed
 		return ch, nil

@@ -82,7 +82,7 @@ func TestCausesByStage(t *testing.T) {
 		"ping 429":           {"ping", status(429), fault.RateLimited, fault.StagePing, hubHost, "429", 1},
 		"ping 500":           {"ping", status(500), fault.ServerError, fault.StagePing, hubHost, "500", 3},
 		"ping 418":           {"ping", status(418), fault.BadResponse, fault.StagePing, hubHost, "418", 1},
-		"ping no challenge":  {"ping", status(401), fault.BadResponse, fault.StagePing, hubHost, "without saying how", 1},
+		"ping no challenge":  {"ping", status(401), fault.Unauthorized, fault.StagePing, hubHost, "without saying how", 1},
 		"ping reset":         {"ping", hangUp, fault.ConnectionRefused, fault.StagePing, hubHost, "cut the connection", 3},
 		"token 401":          {"token", status(401), fault.Unauthorized, fault.StageToken, authHost, "without a credential", 1},
 		"token 403":          {"token", status(403), fault.Forbidden, fault.StageToken, authHost, "without a credential", 1},

@@ -27,7 +27,7 @@ func (r *Resolver) refused(ctx context.Context, h *host, repository string, who 
 	case answer.crossed:
 	case harborBasic(offers) && got.subject != "" && !who.credential.Anonymous():
 		p.cause = fault.Forbidden // Harbor knows the account, which has no right here
-	case len(offers) == 0:
+	case len(offers) == 0 && got.authorization != "": // a registry that asks nobody who they are is no Harbor
 		return r.diagnose(ctx, h, repository, who, name, p)
 	}
 	return p

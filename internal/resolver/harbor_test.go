@@ -292,3 +292,18 @@ func TestHarborIsDown(t *testing.T) {
 	assert.Equal(t, fault.ServerError, answer.Failure.Cause)
 	assert.Equal(t, fault.StagePing, answer.Failure.Stage)
 }
+
+// A registry that asks nobody who they are is no Harbor: its 401 is a refusal, and no trouble of its own.
+func TestA401OfAnOpenRegistryIsARefusal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.serve("open.example.com", func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/" {
+			rw.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	answer := w.one("open.example.com/x/app:1")
+	require.NotNil(t, answer.Failure)
+	assert.Equal(t, fault.Unauthorized, answer.Failure.Cause)
+	assert.Contains(t, answer.Failure.Message, "private or does not exist")
+}

@@ -79,6 +79,9 @@ func (r *Resolver) body(ctx context.Context, e endpoint, who account, digest ima
 		}
 		for _, child := range got.unnamed[:min(len(got.unnamed), maxUnnamed)] {
 			single, _, p := r.manifest(ctx, e, who, child)
+			if p != nil && p.cause == fault.NotFound { // as with a configuration
+				continue
+			}
 			if p != nil {
 				return found{}, p
 			}
@@ -111,7 +114,8 @@ func (r *Resolver) manifest(ctx context.Context, e endpoint, who account, digest
 	return c, answer.header, nil
 }
 
-// config reads the platform of a single image from its configuration; none where it names none.
+// config reads the platform of a single image from its configuration; none where it names none, or is not there: whether
+// the image can be pulled a rollout tells, and a platform that is wanted is missing.
 func (r *Resolver) config(ctx context.Context, e endpoint, who account, digest image.Digest) ([]image.Platform, *problem) {
 	if digest == "" { // an index within an index
 		return nil, nil
@@ -121,12 +125,11 @@ func (r *Resolver) config(ctx context.Context, e endpoint, who account, digest i
 	if p != nil {
 		return nil, p
 	}
+	if answer.status == http.StatusNotFound { // the manifest is there, what it names is not yet (I34), or not any more
+		return nil, nil
+	}
 	if answer.status != http.StatusOK {
-		p := refusal(answer, fault.StageManifest)
-		if p.cause == fault.NotFound {
-			p.cause, p.detail = fault.BadResponse, badConfig // the manifest is there, what it names is not
-		}
-		return nil, p
+		return nil, refusal(answer, fault.StageManifest)
 	}
 	if hashOf(answer.body) != digest {
 		return nil, bad(answer, badConfig)

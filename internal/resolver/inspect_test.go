@@ -69,7 +69,6 @@ func TestInspectRefuses(t *testing.T) {
 		"an empty index":     {ociIndex, []byte(`{"schemaVersion":2,"mediaType":"` + ociIndex + `","manifests":[]}`), nil, "holds no image"},
 		"attestations alone": {ociIndex, indexBody("a", "unknown/unknown"), nil, "holds no image"},
 		"no manifest at all": {"application/json", []byte(`{"hello":"world"}`), nil, "no image manifest"},
-		"config is missing":  {ociImage, []byte(`{"schemaVersion":2,"mediaType":"` + ociImage + `","config":{"mediaType":"` + ociConfig + `","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}`), nil, "no image configuration"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,6 +87,23 @@ func TestInspectRefuses(t *testing.T) {
 			assert.Equal(t, hubHost, failure.Host)
 			assert.Contains(t, failure.Message, c.says)
 		})
+	}
+}
+
+// A configuration, or an image of an index that names no platforms, that the registry does not have tells no platform:
+// whether the image can be pulled, a rollout tells (I34).
+func TestWhatIsNotThereTellsNoPlatform(t *testing.T) {
+	t.Parallel()
+	const config = `{"mediaType":"` + ociConfig + `","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}`
+	for kind, body := range map[string]string{
+		ociImage: `{"schemaVersion":2,"mediaType":"` + ociImage + `","config":` + config + `,"layers":[]}`,
+		ociIndex: `{"schemaVersion":2,"mediaType":"` + ociIndex + `","manifests":[` + strings.ReplaceAll(config, ociConfig, ociImage) + `]}`,
+	} {
+		w := newWorld(t)
+		digest := w.dockerHub().push("t/i", "1", kind, []byte(body))
+		got, err := w.resolver().Inspect(t.Context(), query(t, "t/i:1"), digest)
+		require.NoError(t, err, kind)
+		assert.Empty(t, got.Platforms, kind)
 	}
 }
 

@@ -169,6 +169,8 @@ func notFoundText(s subject, p *problem) string {
 func unauthorizedText(s subject, p *problem) string {
 	who := s.outcome.who
 	switch {
+	case p.detail == noChallenge:
+		return fmt.Sprintf(" could not be asked for: %s %s; %s", place(p), badText(p), badFix(p.detail))
 	case p.detail == rejected:
 		return fmt.Sprintf(" cannot be resolved: %s was rejected by %s with %s; %s", holder(who), place(p), answer(p), deadFix)
 	case who.Anonymous():
@@ -304,7 +306,7 @@ func proxyText(p *problem) string {
 	case p.detail == badProxy:
 		return " could not be asked for: the proxy setting is no address; write HTTPS_PROXY as http://host:port"
 	case p.status == 407:
-		return fmt.Sprintf(" could not be asked for: the proxy%s wants a user and password (407) before it connects to %s; put them into HTTPS_PROXY", through, placePort(p))
+		return fmt.Sprintf(" could not be asked for: the proxy%s wants a user and password (407) before it connects to %s; put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS", through, placePort(p))
 	case p.status >= 500:
 		return fmt.Sprintf(" could not be asked for: the proxy%s answered %d and could not connect to %s; allow it to reach %s, as it may reach others", through, p.status, placePort(p), target(p))
 	case p.status > 0:

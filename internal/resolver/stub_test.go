@@ -180,7 +180,11 @@ func (g *registry) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !isManifest {
-		_, _ = rw.Write(g.blobs[name])
+		blob, found := g.blobs[name]
+		if !found {
+			rw.WriteHeader(http.StatusNotFound)
+		}
+		_, _ = rw.Write(blob)
 		return
 	}
 	separator := ":"

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -73,6 +74,12 @@ func (o *Object) container(target config.Target, entry config.Workload) (corev1.
 			fits = all[:len(o.Pod.Containers)]
 		}
 	}
+	if len(fits) > 1 && entry.Container == "" && entry.Env == "" && target.Image != nil {
+		// Of several with the repository, the one with the tag is meant.
+		if tagged := slices.DeleteFunc(slices.Clone(fits), func(i int) bool { return !follows(containers[i].Image, *target.Image) }); len(tagged) == 1 {
+			fits = tagged
+		}
+	}
 	if len(fits) == 1 {
 		return containers[fits[0]], fits[0] >= len(o.Pod.Containers), nil
 	}
@@ -101,6 +108,11 @@ func variables(container corev1.Container, name string) []corev1.EnvVar {
 func sameRepository(text string, ref image.Reference) bool {
 	own, err := image.ParseReference(text)
 	return err == nil && own.Name() == ref.Name()
+}
+
+func follows(text string, ref image.Reference) bool {
+	own, err := image.ParseReference(text)
+	return err == nil && own.Follows(ref)
 }
 
 func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.Target) (Slot, *fault.Error) {

@@ -118,6 +118,8 @@ func TestFindInImageMode(t *testing.T) {
 			at(pod(container("web", "nginx:1"), container("api", pinned), container("odd", "::")), live), func(f *find) { f.entry.Container = "" }),
 		"no container named: an init container runs it": with(
 			at(withInit(pod(container("web", "nginx:1")), container("api", pinned)), live), func(f *find) { f.entry.Container, f.init = "", true }),
+		"no container named: of two that run it, the one with the tag": with(
+			at(pod(container("old", "ghcr.io/tracebloc/ingestor:0.2"), container("api", pinned)), live), func(f *find) { f.entry.Container = "" }),
 		"no container named: two run it": {
 			pod: withInit(pod(container("api", ingestor)), container("migrate", ingestor)), follow: ingestor,
 			cause: fault.SlotInvalid, says: "2 of its containers can be meant (api, migrate)",

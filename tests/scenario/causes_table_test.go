@@ -48,7 +48,7 @@ a gigabyte                                    bad-response        h     h       
 a redirect in a circle                        bad-response        h     h        h      h    x     x      x         x
 a redirect to plain HTTP                      bad-response        h     h        h      h    x     x      x         x
 a status that means nothing                   bad-response        h     h        h      h    x     x      x         x
-a 401 that does not say how                   bad-response        h     h        h      h    x     n      o         o
+a 401 that does not say how                   unauthorized        h     h        h      h    x     n      o         o
 a 401                                         unauthorized        h     h        h      h    p     x      x         x
 a 401, and a named secret is not there        credential-missing  h     h        h      h    p     x      x         x
 a 403                                         forbidden           h     h        h      h    x     x      x         x
