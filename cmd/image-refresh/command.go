@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/sethvargo/go-envconfig"
 	"golang.org/x/term"
@@ -44,7 +43,7 @@ type arguments struct {
 
 // realMain runs one command and returns its exit code. The result goes to stdout, logs to stderr.
 func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, stdout, stderr io.Writer) int {
-	started := time.Now()
+	started := processStart()
 	arguments, err := parse(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
