@@ -110,8 +110,8 @@ func TestReadSeesARewind_I44(t *testing.T) {
 		"first":          {"", string(a), attempt, annotate.Record{Recorded: annotate.Of(a), State: attempt}},
 		"recorded":       {a.Mark(), string(a), attempt, annotate.Record{Mark: annotate.Pin(a.Mark()), Recorded: annotate.Of(a), State: attempt}},
 		"attempted":      {b.Mark(), string(a), attempt, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Of(a), State: attempt}},
-		"undone":         {b.Mark(), string(a), annotate.State{}, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Pin(b.Mark())}},
-		"before our day": {b.Mark(), "", annotate.State{}, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Pin(b.Mark())}},
+		"undone":         {b.Mark(), string(a), annotate.State{}, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Pin(b.Mark()), Rewound: true}},
+		"before our day": {b.Mark(), "", annotate.State{}, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Pin(b.Mark()), Rewound: true}},
 		"unpinned":       {"unpinned", "unpinned", annotate.State{}, annotate.Record{Mark: annotate.Unpinned, Recorded: annotate.Unpinned}},
 	} {
 		got, warnings := k.Read("t",

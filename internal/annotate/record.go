@@ -7,6 +7,8 @@ type Record struct {
 	Mark     Pin
 	Recorded Pin
 	State    State
+	// Rewound says that the annotations are of another time than the mark, as an undo leaves them.
+	Rewound bool
 }
 
 // Shared is what is remembered once for a target, on its first workload.
@@ -36,7 +38,7 @@ func (k Keys) Read(target string, labels, annotations map[string]string) (Record
 	record.State, err = ParseState(annotations[k.State(target)])
 	warn(k.State(target), err)
 	if record.Mark != None && !record.Mark.Same(record.Recorded) && !record.Mark.Is(record.State.Attempted()) {
-		record = Record{Mark: record.Mark, Recorded: record.Mark}
+		record = Record{Mark: record.Mark, Recorded: record.Mark, Rewound: true}
 	}
 	return record, warnings
 }

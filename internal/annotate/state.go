@@ -29,6 +29,8 @@ type State struct {
 	Rejected []Rejection `json:"rejected,omitempty"`
 	// Left is the digest that the last refresh replaced: going back to it is a flip (I46).
 	Left Pin `json:"left,omitempty"`
+	// Stood is what the tag stood for when it was last seen in an unpinned slot: what a person left who pins the slot.
+	Stood Pin `json:"stood,omitempty"`
 	// Reapplied counts re-applications; it falls by one in each tick that finds live = latest (I38).
 	Reapplied int `json:"reapplied,omitempty"`
 	// Contested counts the ticks since re-applying was given up; every eighth tries again.
@@ -52,6 +54,9 @@ type Attempt struct {
 	// Alone says that the digest failed in a rollout together with another target's: it is tried again
 	// without company.
 	Alone bool `json:"alone,omitempty"`
+	// Served is how many replicas were available before the digest was put there: what was down already, it did
+	// not take down (I39, I45).
+	Served int `json:"served,omitempty"`
 }
 
 // Rejecter is who rejected a digest.
@@ -118,7 +123,7 @@ func (s State) validate() error {
 			return fmt.Errorf("seen: %w", err)
 		}
 	}
-	pins := []Pin{s.Left}
+	pins := []Pin{s.Left, s.Stood}
 	for _, rejection := range s.Rejected {
 		if rejection.By != ByFailure && rejection.By != ByPerson {
 			return fmt.Errorf("rejected by neither %s nor %s", ByFailure, ByPerson)
@@ -132,7 +137,7 @@ func (s State) validate() error {
 			return fmt.Errorf("a digest in the state: %w", digestErr)
 		}
 	}
-	if s.Reapplied < 0 || s.Contested < 0 || s.Attempt != nil && s.Attempt.Failed < 0 {
+	if s.Reapplied < 0 || s.Contested < 0 || s.Attempt != nil && (s.Attempt.Failed < 0 || s.Attempt.Served < 0) {
 		return fmt.Errorf("a count in the state is negative")
 	}
 	return nil
@@ -155,7 +160,7 @@ func (s State) String() string {
 
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
-	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Reapplied == 0 &&
+	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Reapplied == 0 &&
 		s.Contested == 0 && s.Seen == nil && s.Counted == nil
 }
 

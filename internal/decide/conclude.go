@@ -13,6 +13,7 @@ import (
 type Wait struct {
 	Digest      image.Digest // what was waited for
 	Before      Rollout      // how far the controller was when the wait began
+	Contested   *fault.Error // that it was put there although somebody keeps reverting it, and who; nil where nobody does
 	Joint       bool         // several targets changed in this rollout: whose fault it is, is not known
 	Interrupted bool         // the tick was told to end
 	Reasons     []string     // why pods of the workload are not ready, in their own words, cleaned
@@ -62,7 +63,10 @@ func (s *situation) record(wait Wait) Decision {
 		d.Outcome = Reapplied
 	}
 	if state.Contested > 0 {
-		d.Outcome, d.Failure = Failed, s.contested()
+		d.Outcome, d.Failure = Failed, wait.Contested
+		if d.Failure == nil { // the tick that put it there has died
+			d.Failure = s.contested()
+		}
 	}
 	d.Events = []Event{rolledOut(attempt)}
 	state.Attempt, state.Seen = nil, nil
@@ -145,7 +149,7 @@ func (s *situation) fail(wait Wait) Decision {
 	}
 	attempt.Failed = min(attempt.Failed+1, s.Policy.RolloutFailures)
 	rollout := s.Workload.Rollout
-	down := rollout.Down || rollout.StopsFirst && rollout.Available < wait.Before.Available
+	down := attempt.Served > 0 && rollout.Down || rollout.StopsFirst && rollout.Available < min(attempt.Served, rollout.Desired)
 	enough := attempt.Failed >= s.Policy.RolloutFailures || down && !wait.PullFailed
 	restorable := s.Policy.Rollback && !s.Policy.Notify && s.Record.Recorded.Digest() != "" && !s.Record.Recorded.Is(wait.Digest)
 	restore := restorable && (enough || down)

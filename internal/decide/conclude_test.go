@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
@@ -118,9 +119,9 @@ func TestConcludeFailures(t *testing.T) {
 	t.Parallel()
 	hangs := rollout(decide.Rollout{Fresh: 1, Available: 2})
 	gaveUp := rollout(decide.Rollout{Fresh: 2, Available: 2, Failure: "ProgressDeadlineExceeded"})
-	down := rollout(decide.Rollout{Down: true})
-	fewer := rollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 1})
-	asMany := rollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 2})
+	down := rollout(decide.Rollout{Down: true, Desired: 2})
+	fewer := rollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 1, Desired: 2})
+	asMany := rollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 2, Desired: 2})
 
 	one := func(in *decide.Input) { in.Policy.RolloutFailures = 1 }
 	failed := func(n int) func(*annotate.Record) {
@@ -187,6 +188,87 @@ func TestConcludeFailures(t *testing.T) {
 	} {
 		c.run(t)
 	}
+}
+
+// What was down before is not taken down by what is put there (I39, I45), and who served then is remembered for the
+// ticks after, whatever became of the tick that patched (I19).
+func TestServed(t *testing.T) {
+	t.Parallel()
+	available := func(n int) func(*decide.Input) {
+		return func(in *decide.Input) { in.Workload.Rollout.Available = n }
+	}
+	attempted := func(served int) func(*decide.Input) {
+		return attempt(annotate.Attempt{Digest: digestC, Failed: 1, Served: served})
+	}
+	for name, c := range map[string]struct {
+		in   decide.Input
+		want int
+	}{
+		"a healthy workload":                 {input(), 2},
+		"a cure":                             {input(unsettled, available(0), streak(7)), 0},
+		"in place of what took it down, I45": {input(ours(0), latest(digestC), available(0)), 2},
+		"again, while it is being restored":  {input(attempted(2), available(1)), 2},
+		"again, where it has been scaled up": {input(attempted(1)), 2},
+	} {
+		got := decide.Decide(c.in)
+		require.NotNil(t, got.Record.State.Attempt, name)
+		assert.Equal(t, c.want, got.Record.State.Attempt.Served, name)
+	}
+
+	served := func(n int) func(*decide.Input) {
+		return func(in *decide.Input) { in.Record.State.Attempt.Served = n }
+	}
+	for name, c := range map[string]struct {
+		in   decide.Input
+		want decide.Outcome
+	}{
+		"down, and it served":             {input(ours(0), rollout(decide.Rollout{Down: true})), decide.RolledBack},
+		"down, and it was":                {input(ours(0), rollout(decide.Rollout{Down: true}), served(0)), decide.Failed},
+		"fewer than served":               {input(ours(0), rollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2})), decide.RolledBack},
+		"fewer, since it was scaled down": {input(ours(0), rollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 1})), decide.Failed},
+		"as few as served":                {input(ours(0), rollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2}), served(1)), decide.Failed},
+	} {
+		wait := waited()
+		wait.Before = decide.Rollout{} // of a tick that goes on with it, and knows nothing of before
+		assert.Equal(t, c.want, decide.Conclude(c.in, wait).Outcome, name)
+	}
+}
+
+// The tick counts once towards the skip streak, however many targets wait on one workload (I43).
+func TestTheSkipStreakCountsOnceForAllTargets(t *testing.T) {
+	t.Parallel()
+	in := input(ours(2), rollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3))
+	in.Workload.Skipped = true
+	got := decide.Conclude(in, waited())
+	assert.Equal(t, decide.Waiting, got.Outcome)
+	assert.Contains(t, got.Message, "3/8")
+	assert.Equal(t, decide.SkipKeep, got.Skip)
+}
+
+// Who reverts is known before the slot is written to, and is no other afterwards (I38).
+func TestAContestedRefreshNamesWhoReverts(t *testing.T) {
+	t.Parallel()
+	before := decide.Decide(input(record(b, b), reapplied(3, 7), by("argocd-controller")))
+	require.NotNil(t, before.Failure)
+	require.Contains(t, before.Failure.Message, "argocd-controller")
+	after := input(ours(0), reapplied(3, 8))
+	after.Workload.Rollout = decide.Rollout{Settled: true, Fresh: 2, Available: 2, Desired: 2}
+	wait := waited()
+	wait.Contested = before.Failure
+	assert.Equal(t, before.Failure, decide.Conclude(after, wait).Failure)
+	wait.Contested = nil // by a tick that has died
+	assert.Contains(t, decide.Conclude(after, wait).Failure.Message, "somebody reverts")
+}
+
+// Ticks that have lost the race to count are as loud as the one that won it (I28).
+func TestAContestedSlotIsLoudInEveryTick(t *testing.T) {
+	t.Parallel()
+	in := input(record(b, b), reapplied(3, 1), by("argocd-controller"))
+	in.Overtaken, in.Lost = true, true
+	got := decide.Decide(in)
+	assert.Equal(t, decide.Failed, got.Outcome)
+	assert.Equal(t, fault.Contested, got.Failure.Cause)
+	assert.Equal(t, in.Record, got.Record)
 }
 
 // The record of an input is shared with whoever read it: a decision never changes it in place.

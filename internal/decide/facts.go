@@ -51,6 +51,7 @@ type Workload struct {
 	ParkedBy   string   // who held or paused it, and since when, as far as that is known; cleaned
 	Rollout    Rollout  // how far the controller is
 	SkipStreak int      // ticks in a row in which it was unsettled, before this one
+	Skipped    bool     // this tick is in the streak already: another target's decision has counted it
 	Targets    []string // the names of all targets that it carries, for messages
 }
 
@@ -61,6 +62,7 @@ type Rollout struct {
 	Failure      string // the controller's own report that it gave up, cleaned; empty where it did not
 	Fresh        int    // replicas that are certainly both updated and available
 	Available    int    // replicas that are available, whatever their revision
+	Desired      int    // replicas that are wanted
 	StopsFirst   bool   // the controller stops old pods before new ones run (StatefulSet, DaemonSet)
 	Down         bool   // while unsettled the service is down: Recreate, or a Deployment no longer Available
 }
@@ -168,6 +170,11 @@ type Decision struct {
 	Wait   bool            // wait for the rollout, then Conclude
 	Record annotate.Record // what must be remembered, with Set in the same write
 	Skip   SkipChange
+
+	// Rewound says that an undo has rewound the annotations: the counters on the workload, of whichever target, read as
+	// absent, and the others are to be decided again without them.
+	Rewound bool
+
 	Gated  *fault.Error // a gate said no: counts towards the target's failures
 	Events []Event
 }

@@ -34,7 +34,7 @@ func input(changes ...func(*decide.Input)) decide.Input {
 		Tick:     decide.Tick{ID: "tick", Started: began, Now: now},
 		Latest:   decide.Latest{Digest: digestB},
 		Gate:     decide.Gate{Asked: true},
-		Workload: decide.Workload{Rollout: decide.Rollout{Settled: true, Fresh: 2, Available: 2}, Targets: []string{"api", "web"}},
+		Workload: decide.Workload{Rollout: decide.Rollout{Settled: true, Fresh: 2, Available: 2, Desired: 2}, Targets: []string{"api", "web"}},
 		Slots:    []decide.Slot{{Live: a}},
 		Record:   annotate.Record{Mark: a, Recorded: a},
 	}
@@ -90,13 +90,18 @@ func attempt(attempt annotate.Attempt) func(*decide.Input) {
 	return func(in *decide.Input) { in.Record.State.Attempt = &attempt }
 }
 
+// stood is what the tag in an unpinned slot stands for, remembered.
+func stood(pin annotate.Pin) func(*annotate.Record) {
+	return func(r *annotate.Record) { r.State.Stood = pin }
+}
+
 // ours is the situation between a refresh to B and its record: B is live and marked, A recorded.
 func ours(failed int) func(*decide.Input) {
 	return func(in *decide.Input) {
 		live(b)(in)
 		unsettled(in)
 		in.Record = annotate.Record{Mark: b, Recorded: a, State: annotate.State{
-			Attempt: &annotate.Attempt{Digest: digestB, Failed: failed}, Left: a,
+			Attempt: &annotate.Attempt{Digest: digestB, Failed: failed, Served: 2}, Left: a,
 		}}
 	}
 }
@@ -133,6 +138,7 @@ type want struct {
 	verify  image.Digest
 	wait    bool
 	gated   bool
+	rewound bool
 	skip    decide.SkipChange
 	events  []decide.Reason
 	says    string                 // part of the message or of the failure's message
@@ -161,9 +167,15 @@ func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
 	assert.Equal(t, w.verify, got.Verify, "verify")
 	assert.Equal(t, w.wait, got.Wait, "wait")
 	assert.Equal(t, w.gated, got.Gated != nil, "gated")
+	assert.Equal(t, w.rewound, got.Rewound, "rewound")
 	assert.Equal(t, w.skip, got.Skip, "skip")
 	assert.Equal(t, w.events, events, "events")
 	assert.Contains(t, text, w.says, "message")
+	if attempt := got.Record.State.Attempt; attempt != nil && expected.State.Attempt != nil { // TestServed has it
+		same := *expected.State.Attempt
+		same.Served = attempt.Served
+		expected.State.Attempt = &same
+	}
 	assert.Equal(t, expected, got.Record, "record")
 }
 

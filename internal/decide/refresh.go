@@ -88,14 +88,12 @@ func (s *situation) deferred() Decision {
 func (s *situation) stale() bool { return !s.live.Is(s.Latest.Digest) }
 
 func (s *situation) refresh() (Decision, bool) {
+	state := s.Record.State
+	if s.again(s.Latest.Digest) && state.Reapplied >= s.Policy.Reapplications && (s.Lost || (state.Contested+1)%contestedEvery != 0) {
+		return s.giveUp(), true // before anything that is green: who lost the race to count is as loud (I28)
+	}
 	if s.Overtaken {
 		return Decision{Outcome: Waiting, Record: s.Record, Message: "another tick was faster, and may know a newer digest: the next one decides"}, true
-	}
-	state := s.Record.State
-	if s.again(s.Latest.Digest) && state.Reapplied >= s.Policy.Reapplications {
-		if s.Lost || (state.Contested+1)%contestedEvery != 0 {
-			return s.giveUp(), true
-		}
 	}
 	return s.put(s.Latest.Digest), true
 }
@@ -124,7 +122,10 @@ func (s *situation) again(digest image.Digest) bool {
 func (s *situation) put(digest image.Digest) Decision {
 	before := s.Record.State
 	again := s.again(digest)
-	attempt := &annotate.Attempt{Digest: digest, Again: again}
+	attempt := &annotate.Attempt{Digest: digest, Again: again, Served: s.Workload.Rollout.Available}
+	if before.Attempt != nil { // whose rollout may be what is down now
+		attempt.Served = max(attempt.Served, before.Attempt.Served)
+	}
 	if before.Attempted() == digest {
 		attempt.Failed, attempt.Alone = before.Attempt.Failed, before.Attempt.Alone
 	}
@@ -176,10 +177,14 @@ func (s *situation) contested() *fault.Error {
 	if s.deployer != "" {
 		who = "the field manager " + fault.Clean(s.deployer)
 	}
-	if s.live.Same(s.Record.Mark) {
+	if s.live.Same(s.Record.Mark) && !s.ours() {
 		who = "the tag itself, which flips between digests,"
 	}
+	until := fmt.Sprintf("it is put back only every %dth tick", contestedEvery)
+	if s.empty() { // which is an outage (I7)
+		until = "it is put back in every tick"
+	}
 	return &fault.Error{Cause: fault.Contested, Message: fmt.Sprintf(
-		"%s has been put back %d times and %s reverts it again: stop one of the two writers; until then it is put back only every %dth tick",
-		s.Latest.Digest.Short(), s.Record.State.Reapplied, who, contestedEvery)}
+		"%s has been put back %d times and %s reverts it again: stop one of the two writers; until then %s",
+		s.Latest.Digest.Short(), s.Record.State.Reapplied, who, until)}
 }

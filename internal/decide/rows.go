@@ -104,7 +104,12 @@ func (s *situation) await() (Decision, bool) {
 func (s *situation) handled() bool { return !s.live.Same(s.Record.Mark) && s.person != "" }
 
 func (s *situation) yield() (Decision, bool) {
+	replaced := fmt.Sprintf("a person (%s) replaced %s by %s", fault.Clean(s.person), s.Record.Mark.Short(), s.live.Short())
 	left := []annotate.Pin{s.Record.Mark, annotate.Of(s.Record.State.Attempted())}
+	unpinned := s.Record.Mark == annotate.Unpinned
+	if unpinned { // they left the tag itself, and with it what it stood for
+		left[0] = s.Record.State.Stood
+	}
 	movedOn := s.known()
 	state := s.Record.State
 	for _, pin := range left {
@@ -112,15 +117,16 @@ func (s *situation) yield() (Decision, bool) {
 		state = state.Reject(annotate.Rejection{Digest: pin, By: annotate.ByPerson, Why: s.person, At: s.Tick.Now})
 	}
 	state = state.Forgive(s.live)
+	s.rewound = s.Record.Rewound
 	s.Record = annotate.Record{Mark: s.live, Recorded: s.live, State: annotate.State{
 		Rejected: state.Rejected, Owners: state.Owners, Counted: state.Counted,
 	}}
-	message := fmt.Sprintf("a person (%s) replaced %s by %s: held until the tag moves on",
-		fault.Clean(s.person), left[0].Short(), s.live.Short())
-	s.events = append(s.events, Event{Reason: RefreshHeld, Note: message})
-	if movedOn {
+	if movedOn || unpinned && s.live.Is(s.Latest.Digest) {
+		s.events = append(s.events, Event{Reason: RefreshHeld, Note: replaced + ", and the tag has moved on since"})
 		return Decision{}, false
 	}
+	message := replaced + ": held until the tag moves on"
+	s.events = append(s.events, Event{Reason: RefreshHeld, Note: message})
 	return Decision{Outcome: Held, Message: message, Record: s.Record}, true
 }
 
@@ -223,10 +229,11 @@ func (s *situation) tried() bool {
 	return s.Record.Recorded.Is(latest) || s.Record.Mark.Is(latest) || s.Record.State.Left.Is(latest) || s.Record.State.Attempted() == latest
 }
 
-// count adds this tick to the skip streak, unless another tick has counted while this one was running.
+// count adds this tick to the skip streak, once for all targets of the workload, unless another tick has counted
+// while this one was running.
 func (s *situation) count() {
 	s.streak = s.Workload.SkipStreak
-	if !s.Lost {
+	if !s.Lost && !s.Workload.Skipped {
 		s.streak++
 		s.skip, s.tally = SkipCount, true
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // yields is the record after a person has left the digests for pin.
@@ -27,6 +28,11 @@ func TestRowsOfHands(t *testing.T) {
 	onB := func(in *decide.Input) {
 		in.Record = annotate.Record{Mark: b, Recorded: b, State: annotate.State{Left: a}}
 	}
+	onTag := func(stands image.Digest) func(*decide.Input) {
+		return func(in *decide.Input) {
+			in.Record = annotate.Record{Mark: annotate.Unpinned, Recorded: annotate.Unpinned, State: annotate.State{Stood: annotate.Of(stands)}}
+		}
+	}
 	held := []decide.Reason{decide.RefreshHeld}
 	run(t, []row{
 		{"6 undo of what is latest, I9", input(onB, live(a), by("kubectl")),
@@ -34,7 +40,17 @@ func TestRowsOfHands(t *testing.T) {
 		{"6 set image, I9", input(onB, live(c), by("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", c, b)}},
 		{"6 edit to a tag", input(onB, live(annotate.Unpinned), by("kubectl-edit")),
-			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-edit", annotate.Unpinned, b)}},
+			want{row: 6, outcome: decide.Held, events: held, record: both(yields("kubectl-edit", annotate.Unpinned, b), stood(b))}},
+		{"6 a pin over what the tag stands for, I9", input(onTag(digestB), live(a), by("kubectl-set")),
+			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", a, b)}},
+		{"6 a pin to what the tag stands for", input(onTag(digestB), live(b), by("kubectl-set")),
+			want{row: 8, outcome: decide.Unchanged, record: yields("kubectl-set", b)}},
+		{"6 a pin, and the tag has moved on", input(onTag(digestC), live(a), by("kubectl-set")),
+			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, events: held, record: both(yields("kubectl-set", a, c), put(digestB, a))}},
+		{"6 an undo has rewound the counters, I44", input(func(in *decide.Input) {
+			in.Record = annotate.Record{Mark: b, Recorded: b, Rewound: true}
+			in.Workload.SkipStreak = 5
+		}, live(a), by("kubectl")), want{row: 6, outcome: decide.Held, events: held, rewound: true, skip: decide.SkipClear, record: yields("kubectl", a, b)}},
 		{"6 undo in mid-rollout: attempted is left too, I44", input(ours(1), live(a), by("kubectl")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
 		{"6 mark and attempted are left", input(record(a, a), attempt(annotate.Attempt{Digest: digestB, Failed: 1}), live(c), by("kubectl-set")),
@@ -51,7 +67,7 @@ func TestRowsOfHands(t *testing.T) {
 		{"6 unsettled", input(onB, live(a), by("kubectl"), unsettled),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
 		{"6 one slot of two", input(onB, live(b, a), by("kubectl-set")),
-			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", annotate.Unpinned, b)}},
+			want{row: 6, outcome: decide.Held, events: held, record: both(yields("kubectl-set", annotate.Unpinned, b), stood(b))}},
 		{"6 a person's old claim on the slot that nobody changed", input(onB, live(b, a), func(in *decide.Input) {
 			in.Slots[0].Claims = []decide.Claim{{Manager: "kubectl-set"}}
 			in.Slots[1].Claims = []decide.Claim{{Manager: "helm", Apply: true}}
@@ -66,7 +82,7 @@ func TestRowsOfHands(t *testing.T) {
 		{"6 the tag has moved on: gates first", input(onB, live(a), by("kubectl"), latest(digestC), unasked),
 			want{row: 11, verify: digestC, events: held, record: yields("kubectl", a, b)}},
 		{"6 they chose what is latest", input(live(b), by("kubectl-set")),
-			want{row: 8, outcome: decide.Unchanged, events: held, record: yields("kubectl-set", b, a)}},
+			want{row: 8, outcome: decide.Unchanged, record: yields("kubectl-set", b, a)}},
 
 		{"6 a hand counts once, I44", input(live(a), by("kubectl"), rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "taken out by a person"}},
 		{"6 an old claim is no new hand, I9", input(by("kubectl")),

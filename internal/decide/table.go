@@ -60,6 +60,7 @@ type situation struct {
 	streak   int  // the skip streak with this tick, where it was counted
 	tally    bool // this tick counts something that another one must not count again (I28)
 	events   []Event
+	rewound  bool // a person's undo has rewound the annotations (I44)
 	cure     bool // the workload is stuck, and latest may be what mends it (I45)
 }
 
@@ -77,9 +78,17 @@ func newSituation(in Input) *situation {
 // counted last for as long as there is a count. Who has lost the race to count leaves the winner's name there, and
 // counts nothing more in this tick: one name stands for all counts of a workload.
 func (s *situation) finish(d Decision) Decision {
-	d.Events = append(s.events, d.Events...)
-	d.Skip = s.skip
+	if d.Outcome != Unchanged { // a person who puts there what is latest changes nothing that anybody waits for
+		d.Events = append(s.events, d.Events...)
+	}
+	d.Skip, d.Rewound = s.skip, s.rewound
 	state := &d.Record.State
+	switch {
+	case d.Record.Mark != annotate.Unpinned:
+		state.Stood = annotate.None
+	case s.live == annotate.Unpinned && s.known() && d.Row != 1:
+		state.Stood = annotate.Of(s.Latest.Digest)
+	}
 	switch {
 	case s.tally && !s.Lost:
 		state.Counted = &annotate.Counted{By: s.Tick.ID, At: s.Tick.Now}

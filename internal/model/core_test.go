@@ -120,9 +120,9 @@ func instant(at uint8) time.Time { return epoch.Add(time.Duration(2*at) * time.M
 
 // state writes a memory as an annotate.State.
 func (m memory) state() annotate.State {
-	state := annotate.State{Left: pinOf(m.left), Reapplied: int(m.reapplied), Contested: int(m.contested)}
+	state := annotate.State{Left: pinOf(m.left), Stood: pinOf(m.stood), Reapplied: int(m.reapplied), Contested: int(m.contested)}
 	if m.attempt != 0 {
-		state.Attempt = &annotate.Attempt{Digest: digestOf(m.attempt), Failed: int(m.failed), Again: m.again, Reverted: m.reverted}
+		state.Attempt = &annotate.Attempt{Digest: digestOf(m.attempt), Failed: int(m.failed), Again: m.again, Reverted: m.reverted, Served: replicas}
 	}
 	for d, by := range m.rejected {
 		if by != 0 {
@@ -147,7 +147,7 @@ func (m memory) state() annotate.State {
 func recordOf(r annotate.Record) record {
 	got := record{mark: numberOf(r.Mark) &^ markOnly}
 	m := &got.memory
-	m.recorded, m.left = numberOf(r.Recorded), numberOf(r.State.Left)&^markOnly
+	m.recorded, m.left, m.stood = numberOf(r.Recorded), numberOf(r.State.Left)&^markOnly, numberOf(r.State.Stood)
 	if attempt := r.State.Attempt; attempt != nil {
 		m.attempt, m.failed, m.again, m.reverted = numberOf(annotate.Of(attempt.Digest)), uint8(attempt.Failed), attempt.Again, attempt.Reverted
 	}
@@ -194,7 +194,7 @@ func (c *core) read(s stored) record {
 }
 
 func (c *core) rolloutOf(r uint8) decide.Rollout {
-	rollout := decide.Rollout{Fresh: freshOf(r), Available: 2}
+	rollout := decide.Rollout{Fresh: freshOf(r), Available: replicas, Desired: replicas}
 	switch r {
 	case settled:
 		rollout.Settled = true
@@ -205,7 +205,10 @@ func (c *core) rolloutOf(r uint8) decide.Rollout {
 	return rollout
 }
 
-func freshOf(r uint8) int { return [...]int{settled: 2, hangs: 0, moves: 1, gaveUp: 0}[r] }
+// replicas are those of the workload, all of them available.
+const replicas = 2
+
+func freshOf(r uint8) int { return [...]int{settled: replicas, hangs: 0, moves: 1, gaveUp: 0}[r] }
 
 // ask asks the product.
 func (c *core) ask(q question) answer {

@@ -52,6 +52,7 @@ type memory struct {
 	owners    uint8 // 0: not noted; 1: nobody; 2: the deployer, by Apply
 	rejected  [contents]uint8
 	left      uint8
+	stood     uint8
 	reapplied uint8
 	contested uint8
 	by        uint8 // who counted last: 0 nobody, 1 a tick that is over, 2+2i the tick i, 3+2i the same after its wait

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,7 +80,8 @@ func (t *tick) write(ctx context.Context, j *job, members []*member, counters bo
 		}
 		t.Log.DebugContext(ctx, "the workload has changed since it was read: deciding again", "workload", j.ref.String())
 		if !pause(ctx) {
-			j.fail(members, context.Cause(ctx))
+			j.fail(members, &fault.Error{Cause: fault.API, Message: fmt.Sprintf(
+				"the tick was told to end while somebody else was writing to %s: the next one decides again", j.ref)})
 			return false
 		}
 		t.readJob(ctx, j)
@@ -110,10 +112,10 @@ func pause(ctx context.Context) bool {
 // wrote takes the object as the write left it, hands back the slots that the write took, and emits the Events
 // that the write made true.
 func (t *tick) wrote(ctx context.Context, j *job, members []*member, change workload.Change, before, after *workload.Object, counters bool) {
-	j.object = after
+	j.object, j.rewound = after, false
+	j.skipped = j.skipped || slices.ContainsFunc(members, func(m *member) bool { return m.decision.Skip == decide.SkipCount })
 	if len(change.Slots) > 0 {
-		served := before.Rollout(j.stale).Available
-		j.served = &served
+		j.patched = true
 		j.stale = before.FailedAt()
 		t.locate(j)
 		t.mend(ctx, j)

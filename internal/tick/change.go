@@ -67,6 +67,9 @@ func owners(j *job, slots []workload.Slot, noted map[string][]string) map[string
 // countInto puts a target's failures in a row into the change of its first workload.
 func (t *tick) countInto(change workload.Change, own *target, state *annotate.State) {
 	own.written = t.failuresOf(own)
+	if own.failure == nil && own.written > 0 { // it was not asked for: what is known of it stays
+		return
+	}
 	lastError := ""
 	if own.written >= own.ResolveFailureThreshold {
 		lastError = string(own.failure.Cause) + ": " + own.failure.Advice()

@@ -24,6 +24,7 @@ func (r *Runner) Check(ctx context.Context) result.Report {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 	t := r.newTick(true)
+	t.checks = true
 	facts := preflight.Facts{Source: string(r.Config.ConfigFile), Targets: len(r.Config.Targets), Warnings: r.Config.Warnings()}
 	t.layOut()
 	var aside sync.WaitGroup
@@ -113,7 +114,7 @@ func (t *tick) schedules(ctx context.Context) ([]preflight.Schedule, *fault.Erro
 func (t *tick) unplaced() []resolver.Query {
 	var queries []resolver.Query
 	for _, own := range t.targets {
-		if own.Image == nil || slices.ContainsFunc(own.members, func(m *member) bool { return len(m.queries) > 0 }) {
+		if own.Image == nil || own.asked() {
 			continue
 		}
 		query := resolver.Query{Image: *own.Image}

@@ -3,6 +3,7 @@ package tick
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,10 +78,12 @@ func (t *tick) count() {
 // failuresOf is the target's failures in a row with this tick, unless another tick has counted while this one
 // was running; capped at the threshold.
 func (t *tick) failuresOf(own *target) int {
-	if own.failure == nil {
+	switch {
+	case own.failure == nil && !own.asked() && own.home.object != nil: // nothing has shown that the streak is over
+		return t.failuresBefore(own)
+	case own.failure == nil:
 		return 0
-	}
-	if own.home.object == nil {
+	case own.home.object == nil:
 		return 1
 	}
 	before := t.failuresBefore(own)
@@ -92,8 +95,17 @@ func (t *tick) failuresOf(own *target) int {
 }
 
 func (t *tick) failuresBefore(own *target) int {
+	if own.home.rewound {
+		return 0
+	}
 	shared, _ := t.keys.ReadShared(own.Name, own.home.object.Meta.Annotations)
 	return min(shared.Failures, own.ResolveFailureThreshold)
+}
+
+// asked says whether the target's image was asked for in this tick: where none of its workloads could be worked with, it
+// was not.
+func (own *target) asked() bool {
+	return slices.ContainsFunc(own.members, func(m *member) bool { return len(m.queries) > 0 })
 }
 
 // counted says whether this tick, in this phase, must not count here: another tick has counted while it was
@@ -109,8 +121,18 @@ func (t *tick) counted(state annotate.State, phase string) bool {
 	}
 }
 
-// evaluate decides for every member of a workload, from the object as it is now.
+// evaluate decides for every member of a workload, from the object as it is now. Where one of them finds that an undo has
+// rewound the annotations, it has for all: the counters of the others are as old.
 func (t *tick) evaluate(ctx context.Context, j *job) {
+	j.rewound = false
+	t.consider(ctx, j)
+	if j.rewound = slices.ContainsFunc(j.members, func(m *member) bool { return m.decision.Rewound }); j.rewound {
+		t.consider(ctx, j)
+	}
+	t.restrain(j)
+}
+
+func (t *tick) consider(ctx context.Context, j *job) {
 	t.facts(j, t.id)
 	for _, m := range j.members {
 		m.decision = decide.Decide(m.input)
@@ -119,13 +141,10 @@ func (t *tick) evaluate(ctx context.Context, j *job) {
 			m.decision = decide.Decide(m.input)
 		}
 	}
-	t.restrain(j)
 }
 
 // facts fills the inputs of a workload's members, for the decisions before the wait or those after it.
 func (t *tick) facts(j *job, phase string) {
-	annotations := j.object.Meta.Annotations
-	j.skip, _ = annotate.ParseCount(annotations[t.keys.SkipStreak()])
 	var names []string
 	lost := false
 	records := make([]annotate.Record, len(j.members))
@@ -133,6 +152,10 @@ func (t *tick) facts(j *job, phase string) {
 		names = append(names, m.target.Name)
 		records[i] = t.recordOf(m)
 		lost = lost || t.counted(records[i].State, phase)
+	}
+	j.skip = 0
+	if !j.rewound {
+		j.skip, _ = annotate.ParseCount(j.object.Meta.Annotations[t.keys.SkipStreak()])
 	}
 	for i, m := range j.members {
 		m.input = decide.Input{
@@ -145,7 +168,7 @@ func (t *tick) facts(j *job, phase string) {
 			Overtaken: phase == t.id && decide.Overtaken(m.first, records[i]),
 			Workload: decide.Workload{
 				Held: j.object.Meta.Labels[t.keys.Hold()] == "true", Paused: j.object.Paused, ParkedBy: t.parkedBy(j.object),
-				Rollout: j.object.Rollout(j.stale), SkipStreak: j.skip, Targets: names,
+				Rollout: j.object.Rollout(j.stale), SkipStreak: j.skip, Skipped: j.skipped, Targets: names,
 			},
 			Record: records[i],
 		}

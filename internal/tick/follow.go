@@ -6,20 +6,18 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // follow waits for a workload's rollout, concludes, and where that restored something waits for that too.
 func (t *tick) follow(ctx, rollouts context.Context, j *job, waited []*member) {
-	digests := map[*member]image.Digest{}
+	digests, contested := map[*member]image.Digest{}, map[*member]*fault.Error{}
 	for _, m := range waited {
-		digests[m] = m.decision.Record.State.Attempted()
+		digests[m], contested[m] = m.decision.Record.State.Attempted(), m.decision.Failure
 	}
-	begun := &baseline{before: j.object.Rollout(j.stale)}
-	if j.served != nil { // the controller may have stopped pods before the slots were handed back
-		begun.before.Available = *j.served
-	}
+	begun := &baseline{before: j.object.Rollout(j.stale), patched: j.patched}
 	newest, err := t.Cluster.Wait(rollouts, j.object, t.over(ctx, j, digests, begun))
 	if err != nil {
 		j.fail(waited, err)
@@ -29,7 +27,9 @@ func (t *tick) follow(ctx, rollouts context.Context, j *job, waited []*member) {
 	t.locate(j)
 	waits := map[*member]decide.Wait{}
 	for _, m := range waited {
-		waits[m] = decide.Wait{Digest: digests[m], Before: begun.before, Joint: len(waited) > 1, Namespace: j.ref.Namespace}
+		waits[m] = decide.Wait{
+			Digest: digests[m], Before: begun.before, Contested: contested[m], Joint: len(waited) > 1, Namespace: j.ref.Namespace,
+		}
 	}
 	ending, cancel := lasting(ctx)
 	defer cancel()
@@ -43,13 +43,18 @@ func (t *tick) follow(ctx, rollouts context.Context, j *job, waited []*member) {
 // baseline is how far a rollout was when its wait began. Until the controller has observed the patch, its count of
 // updated replicas is still about the template before, and nothing could ever be progress beyond that (I43).
 type baseline struct {
-	before decide.Rollout
-	known  bool
+	before  decide.Rollout
+	known   bool
+	patched bool // by this tick: none of the replicas before the wait was of what it has put there
 }
 
 func (b *baseline) see(o *workload.Object, rollout decide.Rollout) {
-	if !b.known && o.Observed() {
-		b.before.Fresh, b.known = rollout.Fresh, true
+	if b.known || !o.Observed() {
+		return
+	}
+	b.before.Fresh, b.known = min(b.before.Fresh, rollout.Fresh), true
+	if b.patched {
+		b.before.Fresh = 0
 	}
 }
 

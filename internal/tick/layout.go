@@ -37,7 +37,9 @@ type job struct {
 	failure    *fault.Error     // why the workload could not be read or written
 	stale      time.Time        // the controller's report of failure is about an older rollout up to here
 	restrained bool             // MAX_ROLLOUTS leaves it no place
-	served     *int             // replicas that were available before this tick's patch; nil where it made none
+	patched    bool             // this tick has put a digest into its slots
+	rewound    bool             // an undo has rewound the annotations: its counters read as absent
+	skipped    bool             // this tick has counted towards its skip streak
 	skip       int              // the skip streak as read
 }
 
@@ -105,18 +107,23 @@ func (t *tick) policy(configured config.Target) decide.Policy {
 
 // locate finds the slots of every member in the object as it is now.
 func (t *tick) locate(j *job) {
-	claimed := map[string]string{}
+	type place struct {
+		m  *member
+		at int
+	}
+	claimed := map[string]place{}
 	for _, m := range j.members {
 		m.slots, m.problems = nil, nil
 		for _, entry := range m.entries {
 			slot, problem := j.object.Find(m.target.Target, entry)
 			if problem == nil {
-				who := "target " + m.target.Name
-				if first, double := claimed[slot.Key()]; double {
+				if first, double := claimed[slot.Key()]; double { // neither is more right than the other
 					problem = &fault.Error{Cause: fault.SlotInvalid, Message: fmt.Sprintf(
-						"%s: %s and %s mean the same slot %s: a slot follows one target, once", j.ref, first, who, slot.Key())}
+						"%s: target %s and target %s mean the same slot %s: a slot follows one target, once", j.ref, first.m.target.Name, m.target.Name, slot.Key())}
+					first.m.problems[first.at] = problem
+				} else {
+					claimed[slot.Key()] = place{m, len(m.slots)}
 				}
-				claimed[slot.Key()] = who
 			}
 			if problem == nil && len(m.slots) > 0 && m.problems[0] == nil && slot.Follows.String() != m.slots[0].Follows.String() {
 				problem = &fault.Error{Cause: fault.SlotMismatch, Message: fmt.Sprintf(

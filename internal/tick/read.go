@@ -56,6 +56,9 @@ func (t *tick) warnOfGarbage(ctx context.Context, j *job) {
 	if _, err := annotate.ParseCount(annotations[t.keys.SkipStreak()]); err != nil {
 		warnings = append(warnings, fmt.Errorf("%s is read as absent: %w", t.keys.SkipStreak(), err))
 	}
+	if held, set := labels[t.keys.Hold()]; set && held != "true" && held != "false" {
+		warnings = append(warnings, fmt.Errorf(`%s is read as absent: only "true" holds a workload`, t.keys.Hold()))
+	}
 	for _, warning := range warnings {
 		t.Log.WarnContext(ctx, warning.Error(), "workload", j.ref.String())
 	}
@@ -81,13 +84,13 @@ func (t *tick) newest(ctx context.Context, ref workload.Ref) (*workload.Object, 
 	return t.Cluster.Wait(patience, object, func(o *workload.Object) bool { return !o.Lagging() })
 }
 
-// readAccount reads the pull secrets of a workload's service account where they count: its pods name none, a
-// target pulls with theirs, and secrets of the namespace are mounted at all, so that a name is of use.
+// readAccount reads the pull secrets of a workload's service account where they count: its pods name none, and a target
+// pulls with theirs. A tick saves the request where no pull secrets are mounted at all, which a check reports.
 func (t *tick) readAccount(ctx context.Context, j *job) {
 	if len(j.object.Secrets()) > 0 || !slices.ContainsFunc(j.members, (*member).pullsAsPods) {
 		return
 	}
-	if !t.mounted(j) {
+	if !t.checks && !exists(string(t.Config.PullSecretsDir)) {
 		return
 	}
 	names, err := t.Cluster.PullSecrets(ctx, j.ref.Namespace, j.object.ServiceAccount())
@@ -100,7 +103,11 @@ func (t *tick) readAccount(ctx context.Context, j *job) {
 
 // mounted says whether secrets of the workload's namespace are mounted here at all.
 func (t *tick) mounted(j *job) bool {
-	_, err := os.Stat(filepath.Join(string(t.Config.PullSecretsDir), j.ref.Namespace))
+	return exists(filepath.Join(string(t.Config.PullSecretsDir), j.ref.Namespace))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
 	return err == nil
 }
 

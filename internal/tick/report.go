@@ -114,8 +114,10 @@ func (t *tick) reportEntry(m *member, entry config.Workload, at int) result.Work
 		out.Outcome, failure = decide.Failed, j.failure
 	case t.ended && out.Outcome == "":
 		out.Outcome, out.Message = decide.Waiting, "the tick was told to end before this was decided: the next one decides"
-	case t.plan && m.decision.Set != "":
+	case t.plan && m.decision.Set != "" && !out.Outcome.Loud():
 		out.Outcome = decide.Pending
+	case t.ended && !t.acted && (m.decision.Set != "" || out.Outcome == decide.Adopted):
+		out.Outcome, out.Message = decide.Waiting, "the tick was told to end before this was written: the next one does it"
 	}
 	message := out.Message
 	if failure != nil {

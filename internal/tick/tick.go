@@ -84,6 +84,7 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 	}
 	t.decide(ctx)
 	if !plan && !t.interrupted(ctx) {
+		t.acted = true
 		t.act(ctx)
 	}
 	return t.report(ctx)
@@ -111,6 +112,8 @@ type tick struct {
 	gates   *gatekeeper
 	targets []*target
 	jobs    []*job // one a workload, in the configuration's order
+	checks  bool   // the command is check
+	acted   bool   // what was decided is being written, or was
 	ended   bool   // the tick was told to end before it was done
 }
 

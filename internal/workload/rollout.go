@@ -108,6 +108,7 @@ func (o *Object) Rollout(stale time.Time) decide.Rollout {
 		AwaitsDelete: s.onDelete && s.observed && s.available >= s.desired && s.updated < s.mustUpdate,
 		Fresh:        int(min(s.updated, max(0, s.available-max(0, s.replicas-s.updated)))),
 		Available:    int(s.available),
+		Desired:      int(s.desired),
 		StopsFirst:   s.stopsFirst,
 		Down:         !s.settled() && (s.recreate || s.notServing),
 	}

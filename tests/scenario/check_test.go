@@ -246,3 +246,18 @@ func TestCheckFindsPodsThatCouldNotPull(t *testing.T) {
 	s.Patch(harness.Helm, s.CronJob("jobs"), `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"imagePullSecrets":[{"name":"regcred"}]}}}}}}`)
 	requireCheck(t, check(t, s, 0), "image", "ok", somePrivate)
 }
+
+// The pods' service account names a pull secret that nobody has mounted: a tick would ask anonymously.
+func TestCheckNamesAnAccountsSecretThatIsNotMounted(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	s.Push(ingestor, image("first"))
+	s.Deploy(workloads.Deployment("jobs", workloads.Container("api", ingestor)))
+	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "jobs", "")))
+	s.Eventually("the account names a secret", func() bool {
+		return strings.Contains(s.Kubectl("patch", "serviceaccount", "default", "--patch", `{"imagePullSecrets":[{"name":"absent"}]}`), "default")
+	})
+	line := requireCheck(t, check(t, s, 1), "credential", "failed", ingestor)
+	assert.Equal(t, "credential-missing", line.Cause)
+	assert.Contains(t, line.Message, s.Namespace+"/absent is not mounted")
+}

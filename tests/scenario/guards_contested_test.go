@@ -43,7 +43,10 @@ func TestI38AContestedSlotIsPutBackEveryEighthTickOnly(t *testing.T) {
 			assert.Equal(t, first, live(s))
 		}
 		assert.Empty(t, slotWrites(s, "deployments", "jobs"), "nothing is patched")
-		requireOutcome(t, s.Tick(), 1, "failed", "contested")
+		plan := requireOutcome(t, s.Run("plan"), 1, "failed", "contested")
+		tried := requireOutcome(t, s.Tick(), 1, "failed", "contested")
+		assert.Equal(t, plan.Message, tried.Message)
+		assert.Contains(t, tried.Message, harness.Argo, "the tick that tries names it too")
 		assert.Equal(t, second, live(s), "the eighth tick tries")
 		assert.Len(t, slotWrites(s, "deployments", "jobs"), 1)
 		if round == 0 {
@@ -136,4 +139,29 @@ func reapplied(t *testing.T, s *harness.Scenario) int {
 		require.NoError(t, json.Unmarshal([]byte(text), &stored))
 	}
 	return stored.Reapplied
+}
+
+// I28, I38: eight ticks at once on a contested slot are all loud, and count once.
+func TestI28I38EightTicksAtOnceOnAContestedSlot(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	s.Setenv("CONTESTED_THRESHOLD", "1")
+	s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	for _, outcome := range []string{"reapplied", ""} {
+		s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+		s.Settle(workloads.Deployment("jobs"))
+		if outcome != "" {
+			requireOutcome(t, s.Tick(), 0, outcome, "")
+		}
+	}
+	for range 3 {
+		for _, result := range eightAtOnce(t, s) {
+			requireOutcome(t, result, 1, "failed", "contested")
+		}
+		assert.Zero(t, slotPatches(s))
+	}
+	var kept struct{ Contested int }
+	require.NoError(t, json.Unmarshal([]byte(s.Deployment("jobs").Annotations[state]), &kept))
+	assert.Equal(t, 3, kept.Contested)
 }

@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -186,4 +187,55 @@ func TestAServiceThatGoesDownAtOnceIsRestoredAtTheFirstFailure(t *testing.T) {
 	})})
 	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
 	assert.Equal(t, ingestor+"@"+first, workloads.Image(s.StatefulSet("jobs"), "api"))
+}
+
+// I19, I39: a tick that is killed after its patch leaves nothing out that it would have done: the next one knows who served
+// before, and restores at the first failure.
+func TestI39ASetThatWentDownUnderAKilledTickIsRestored(t *testing.T) {
+	t.Parallel()
+	s, first := crashingSet(t)
+	s.Setenv("ROLLOUT_TIMEOUT", "30s")
+	killed := s.Start()
+	s.Eventually("a pod is down", func() bool { return s.StatefulSet("jobs").Status.AvailableReplicas < 2 })
+	killed.Kill()
+	s.Setenv("ROLLOUT_TIMEOUT", "3s")
+	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+	assert.Equal(t, ingestor+"@"+first, workloads.Image(s.StatefulSet("jobs"), "api"))
+}
+
+// I39: the same where the tick that patched saw progress, and the failure came later.
+func TestI39ASetWhoseSecondPodFailsIsRestored(t *testing.T) {
+	t.Parallel()
+	s, first := crashingSet(t)
+	s.Setenv("ROLLOUT_TIMEOUT", "5s")
+	second := s.Push(ingestor, image("third"))
+	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+		if kubelet.Runs(pod, second) && strings.HasSuffix(pod.Name, "-0") {
+			return crash()
+		}
+		return kubelet.Ready()
+	})
+	requireOutcome(t, s.Tick(), 0, "waiting", "")
+	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+	assert.Equal(t, ingestor+"@"+first, workloads.Image(s.StatefulSet("jobs"), "api"))
+}
+
+// I11, I45: a digest that is tried as a cure, and is none, took nothing down: it is neither restored nor rejected for that,
+// and is fine once whatever kept the pods from being ready has gone.
+func TestI11I45ACureThatIsNoneIsNotBlamed(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	s.Setenv("UNSETTLED_THRESHOLD", "1")
+	s.Setenv("ROLLOUT_TIMEOUT", "2s")
+	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Stuck() })
+	s.Kubectl("rollout", "restart", "deployment", "jobs")
+	s.Kubectl("delete", "pods", "--all", "--wait=false")
+	s.Eventually("no pod is ready", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
+	cure := s.Push(ingestor, image("cure"))
+	failed := requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
+	assert.Contains(t, failed.Message, "attempt 1/3")
+	assert.Equal(t, cure, live(s))
+	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Ready() })
+	s.Settle(workloads.Deployment("jobs"))
+	requireOutcome(t, s.Tick(), 0, "unchanged", "")
 }

@@ -1,9 +1,11 @@
 package scenario_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/kubelet"
@@ -275,4 +277,62 @@ func TestI9AnUndoOfTwoTargetsHoldsEachUntilItsOwnTagMoves(t *testing.T) {
 	harness.RequireExit(t, 0, result)
 	outcomeOf(t, result, "a", "jobs", "refreshed", "")
 	outcomeOf(t, result, "b", "jobs", "held", "")
+}
+
+// I44: an undo brings back the annotations of its revision, and with them counters that were over: they count for nothing.
+func TestI44AnUndoBringsNoOldCountersBack(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	unblock := s.Site.Proxy.Refuse("ghcr.io", 403)
+	for range 2 {
+		requireOutcome(t, s.Tick(), 0, "skipped", "proxy")
+	}
+	s.Eventually("the revision has the counter", func() bool {
+		return strings.Contains(s.Kubectl("get", "replicasets", "-o", "jsonpath={.items[*].metadata.annotations}"), failures+`":"2"`)
+	})
+	unblock()
+	s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	undo(s)
+	require.Equal(t, "2", s.Deployment("jobs").Annotations[failures], "kubectl has brought it back")
+	s.Site.Proxy.Refuse("ghcr.io", 403)
+	for count, outcome := range []string{"held", "skipped"} {
+		result := s.Tick()
+		requireOutcomes(t, result, 0, outcome)
+		assert.Equal(t, count+1, result.Report.Target("ingestor").Failures)
+		assert.NotContains(t, s.Deployment("jobs").Annotations, lastError)
+	}
+	requireOutcome(t, s.Tick(), 1, "failed", "proxy")
+}
+
+// I9: what a person pins in place of a bare tag is theirs until the tag moves on.
+func TestI9APinInPlaceOfATagIsHeld(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	old := s.Push(ingestor, image("old"))
+	s.Push(ingestor, image("bad"))
+	s.Deploy(workloads.Deployment("jobs", workloads.Container("api", ingestor)))
+	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "jobs", "")))
+	requireOutcomes(t, s.Tick(), 0, "adopted")
+	s.Kubectl("set", "image", "deployment/jobs", "api="+ingestor+"@"+old)
+	s.Settle(workloads.Deployment("jobs"))
+	for range 3 {
+		requireOutcomes(t, s.Tick(), 0, "held")
+		assert.Equal(t, ingestor+"@"+old, workloads.Image(s.Deployment("jobs"), "api"))
+	}
+	assert.Len(t, eventsOf(s, "RefreshHeld"), 1)
+	good := s.Push(ingestor, image("good"))
+	requireOutcomes(t, s.Tick(), 0, "refreshed")
+	assert.Equal(t, ingestor+"@"+good, workloads.Image(s.Deployment("jobs"), "api"))
+}
+
+// A person who puts there what is latest has changed nothing that anybody waits for.
+func TestAHandThatPutsLatestThereIsNoEvent(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	second := s.Push(ingestor, image("second"))
+	s.Kubectl("set", "env", "deployment/jobs", slot+"="+second)
+	s.Settle(workloads.Deployment("jobs"))
+	requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	assert.Empty(t, s.Events())
 }

@@ -1,10 +1,12 @@
 package scenario_test
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/fault"
@@ -147,4 +149,19 @@ func TestI28TheOverlappingTickFinishesWhatAKilledOneBegan(t *testing.T) {
 	requireOutcome(t, second.Finish(), 0, "refreshed", "")
 	requireRefreshed(t, s, latest)
 	assert.Len(t, eventsOf(s, "DigestRefreshed"), 1)
+}
+
+// I28: ticks that are started together count once, also where one of them gets its first turn only when another is done.
+func TestI28ATickThatIsHeldUpBeforeItBeginsDoesNotCountAgain(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	s.Site.Proxy.Refuse("ghcr.io", 403)
+	late := s.Start()
+	require.NoError(t, late.Signal(syscall.SIGSTOP))
+	requireOutcome(t, s.Tick(), 0, "skipped", "proxy")
+	require.NoError(t, late.Signal(syscall.SIGCONT))
+	requireOutcome(t, late.Finish(), 0, "skipped", "proxy")
+	assert.Equal(t, "1", s.Deployment("jobs").Annotations[failures])
+	requireOutcome(t, s.Tick(), 0, "skipped", "proxy")
+	assert.Equal(t, "2", s.Deployment("jobs").Annotations[failures], "one that is started later is another tick")
 }

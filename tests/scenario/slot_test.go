@@ -200,3 +200,53 @@ targets:
 	assert.LessOrEqual(t, len(calls), 3+2*2, "a HEAD an image, and at most a ping and a token a registry")
 	assert.Len(t, s.Site.Front.Calls(registries.At("", registries.Head)), 3)
 }
+
+// Two targets that mean one slot: where the configuration and a namespace tell, nothing is read; where only the workload
+// does, neither target is more right than the other.
+func TestTwoTargetsOnOneSlot(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	s.Push(ingestor, image("second"))
+	s.Push("ghcr.io/tracebloc/other:1", image("other"))
+	both := func(one, other string) {
+		s.Configure("targets:\n  - {name: ingestor, image: '" + ingestor + "', workloads: [{kind: Deployment, name: jobs, env: " + slot + one + "}]}\n" +
+			"  - {name: other, image: 'ghcr.io/tracebloc/other:1', workloads: [{kind: Deployment, name: jobs, env: " + slot + other + "}]}\n")
+	}
+	both(", container: api", ", container: api, namespace: "+s.Namespace)
+	s.Forget()
+	invalid := s.Tick()
+	harness.RequireExit(t, 2, invalid)
+	assert.Contains(t, invalid.Stderr, "targets[1].workloads[0] claims the same slot as targets[0].workloads[0]")
+	assert.Empty(t, s.API.Requests(nil), "nothing is read")
+
+	both(", container: api", "")
+	result := s.Tick()
+	requireOutcomes(t, result, 1, "failed")
+	assert.Equal(t, "slot-invalid", result.Report.Target("other").Workload("jobs").Cause)
+	assert.Equal(t, first, live(s))
+}
+
+// A label that holds nothing is said, and does not hold.
+func TestAHoldThatIsNotTrueIsSaid(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	s.Patch(harness.Person, s.Deployment("jobs"), `{"metadata":{"labels":{"tracebloc.io/refresh-hold":"yes"}}}`)
+	result := s.Tick()
+	requireOutcome(t, result, 0, "unchanged", "")
+	assert.Contains(t, result.Stderr, `tracebloc.io/refresh-hold is read as absent`)
+}
+
+// A tag that could not be resolved is not resolved by a typing error in the target: the streak goes on.
+func TestAStreakOutlivesAWorkloadThatCannotBeWorkedWith(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	s.Site.Proxy.Refuse("ghcr.io", 403)
+	for range 2 {
+		requireOutcome(t, s.Tick(), 0, "skipped", "proxy")
+	}
+	s.Configure(strings.ReplaceAll(ingestorConfig, "container: api", "container: apl"))
+	requireOutcome(t, s.Tick(), 1, "failed", "workload-missing")
+	assert.Equal(t, "2", s.Deployment("jobs").Annotations[failures])
+	s.Configure(ingestorConfig)
+	requireOutcome(t, s.Tick(), 1, "failed", "proxy")
+}
