@@ -162,7 +162,7 @@ func (t *tick) logTarget(ctx context.Context, out result.Target) {
 			level = slog.LevelError
 		}
 		t.Log.Log(ctx, level, "target failing", "target", out.Name, "image", out.Image, "cause", string(out.Cause),
-			"failures", out.Failures, "threshold", out.Threshold, "message", out.Message)
+			"failures", out.Failures, "threshold", out.Threshold, "count", fmt.Sprintf("%d/%d", out.Failures, out.Threshold), "message", out.Message)
 	}
 	for _, w := range out.Workloads {
 		level := slog.LevelInfo

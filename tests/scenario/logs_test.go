@@ -49,6 +49,7 @@ func TestTheLogTellsEachDecisionAndEndsWithASummary(t *testing.T) {
 	assert.Equal(t, "proxy", failing[0]["cause"])
 	assert.EqualValues(t, 1, failing[0]["failures"])
 	assert.EqualValues(t, 3, failing[0]["threshold"])
+	assert.Equal(t, "1/3", failing[0]["count"])
 	assert.Contains(t, failing[0]["message"], "ghcr.io")
 }
 
