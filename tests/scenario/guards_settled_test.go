@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -232,4 +233,34 @@ func TestI43ATickCountsOnceForTwoTargets(t *testing.T) {
 		harness.RequireExit(t, 0, s.Tick())
 		assert.Equal(t, strconv.Itoa(count), s.StatefulSet("jobs").Annotations[streak])
 	}
+}
+
+// I43: progress that has been made before the tick first looks is progress all the same: nothing of what it put there ran
+// before.
+func TestI43ProgressBeforeTheFirstLookIsProgress(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t, workloads.Replicas(4))
+	second := s.Push(ingestor, image("second"))
+	var mu sync.Mutex
+	ready := map[string]bool{}
+	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+		mu.Lock()
+		defer mu.Unlock()
+		if kubelet.Runs(pod, second) {
+			if !ready[pod.Name] && len(ready) == 2 {
+				return kubelet.Stuck()
+			}
+			ready[pod.Name] = true
+		}
+		return kubelet.Ready()
+	})
+	s.Setenv("ROLLOUT_TIMEOUT", "3s")
+	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: fault.Before(func() {
+		assert.Eventually(t, func() bool {
+			d, err := s.Client.AppsV1().Deployments(s.Namespace).Get(t.Context(), "jobs", metav1.GetOptions{})
+			return err == nil && d.Status.UpdatedReplicas >= 3 && d.Status.AvailableReplicas == 4 && d.Status.Replicas == 5
+		}, 20*time.Second, 10*time.Millisecond)
+	})})
+	requireOutcome(t, s.Tick(), 0, "waiting", "")
+	requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
 }
