@@ -207,7 +207,7 @@ func TestI39ASetThatWentDownUnderAKilledTickIsRestored(t *testing.T) {
 func TestI39ASetWhoseSecondPodFailsIsRestored(t *testing.T) {
 	t.Parallel()
 	s, first := crashingSet(t)
-	s.Setenv("ROLLOUT_TIMEOUT", "5s")
+	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	second := s.Push(ingestor, image("third"))
 	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
 		if kubelet.Runs(pod, second) && strings.HasSuffix(pod.Name, "-0") {

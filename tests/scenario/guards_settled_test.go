@@ -224,11 +224,11 @@ func TestI43ATickCountsOnceForTwoTargets(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
 	a, b := s.Push("ghcr.io/tracebloc/a:1", image("a1")), s.Push("ghcr.io/tracebloc/b:1", image("b1"))
-	s.Deploy(workloads.StatefulSet("jobs", workloads.Replicas(4), workloads.Container("a", "ghcr.io/tracebloc/a:1@"+a), workloads.Container("b", "ghcr.io/tracebloc/b:1@"+b)))
+	s.Deploy(workloads.StatefulSet("jobs", workloads.Replicas(6), workloads.Container("a", "ghcr.io/tracebloc/a:1@"+a), workloads.Container("b", "ghcr.io/tracebloc/b:1@"+b)))
 	s.Configure("targets:\n" + targetOf("a", "ghcr.io/tracebloc/a:1", entry("StatefulSet", "jobs", "a")) + targetOf("b", "ghcr.io/tracebloc/b:1", entry("StatefulSet", "jobs", "b")))
 	requireOutcomes(t, s.Tick(), 0, "adopted")
 	behave(s, s.Push("ghcr.io/tracebloc/a:1", image("a2")), kubelet.ReadyAfter(3*time.Second))
-	s.Setenv("ROLLOUT_TIMEOUT", "4s")
+	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	for count := 1; count <= 2; count++ {
 		harness.RequireExit(t, 0, s.Tick())
 		assert.Equal(t, strconv.Itoa(count), s.StatefulSet("jobs").Annotations[streak])
