@@ -22,7 +22,6 @@ import (
 	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/runbook"
-	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // After a change of a message: go test ./scenario -run TestReading -update-readings, and read each file as a stranger.
@@ -145,18 +144,7 @@ var readings = map[string]reading{
 	}), []string{"Deployment NAMESPACE/jobs", "freezes ingestor", "kubectl describe"}, []string{"Waiting for"}},
 	"contested": {func(t *testing.T) subject {
 		t.Helper()
-		s, first := adopted(t)
-		s.Setenv("CONTESTED_THRESHOLD", "1")
-		s.Push(ingestor, image("second"))
-		requireOutcome(t, s.Tick(), 0, "refreshed", "")
-		for _, outcome := range []string{"reapplied", ""} {
-			s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
-			s.Settle(workloads.Deployment("jobs"))
-			if outcome != "" {
-				requireOutcome(t, s.Tick(), 0, outcome, "")
-			}
-		}
-		return subject{Scenario: s}
+		return subject{Scenario: contested(t)}
 	}, []string{"Deployment NAMESPACE/jobs", harness.Argo, "stop one of the two writers"}, []string{"manager: " + harness.Argo}},
 }
 
