@@ -198,6 +198,6 @@ func TestIn(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, got.In("there"))
 	err = got.In("here")
-	require.ErrorContains(t, err, "targets[1].workloads[0] claims the same slot as targets[0].workloads[0], in namespace here")
+	require.ErrorContains(t, err, "targets[1].workloads[0]: claims the same slot as targets[0].workloads[0]")
 	assert.True(t, config.IsInvalid(err))
 }

@@ -1,29 +1,46 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // In says what is wrong with the configuration where workloads that name no namespace are in this one, which only a
 // kubeconfig may tell: an *Invalid, where two targets claim one slot that way.
 func (c Config) In(namespace string) error {
-	type slot struct{ kind, namespace, name, container, env string }
+	var invalid Invalid
+	for _, twice := range claimedTwice(c.Targets, namespace) {
+		invalid.Problems = append(invalid.Problems, twice)
+	}
+	if len(invalid.Problems) > 0 {
+		return &invalid
+	}
+	return nil
+}
+
+// claimedTwice are the slots that are listed twice, where workloads that name no namespace are in this one.
+func claimedTwice(targets []Target, namespace string) []problem {
+	type slot struct {
+		kind                            Kind
+		namespace, name, container, env string
+	}
 	claimed := map[slot]string{}
-	var problems []error
-	for i, target := range c.Targets {
+	var problems []problem
+	for i, target := range targets {
 		for k, w := range target.Workloads {
-			path := fmt.Sprintf("targets[%d].workloads[%d]", i, k)
 			if w.Namespace == "" {
 				w.Namespace = namespace
 			}
-			own := slot{string(w.Kind), w.Namespace, w.Name, w.Container, w.Env}
-			if first, double := claimed[own]; double {
-				problems = append(problems, fmt.Errorf("%s claims the same slot as %s, in namespace %s: a slot follows one target, once", path, first, namespace))
-				continue
+			path := fmt.Sprintf("targets[%d].workloads[%d]", i, k)
+			own := slot{w.Kind, w.Namespace, w.Name, w.Container, w.Env}
+			first, double := claimed[own]
+			switch {
+			case !double:
+				claimed[own] = path
+			case w.Name != "" && slices.Contains(Kinds(), w.Kind): // else it is no workload yet
+				problems = append(problems, problem{path: path, what: fmt.Sprintf("claims the same slot as %s: a slot follows one target, once", first)})
 			}
-			claimed[own] = path
 		}
 	}
-	if len(problems) > 0 {
-		return &Invalid{Problems: problems}
-	}
-	return nil
+	return problems
 }

@@ -122,7 +122,7 @@ func (v *validator) targets(entries []targetEntry) []Target {
 		v.add("targets", "must name at least one target: there is nothing to keep fresh")
 	}
 	var targets []Target
-	names, slots := map[string]int{}, map[string]string{}
+	names := map[string]int{}
 	for i, entry := range entries {
 		path := fmt.Sprintf("targets[%d]", i)
 		if len(validation.IsDNS1123Label(entry.Name)) > 0 || len(entry.Name) > maxTargetName {
@@ -138,7 +138,7 @@ func (v *validator) targets(entries []targetEntry) []Target {
 			Platforms:   v.platforms(path, entry.Platforms),
 			PullSecrets: v.pullSecrets(path, entry.PullSecrets),
 			DigestOnly:  v.choice(path+".pin", entry.Pin, "tag@digest", "digest") == "digest",
-			Workloads:   v.workloads(path, entry, slots),
+			Workloads:   v.workloads(path, entry),
 		}
 		target.ResolveFailureThreshold = int(v.env.ResolveFailureThreshold)
 		if own := entry.ResolveFailureThreshold; own != nil {
@@ -152,6 +152,9 @@ func (v *validator) targets(entries []targetEntry) []Target {
 			v.add(path+".minAge", "%s", err)
 		}
 		targets = append(targets, target)
+	}
+	for _, twice := range claimedTwice(targets, string(v.env.Namespace)) {
+		v.add(twice.path, "%s", twice.what)
 	}
 	return targets
 }
@@ -207,14 +210,13 @@ func (v *validator) pullSecrets(path string, names []string) []string {
 	return names
 }
 
-func (v *validator) workloads(path string, entry targetEntry, slots map[string]string) []Workload {
+func (v *validator) workloads(path string, entry targetEntry) []Workload {
 	if len(entry.Workloads) == 0 {
 		v.add(path+".workloads", "must name at least one workload that uses the image")
 	}
 	var workloads []Workload
 	for i, w := range entry.Workloads {
 		path := fmt.Sprintf("%s.workloads[%d]", path, i)
-		known := slices.Contains(Kinds(), Kind(w.Kind)) && w.Name != ""
 		if !slices.Contains(Kinds(), Kind(w.Kind)) {
 			v.add(path+".kind", "must be Deployment, StatefulSet, DaemonSet or CronJob")
 		}
@@ -232,16 +234,6 @@ func (v *validator) workloads(path string, entry targetEntry, slots map[string]s
 		}
 		if w.EnvValue != "" && w.Env == "" {
 			v.add(path+".envValue", "means nothing without env")
-		}
-		namespace := w.Namespace
-		if namespace == "" {
-			namespace = string(v.env.Namespace)
-		}
-		slot := strings.Join([]string{w.Kind, namespace, w.Name, w.Container, w.Env}, " ")
-		if first, double := slots[slot]; double && known {
-			v.add(path, "claims the same slot as %s: a slot follows one target, once", first)
-		} else {
-			slots[slot] = path
 		}
 		reference := v.choice(path+".envValue", w.EnvValue, "digest", "reference") == "reference"
 		workloads = append(workloads, Workload{

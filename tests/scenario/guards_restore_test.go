@@ -185,8 +185,7 @@ func TestAServiceThatGoesDownAtOnceIsRestoredAtTheFirstFailure(t *testing.T) {
 			return err == nil && set.Status.AvailableReplicas == 1
 		}, 20*time.Second, 50*time.Millisecond, "the controller stops a pod")
 	})})
-	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
-	assert.Equal(t, ingestor+"@"+first, workloads.Image(s.StatefulSet("jobs"), "api"))
+	requireSetRestored(t, s, first)
 }
 
 // I19, I39: a tick that is killed after its patch leaves nothing out that it would have done: the next one knows who served
@@ -199,8 +198,7 @@ func TestI39ASetThatWentDownUnderAKilledTickIsRestored(t *testing.T) {
 	s.Eventually("a pod is down", func() bool { return s.StatefulSet("jobs").Status.AvailableReplicas < 2 })
 	killed.Kill()
 	s.Setenv("ROLLOUT_TIMEOUT", "3s")
-	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
-	assert.Equal(t, ingestor+"@"+first, workloads.Image(s.StatefulSet("jobs"), "api"))
+	requireSetRestored(t, s, first)
 }
 
 // I39: the same where the tick that patched saw progress, and the failure came later.
@@ -216,8 +214,7 @@ func TestI39ASetWhoseSecondPodFailsIsRestored(t *testing.T) {
 		return kubelet.Ready()
 	})
 	requireOutcome(t, s.Tick(), 0, "waiting", "")
-	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
-	assert.Equal(t, ingestor+"@"+first, workloads.Image(s.StatefulSet("jobs"), "api"))
+	requireSetRestored(t, s, first)
 }
 
 // I11, I45: a digest that is tried as a cure, and is none, took nothing down: it is neither restored nor rejected for that,
@@ -238,4 +235,11 @@ func TestI11I45ACureThatIsNoneIsNotBlamed(t *testing.T) {
 	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Ready() })
 	s.Settle(workloads.Deployment("jobs"))
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
+}
+
+// requireSetRestored runs a tick that puts the digest back into the StatefulSet of crashingSet.
+func requireSetRestored(t *testing.T, s *harness.Scenario, digest string) {
+	t.Helper()
+	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+	assert.Equal(t, ingestor+"@"+digest, workloads.Image(s.StatefulSet("jobs"), "api"))
 }

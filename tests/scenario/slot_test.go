@@ -216,7 +216,7 @@ func TestTwoTargetsOnOneSlot(t *testing.T) {
 	s.Forget()
 	invalid := s.Tick()
 	harness.RequireExit(t, 2, invalid)
-	assert.Contains(t, invalid.Stderr, "targets[1].workloads[0] claims the same slot as targets[0].workloads[0]")
+	assert.Contains(t, invalid.Stderr, "targets[1].workloads[0]: claims the same slot as targets[0].workloads[0]")
 	assert.Empty(t, s.API.Requests(nil), "nothing is read")
 
 	both(", container: api", "")
