@@ -76,14 +76,15 @@ func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
 	for name, never := range map[string][]string{
-		"internal/tick":      {module + "cmd/image-refresh"},
+		"internal/check":     {module + "cmd/image-refresh"},
+		"internal/tick":      {module + "cmd/image-refresh", module + "internal/check", module + "internal/preflight"},
 		"internal/cluster":   {module + "internal/tick", module + "internal/resolver"},
 		"internal/resolver":  {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},
 		"internal/workload":  {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
 		"internal/result":    {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/", "net/http"},
 		"internal/config":    {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", "k8s.io/api/"},
 		"internal/decide":    {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", "github.com/google/"},
-		"internal/preflight": {module + "internal/tick", module + "internal/cluster", "k8s.io/"},
+		"internal/preflight": {module + "internal/tick", module + "internal/check", module + "internal/cluster", "k8s.io/"},
 		"internal/annotate":  {module + "internal/decide", "k8s.io/", "net/http", "github.com/google/"},
 	} {
 		require.Contains(t, all, name)

@@ -14,14 +14,15 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 
+	"github.com/tracebloc/image-refresh/internal/check"
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/preflight"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/tick"
 	"github.com/tracebloc/image-refresh/internal/version"
+	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // terminationLog is where the kubelet picks up the termination message. It is there in a pod only.
@@ -39,12 +40,12 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 				log.WarnContext(ctx, warning)
 			}
 		}
-		var runner *tick.Runner
-		if runner, err = wire(arguments, read, lookup, log, started); err == nil {
+		var parts wired
+		if parts, err = wire(arguments, read, lookup, log, started); err == nil {
 			if arguments.command == commandCheck {
-				report = runner.Check(ctx)
+				report = (&check.Checker{Tick: parts.runner, Cluster: parts.cluster, Registry: parts.registry}).Run(ctx)
 			} else {
-				report = runner.Run(ctx, arguments.command == commandPlan)
+				report = parts.runner.Run(ctx, arguments.command == commandPlan)
 			}
 			message = report.Termination()
 		}
@@ -121,9 +122,16 @@ func summarise(ctx context.Context, log *slog.Logger, report result.Report) {
 		slog.Float64("durationSeconds", report.DurationSeconds), slog.Int("targets", len(report.Targets)), slog.GroupAttrs("outcomes", outcomes...))
 }
 
+// wired is a runner, and what it talks to.
+type wired struct {
+	runner   *tick.Runner
+	cluster  *cluster.Client
+	registry *resolver.Resolver
+}
+
 // wire makes a runner from the configuration.
-func wire(arguments arguments, read config.Config, lookup envconfig.Lookuper, log *slog.Logger, started time.Time) (*tick.Runner, error) {
-	agent := decide.Manager + "/" + version.Version()
+func wire(arguments arguments, read config.Config, lookup envconfig.Lookuper, log *slog.Logger, started time.Time) (wired, error) {
+	agent := workload.FieldManager + "/" + version.Version()
 	var registries []resolver.Registry
 	for _, registry := range read.Registries {
 		registries = append(registries, resolver.Registry(registry))
@@ -134,20 +142,22 @@ func wire(arguments arguments, read config.Config, lookup envconfig.Lookuper, lo
 		Timeout: time.Duration(read.ResolveTimeout), Concurrency: int(read.Concurrency), Logger: log, UserAgent: agent,
 	})
 	if err != nil {
-		return nil, &config.Invalid{Problems: []error{err}}
+		return wired{}, &config.Invalid{Problems: []error{err}}
 	}
 	client, err := cluster.Connect(cluster.Options{
 		Context: arguments.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log,
 	})
 	if err != nil {
-		return nil, err
+		return wired{}, err
 	}
 	if err := read.In(client.Namespace()); err != nil {
-		return nil, err
+		return wired{}, err
 	}
-	return &tick.Runner{
+	runner := &tick.Runner{
 		Config: read, Namespace: client.Namespace(), Registry: registry, Cluster: client, Log: log, Now: time.Now, Started: started,
-	}, nil
+		Preflight: arguments.command == commandCheck,
+	}
+	return wired{runner, client, registry}, nil
 }
 
 // terminate writes the termination message where a kubelet waits for one.

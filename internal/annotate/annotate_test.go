@@ -18,14 +18,15 @@ func digest(c string) image.Digest { return image.Digest("sha256:" + strings.Rep
 func full() annotate.State {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	return annotate.State{
-		Attempt:   &annotate.Attempt{Digest: digest("a"), Failed: 2, Again: true, Reverted: true, Alone: true},
+		Attempt: &annotate.Attempt{Digest: digest("a"), Failed: 2, Again: true, Reverted: true, Alone: true, Served: 3,
+			Held: map[string]annotate.Content{"api": annotate.Of(digest("e")), "init": annotate.Unpinned, "api/X": annotate.None}},
 		Owners:    map[string][]string{"api/X": {"helm"}, "init": nil},
 		Rejected:  []annotate.Rejection{{Digest: annotate.Of(digest("b")), By: annotate.ByPerson, Why: "kubectl-set", At: at}},
 		Left:      annotate.Of(digest("c")),
 		Reapplied: 2,
 		Contested: 3,
 		Seen:      &annotate.Seen{Digest: digest("d"), Since: at, Deferred: at},
-		Counted:   &annotate.Counted{By: "x", At: at},
+		TurnSince: &at,
 	}
 }
 
@@ -65,6 +66,7 @@ func TestStateRefusesGarbage(t *testing.T) {
 		"left no digest":      `{"version":1,"left":"zz"}`,
 		"negative count":      `{"version":1,"reapplied":-1}`,
 		"negative attempts":   `{"version":1,"attempt":{"digest":"` + string(digest("a")) + `","failed":-1}}`,
+		"held no digest":      `{"version":1,"attempt":{"digest":"` + string(digest("a")) + `","held":{"api":"zz"}}}`,
 		"a secret's contents": `{"version":1,"attempt":{"digest":"hunter2"}}`,
 	} {
 		_, err := annotate.ParseState(text)
@@ -84,12 +86,12 @@ func TestRejectKeepsTheLastFive(t *testing.T) {
 	_, last := state.Rejection(annotate.Of(digest("6")))
 	assert.False(t, first)
 	assert.True(t, last)
-	byMark := annotate.Pin(digest("6").Mark())
+	byMark := annotate.Content(annotate.Mark(digest("6")))
 	_, found := state.Rejection(byMark)
 	assert.True(t, found, "a rejection is found by the mark alone")
 	before := state
-	assert.Len(t, state.Forgive(byMark).Rejected, 4)
-	assert.Equal(t, before, state, "Forgive leaves its receiver alone")
+	assert.Len(t, state.Unreject(byMark).Rejected, 4)
+	assert.Equal(t, before, state, "Unreject leaves its receiver alone")
 	assert.Equal(t, state, state.Reject(annotate.Rejection{Digest: annotate.Unpinned, By: annotate.ByPerson}))
 	again := state.Reject(annotate.Rejection{Digest: byMark, By: annotate.ByPerson})
 	assert.Len(t, again.Rejected, 5)
@@ -108,10 +110,10 @@ func TestReadSeesARewind_I44(t *testing.T) {
 		want           annotate.Record
 	}{
 		"first":          {"", string(a), attempt, annotate.Record{Recorded: annotate.Of(a), State: attempt}},
-		"recorded":       {a.Mark(), string(a), attempt, annotate.Record{Mark: annotate.Pin(a.Mark()), Recorded: annotate.Of(a), State: attempt}},
-		"attempted":      {b.Mark(), string(a), attempt, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Of(a), State: attempt}},
-		"undone":         {b.Mark(), string(a), annotate.State{}, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Pin(b.Mark()), Rewound: true}},
-		"before our day": {b.Mark(), "", annotate.State{}, annotate.Record{Mark: annotate.Pin(b.Mark()), Recorded: annotate.Pin(b.Mark()), Rewound: true}},
+		"recorded":       {annotate.Mark(a), string(a), attempt, annotate.Record{Mark: annotate.Content(annotate.Mark(a)), Recorded: annotate.Of(a), State: attempt}},
+		"attempted":      {annotate.Mark(b), string(a), attempt, annotate.Record{Mark: annotate.Content(annotate.Mark(b)), Recorded: annotate.Of(a), State: attempt}},
+		"undone":         {annotate.Mark(b), string(a), annotate.State{}, annotate.Record{Mark: annotate.Content(annotate.Mark(b)), Recorded: annotate.Content(annotate.Mark(b)), Rewound: true}},
+		"before our day": {annotate.Mark(b), "", annotate.State{}, annotate.Record{Mark: annotate.Content(annotate.Mark(b)), Recorded: annotate.Content(annotate.Mark(b)), Rewound: true}},
 		"unpinned":       {"unpinned", "unpinned", annotate.State{}, annotate.Record{Mark: annotate.Unpinned, Recorded: annotate.Unpinned}},
 	} {
 		got, warnings := k.Read("t",
@@ -129,8 +131,8 @@ func TestReadWarnsOfGarbage(t *testing.T) {
 		map[string]string{"p/last-refreshed-t-digest": "sha256:zz", "p/t-refresh-state": "]"})
 	assert.Equal(t, annotate.Record{}, record)
 	assert.Len(t, warnings, 3)
-	shared, warnings := k.ReadShared("t", map[string]string{"p/t-refresh-consecutive-failures": "2x", "p/t-refresh-last-error": "e"})
-	assert.Equal(t, annotate.Shared{LastError: "e"}, shared)
+	shared, warnings := k.ReadCounters("t", map[string]string{"p/t-refresh-consecutive-failures": "2x", "p/t-refresh-last-error": "e"})
+	assert.Equal(t, annotate.TargetCounters{LastError: "e"}, shared)
 	require.Len(t, warnings, 1)
 	assert.NotContains(t, warnings[0].Error(), "2x")
 }
@@ -149,17 +151,17 @@ func TestCounts(t *testing.T) {
 	assert.Empty(t, annotate.FormatCount(0))
 }
 
-func TestPins(t *testing.T) {
+func TestContents(t *testing.T) {
 	t.Parallel()
 	a := digest("a")
-	assert.True(t, annotate.Of(a).Same(annotate.Pin(a.Mark())))
-	assert.True(t, annotate.Pin(a.Mark()).Is(a))
+	assert.True(t, annotate.Of(a).Same(annotate.Content(annotate.Mark(a))))
+	assert.True(t, annotate.Content(annotate.Mark(a)).Is(a))
 	assert.False(t, annotate.None.Is(""))
 	assert.Empty(t, annotate.Unpinned.Digest())
-	assert.Empty(t, annotate.Pin(a.Mark()).Digest())
+	assert.Empty(t, annotate.Content(annotate.Mark(a)).Digest())
 	assert.Equal(t, a, annotate.Of(a).Digest())
 	assert.False(t, annotate.Unpinned.Is(a))
-	assert.Equal(t, "sha256:aaaaaaaaaaaa", annotate.Pin(a.Mark()).Short())
+	assert.Equal(t, "sha256:aaaaaaaaaaaa", annotate.Content(annotate.Mark(a)).Short())
 	assert.Equal(t, "sha256:aaaaaaaaaaaa", annotate.Of(a).Short())
 	assert.Equal(t, "empty", annotate.None.Short())
 	assert.Equal(t, "unpinned", annotate.Unpinned.Short())

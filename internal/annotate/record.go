@@ -4,15 +4,15 @@ import "fmt"
 
 // Record is what is remembered of one target on one workload.
 type Record struct {
-	Mark     Pin
-	Recorded Pin
+	Mark     Content
+	Recorded Content
 	State    State
 	// Rewound says that the annotations are of another time than the mark, as an undo leaves them.
 	Rewound bool
 }
 
-// Shared is what is remembered once for a target, on its first workload.
-type Shared struct {
+// TargetCounters is what is remembered once for a target, on its first workload.
+type TargetCounters struct {
 	Failures  int
 	LastError string
 }
@@ -33,7 +33,7 @@ func (k Keys) Read(target string, labels, annotations map[string]string) (Record
 	var err error
 	record.Mark, err = ParseMark(labels[k.Mark(target)])
 	warn(k.Mark(target), err)
-	record.Recorded, err = ParsePin(annotations[k.Recorded(target)])
+	record.Recorded, err = ParseContent(annotations[k.Recorded(target)])
 	warn(k.Recorded(target), err)
 	record.State, err = ParseState(annotations[k.State(target)])
 	warn(k.State(target), err)
@@ -43,10 +43,10 @@ func (k Keys) Read(target string, labels, annotations map[string]string) (Record
 	return record, warnings
 }
 
-// ReadShared reads the target's counters from its first workload. Warnings are as in Read.
-func (k Keys) ReadShared(target string, annotations map[string]string) (Shared, []error) {
+// ReadCounters reads the target's counters from its first workload. Warnings are as in Read.
+func (k Keys) ReadCounters(target string, annotations map[string]string) (TargetCounters, []error) {
 	failures, err := ParseCount(annotations[k.Failures(target)])
-	shared := Shared{Failures: failures, LastError: annotations[k.LastError(target)]}
+	shared := TargetCounters{Failures: failures, LastError: annotations[k.LastError(target)]}
 	if err != nil {
 		return shared, []error{fmt.Errorf("%s is read as absent: %w", k.Failures(target), err)}
 	}

@@ -28,18 +28,17 @@ type State struct {
 	// Rejected are the digests that are not to be put here again, oldest first.
 	Rejected []Rejection `json:"rejected,omitempty"`
 	// Left is the digest that the last refresh replaced: going back to it is a flip (I46).
-	Left Pin `json:"left,omitempty"`
-	// Stood is what the tag stood for when it was last seen in an unpinned slot: what a person left who pins the slot.
-	Stood Pin `json:"stood,omitempty"`
-	// Reapplied counts re-applications; it falls by one in each tick that finds live = latest (I38).
+	Left Content `json:"left,omitempty"`
+	// Stood is what the tag stood for when it was last seen in an unpinned slot: what a person left who contents the slot.
+	Stood Content `json:"stood,omitempty"`
+	// Reapplied counts re-applications; it falls by one in each tick that finds the slots fresh (I38).
 	Reapplied int `json:"reapplied,omitempty"`
 	// Contested counts the ticks since re-applying was given up; every eighth tries again.
 	Contested int `json:"contested,omitempty"`
 	// Seen is the digest that waits for its minimum age, and since when it has been latest.
 	Seen *Seen `json:"seen,omitempty"`
-	// Counted is the last tick that counted anything here: a tick that was already running then does not
-	// count again (I28).
-	Counted *Counted `json:"counted,omitempty"`
+	// TurnSince is since when the workload has waited for its turn among MAX_ROLLOUTS, whatever digest it waited for (I57).
+	TurnSince *time.Time `json:"turnSince,omitempty"`
 }
 
 // Attempt is a digest put into the slots.
@@ -57,6 +56,9 @@ type Attempt struct {
 	// Served is how many replicas were available before the digest was put there: what was down already, it did
 	// not take down (I39, I45).
 	Served int `json:"served,omitempty"`
+	// Held is what each slot held before the first of the attempts since the workload was last settled, by the slot's key. A
+	// restoration puts it back (I58).
+	Held map[string]Content `json:"held,omitempty"`
 }
 
 // Rejecter is who rejected a digest.
@@ -70,7 +72,7 @@ const (
 
 // Rejection is a digest that is not put here again.
 type Rejection struct {
-	Digest Pin       `json:"digest"`
+	Digest Content   `json:"digest"`
 	By     Rejecter  `json:"by"`
 	Why    string    `json:"why,omitempty"` // the reason, or the manager by which the person acted
 	At     time.Time `json:"at"`
@@ -81,12 +83,6 @@ type Seen struct {
 	Digest   image.Digest `json:"digest"`
 	Since    time.Time    `json:"since"`    // when the digest was first seen as latest
 	Deferred time.Time    `json:"deferred"` // when the workload began to wait, whatever digest it waited for
-}
-
-// Counted identifies a tick and says when it counted.
-type Counted struct {
-	By string    `json:"by"`
-	At time.Time `json:"at"`
 }
 
 // ParseState reads a state annotation. Empty is the zero State. What is no JSON of this version is an error;
@@ -117,22 +113,27 @@ func (s State) validate() error {
 		if _, err := image.ParseDigest(string(s.Attempt.Digest)); err != nil {
 			return fmt.Errorf("attempt: %w", err)
 		}
+		for _, held := range s.Attempt.Held {
+			if _, err := ParseContent(string(held)); err != nil {
+				return fmt.Errorf("held before the attempt: %w", err)
+			}
+		}
 	}
 	if s.Seen != nil {
 		if _, err := image.ParseDigest(string(s.Seen.Digest)); err != nil {
 			return fmt.Errorf("seen: %w", err)
 		}
 	}
-	pins := []Pin{s.Left, s.Stood}
+	contents := []Content{s.Left, s.Stood}
 	for _, rejection := range s.Rejected {
 		if rejection.By != ByFailure && rejection.By != ByPerson {
 			return fmt.Errorf("rejected by neither %s nor %s", ByFailure, ByPerson)
 		}
-		pins = append(pins, rejection.Digest)
+		contents = append(contents, rejection.Digest)
 	}
-	for _, pin := range pins {
-		_, digestErr := ParsePin(string(pin))
-		_, markErr := ParseMark(string(pin))
+	for _, content := range contents {
+		_, digestErr := ParseContent(string(content))
+		_, markErr := ParseMark(string(content))
 		if digestErr != nil && markErr != nil {
 			return fmt.Errorf("a digest in the state: %w", digestErr)
 		}
@@ -161,7 +162,7 @@ func (s State) String() string {
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
 	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Reapplied == 0 &&
-		s.Contested == 0 && s.Seen == nil && s.Counted == nil
+		s.Contested == 0 && s.Seen == nil && s.TurnSince == nil
 }
 
 // Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.
@@ -173,7 +174,7 @@ func (s State) Attempted() image.Digest {
 }
 
 // Rejection finds the rejection of a digest.
-func (s State) Rejection(digest Pin) (Rejection, bool) {
+func (s State) Rejection(digest Content) (Rejection, bool) {
 	for _, rejection := range s.Rejected {
 		if digest != None && rejection.Digest.Same(digest) {
 			return rejection, true
@@ -188,7 +189,7 @@ func (s State) Reject(rejection Rejection) State {
 	if rejection.Digest == None || rejection.Digest == Unpinned {
 		return s
 	}
-	s = s.Forgive(rejection.Digest)
+	s = s.Unreject(rejection.Digest)
 	s.Rejected = append(s.Rejected, rejection)
 	if extra := len(s.Rejected) - maxRejections; extra > 0 {
 		s.Rejected = s.Rejected[extra:]
@@ -196,8 +197,8 @@ func (s State) Reject(rejection Rejection) State {
 	return s
 }
 
-// Forgive returns the state without a rejection of the digest.
-func (s State) Forgive(digest Pin) State {
+// Unreject returns the state without a rejection of the digest.
+func (s State) Unreject(digest Content) State {
 	s.Rejected = slices.DeleteFunc(slices.Clone(s.Rejected), func(r Rejection) bool { return r.Digest.Same(digest) })
 	if len(s.Rejected) == 0 {
 		s.Rejected = nil

@@ -43,7 +43,7 @@ type Client struct {
 	namespace  string
 	groups     map[string]*rest.RESTClient // by API group
 	parameters runtime.ParameterCodec
-	slots      chan struct{}
+	inFlight   chan struct{}
 	log        *slog.Logger
 	library    logr.Logger // what client-go logs goes here
 }
@@ -90,7 +90,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
 	config = rest.CopyConfig(config)
 	config.UserAgent = options.UserAgent
-	config.QPS = -1 // client-go's 5 requests a second would take minutes over a thousand workloads; slots bound us
+	config.QPS = -1 // client-go's 5 requests a second would take minutes over a thousand workloads; inFlight bounds us
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
@@ -102,7 +102,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	}
 	client := &Client{
 		namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
-		slots: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
+		inFlight: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
 		library: logr.FromSlogHandler(errorsOnly{options.Logger.Handler()}),
 	}
 	for group, version := range groupVersions() {

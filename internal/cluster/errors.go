@@ -28,8 +28,8 @@ const (
 // Every write is guarded by a resourceVersion, so sending it twice is safe.
 func (c *Client) do(ctx context.Context, request func(context.Context) error) error {
 	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
+	case c.inFlight <- struct{}{}:
+		defer func() { <-c.inFlight }()
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx)) // a signal's own cause says not what it is
 	}

@@ -39,7 +39,7 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 	body := &eventsv1.Event{
 		ObjectMeta:          metav1.ObjectMeta{Name: eventName(object.Name), Namespace: object.Namespace},
 		EventTime:           metav1.NewMicroTime(now),
-		ReportingController: "tracebloc.io/" + decide.Manager,
+		ReportingController: "tracebloc.io/" + workload.FieldManager,
 		ReportingInstance:   host,
 		Action:              "Refresh",
 		Reason:              string(event.Reason),

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -17,19 +18,12 @@ import (
 // maxPods bounds how many pods of a workload are read for their reasons.
 const maxPods = 100
 
-// Troubles is why pods of a workload are not ready, in their own words.
-type Troubles struct {
-	Reasons    []string // cleaned, each once
-	PullFailed bool     // an image could not be pulled, and nothing worse happened
-	NeverReady []string // pods of a StatefulSet that are not ready
-}
-
-// Troubles reads the pods of a workload. That needs a permission which the chart does not grant by default:
+// PodProblems reads the pods of a workload. That needs a permission which the chart does not grant by default:
 // where it is missing, the reasons say so.
-func (c *Client) Troubles(ctx context.Context, object *workload.Object) Troubles {
+func (c *Client) PodProblems(ctx context.Context, object *workload.Object) decide.PodProblems {
 	selector, err := metav1.LabelSelectorAsSelector(object.Selector)
 	if err != nil {
-		return Troubles{Reasons: []string{"its selector does not parse: " + fault.Clean(err.Error())}}
+		return decide.PodProblems{Reasons: []string{"its selector does not parse: " + fault.Clean(err.Error())}}
 	}
 	pods := &corev1.PodList{}
 	err = c.do(ctx, func(ctx context.Context) error {
@@ -38,33 +32,33 @@ func (c *Client) Troubles(ctx context.Context, object *workload.Object) Troubles
 	})
 	switch {
 	case apierrors.IsForbidden(err):
-		return Troubles{Reasons: []string{fmt.Sprintf("its pods may not be read, so their reasons are unknown here: kubectl get pods -n %s, or grant list on pods", object.Namespace)}}
+		return decide.PodProblems{Reasons: []string{fmt.Sprintf("its pods may not be read, so their reasons are unknown here: kubectl get pods -n %s, or grant list on pods", object.Namespace)}}
 	case err != nil:
-		return Troubles{Reasons: []string{"its pods could not be read: " + fault.Clean(err.Error())}}
+		return decide.PodProblems{Reasons: []string{"its pods could not be read: " + fault.Clean(err.Error())}}
 	}
-	var troubles Troubles
+	var problems decide.PodProblems
 	crashed := false
 	for _, pod := range pods.Items {
 		if ready(pod) || pod.DeletionTimestamp != nil {
 			continue
 		}
 		if object.Kind == config.StatefulSet {
-			troubles.NeverReady = append(troubles.NeverReady, pod.Name)
+			problems.NeverReady = append(problems.NeverReady, pod.Name)
 		}
-		for _, trouble := range podTroubles(pod) {
-			if trouble.pull {
-				troubles.PullFailed = true
+		for _, problem := range problemsOf(pod) {
+			if problem.pull {
+				problems.PullFailed = true
 			} else {
 				crashed = true
 			}
-			if !slices.Contains(troubles.Reasons, trouble.text) {
-				troubles.Reasons = append(troubles.Reasons, trouble.text)
+			if !slices.Contains(problems.Reasons, problem.text) {
+				problems.Reasons = append(problems.Reasons, problem.text)
 			}
 		}
 	}
-	troubles.PullFailed = troubles.PullFailed && !crashed
-	slices.Sort(troubles.Reasons)
-	return troubles
+	problems.PullFailed = problems.PullFailed && !crashed
+	slices.Sort(problems.Reasons)
+	return problems
 }
 
 func ready(pod corev1.Pod) bool {
@@ -73,16 +67,16 @@ func ready(pod corev1.Pod) bool {
 	})
 }
 
-type trouble struct {
+type problem struct {
 	text string
 	pull bool
 }
 
-func podTroubles(pod corev1.Pod) []trouble {
-	var found []trouble
+func problemsOf(pod corev1.Pod) []problem {
+	var found []problem
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			found = append(found, trouble{text: describe(condition.Reason, condition.Message)})
+			found = append(found, problem{text: describe(condition.Reason, condition.Message)})
 		}
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
@@ -92,12 +86,12 @@ func podTroubles(pod corev1.Pod) []trouble {
 			if last := status.LastTerminationState.Terminated; last != nil {
 				text += fmt.Sprintf(", last exit code %d", last.ExitCode)
 			}
-			found = append(found, trouble{text: status.Name + ": " + text, pull: pullReason(status.State.Waiting.Reason)})
+			found = append(found, problem{text: status.Name + ": " + text, pull: pullReason(status.State.Waiting.Reason)})
 		case status.State.Terminated != nil && status.State.Terminated.ExitCode != 0:
-			found = append(found, trouble{text: fmt.Sprintf("%s: %s, exit code %d", status.Name,
+			found = append(found, problem{text: fmt.Sprintf("%s: %s, exit code %d", status.Name,
 				describe(status.State.Terminated.Reason, status.State.Terminated.Message), status.State.Terminated.ExitCode)})
 		case status.State.Running != nil && !status.Ready:
-			found = append(found, trouble{text: status.Name + ": running, not ready"})
+			found = append(found, problem{text: status.Name + ": running, not ready"})
 		}
 	}
 	return found

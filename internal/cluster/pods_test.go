@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -24,7 +25,7 @@ func podWith(name string, statuses ...corev1.ContainerStatus) corev1.Pod {
 	return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.PodStatus{ContainerStatuses: statuses}}
 }
 
-func TestTroublesAreThePodsOwnWords(t *testing.T) {
+func TestPodProblemsAreThePodsOwnWords(t *testing.T) {
 	t.Parallel()
 	pull := waiting("ImagePullBackOff", "Back-off pulling image\n\x1b[31m")
 	long := waiting("ErrImagePull", `failed to pull and unpack image "docker.io/tracebloc/api@sha256:`+strings.Repeat("a", 64)+`": `+strings.Repeat("failed to copy: ", 9)+"not found")
@@ -46,29 +47,29 @@ func TestTroublesAreThePodsOwnWords(t *testing.T) {
 	initial.Status.InitContainerStatuses = []corev1.ContainerStatus{waiting("ErrImagePull", "manifest unknown")}
 	for name, c := range map[string]struct {
 		pods []corev1.Pod
-		want Troubles
+		want decide.PodProblems
 	}{
-		"no pods":        {nil, Troubles{}},
-		"ready":          {[]corev1.Pod{ready}, Troubles{}},
-		"on its way out": {[]corev1.Pod{leaving}, Troubles{}},
-		"being made":     {[]corev1.Pod{podWith("x", waiting("ContainerCreating", "")), podWith("y", waiting("PodInitializing", ""))}, Troubles{}},
-		"a pull, twice":  {[]corev1.Pod{podWith("x", pull), podWith("y", pull)}, Troubles{Reasons: []string{"api: ImagePullBackOff: Back-off pulling image"}, PullFailed: true}},
-		"a pull, wordy": {[]corev1.Pod{podWith("x", long)}, Troubles{Reasons: []string{
+		"no pods":        {nil, decide.PodProblems{}},
+		"ready":          {[]corev1.Pod{ready}, decide.PodProblems{}},
+		"on its way out": {[]corev1.Pod{leaving}, decide.PodProblems{}},
+		"being made":     {[]corev1.Pod{podWith("x", waiting("ContainerCreating", "")), podWith("y", waiting("PodInitializing", ""))}, decide.PodProblems{}},
+		"a pull, twice":  {[]corev1.Pod{podWith("x", pull), podWith("y", pull)}, decide.PodProblems{Reasons: []string{"api: ImagePullBackOff: Back-off pulling image"}, PullFailed: true}},
+		"a pull, wordy": {[]corev1.Pod{podWith("x", long)}, decide.PodProblems{Reasons: []string{
 			`api: ErrImagePull: failed to pull and unpack image "docker.io/tracebloc/api@sha256:aaaaaaaaaaaaaaaaaaaaa…d to copy: failed to copy: failed to copy: failed to copy: failed to copy: failed to copy: not found`,
 		}, PullFailed: true}},
-		"a pull of an init":   {[]corev1.Pod{initial}, Troubles{Reasons: []string{"api: ErrImagePull: manifest unknown"}, PullFailed: true}},
-		"a crash":             {[]corev1.Pod{podWith("x", crash)}, Troubles{Reasons: []string{"api: CrashLoopBackOff: back-off 5m0s, last exit code 137"}}},
-		"a pull and a crash":  {[]corev1.Pod{podWith("x", pull), podWith("y", crash)}, Troubles{Reasons: []string{"api: CrashLoopBackOff: back-off 5m0s, last exit code 137", "api: ImagePullBackOff: Back-off pulling image"}}},
-		"a pull and no place": {[]corev1.Pod{podWith("x", pull), pending}, Troubles{Reasons: []string{"Unschedulable: 0/3 nodes are available", "api: ImagePullBackOff: Back-off pulling image"}}},
-		"an exit":             {[]corev1.Pod{ended, done}, Troubles{Reasons: []string{"api: Error, exit code 2"}}},
-		"not ready":           {[]corev1.Pod{unready}, Troubles{Reasons: []string{"api: running, not ready"}}},
+		"a pull of an init":   {[]corev1.Pod{initial}, decide.PodProblems{Reasons: []string{"api: ErrImagePull: manifest unknown"}, PullFailed: true}},
+		"a crash":             {[]corev1.Pod{podWith("x", crash)}, decide.PodProblems{Reasons: []string{"api: CrashLoopBackOff: back-off 5m0s, last exit code 137"}}},
+		"a pull and a crash":  {[]corev1.Pod{podWith("x", pull), podWith("y", crash)}, decide.PodProblems{Reasons: []string{"api: CrashLoopBackOff: back-off 5m0s, last exit code 137", "api: ImagePullBackOff: Back-off pulling image"}}},
+		"a pull and no place": {[]corev1.Pod{podWith("x", pull), pending}, decide.PodProblems{Reasons: []string{"Unschedulable: 0/3 nodes are available", "api: ImagePullBackOff: Back-off pulling image"}}},
+		"an exit":             {[]corev1.Pod{ended, done}, decide.PodProblems{Reasons: []string{"api: Error, exit code 2"}}},
+		"not ready":           {[]corev1.Pod{unready}, decide.PodProblems{Reasons: []string{"api: running, not ready"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(w http.ResponseWriter, _ *http.Request) {
 				answer(w, http.StatusOK, corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: c.pods})
 			}, func(t *testing.T, s *standIn) {
-				assert.Equal(t, c.want, s.client.Troubles(context.Background(), read(t, "1", 0)))
+				assert.Equal(t, c.want, s.client.PodProblems(context.Background(), read(t, "1", 0)))
 				assert.Equal(t, []string{"GET /api/v1/namespaces/tracebloc/pods?labelSelector=app%3Dapi&limit=100"}, s.called())
 			})
 		})
@@ -76,7 +77,7 @@ func TestTroublesAreThePodsOwnWords(t *testing.T) {
 }
 
 // A StatefulSet's controller does not replace a pod that never became ready: it must be named.
-func TestTroublesNameTheStuckPodsOfAStatefulSet(t *testing.T) {
+func TestPodProblemsNameTheStuckPodsOfAStatefulSet(t *testing.T) {
 	t.Parallel()
 	stateful, err := workload.New(&appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "tracebloc", Name: "db"},
@@ -88,11 +89,11 @@ func TestTroublesNameTheStuckPodsOfAStatefulSet(t *testing.T) {
 			TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: []corev1.Pod{podWith("db-0", waiting("ErrImagePull", ""))},
 		})
 	}, func(t *testing.T, s *standIn) {
-		assert.Equal(t, []string{"db-0"}, s.client.Troubles(context.Background(), stateful).NeverReady)
+		assert.Equal(t, []string{"db-0"}, s.client.PodProblems(context.Background(), stateful).NeverReady)
 	})
 }
 
-func TestTroublesSayWhyThereAreNone(t *testing.T) {
+func TestPodProblemsSayWhyThereAreNone(t *testing.T) {
 	t.Parallel()
 	for code, says := range map[int]string{403: "grant list on pods", 500: "could not be read"} {
 		inBubble(t, func(w http.ResponseWriter, r *http.Request) {
@@ -102,11 +103,11 @@ func TestTroublesSayWhyThereAreNone(t *testing.T) {
 			}
 			status(code)(w, r)
 		}, func(t *testing.T, s *standIn) {
-			troubles := s.client.Troubles(context.Background(), read(t, "1", 0))
-			require.Len(t, troubles.Reasons, 1)
-			assert.Contains(t, troubles.Reasons[0], says)
-			assert.False(t, troubles.PullFailed, "an unknown reason is no failed pull")
-			assert.NotContains(t, troubles.Reasons[0], "MARKER")
+			problems := s.client.PodProblems(context.Background(), read(t, "1", 0))
+			require.Len(t, problems.Reasons, 1)
+			assert.Contains(t, problems.Reasons[0], says)
+			assert.False(t, problems.PullFailed, "an unknown reason is no failed pull")
+			assert.NotContains(t, problems.Reasons[0], "MARKER")
 		})
 	}
 }

@@ -20,12 +20,12 @@ import (
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// after answers the first so many requests by trouble, and then as it should be.
-func after(failing int, trouble http.HandlerFunc) http.HandlerFunc {
+// after answers the first so many requests by problem, and then as it should be.
+func after(failing int, problem http.HandlerFunc) http.HandlerFunc {
 	var count atomic.Int32
 	return func(w http.ResponseWriter, r *http.Request) {
 		if int(count.Add(1)) <= failing {
-			trouble(w, r)
+			problem(w, r)
 			return
 		}
 		answer(w, http.StatusOK, deployment("2", 2))
@@ -37,7 +37,7 @@ func status(code int, header ...string) http.HandlerFunc {
 		for i := 0; i < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
 		}
-		http.Error(w, "<html>trouble</html>", code)
+		http.Error(w, "<html>problem</html>", code)
 	}
 }
 
@@ -48,10 +48,10 @@ func TestRequestsAreSentAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		failing     int
-		trouble     http.HandlerFunc
+		problem     http.HandlerFunc
 		least, most time.Duration
 	}{
-		"no trouble":                {0, nil, 0, 0},
+		"no problem":                {0, nil, 0, 0},
 		"500 twice":                 {2, status(500), 600 * time.Millisecond, time.Second},
 		"502":                       {1, status(502), 200 * time.Millisecond, time.Second},
 		"503 three times":           {3, status(503), 1400 * time.Millisecond, 2 * time.Second},
@@ -63,7 +63,7 @@ func TestRequestsAreSentAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, after(c.failing, c.trouble), func(t *testing.T, s *standIn) {
+			inBubble(t, after(c.failing, c.problem), func(t *testing.T, s *standIn) {
 				began := time.Now()
 				object, err := s.client.Get(context.Background(), ref())
 				require.NoError(t, err)
@@ -72,7 +72,7 @@ func TestRequestsAreSentAgain(t *testing.T) {
 				assert.Equal(t, "GET "+path, s.called()[0])
 				took(t, began, c.least, c.most)
 			})
-			inBubble(t, after(c.failing, c.trouble), func(t *testing.T, s *standIn) {
+			inBubble(t, after(c.failing, c.problem), func(t *testing.T, s *standIn) {
 				_, err := s.client.Patch(context.Background(), read(t, "1", 0), workload.Change{Labels: map[string]string{"a": "b"}})
 				require.NoError(t, err)
 				assert.Len(t, s.called(), c.failing+1)
@@ -127,7 +127,7 @@ func TestRequestsEnd(t *testing.T) {
 	t.Parallel()
 	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	for name, c := range map[string]struct {
-		trouble http.HandlerFunc
+		problem http.HandlerFunc
 		most    time.Duration
 		calls   int
 		says    string
@@ -150,7 +150,7 @@ func TestRequestsEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inBubble(t, c.trouble, func(t *testing.T, s *standIn) {
+			inBubble(t, c.problem, func(t *testing.T, s *standIn) {
 				began := time.Now()
 				_, err := s.client.Patch(context.Background(), read(t, "1", 0), workload.Change{Labels: map[string]string{"a": "b"}})
 				took(t, began, 0, c.most)

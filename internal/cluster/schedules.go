@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // Schedule is a CronJob that runs this program.
@@ -25,10 +25,10 @@ func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
 	list := &batchv1.CronJobList{}
 	err := c.do(ctx, func(ctx context.Context) error {
 		return c.groups[batchv1.GroupName].Get().Namespace(c.namespace).Resource("cronjobs").VersionedParams(
-			&metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + decide.Manager}, c.parameters).Do(ctx).Into(list)
+			&metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + workload.FieldManager}, c.parameters).Do(ctx).Into(list)
 	})
 	if err != nil {
-		return nil, unasked("asked to list cronjobs in namespace "+c.namespace, err)
+		return nil, notAnswered("asked to list cronjobs in namespace "+c.namespace, err)
 	}
 	var schedules []Schedule
 	for _, job := range list.Items {

@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -55,20 +54,20 @@ func (c *Client) Patch(ctx context.Context, read *workload.Object, change worklo
 	}
 	written, sent, err := c.patch(ctx, read.Ref, types.StrategicMergePatchType, body)
 	if sent > 1 && IsConflict(err) {
-		if now, getErr := c.Get(ctx, read.Ref); getErr == nil && now.Meta.UID == read.Meta.UID && change.IsIn(now) {
+		if now, getErr := c.Get(ctx, read.Ref); getErr == nil && now.Meta.UID == read.Meta.UID && change.AppliedTo(now) {
 			return now, nil
 		}
 	}
 	return written, err
 }
 
-// HandBack moves our claim on the slots to the Apply managers in owners, by the slot's key. It returns the
+// ReturnOwnership moves our claim on the slots to the Apply managers in owners, by the slot's key. It returns the
 // object as it is now, the one given where we claim nothing. The error is ErrConflict where the object has
 // changed since it was read.
-func (c *Client) HandBack(ctx context.Context, read *workload.Object, slots []workload.Slot, owners map[string][]string) (*workload.Object, error) {
-	body, err := read.HandBack(slots, owners)
+func (c *Client) ReturnOwnership(ctx context.Context, read *workload.Object, slots []workload.Slot, owners map[string][]string) (*workload.Object, error) {
+	body, err := read.ReturnOwnership(slots, owners)
 	if err != nil {
-		return nil, fmt.Errorf("handing back %s: %w", read.Ref, err)
+		return nil, fmt.Errorf("returning the ownership of %s: %w", read.Ref, err)
 	}
 	if body == nil {
 		return read, nil
@@ -83,7 +82,7 @@ func (c *Client) patch(ctx context.Context, ref workload.Ref, kind types.PatchTy
 	err = c.do(ctx, func(ctx context.Context) error {
 		sent++
 		return c.client(ref).Patch(kind).Namespace(ref.Namespace).Resource(ref.Resource()).Name(ref.Name).
-			VersionedParams(&metav1.PatchOptions{FieldManager: decide.Manager}, c.parameters).
+			VersionedParams(&metav1.PatchOptions{FieldManager: workload.FieldManager}, c.parameters).
 			Body(body).Do(ctx).Into(object)
 	})
 	switch {

@@ -107,7 +107,7 @@ func claimed(t *testing.T) (*workload.Object, workload.Slot) {
 	t.Helper()
 	d := deployment("1", 2)
 	d.ManagedFields = []metav1.ManagedFieldsEntry{{
-		Manager: decide.Manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "apps/v1", FieldsType: "FieldsV1",
+		Manager: workload.FieldManager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "apps/v1", FieldsType: "FieldsV1",
 		FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:image":{}}}}}}}`),
 	}}
 	object, err := workload.New(d)
@@ -120,19 +120,19 @@ func claimed(t *testing.T) (*workload.Object, workload.Slot) {
 	return object, slot
 }
 
-func TestHandBackIsAnotherKindOfPatch(t *testing.T) {
+func TestReturnOwnershipIsAnotherKindOfPatch(t *testing.T) {
 	t.Parallel()
 	var sent noted
 	inBubble(t, sent.handler(after(0, nil)), func(t *testing.T, s *standIn) {
 		object, slot := claimed(t)
-		got, err := s.client.HandBack(context.Background(), object, []workload.Slot{slot}, map[string][]string{"api": {"helm"}})
+		got, err := s.client.ReturnOwnership(context.Background(), object, []workload.Slot{slot}, map[string][]string{"api": {"helm"}})
 		require.NoError(t, err)
 		assert.Equal(t, "2", got.Meta.ResourceVersion)
 		assert.Equal(t, "application/merge-patch+json", sent.kind)
 		assert.Contains(t, string(sent.body), `"manager":"helm"`)
 
 		calls := len(s.called())
-		got, err = s.client.HandBack(context.Background(), got, []workload.Slot{slot}, nil)
+		got, err = s.client.ReturnOwnership(context.Background(), got, []workload.Slot{slot}, nil)
 		require.NoError(t, err)
 		assert.Equal(t, "2", got.Meta.ResourceVersion)
 		assert.Len(t, s.called(), calls, "what we do not claim is not written")
@@ -141,7 +141,7 @@ func TestHandBackIsAnotherKindOfPatch(t *testing.T) {
 		refuse(w, 409, metav1.StatusReasonConflict, "the object has been modified")
 	}, func(t *testing.T, s *standIn) {
 		object, slot := claimed(t)
-		_, err := s.client.HandBack(context.Background(), object, []workload.Slot{slot}, nil)
+		_, err := s.client.ReturnOwnership(context.Background(), object, []workload.Slot{slot}, nil)
 		assert.True(t, IsConflict(err), "%v", err)
 	})
 }

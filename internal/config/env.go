@@ -28,8 +28,8 @@ type Env struct {
 	UnsettledThreshold      Positive  `env:"UNSETTLED_THRESHOLD, default=8" help:"ticks in a row, at least 1, after which an unsettled workload fails the tick"`
 	ContestedThreshold      Positive  `env:"CONTESTED_THRESHOLD, default=3" help:"re-applications, at least 1, after which a reverted digest is left alone, loudly"`
 	RolloutTimeout          Duration  `env:"ROLLOUT_TIMEOUT, default=10m" help:"how long one tick waits for rollouts, all of them side by side"`
-	Rollback                Bool      `env:"ROLLBACK, default=true" help:"restore the recorded digest when a rollout failed"`
-	MaxRollouts             Count     `env:"MAX_ROLLOUTS, default=10" help:"workloads rolled in one tick, 0 for no limit; the rest wait, uncounted"`
+	Rollback                Bool      `env:"ROLLBACK, default=true" help:"restore what the slots held when a rollout failed"`
+	MaxRollouts             Count     `env:"MAX_ROLLOUTS, default=10" help:"workloads rolled in one tick, who has waited longest first, 0 for no limit; the rest wait, uncounted"`
 	ResolveTimeout          Duration  `env:"RESOLVE_TIMEOUT, default=30s" help:"how long resolving one image may take, its retries included"`
 	Concurrency             Positive  `env:"CONCURRENCY, default=8" help:"requests under way at once, to registries and to the API server each"`
 	PullSecretsDir          Text      `env:"PULL_SECRETS_DIR, default=/etc/image-refresh/pull-secrets" help:"mounted pull secrets: NAMESPACE/NAME/.dockerconfigjson or .dockercfg"`

@@ -19,40 +19,56 @@ type dimension []func(*decide.Input)
 
 func nothing(*decide.Input) {}
 
-func setLive(pin annotate.Pin) func(*decide.Input) {
-	return func(in *decide.Input) { in.Slots = []decide.Slot{{Live: pin}} }
+func setLive(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) { in.Slots = slotsOf(content) }
 }
 
-func setMark(pin annotate.Pin) func(*decide.Input) {
-	return func(in *decide.Input) { in.Record.Mark = pin }
+func setMark(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) { in.Record.Mark = content }
 }
 
-func setRecorded(pin annotate.Pin) func(*decide.Input) {
-	return func(in *decide.Input) { in.Record.Recorded = pin }
+func setRecorded(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) { in.Record.Recorded = content }
 }
 
 // dimensions are all inputs, discretised: B is latest where latest is known, so A, B, a tag and nothing at all
 // are what any digest can be.
 func dimensions() []dimension {
-	pins := func(set func(annotate.Pin) func(*decide.Input)) dimension {
+	contents := func(set func(annotate.Content) func(*decide.Input)) dimension {
 		return dimension{set(annotate.None), set(annotate.Unpinned), set(a), set(b)}
 	}
+	sameBegan := func(in *decide.Input) { in.Began = in.Record }
 	return []dimension{
-		pins(setMark),
-		pins(setRecorded),
-		{nothing, attempt(annotate.Attempt{Digest: digestA, Failed: 2}), attempt(annotate.Attempt{Digest: digestB, Reverted: true})},
-		pins(setLive),
-		{nothing, by("helm"), by("kubectl-set")},
+		contents(setMark),
+		contents(setRecorded),
+		{
+			nothing,
+			attempt(annotate.Attempt{Digest: digestA, Failed: 2, Held: map[string]annotate.Content{"0": annotate.None}}),
+			attempt(annotate.Attempt{Digest: digestB, Reverted: true, Held: map[string]annotate.Content{"0": a}}),
+		},
+		contents(setLive),
+		{nothing, deployer("helm"), person("kubectl-set")},
 		{nothing, unknown},
-		{nothing, unsettled, awaitsDelete},
+		{nothing, unsettled, awaitsDelete, noReplica},
 		{nothing, rejected(b, annotate.ByFailure), rejected(b, annotate.ByPerson)},
 		{nothing, func(in *decide.Input) { reapplied(3, 0)(in); in.Record.State.Left = b }, func(in *decide.Input) { reapplied(3, 7)(in); in.Record.State.Left = b }},
 		{unasked, nothing, gateSaysNo},
 		{nothing, notify},
 		{nothing, func(in *decide.Input) { in.Policy.MinAge = time.Hour }},
-		{nothing, func(in *decide.Input) { streak(7)(in); failures(3)(in) }, func(in *decide.Input) { streak(8)(in); failures(3)(in); lost(in) }},
-		{nothing, func(in *decide.Input) { in.Workload.Held = true }, func(in *decide.Input) { in.Slots[0] = problem(fault.SlotInvalid) }},
+		// Who counts: this tick; this tick, and it is the last one that may; another one, of the streak or of everything.
+		{sameBegan, all(streak(7), sameBegan), all(lostStreak(8), sameBegan), all(lostStreak(8), read(anotherTime))},
+		{nothing, held, func(in *decide.Input) { in.Slots[0] = problem(fault.SlotInvalid) }},
 	}
+}
+
+// anotherTime makes a record another one in all that is counted.
+func anotherTime(r *annotate.Record) {
+	r.State.Reapplied++
+	r.State.Contested++
+	if r.State.Attempt == nil {
+		r.State.Attempt = &annotate.Attempt{Digest: digestB}
+	}
+	failedBefore(r.State.Attempt.Failed + 1)(r)
 }
 
 // each calls visit with every combination of the dimensions.
@@ -93,6 +109,12 @@ func TestEveryCombinationMatches(t *testing.T) {
 						return
 					}
 					decision := decide.Decide(in)
+					if questions := decide.Questions(in); len(questions) > 0 {
+						if broken := asksBadly(in, questions, decision); broken != "" {
+							t.Fatalf("%s:\n%+v\nasks\n%+v", broken, in, questions)
+						}
+						return
+					}
 					if broken := violates(in, decision); broken != "" {
 						t.Fatalf("%s:\n%+v\nis decided as\n%+v", broken, in, decision)
 					}
@@ -107,64 +129,102 @@ func TestEveryCombinationMatches(t *testing.T) {
 	}
 }
 
+// asksBadly names the rule that questions break; empty for none.
+func asksBadly(in decide.Input, questions []decide.Question, before decide.Decision) string {
+	question := decide.Question{Kind: decide.MayRollOut, Digest: in.Latest.Digest}
+	_, answered := in.Answers[question]
+	switch {
+	case len(questions) != 1 || questions[0] != question || answered:
+		return "the gates are asked about latest, once"
+	case before.Outcome != "" || before.Set != nil || before.Wait != "" || !reflect.DeepEqual(before.Record, in.Record):
+		return "nothing is decided before they have answered"
+	}
+	yes, no := in, in
+	yes.Answers, no.Answers = mayRollOut(question.Digest, nil), mayRollOut(question.Digest, &fault.Error{Cause: fault.PlatformMissing})
+	if len(decide.Questions(yes))+len(decide.Questions(no)) > 0 || decide.Decide(yes).Outcome == "" || decide.Decide(no).Outcome == "" {
+		return "once they have answered, there is a decision"
+	}
+	if decide.Decide(yes).Gated != nil || decide.Decide(no).Gated == nil || decide.Decide(no).Row == 12 {
+		return "nobody is asked in vain: the decision hangs on the answer"
+	}
+	return ""
+}
+
 // violates names the rule that a decision breaks; empty for none.
 func violates(in decide.Input, d decide.Decision) string {
-	after := d.Record
-	parked := in.Workload.Held || in.Workload.Paused || in.Slots[0].Problem != nil
-	pin := in.Slots[0].Live
+	after, rollout := d.Record, in.Facts.Rollout
+	parked := in.Facts.Held || in.Facts.Paused || in.Slots[0].Problem != nil
+	content := in.Slots[0].Live
 	known := in.Latest.Digest != ""
-	_, isRejected := in.Record.State.Rejection(annotate.Of(d.Set))
+	set := image.Digest("")
+	if d.Rolls() {
+		set = d.Set[0]
+	}
+	_, isRejected := in.Record.State.Rejection(annotate.Of(set))
 	switch {
 	case d.Row < 1 || d.Row > 12:
 		return "no row matches"
-	case d.Verify != "" && (in.Gate.Asked || d.Set != "" || d.Verify != in.Latest.Digest):
-		return "the gates are asked about latest, once, before anything is set"
-	case d.Verify == "" && d.Outcome == "":
+	case d.Outcome == "":
 		return "a decision has an outcome"
-	case d.Verify == "" && d.Failure == nil && (d.Outcome.Loud() || d.Outcome == decide.Skipped):
+	case d.Failure == nil && (d.Outcome.NeedsAttention() || d.Outcome == decide.Skipped):
 		return "a failure has a cause"
-	case d.Gated != nil && d.Gated != in.Gate.Failure:
+	case d.Gated != nil && d.Gated != in.Answers[decide.Question{Kind: decide.MayRollOut, Digest: in.Latest.Digest}].Failure:
 		return "only what the gates said is their failure"
-	case d.Set != "" && (parked || in.Policy.Notify):
+	case d.Rolls() && len(d.Set) != len(in.Slots):
+		return "there is a digest for every slot"
+	case d.Rolls() && (parked || in.Policy.Notify):
 		return "nothing is set where a person, the slot or the mode says no"
-	case d.Set != "" && d.Row != 3 && d.Row != 12:
+	case d.Rolls() && d.Row != 3 && d.Row != 12:
 		return "only rows 3 and 12 set"
-	case d.Set != "" && d.Row == 12 && (d.Set != in.Latest.Digest || isRejected || pin.Is(d.Set)):
+	case d.Rolls() && d.Row == 12 && (set != in.Latest.Digest || isRejected || content.Is(set)):
 		return "a refresh sets latest where it is not, and never what is rejected"
-	case d.Set != "" && d.Row == 3 && (pin != annotate.None || !annotate.Of(d.Set).Same(in.Record.Recorded) && (d.Set != in.Latest.Digest || isRejected)):
+	case d.Rolls() && d.Row == 3 && (content != annotate.None || !annotate.Of(set).Same(in.Record.Recorded) && (set != in.Latest.Digest || isRejected)):
 		return "an empty slot is filled with latest or with what was recorded"
-	case d.Set != "" && !wellFormed(d.Set):
+	case d.Rolls() && !wellFormed(set):
 		return "a tick never writes a tag"
-	case d.Set != "" && (!d.Wait || !after.Mark.Is(d.Set) || after.State.Attempted() != d.Set):
+	case d.Rolls() && (d.Wait != set || !after.Mark.Is(set) || after.State.Attempted() != set):
 		return "mark and intent are in the same patch, and the rollout is waited for (I35)"
-	case d.Wait && d.Set == "" && (d.Outcome != decide.Waiting || after.State.Attempted() == "" || in.Workload.Rollout.Settled):
+	case d.Rolls() && len(after.State.Attempt.Held) != len(in.Slots):
+		return "what each slot held is in the same patch (I58)"
+	case d.Wait != "" && !d.Rolls() && (d.Outcome != decide.Waiting || after.State.Attempted() != d.Wait || !content.Is(d.Wait) || rollout.Settled):
 		return "only our own rollout is waited for"
 	case after.Mark != annotate.None && rewound(after):
 		return "what we write never looks like an undo"
-	case d.Set == "" && !after.Mark.Same(in.Record.Mark) && !after.Mark.Same(pin):
+	case !d.Rolls() && !after.Mark.Same(in.Record.Mark) && !after.Mark.Same(content):
 		return "the mark is what we put or accepted"
-	case after.Recorded != in.Record.Recorded && (!after.Recorded.Same(pin) || d.Row != 4 && d.Row != 6 && d.Row != 8 && !handed(in)):
+	case after.Recorded != in.Record.Recorded && (!after.Recorded.Same(content) || d.Row != 4 && d.Row != 6 && d.Row != 8 && !handed(in)):
 		return "only what is live is recorded (I4)"
-	case d.Row == 8 && (!in.Workload.Rollout.Settled || !pin.Is(in.Latest.Digest)):
+	case after.Recorded != in.Record.Recorded && d.Row == 8 && in.Record.State.Attempt != nil && content.Is(in.Record.State.Attempted()) &&
+		content.Same(in.Record.Mark) && !rollout.Proven():
+		return "zero replicas prove nothing (I56)"
+	case d.Row == 8 && (!rollout.Settled || !content.Is(in.Latest.Digest)):
 		return "unchanged is fresh and settled (I3)"
 	case d.Outcome == decide.Unchanged && clean(in) && !reflect.DeepEqual(after, in.Record):
 		return "an unchanged tick writes nothing"
-	case d.Skip == decide.SkipCount && (in.Workload.Rollout.Settled || in.Lost):
+	case d.Skip == decide.SkipCount && (rollout.Settled || !in.Unsettled.ByUs):
 		return "only an unsettled tick counts, and two at once count once"
-	case d.Skip == decide.SkipClear && !in.Workload.Rollout.Settled:
+	case d.Skip == decide.SkipClear && !rollout.Settled:
 		return "the streak ends when the workload is settled"
-	case known && pin.Is(in.Latest.Digest) && in.Workload.Rollout.Settled && !parked && in.Record.Mark != annotate.None && d.Outcome != decide.Unchanged && !handed(in):
+	case !reflect.DeepEqual(in.Began, in.Record) && d.Row == 12 && d.Rolls():
+		return "what another tick has changed meanwhile makes the tag doubtful (I28)"
+	case known && content.Is(in.Latest.Digest) && rollout.Settled && !parked && in.Record.Mark != annotate.None && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
 		return "what is fresh is unchanged"
-	case in.Record.Mark == annotate.None && pin != annotate.None && !parked && d.Outcome != decide.Adopted:
+	case in.Record.Mark == annotate.None && content != annotate.None && !parked && d.Outcome != decide.Adopted:
 		return "the first observation rolls nothing (I5)"
 	}
 	return ""
 }
 
+// unproven says whether a tick has put there what no replica has run.
+func unproven(in decide.Input) bool {
+	content := in.Slots[0].Live
+	return content.Is(in.Record.State.Attempted()) && content.Same(in.Record.Mark) && !in.Facts.Rollout.Proven()
+}
+
 // handed says whether a person has changed the slot since the mark was written.
 func handed(in decide.Input) bool {
-	pin, claims := in.Slots[0].Live, in.Slots[0].Claims
-	return pin != annotate.None && in.Record.Mark != annotate.None && !pin.Same(in.Record.Mark) && len(claims) == 1 && claims[0].Person()
+	content := in.Slots[0].Live
+	return content != annotate.None && in.Record.Mark != annotate.None && !content.Same(in.Record.Mark) && in.Slots[0].Person != ""
 }
 
 // clean says whether there is nothing about the record that is no longer true where live is latest.
@@ -179,11 +239,12 @@ func clean(in decide.Input) bool {
 func TestEveryConclusion(t *testing.T) {
 	t.Parallel()
 	conclusions := 0
-	all := dimensions()
-	down := func(in *decide.Input) { in.Workload.Rollout.Down = !in.Workload.Rollout.Settled }
-	reduced := append(append([]dimension(nil), all[:5]...), all[6], all[7], all[len(all)-1], all[len(all)-2],
-		dimension{nothing, noRollback, notify, down})
-	waits := []decide.Wait{waited(), waited(pullFailed), waited(joint), {Digest: digestB}}
+	every := dimensions()
+	down := func(in *decide.Input) { in.Facts.Rollout.Down = !in.Facts.Rollout.Settled }
+	every[2] = append(every[2], attempt(annotate.Attempt{Digest: digestB, Failed: 2, Served: 2})) // of an earlier release, that notes nothing
+	reduced := append(append([]dimension(nil), every[:5]...), every[6], every[7], every[len(every)-1], every[len(every)-2],
+		dimension{nothing, noRollback, notify, down}, dimension{nothing, pullFailed})
+	waits := []decide.Wait{waited(), waited(joint), waited(joint, restoredToo), waited(interrupted), {Digest: digestB}}
 	each(input(), reduced, func(in decide.Input) {
 		if rewound(in.Record) {
 			return
@@ -192,7 +253,7 @@ func TestEveryConclusion(t *testing.T) {
 			if conclusions++; conclusions%sample != 0 {
 				continue
 			}
-			if broken := concludesBadly(in, wait, decide.Conclude(in, wait)); broken != "" {
+			if broken := concludesBadly(in, wait, decide.ConclusionQuestions(in, wait), decide.Conclude(in, wait)); broken != "" {
 				t.Fatalf("%s:\n%+v\n%+v\nis concluded as\n%+v", broken, in, wait, decide.Conclude(in, wait))
 			}
 		}
@@ -202,27 +263,43 @@ func TestEveryConclusion(t *testing.T) {
 
 func noRollback(in *decide.Input) { in.Policy.Rollback = false }
 
-func concludesBadly(in decide.Input, wait decide.Wait, d decide.Decision) string {
-	after, pin := d.Record, in.Slots[0].Live
-	parked := in.Workload.Held || in.Workload.Paused || in.Slots[0].Problem != nil
-	restorable := in.Policy.Rollback && !in.Policy.Notify && !parked && pin.Is(wait.Digest) && in.Record.State.Attempted() == wait.Digest
+func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Question, d decide.Decision) string {
+	after, content, rollout := d.Record, in.Slots[0].Live, in.Facts.Rollout
+	parked := in.Facts.Held || in.Facts.Paused || in.Slots[0].Problem != nil
+	isOurs := !parked && content.Is(wait.Digest) && content.Same(in.Record.Mark) && in.Record.State.Attempted() == wait.Digest
+	_, answered := in.Answers[whyNotReady]
+	restorable := in.Policy.Rollback && !in.Policy.Notify && isOurs
+	_, wasRejected := in.Record.State.Rejection(annotate.Of(wait.Digest))
+	_, isRejected := after.State.Rejection(annotate.Of(wait.Digest))
 	switch {
-	case d.Outcome == "" || d.Outcome.Loud() && d.Failure == nil:
+	case d.Outcome == "" || d.Outcome.NeedsAttention() && d.Failure == nil:
 		return "a conclusion has an outcome, and a failure a cause"
-	case d.Wait || d.Verify != "":
-		return "after the wait nothing is waited for or verified"
-	case d.Set != "" && (!restorable || in.Workload.Rollout.Settled || d.Set != in.Record.Recorded.Digest() || d.Set == wait.Digest):
-		return "only what was recorded is restored, in place of what failed"
-	case d.Set != "" && (d.Outcome != decide.RolledBack || !after.Mark.Is(d.Set)):
-		return "a restored digest is marked"
+	case d.Wait != "":
+		return "after the wait nothing is waited for"
+	case len(questions) > 0 && (answered || !isOurs || rollout.Settled || rollout.AwaitsDelete || wait.Interrupted || questions[0] != whyNotReady):
+		return "the pods are asked once, of a rollout of ours that failed"
+	case !answered && len(questions) == 0 && isOurs && d.Failure != nil && d.Failure.Cause == fault.RolloutFailed:
+		return "a failed rollout is explained"
+	case d.Rolls() && (!restorable || rollout.Settled || wait.Interrupted || d.Set[0] == wait.Digest || !wellFormed(d.Set[0])):
+		return "only what failed is replaced, and not by itself"
+	case d.Rolls() && d.Set[0] != in.Record.State.Attempt.Held["0"].Digest() && d.Set[0] != in.Record.Recorded.Digest():
+		return "what the slot held or what was recorded is restored (I58)"
+	case d.Rolls() && (d.Outcome != decide.RolledBack || !after.Mark.Is(d.Set[0]) || !after.Recorded.Is(d.Set[0])):
+		return "what is restored is marked and recorded"
 	case after.Mark != annotate.None && rewound(after):
 		return "what we write never looks like an undo"
-	case after.Recorded != in.Record.Recorded && (!in.Workload.Rollout.Settled || !after.Recorded.Is(wait.Digest) || !pin.Is(wait.Digest)):
-		return "nothing is recorded that did not settle (I4)"
-	case !after.Mark.Same(in.Record.Mark) && d.Set == "" && !after.Mark.Same(after.Recorded):
+	case !d.Rolls() && after.Recorded != in.Record.Recorded && (!rollout.Proven() || !after.Recorded.Is(wait.Digest) || !content.Is(wait.Digest)):
+		return "nothing is recorded that did not settle, or that no replica has run (I4, I56)"
+	case !after.Mark.Same(in.Record.Mark) && !d.Rolls() && !after.Mark.Same(after.Recorded):
 		return "the mark is what we put or accepted"
-	case d.Outcome == decide.Refreshed && !in.Workload.Rollout.Settled:
+	case d.Outcome == decide.Refreshed && !rollout.Settled:
 		return "refreshed is settled (I3)"
+	case isRejected && !wasRejected && (d.Failure == nil || wait.Joint && d.Rolls()):
+		return "a rejection is loud, and after a joint failure nobody is rejected"
+	case d.Skip == decide.SkipCount && !in.Unsettled.ByUs:
+		return "two ticks at once count once"
+	case !reflect.DeepEqual(in.Began, in.Record) && after.State.Attempt != nil && in.Record.State.Attempt != nil && after.State.Attempt.Failed > in.Record.State.Attempt.Failed:
+		return "a tick counts an attempt only where the count is what it was when its wait began (I28, I80)"
 	}
 	return ""
 }

@@ -9,54 +9,99 @@ import (
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
-// Wait is what waiting for a rollout has brought to light, beside what the workload says afterwards.
+// Wait is what a tick waited for, as it was when the wait began, and how the wait ended.
 type Wait struct {
 	Digest      image.Digest // what was waited for
 	Before      Rollout      // how far the controller was when the wait began
 	Contested   *fault.Error // that it was put there although somebody keeps reverting it, and who; nil where nobody does
 	Joint       bool         // several targets changed in this rollout: whose fault it is, is not known
+	RestoredToo bool         // another target of this rollout is restored, and so is this one
 	Interrupted bool         // the tick was told to end
-	Reasons     []string     // why pods of the workload are not ready, in their own words, cleaned
-	PullFailed  bool         // those reasons are a failed pull
-	Stuck       []string     // pods that a StatefulSet's controller will not replace by itself
-	Namespace   string       // for the command that deletes those
+	Namespace   string       // for the command that deletes a pod
 }
 
-// Conclude decides after the wait (DESIGN.md, step 6). Its input was read again after the wait.
+// Conclude decides after the wait. Its input was read again after the wait, but for Began, which is the record when the
+// wait began. All its ConclusionQuestions must have been answered.
 func Conclude(in Input, wait Wait) Decision {
-	s := newSituation(in)
-	return s.finish(s.conclude(wait))
+	e := newEvaluation(in)
+	d := e.conclude(wait)
+	d.Record.State = e.stood(d.Record, d.Row)
+	return d
 }
 
-func (s *situation) conclude(wait Wait) Decision {
-	s.skip = SkipKeep
+// ending is how a wait ended.
+type ending int
+
+const (
+	slotGone ending = iota
+	superseded
+	concludedElsewhere
+	proven
+	holdBegan
+	noReplica
+	awaitsDelete
+	interrupted
+	progressed
+	rolloutFailed
+)
+
+func (e evaluation) ending(wait Wait) ending {
+	rollout := e.Facts.Rollout
 	switch {
-	case s.broken(): // the slot went away under the rollout
-		refused, _ := s.refuse()
-		return refused
-	case !s.live.Is(wait.Digest):
-		return s.superseded(wait)
-	case !s.ours():
-		return s.concluded(wait)
-	case s.settled():
-		return s.record(wait)
-	case s.parked(): // since the rollout began: neither counted nor restored
-		held, _ := s.park()
-		return held
-	case s.Workload.Rollout.AwaitsDelete:
-		return Decision{Outcome: Waiting, Record: s.Record, Message: "updateStrategy OnDelete: the new digest runs once the old pods have been deleted"}
+	case e.slotInvalid():
+		return slotGone
+	case !e.live.Is(wait.Digest):
+		return superseded
+	case !e.ours():
+		return concludedElsewhere
+	case rollout.Proven():
+		return proven
+	case e.onHold(): // since the rollout began: neither counted nor restored
+		return holdBegan
+	case rollout.Settled:
+		return noReplica
+	case rollout.AwaitsDelete:
+		return awaitsDelete
 	case wait.Interrupted:
-		return Decision{Outcome: Waiting, Record: s.Record, Message: "the tick was told to end: the next one continues"}
-	case s.Workload.Rollout.Failure == "" && s.Workload.Rollout.Fresh > wait.Before.Fresh:
-		return s.progressing()
+		return interrupted
+	case rollout.Failure == "" && rollout.Fresh > wait.Before.Fresh:
+		return progressed
 	default:
-		return s.fail(wait)
+		return rolloutFailed
 	}
 }
 
-// record is the only place where a digest becomes recorded: it is settled, and still in the slots (I4).
-func (s *situation) record(wait Wait) Decision {
-	state := s.Record.State.Forgive(s.live)
+func (e evaluation) conclude(wait Wait) Decision {
+	waiting := Decision{Outcome: Waiting, Record: e.Record}
+	switch e.ending(wait) {
+	case slotGone:
+		return Decision{Outcome: Failed, Failure: e.problem(), Record: e.Record}
+	case superseded:
+		return e.superseded(wait)
+	case concludedElsewhere:
+		return e.concluded(wait)
+	case proven:
+		return e.record(wait)
+	case holdBegan:
+		return e.held()
+	case noReplica:
+		waiting.Message = e.noReplica()
+	case awaitsDelete:
+		waiting.Message = "updateStrategy OnDelete: the new digest runs once the old pods have been deleted"
+	case interrupted:
+		waiting.Message = "the tick was told to end: the next one continues"
+	case progressed:
+		return e.progressing()
+	case rolloutFailed:
+		return e.fail(wait)
+	}
+	return waiting
+}
+
+// record is the only place where a digest becomes recorded: it is settled, a replica has run it, and it is still in the
+// slots (I4, I56).
+func (e evaluation) record(wait Wait) Decision {
+	state := e.Record.State.Unreject(e.live)
 	d := Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out"}
 	attempt := *state.Attempt
 	if attempt.Again {
@@ -65,17 +110,17 @@ func (s *situation) record(wait Wait) Decision {
 	if state.Contested > 0 {
 		d.Outcome, d.Failure = Failed, wait.Contested
 		if d.Failure == nil { // the tick that put it there has died
-			d.Failure = s.contested()
+			d.Failure = e.contested()
 		}
 	}
 	d.Events = []Event{rolledOut(attempt)}
 	state.Attempt, state.Seen = nil, nil
-	if !s.Claimed {
+	if !e.weOwnSlots() {
 		state.Owners = nil
 	}
-	d.Record = annotate.Record{Mark: s.live, Recorded: s.live, State: state}
-	if s.Workload.SkipStreak > 0 {
-		s.skip = SkipClear
+	d.Record = annotate.Record{Mark: e.live, Recorded: e.live, State: state}
+	if e.Unsettled.before() > 0 {
+		d.Skip = SkipClear
 	}
 	return d
 }
@@ -91,109 +136,152 @@ func rolledOut(attempt annotate.Attempt) Event {
 
 // concluded: the slots hold the digest, and it is no tick's attempt any more: another tick was faster, or its
 // restoration was undone.
-func (s *situation) concluded(wait Wait) Decision {
-	if s.settled() && s.Record.Recorded.Is(wait.Digest) {
-		return Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out", Record: s.Record}
+func (e evaluation) concluded(wait Wait) Decision {
+	if e.settled() && e.Record.Recorded.Is(wait.Digest) {
+		return Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out", Record: e.Record}
 	}
-	return Decision{Outcome: Waiting, Message: "another tick, or somebody else, was faster: the next one decides", Record: s.Record}
+	return Decision{Outcome: Waiting, Message: "another tick, or somebody else, was faster: the next one decides", Record: e.Record}
 }
 
 // superseded: the slots hold something else by now.
-func (s *situation) superseded(wait Wait) Decision {
-	state := s.Record.State
-	d := Decision{Outcome: Waiting, Record: s.Record}
+func (e evaluation) superseded(wait Wait) Decision {
+	state := e.Record.State
+	d := Decision{Outcome: Waiting, Record: e.Record}
 	switch {
-	case s.live.Same(s.Record.Mark):
-		d.Message = "another tick has moved on to " + s.live.Short()
+	case e.live.Same(e.Record.Mark):
+		d.Message = "another tick has moved on to " + e.live.Short()
 		_, rejected := state.Rejection(annotate.Of(wait.Digest))
 		if rejected || state.Attempted() == wait.Digest && state.Attempt.Failed > 0 {
 			d.Outcome = RolledBack
 			d.Failure = &fault.Error{Cause: fault.RolloutFailed, Message: fmt.Sprintf(
-				"the rollout of %s failed, and another tick restored %s", wait.Digest.Short(), s.live.Short())}
+				"the rollout of %s failed, and another tick restored %s", wait.Digest.Short(), e.live.Short())}
 		}
-	case s.person != "":
+	case e.person != "":
 		d.Outcome = Held
-		d.Message = fmt.Sprintf("a person (%s) replaced %s while it was rolling out", fault.Clean(s.person), wait.Digest.Short())
+		d.Message = fmt.Sprintf("a person (%s) replaced %s while it was rolling out", fault.Clean(e.person), wait.Digest.Short())
 	default:
 		who := "somebody"
-		if s.deployer != "" {
-			who = "the field manager " + fault.Clean(s.deployer)
+		if e.deployer != "" {
+			who = "the field manager " + fault.Clean(e.deployer)
 		}
 		d.Message = fmt.Sprintf("%s reverted %s while it was rolling out: the next tick re-applies it", who, wait.Digest.Short())
 		if attempt := state.Attempt; attempt != nil && attempt.Digest == wait.Digest && !attempt.Reverted {
 			reverted := *attempt
 			reverted.Reverted = true
 			d.Record.State.Attempt = &reverted
-			d.Record.State.Reapplied = min(d.Record.State.Reapplied+1, s.Policy.Reapplications)
-			s.tally = true
+			d.Record.State.Reapplied = min(d.Record.State.Reapplied+1, e.Policy.Reapplications)
 		}
 	}
 	return d
 }
 
 // progressing: progress is not failure (I43), but it is counted.
-func (s *situation) progressing() Decision {
-	s.count()
-	if s.streak >= s.Policy.Unsettled {
-		return s.frozen()
+func (e evaluation) progressing() Decision {
+	if e.Unsettled.Reached() {
+		return e.frozen()
 	}
-	return Decision{Outcome: Waiting, Record: s.Record, Message: fmt.Sprintf(
-		"the rollout of %s goes on: further replicas became available, %d/%d", s.live.Short(), s.streak, s.Policy.Unsettled)}
+	return Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
+		"the rollout of %s goes on: further replicas became available, %s", e.live.Short(), e.Unsettled)}
 }
 
 // fail counts an attempt, and rejects and restores where it is time (I13, I39).
-func (s *situation) fail(wait Wait) Decision {
-	attempt := *s.Record.State.Attempt
-	if s.Lost {
-		return Decision{Outcome: Failed, Record: s.Record, Failure: s.rolloutFailed(wait, attempt.Failed, "")}
+func (e evaluation) fail(wait Wait) Decision {
+	began := 0
+	if attempt := e.Began.State.Attempt; attempt != nil && attempt.Digest == wait.Digest {
+		began = attempt.Failed
 	}
-	attempt.Failed = min(attempt.Failed+1, s.Policy.RolloutFailures)
-	rollout := s.Workload.Rollout
+	attempt := *e.Record.State.Attempt
+	count := Increment(began, attempt.Failed, e.Policy.RolloutFailures)
+	if !count.ByUs {
+		return Decision{Outcome: Failed, Record: e.Record, Failure: e.rolloutFailed(wait, count, "")}
+	}
+	count.N = min(count.N, count.Of)
+	attempt.Failed = count.N
+	rollout, pods := e.Facts.Rollout, e.podProblems()
 	down := attempt.Served > 0 && rollout.Down || rollout.StopsFirst && rollout.Available < min(attempt.Served, rollout.Desired)
-	enough := attempt.Failed >= s.Policy.RolloutFailures || down && !wait.PullFailed
-	restorable := s.Policy.Rollback && !s.Policy.Notify && s.Record.Recorded.Digest() != "" && !s.Record.Recorded.Is(wait.Digest)
-	restore := restorable && (enough || down)
+	enough := count.Reached() || down && !pods.PullFailed
+	restored, restorable := e.whatSlotsHeld(attempt)
+	restore := restorable && (enough || down || wait.RestoredToo)
 
 	// Whose fault a joint failure is, is not known: nobody is rejected, and each is tried alone once more.
 	alone := restore && wait.Joint
 	if alone {
 		attempt.Alone = true
-		attempt.Failed = min(attempt.Failed, s.Policy.RolloutFailures-1)
+		attempt.Failed = min(attempt.Failed, e.Policy.RolloutFailures-1)
+		count.N = attempt.Failed
 	}
-	state := s.Record.State
+	state := e.Record.State
 	state.Attempt = &attempt
-	state.Counted = &annotate.Counted{By: s.Tick.ID, At: s.Tick.Now}
 	if enough && !alone {
 		state = state.Reject(annotate.Rejection{
-			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: strings.Join(reasons(rollout, wait), "; "), At: s.Tick.Now,
+			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: strings.Join(reasons(rollout, pods), "; "), At: e.Now,
 		})
 	}
-	d := Decision{Outcome: Failed, Record: annotate.Record{Mark: s.Record.Mark, Recorded: s.Record.Recorded, State: state}}
+	d := Decision{Outcome: Failed, Record: annotate.Record{Mark: e.Record.Mark, Recorded: e.Record.Recorded, State: state}}
+	after := e.Record.Recorded
 	if restore {
-		d.Outcome, d.Set = RolledBack, s.Record.Recorded.Digest()
-		d.Record.Mark = s.Record.Recorded
+		after = Together(restored)
+		d.Outcome, d.Set = RolledBack, digestsOf(restored)
+		d.Record.Mark, d.Record.Recorded = after, after
 	}
-	d.Failure = s.rolloutFailed(wait, attempt.Failed, s.consequence(restore, enough, alone))
+	d.Failure = e.rolloutFailed(wait, count, e.consequence(after, restore, enough, alone))
 	d.Events = []Event{about(RolloutFailed, d.Failure)}
 	if restore {
 		d.Events = append(d.Events, Event{Reason: RolledBackEvent, Cause: fault.RolloutFailed, Note: fmt.Sprintf(
-			"%s is restored after the rollout of %s failed", d.Set.Short(), wait.Digest.Short())})
+			"%s is restored after the rollout of %s failed", restoredAs(after), wait.Digest.Short())})
 	}
 	return d
 }
 
-func (s *situation) consequence(restore, enough, alone bool) string {
-	recorded := s.Record.Recorded.Short()
+func (e evaluation) podProblems() PodProblems { return e.Answers[Question{Kind: WhyNotReady}].Pods }
+
+// whatSlotsHeld is what a restoration puts back into each slot: the digest that it held before the first attempt (I58), or
+// what is recorded where it held none. A slot that was empty is not emptied again (I7). It says whether there is something
+// to put back into every slot, and whether that is anything else than what has failed.
+func (e evaluation) whatSlotsHeld(attempt annotate.Attempt) (slots []Slot, restorable bool) {
+	differs := false
+	for _, slot := range e.Slots {
+		slot.Live = attempt.Held[slot.Key]
+		if slot.Live.Digest() == "" {
+			slot.Live = e.Record.Recorded
+		}
+		if slot.Live.Digest() == "" {
+			return nil, false
+		}
+		differs = differs || !slot.Live.Is(attempt.Digest)
+		slots = append(slots, slot)
+	}
+	return slots, differs && e.Policy.Rollback && !e.Policy.Notify
+}
+
+func digestsOf(slots []Slot) []image.Digest {
+	var digests []image.Digest
+	for _, slot := range slots {
+		digests = append(digests, slot.Live.Digest())
+	}
+	return digests
+}
+
+// restoredAs names what the slots hold after a restoration.
+func restoredAs(after annotate.Content) string {
+	if after == annotate.Unpinned {
+		return "what each of the slots held"
+	}
+	return after.Short()
+}
+
+func (e evaluation) consequence(after annotate.Content, restore, enough, alone bool) string {
+	restored := restoredAs(after)
 	switch {
 	case restore && alone:
-		return recorded + " is restored; several targets changed at once, so the next ticks try them one by one"
+		return restored + " is restored; several targets changed at once, so the next ticks try them one by one"
 	case restore && enough:
-		return recorded + " is restored and the digest is rejected: publish a working image under the tag"
+		return restored + " is restored and the digest is rejected: publish a working image under the tag"
 	case restore:
-		return recorded + " is restored, because the service was down; the next tick tries again"
-	case enough && !s.Policy.Rollback:
+		return restored + " is restored, because the service was down; the next tick tries again"
+	case enough && !e.Policy.Rollback:
 		return "the digest is rejected and left in place, because ROLLBACK is false: publish a working image under the tag"
-	case enough && s.Policy.Notify:
+	case enough && e.Policy.Notify:
 		return "the digest is rejected and left in place, because the target is notify only: publish a working image under the tag"
 	case enough:
 		return "the digest is rejected, and there is no recorded digest to restore: publish a working image under the tag, or set one by hand"
@@ -203,25 +291,25 @@ func (s *situation) consequence(restore, enough, alone bool) string {
 }
 
 // rolloutFailed words the failure: which attempt, the pods' own reasons, and what follows.
-func (s *situation) rolloutFailed(wait Wait, failed int, consequence string) *fault.Error {
-	message := fmt.Sprintf("the rollout of %s failed, attempt %d/%d", wait.Digest.Short(), failed, s.Policy.RolloutFailures)
-	if why := reasons(s.Workload.Rollout, wait); len(why) > 0 {
+func (e evaluation) rolloutFailed(wait Wait, count Count, consequence string) *fault.Error {
+	pods := e.podProblems()
+	message := fmt.Sprintf("the rollout of %s failed, attempt %s", wait.Digest.Short(), count)
+	if why := reasons(e.Facts.Rollout, pods); len(why) > 0 {
 		message += " (" + strings.Join(why, "; ") + ")"
 	}
 	if consequence != "" {
 		message += ": " + consequence
 	}
-	if len(wait.Stuck) > 0 {
+	if len(pods.NeverReady) > 0 {
 		message += fmt.Sprintf("; the controller does not replace a pod that never became Ready, so delete it: kubectl delete pod -n %s %s",
-			wait.Namespace, strings.Join(wait.Stuck, " "))
+			wait.Namespace, strings.Join(pods.NeverReady, " "))
 	}
 	return &fault.Error{Cause: fault.RolloutFailed, Message: message}
 }
 
-func reasons(rollout Rollout, wait Wait) []string {
-	why := wait.Reasons
+func reasons(rollout Rollout, pods PodProblems) []string {
 	if rollout.Failure != "" {
-		why = append([]string{rollout.Failure}, why...)
+		return append([]string{rollout.Failure}, pods.Reasons...)
 	}
-	return why
+	return pods.Reasons
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 type conclusion struct {
@@ -19,16 +20,12 @@ type conclusion struct {
 }
 
 func settled(in *decide.Input) {
-	in.Workload.Rollout = decide.Rollout{Settled: true, Fresh: 2, Available: 2}
-}
-
-func rollout(rollout decide.Rollout) func(*decide.Input) {
-	return func(in *decide.Input) { in.Workload.Rollout = rollout }
+	in.Facts.Rollout = decide.Rollout{Observed: true, Settled: true, Fresh: 2, Available: 2, Desired: 2}
 }
 
 // waited is the wait for B that began with one fresh replica of two.
 func waited(changes ...func(*decide.Wait)) decide.Wait {
-	wait := decide.Wait{Digest: digestB, Before: decide.Rollout{Fresh: 1, Available: 2}, Reasons: []string{"CrashLoopBackOff"}, Namespace: "ns"}
+	wait := decide.Wait{Digest: digestB, Before: decide.Rollout{Fresh: 1, Available: 2}, Namespace: "ns"}
 	for _, change := range changes {
 		change(&wait)
 	}
@@ -37,13 +34,34 @@ func waited(changes ...func(*decide.Wait)) decide.Wait {
 
 func joint(w *decide.Wait)       { w.Joint = true }
 func interrupted(w *decide.Wait) { w.Interrupted = true }
-func pullFailed(w *decide.Wait)  { w.PullFailed = true }
-func stuck(w *decide.Wait)       { w.Stuck = []string{"db-0"} }
+func restoredToo(w *decide.Wait) { w.RestoredToo = true }
 
+// whyNotReady is what the pods are asked after a rollout that has not settled.
+var whyNotReady = decide.Question{Kind: decide.WhyNotReady}
+
+func podsSay(pods decide.PodProblems) func(*decide.Input) {
+	return func(in *decide.Input) { in.Answers = in.Answers.With(whyNotReady, decide.Answer{Pods: pods}) }
+}
+
+func pullFailed(in *decide.Input) {
+	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, PullFailed: true})(in)
+}
+
+func neverReady(in *decide.Input) {
+	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, NeverReady: []string{"db-0"}})(in)
+}
+
+// run asks the pods where that is to be asked: a container crashes, unless the row says otherwise.
 func (w conclusion) run(t *testing.T) {
 	t.Run(w.name, func(t *testing.T) {
 		t.Parallel()
-		w.want.check(t, w.in, decide.Conclude(w.in, w.wait))
+		in := w.in
+		if questions := decide.ConclusionQuestions(in, w.wait); len(questions) > 0 {
+			assert.Equal(t, []decide.Question{whyNotReady}, questions)
+			podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}})(&in)
+		}
+		assert.Empty(t, decide.ConclusionQuestions(in, w.wait))
+		w.want.check(t, in, decide.Conclude(in, w.wait))
 	})
 }
 
@@ -55,9 +73,14 @@ func TestConclude(t *testing.T) {
 	refreshed, reappliedEvent := []decide.Reason{decide.DigestRefreshed}, []decide.Reason{decide.DigestReapplied}
 	waits := want{outcome: decide.Waiting}
 	progress := func(says string) want {
-		return want{outcome: decide.Waiting, skip: decide.SkipCount, says: says, record: countedNow}
+		return want{outcome: decide.Waiting, skip: decide.SkipCount, says: says}
 	}
-	byHelm := func(in *decide.Input) { live(a)(in); by("helm")(in) }
+	byHelm := all(live(a), deployer("helm"))
+	reverted := func(r *annotate.Record) {
+		attempt := *r.State.Attempt
+		attempt.Reverted = true
+		r.State.Attempt = &attempt
+	}
 	moved := func(in *decide.Input) { // another tick has put C there
 		live(c)(in)
 		in.Record = annotate.Record{Mark: c, Recorded: a, State: annotate.State{Attempt: &annotate.Attempt{Digest: digestC}, Left: b}}
@@ -73,38 +96,34 @@ func TestConclude(t *testing.T) {
 		{"a re-application of what was recorded is over, I8", input(ours(0), settled, isAgain, record(b, b)), waited(),
 			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
 		{"settled: streak and rejection go", input(ours(2), settled, streak(3), rejected(b, annotate.ByFailure)), waited(),
-			want{outcome: decide.Refreshed, skip: decide.SkipClear, events: refreshed, record: both(recorded, func(r *annotate.Record) { r.State = r.State.Forgive(b) })}},
+			want{outcome: decide.Refreshed, skip: decide.SkipClear, events: refreshed, record: both(recorded, func(r *annotate.Record) { r.State = r.State.Unreject(b) })}},
 		{"settled: re-applications are counted on, I38", input(ours(0), settled, isAgain, reapplied(2, 0)), waited(),
 			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
 		{"settled, and contested: loud, I38", input(ours(0), settled, isAgain, reapplied(3, 8)), waited(),
 			want{outcome: decide.Failed, cause: fault.Contested, events: reappliedEvent, record: recorded}},
 		{"another tick has recorded it, I28", input(live(b), record(b, b)), waited(), want{outcome: decide.Refreshed}},
 		{"another tick has recorded it, unsettled since", input(live(b), record(b, b), unsettled), waited(), waits},
-		{"another tick has restored A, and somebody has brought B back, I44", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, by("kubectl")), waited(), waits},
+		{"another tick has restored A, and somebody has brought B back, I44", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, person("kubectl")), waited(), waits},
 		{"the state was removed by hand", input(live(b), record(b, a), unsettled), waited(), waits},
-		{"held in mid-rollout, settled", input(ours(0), settled, func(in *decide.Input) { in.Workload.Held = true }), waited(),
+		{"held in mid-rollout, settled", input(ours(0), settled, held), waited(),
 			want{outcome: decide.Refreshed, events: refreshed, record: recorded}},
-		{"held in mid-rollout: nothing is counted or restored", input(ours(2), func(in *decide.Input) { in.Workload.Held = true }), waited(), want{outcome: decide.Held}},
-		{"paused in mid-rollout: nothing is counted or restored", input(ours(2), func(in *decide.Input) { in.Workload.Paused = true }), waited(), want{outcome: decide.Held}},
+		{"held in mid-rollout: nothing is counted or restored", input(ours(2), held), waited(), want{outcome: decide.Held}},
+		{"paused in mid-rollout: nothing is counted or restored", input(ours(2), paused), waited(), want{outcome: decide.Held}},
+		{"settled, and no replica runs it: not recorded, I56", input(ours(2), noReplica, streak(3)), waited(), want{outcome: decide.Waiting, says: "no replica runs"}},
+		{"settled, and no replica runs it: held", input(ours(2), noReplica, held), waited(), want{outcome: decide.Held}},
 		{"OnDelete", input(ours(0), awaitsDelete), waited(), want{outcome: decide.Waiting, says: "OnDelete"}},
 		{"told to end", input(ours(2)), waited(interrupted), waits},
-		{"progress is no failure, I43", input(ours(2), rollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3)), waited(), progress("4/8")},
-		{"progress of two ticks counts once, I28 I43", input(ours(2), rollout(decide.Rollout{Fresh: 2}), streak(3), lost), waited(), want{outcome: decide.Waiting, says: "3/8"}},
-		{"progress for too long is loud, no rejection, I43", input(ours(2), rollout(decide.Rollout{Fresh: 2}), streak(7)), waited(),
-			want{outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}, record: countedNow}},
+		{"progress is no failure, I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3)), waited(), progress("4/8")},
+		{"progress of two ticks counts once, I28 I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), lostStreak(3)), waited(), want{outcome: decide.Waiting, says: "3/8"}},
+		{"progress for too long is loud, no rejection, I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), streak(7)), waited(),
+			want{outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}}},
 
 		{"reverted meanwhile: a re-application, no failed attempt, I38", input(ours(1), byHelm), waited(), want{outcome: decide.Waiting, says: "helm",
-			record: both(countedNow, func(r *annotate.Record) {
-				r.State.Attempt = &annotate.Attempt{Digest: digestB, Failed: 1, Reverted: true}
-				r.State.Reapplied = 1
-			})}},
+			record: both(reverted, func(r *annotate.Record) { r.State.Reapplied = 1 })}},
 		{"reverted meanwhile: counted once, I28", input(ours(1), byHelm, func(in *decide.Input) { in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1 }),
 			waited(), waits},
-		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, 8)), waited(), want{outcome: decide.Waiting,
-			record: both(countedNow, func(r *annotate.Record) {
-				r.State.Attempt = &annotate.Attempt{Digest: digestB, Failed: 1, Reverted: true}
-			})}},
-		{"a person was faster, I9", input(ours(1), live(a), by("kubectl")), waited(), want{outcome: decide.Held, says: "kubectl"}},
+		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, 8)), waited(), want{outcome: decide.Waiting, record: reverted}},
+		{"a person was faster, I9", input(ours(1), live(a), person("kubectl")), waited(), want{outcome: decide.Held, says: "kubectl"}},
 		{"another tick has moved on, I28", input(moved), waited(), want{outcome: decide.Waiting, says: "another tick"}},
 		{"another tick has restored it, I28", input(ours(1), restored), waited(), want{outcome: decide.RolledBack, cause: fault.RolloutFailed}},
 		{"the slot went away", input(ours(1), func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }), waited(),
@@ -117,15 +136,16 @@ func TestConclude(t *testing.T) {
 // Step 6, where the rollout has failed.
 func TestConcludeFailures(t *testing.T) {
 	t.Parallel()
-	hangs := rollout(decide.Rollout{Fresh: 1, Available: 2})
-	gaveUp := rollout(decide.Rollout{Fresh: 2, Available: 2, Failure: "ProgressDeadlineExceeded"})
-	down := rollout(decide.Rollout{Down: true, Desired: 2})
-	fewer := rollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 1, Desired: 2})
-	asMany := rollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 2, Desired: 2})
+	hangs := setRollout(decide.Rollout{Fresh: 1, Available: 2})
+	gaveUp := setRollout(decide.Rollout{Fresh: 2, Available: 2, Failure: "ProgressDeadlineExceeded"})
+	down := setRollout(decide.Rollout{Down: true, Desired: 2})
+	fewer := setRollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 1, Desired: 2})
+	asMany := setRollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 2, Desired: 2})
 
 	one := func(in *decide.Input) { in.Policy.RolloutFailures = 1 }
+	nothingKnown := all(record(b, annotate.Unpinned), stoodBefore(annotate.Unpinned))
 	failed := func(n int) func(*annotate.Record) {
-		return func(r *annotate.Record) { r.State.Attempt.Failed, r.State.Counted = n, counted() }
+		return func(r *annotate.Record) { r.State.Attempt.Failed = n }
 	}
 	// The attempt is shared with the input: copy it before it is changed.
 	fresh := func(r *annotate.Record) { attempt := *r.State.Attempt; r.State.Attempt = &attempt }
@@ -159,22 +179,22 @@ func TestConcludeFailures(t *testing.T) {
 	for _, c := range []conclusion{
 		{"counted, with the pods' reasons, I3 I13", input(ours(0), hangs), waited(), counts(1, "attempt 1/3 (CrashLoopBackOff): the next tick goes on waiting")},
 		{"counted again", input(ours(1), hangs), waited(), counts(2, "attempt 2/3")},
-		{"two ticks count once, I28", input(ours(1), hangs, lost), waited(), want{outcome: decide.Failed, cause: fault.RolloutFailed, says: "attempt 1/3"}},
+		{"two ticks count once, I28", input(ours(1), hangs, read(failedBefore(0))), waited(), want{outcome: decide.Failed, cause: fault.RolloutFailed, says: "attempt 1/3"}},
 		{"the controller's word, whatever became available", input(ours(0), gaveUp), waited(), counts(1, "ProgressDeadlineExceeded; CrashLoopBackOff")},
 		{"rejected and restored at the threshold, I13", input(ours(2), hangs), waited(), restores(rejects(3, crash, "is restored and the digest is rejected"))},
-		{"never more than the threshold", input(ours(3), hangs, record(b, b)), waited(), rejects(3, crash, "attempt 3/3")},
+		{"never more than the threshold", input(ours(3), hangs, record(b, b), stoodBefore(b)), waited(), rejects(3, crash, "attempt 3/3")},
 		{"a threshold of one", input(ours(0), hangs, one), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
 		{"ROLLBACK=false", input(ours(2), hangs, noRollback), waited(), rejects(3, crash, "ROLLBACK is false")},
-		{"nothing recorded", input(ours(2), hangs, record(b, annotate.Unpinned)), waited(), rejects(3, crash, "no recorded digest to restore")},
-		{"only the mark of what was recorded is known", input(ours(2), hangs, record(b, annotate.Pin(digestA.Mark()))), waited(), rejects(3, crash, "no recorded digest to restore")},
-		{"what was recorded fails", input(ours(2), hangs, record(b, b)), waited(), rejects(3, crash, "no recorded digest to restore")},
+		{"nothing recorded", input(ours(2), hangs, nothingKnown), waited(), rejects(3, crash, "no recorded digest to restore")},
+		{"only the mark of what was recorded is known", input(ours(2), hangs, nothingKnown, record(b, annotate.Content(a.Mark()))), waited(), rejects(3, crash, "no recorded digest to restore")},
+		{"what was recorded fails", input(ours(2), hangs, record(b, b), stoodBefore(b)), waited(), rejects(3, crash, "no recorded digest to restore")},
 		{"notify patches in no row", input(ours(2), hangs, notify), waited(), rejects(3, crash, "notify")},
-		{"a stuck pod is named", input(ours(0), hangs), waited(stuck), counts(1, "kubectl delete pod -n ns db-0")},
+		{"a stuck pod is named", input(ours(0), hangs, neverReady), waited(), counts(1, "kubectl delete pod -n ns db-0")},
 
 		{"down: restored and rejected at the first failure, I39", input(ours(0), down), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
-		{"down by a failed pull: restored, tried again, I34 I39", input(ours(0), down), waited(pullFailed), restores(counts(1, "the next tick tries again"))},
-		{"down by a failed pull, at the threshold", input(ours(2), down), waited(pullFailed), restores(rejects(3, crash, "is restored and the digest is rejected"))},
-		{"down, and nothing recorded", input(ours(0), down, record(b, annotate.Unpinned)), waited(), rejects(1, crash, "no recorded digest to restore")},
+		{"down by a failed pull: restored, tried again, I34 I39", input(ours(0), down, pullFailed), waited(), restores(counts(1, "the next tick tries again"))},
+		{"down by a failed pull, at the threshold", input(ours(2), down, pullFailed), waited(), restores(rejects(3, crash, "is restored and the digest is rejected"))},
+		{"down, and nothing recorded", input(ours(0), down, nothingKnown), waited(), rejects(1, crash, "no recorded digest to restore")},
 		{"down, ROLLBACK=false", input(ours(0), down, noRollback), waited(), rejects(1, crash, "ROLLBACK is false")},
 		{"down, notify", input(ours(0), down, notify), waited(), rejects(1, crash, "notify")},
 		{"fewer available than before, I39", input(ours(0), fewer), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
@@ -183,11 +203,124 @@ func TestConcludeFailures(t *testing.T) {
 		{"several targets at once: one by one", input(ours(2), hangs), waited(joint), alone(counts(2, "one by one"))},
 		{"several targets at once, down", input(ours(0), down), waited(joint), alone(counts(1, "one by one"))},
 		{"several targets at once, a threshold of one", input(ours(0), down, one), waited(joint), alone(counts(0, "one by one"))},
-		{"several targets at once, nothing to restore", input(ours(2), hangs, record(b, annotate.Unpinned)), waited(joint), rejects(3, crash, "no recorded digest")},
+		{"several targets at once, nothing to restore", input(ours(2), hangs, nothingKnown), waited(joint), rejects(3, crash, "no recorded digest")},
 		{"several targets at once, below the threshold", input(ours(0), hangs), waited(joint), counts(1, "goes on waiting")},
+		{"another target of the rollout is restored, and so is this one", input(ours(0), hangs), waited(joint, restoredToo), alone(counts(1, "one by one"))},
+		{"another target of the rollout is restored, and here is nothing to restore", input(ours(0), hangs, nothingKnown), waited(joint, restoredToo), counts(1, "goes on waiting")},
 	} {
 		c.run(t)
 	}
+}
+
+// all makes several changes of an input one.
+func all(changes ...func(*decide.Input)) func(*decide.Input) {
+	return func(in *decide.Input) {
+		for _, change := range changes {
+			change(in)
+		}
+	}
+}
+
+// stoodBefore is what the slots held before the first attempt.
+func stoodBefore(contents ...annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) {
+		attempt := *in.Record.State.Attempt
+		attempt.Held = heldBy(slotsOf(contents...))
+		in.Record.State.Attempt = &attempt
+	}
+}
+
+// A restoration puts back into each slot what it held before the first attempt, or what is recorded where it held no digest
+// (I58). Mark and record become what is restored.
+func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
+	t.Parallel()
+	hangs := all(ours(2), setRollout(decide.Rollout{Observed: true, Fresh: 1, Available: 2}))
+	two := all(hangs, live(b, b))
+	restores := func(after annotate.Content, digests ...image.Digest) want {
+		return want{
+			outcome: decide.RolledBack, cause: fault.RolloutFailed, sets: digests, events: []decide.Reason{decide.RolloutFailed, decide.RolledBackEvent},
+			says: map[bool]string{true: "what each of the slots held is restored", false: after.Short() + " is restored"}[after == annotate.Unpinned],
+			record: func(r *annotate.Record) {
+				r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: "CrashLoopBackOff", At: now})
+				if after == annotate.Unpinned { // and what the tag stands for is noted as for any other that is not pinned
+					r.State.Stood = annotate.None
+				}
+				failedBefore(3)(r)
+				r.Mark, r.Recorded = after, after
+			},
+		}
+	}
+	stays := restores(b)
+	stays.outcome, stays.sets, stays.events, stays.says = decide.Failed, nil, []decide.Reason{decide.RolloutFailed}, "no recorded digest to restore"
+	staysWith := func(recorded annotate.Content) want {
+		w := stays
+		w.record = both(stays.record, func(r *annotate.Record) { r.Recorded = recorded })
+		return w
+	}
+	for _, c := range []conclusion{
+		{"what was recorded, and held", input(hangs), waited(), restores(a, digestA)},
+		{"each slot what it held", input(two, stoodBefore(a, c)), waited(), restores(annotate.Unpinned, digestA, digestC)},
+		{"both slots what both held", input(two, stoodBefore(c, c)), waited(), restores(c, digestC, digestC)},
+		{"a deployer's digest, which was never recorded", input(hangs, stoodBefore(d)), waited(), restores(d, digestD)},
+		{"an empty slot gets what is recorded, I7", input(hangs, stoodBefore(annotate.None)), waited(), restores(a, digestA)},
+		{"one of two was empty", input(two, stoodBefore(c, annotate.None)), waited(), restores(annotate.Unpinned, digestC, digestA)},
+		{"an unpinned slot gets what is recorded", input(hangs, stoodBefore(annotate.Unpinned)), waited(), restores(a, digestA)},
+		{"one of two was unpinned", input(two, stoodBefore(annotate.Unpinned, a)), waited(), restores(a, digestA, digestA)},
+		{"a slot that came after the attempt gets what is recorded", input(two, stoodBefore(c)), waited(), restores(annotate.Unpinned, digestC, digestA)},
+		{"nothing noted, by an attempt of an earlier release", input(hangs, stoodBefore()), waited(), restores(a, digestA)},
+		{"one slot held what fails, and the other did not", input(two, stoodBefore(b, a)), waited(), restores(annotate.Unpinned, digestB, digestA)},
+		{"an empty slot, and nothing recorded: all stay", input(two, stoodBefore(c, annotate.None), record(b, annotate.None)), waited(), staysWith(annotate.None)},
+		{"an unpinned slot, and nothing recorded: all stay", input(two, stoodBefore(c, annotate.Unpinned), record(b, annotate.Unpinned)), waited(), staysWith(annotate.Unpinned)},
+		{"all held what fails", input(two, stoodBefore(b, b)), waited(), staysWith(a)},
+	} {
+		c.run(t)
+	}
+}
+
+// Whatever is put there before one attempt has settled, what stood before the first comes back (I74).
+func TestWhatStoodBeforeTheFirstAttemptComesBack_I74(t *testing.T) {
+	t.Parallel()
+	crashes := setRollout(decide.Rollout{Observed: true, Down: true, Desired: 2})
+	next := func(in decide.Input, d decide.Decision, changes ...func(*decide.Input)) decide.Input {
+		for at, digest := range d.Set {
+			in.Slots = append([]decide.Slot(nil), in.Slots...)
+			in.Slots[at].Live = annotate.Of(digest)
+		}
+		in.Record, in.Began = d.Record, d.Record
+		all(changes...)(&in)
+		return in
+	}
+	concluded := func(in decide.Input) decide.Decision {
+		wait := decide.Wait{Digest: in.Record.State.Attempted()}
+		podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}})(&in)
+		return decide.Conclude(in, wait)
+	}
+	in := input()
+	putB := next(in, decide.Decide(in), crashes)
+	putC := next(putB, decide.Decide(next(putB, decide.Decision{Record: putB.Record}, latest(digestC))), crashes)
+	assert.Equal(t, digestC, putC.Record.State.Attempted())
+	assert.Equal(t, []image.Digest{digestA}, concluded(putC).Set, "B crashed, then C: A is what served")
+
+	settledB := next(putB, decide.Decision{Record: putB.Record}, settled)
+	onB := next(settledB, concluded(settledB))
+	putC = next(onB, decide.Decide(next(onB, decide.Decision{Record: onB.Record}, latest(digestC))), crashes)
+	assert.Equal(t, []image.Digest{digestB}, concluded(putC).Set, "B settled, then C crashed: B is what served")
+
+	in = input(live(d), deployer("helm")) // D has settled, brought by a deployer
+	putB = next(in, decide.Decide(in), crashes)
+	restored := concluded(putB)
+	assert.Equal(t, []image.Digest{digestD}, restored.Set)
+	assert.Equal(t, d, restored.Record.Mark)
+	assert.Equal(t, d, restored.Record.Recorded)
+
+	in = input(live(annotate.None), noReplica) // at zero replicas C replaces B, which no replica ever ran
+	putB = next(in, decide.Decide(in), noReplica)
+	putC = next(putB, decide.Decide(next(putB, decide.Decision{Record: putB.Record}, latest(digestC))), crashes, func(in *decide.Input) {
+		attempt := *in.Record.State.Attempt
+		attempt.Served = 1
+		in.Record.State.Attempt = &attempt
+	})
+	assert.Equal(t, []image.Digest{digestA}, concluded(putC).Set, "the slot was empty: what was recorded")
 }
 
 // What was down before is not taken down by what is put there (I39, I45), and who served then is remembered for the
@@ -195,7 +328,7 @@ func TestConcludeFailures(t *testing.T) {
 func TestServed(t *testing.T) {
 	t.Parallel()
 	available := func(n int) func(*decide.Input) {
-		return func(in *decide.Input) { in.Workload.Rollout.Available = n }
+		return func(in *decide.Input) { in.Facts.Rollout.Available = n }
 	}
 	attempted := func(served int) func(*decide.Input) {
 		return attempt(annotate.Attempt{Digest: digestC, Failed: 1, Served: served})
@@ -222,11 +355,11 @@ func TestServed(t *testing.T) {
 		in   decide.Input
 		want decide.Outcome
 	}{
-		"down, and it served":             {input(ours(0), rollout(decide.Rollout{Down: true})), decide.RolledBack},
-		"down, and it was":                {input(ours(0), rollout(decide.Rollout{Down: true}), served(0)), decide.Failed},
-		"fewer than served":               {input(ours(0), rollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2})), decide.RolledBack},
-		"fewer, since it was scaled down": {input(ours(0), rollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 1})), decide.Failed},
-		"as few as served":                {input(ours(0), rollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2}), served(1)), decide.Failed},
+		"down, and it served":             {input(ours(0), setRollout(decide.Rollout{Down: true})), decide.RolledBack},
+		"down, and it was":                {input(ours(0), setRollout(decide.Rollout{Down: true}), served(0)), decide.Failed},
+		"fewer than served":               {input(ours(0), setRollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2})), decide.RolledBack},
+		"fewer, since it was scaled down": {input(ours(0), setRollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 1})), decide.Failed},
+		"as few as served":                {input(ours(0), setRollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2}), served(1)), decide.Failed},
 	} {
 		wait := waited()
 		wait.Before = decide.Rollout{} // of a tick that goes on with it, and knows nothing of before
@@ -234,25 +367,14 @@ func TestServed(t *testing.T) {
 	}
 }
 
-// The tick counts once towards the skip streak, however many targets wait on one workload (I43).
-func TestTheSkipStreakCountsOnceForAllTargets(t *testing.T) {
-	t.Parallel()
-	in := input(ours(2), rollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3))
-	in.Workload.Skipped = true
-	got := decide.Conclude(in, waited())
-	assert.Equal(t, decide.Waiting, got.Outcome)
-	assert.Contains(t, got.Message, "3/8")
-	assert.Equal(t, decide.SkipKeep, got.Skip)
-}
-
 // Who reverts is known before the slot is written to, and is no other afterwards (I38).
 func TestAContestedRefreshNamesWhoReverts(t *testing.T) {
 	t.Parallel()
-	before := decide.Decide(input(record(b, b), reapplied(3, 7), by("argocd-controller")))
+	before := decide.Decide(input(record(b, b), reapplied(3, 7), deployer("argocd-controller")))
 	require.NotNil(t, before.Failure)
 	require.Contains(t, before.Failure.Message, "argocd-controller")
 	after := input(ours(0), reapplied(3, 8))
-	after.Workload.Rollout = decide.Rollout{Settled: true, Fresh: 2, Available: 2, Desired: 2}
+	settled(&after)
 	wait := waited()
 	wait.Contested = before.Failure
 	assert.Equal(t, before.Failure, decide.Conclude(after, wait).Failure)
@@ -263,8 +385,8 @@ func TestAContestedRefreshNamesWhoReverts(t *testing.T) {
 // Ticks that have lost the race to count are as loud as the one that won it (I28).
 func TestAContestedSlotIsLoudInEveryTick(t *testing.T) {
 	t.Parallel()
-	in := input(record(b, b), reapplied(3, 1), by("argocd-controller"))
-	in.Overtaken, in.Lost = true, true
+	in := input(record(b, b), reapplied(3, 1), deployer("argocd-controller"))
+	in.Began.State.Contested = 0
 	got := decide.Decide(in)
 	assert.Equal(t, decide.Failed, got.Outcome)
 	assert.Equal(t, fault.Contested, got.Failure.Cause)
@@ -276,7 +398,9 @@ func TestInputsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	for _, change := range []func(*decide.Input){ours(2), rejected(b, annotate.ByFailure), reapplied(3, 0)} {
 		in, same := input(change), input(change)
+		decide.Questions(in)
 		decide.Decide(in)
+		decide.ConclusionQuestions(in, waited())
 		decide.Conclude(in, waited())
 		assert.Equal(t, same, in)
 	}

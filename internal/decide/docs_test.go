@@ -53,9 +53,6 @@ var order = [...]decide.Outcome{
 }
 
 func (o *outcomesByRow) add(d decide.Decision) {
-	if d.Verify != "" {
-		return // it is decided again, with what the gates say
-	}
 	if seen := &o[d.Row][slices.Index(order[:], d.Outcome)]; !seen.Load() {
 		seen.Store(true)
 	}

@@ -1,9 +1,14 @@
-// Package decide holds the decision table: pure functions from what was read to what a tick does about it.
-// No client, no clock, no logger; the package imports neither Kubernetes nor a registry (a test says so), so
-// that it can be tabled exhaustively and model-checked.
+// Package decide decides what a tick does, in three layers of pure functions over plain values:
 //
-// Decide is the table of DESIGN.md, "One tick", step 4. Conclude is its step 6, after the wait. Both take
-// plain facts and return the whole record as it must be afterwards, so that a caller compares and writes.
+//   - a target on one workload: Decide is the decision table, Conclude what follows the wait for a rollout
+//     (docs/how-a-tick-decides.md draws both);
+//   - a workload: what concerns all of its targets, which share one rollout and one patch (workload.go);
+//   - a tick: what concerns several workloads, such as counting and MAX_ROLLOUTS (tick.go).
+//
+// What a decision needs to know from a registry, or from the pods, is a Question. The caller asks, and decides then.
+//
+// No client, no clock, no logger: the package imports neither Kubernetes nor a registry (a test says so). It is tabled
+// exhaustively, and explored by a model checker (decide/modelcheck).
 package decide
 
 import (
@@ -16,20 +21,12 @@ import (
 
 // Policy is what the configuration says about a target.
 type Policy struct {
-	ResolveFailures int           // ticks in a row, at least 1
 	RolloutFailures int           // failed attempts of one digest, at least 1
 	Unsettled       int           // ticks in a row, at least 1
 	Reapplications  int           // at least 1
-	Rollback        bool          // restore the recorded digest when a rollout failed
+	Rollback        bool          // restore what the slots held when a rollout failed
 	MinAge          time.Duration // how long a digest must have been latest; 0: no wait
 	Notify          bool          // report and count, change no slot
-}
-
-// Tick identifies one run.
-type Tick struct {
-	ID      string
-	Started time.Time
-	Now     time.Time
 }
 
 // Latest is what the registry answered for one workload's credentials: a digest or the reason for none.
@@ -38,26 +35,20 @@ type Latest struct {
 	Failure *fault.Error
 }
 
-// Gate is the answer of the checks before the first patch to a digest. The zero value has not been asked.
-type Gate struct {
-	Asked   bool
-	Failure *fault.Error // nil: the digest may be rolled out
-}
-
-// Workload is what was read of a workload as a whole.
-type Workload struct {
-	Held       bool     // the hold label is set
-	Paused     bool     // a paused Deployment
-	ParkedBy   string   // who held or paused it, and since when, as far as that is known; cleaned
-	Rollout    Rollout  // how far the controller is
-	SkipStreak int      // ticks in a row in which it was unsettled, before this one
-	Skipped    bool     // this tick is in the streak already: another target's decision has counted it
-	Targets    []string // the names of all targets that it carries, for messages
+// Facts is what was read of a workload as a whole.
+type Facts struct {
+	Held    bool     // the hold label is set
+	Paused  bool     // a paused Deployment
+	HeldBy  string   // who held or paused it, and since when, as far as that is known; cleaned
+	Rollout Rollout  // how far the controller is
+	Targets []string // the names of all targets that it carries, for messages
 }
 
 // Rollout is how far the controller is with the newest generation of a workload.
 type Rollout struct {
+	Observed     bool   // the controller has seen the newest generation, so that its figures are about it
 	Settled      bool   // `kubectl rollout status` would return at once
+	NoReplica    bool   // no replica is meant to run the newest revision: scaled to zero, or a partition covers all of them
 	AwaitsDelete bool   // OnDelete: everything is available, but pods of an old revision await deletion by a person
 	Failure      string // the controller's own report that it gave up, cleaned; empty where it did not
 	Fresh        int    // replicas that are certainly both updated and available
@@ -67,43 +58,37 @@ type Rollout struct {
 	Down         bool   // while unsettled the service is down: Recreate, or a Deployment no longer Available
 }
 
+// Proven says that the newest revision has settled, and that a replica has run it. Zero replicas prove nothing (I56).
+func (r Rollout) Proven() bool { return r.Settled && !r.NoReplica }
+
 // Slot is one place that holds the target's digest.
 type Slot struct {
-	Problem *fault.Error // why the slot cannot be worked with; nil for none
-	Live    annotate.Pin // None: an environment variable that is empty or missing
-	Claims  []Claim
+	Key      string           // names the slot in the state
+	Problem  *fault.Error     // why the slot cannot be worked with; nil for none
+	Live     annotate.Content // None: an environment variable that is empty or missing
+	Person   string           // the field manager by which a person claims the slot; empty for none
+	Deployer string           // the same of a deployer
+	Ours     bool             // our patch has taken the slot, and its owner has not got it back yet
+	Appliers []string         // the field managers that own the slot by server-side apply
 }
 
 // Input is everything that a decision on one target on one workload depends on.
 type Input struct {
-	Policy   Policy
-	Tick     Tick
-	Latest   Latest
-	Gate     Gate
-	Failures int  // the target's failures in a row, this tick's counted
-	Lost     bool // another tick counted here while this one was running (I28)
-	Claimed  bool // we still own a slot: handing the claim back is not done yet
+	Policy    Policy
+	Now       time.Time
+	Latest    Latest
+	Answers   Answers
+	Unsettled Count // the ticks in a row in which the workload was not settled, if this tick is one of them
+	Facts     Facts
+	Slots     []Slot
+	Record    annotate.Record // as it is now
 
-	// Overtaken says that another tick has put, restored or recorded something here since this one resolved the
-	// tag: what it calls latest may be older than what it would replace.
-	Overtaken bool
-
-	Workload Workload
-	Slots    []Slot
-	Record   annotate.Record
+	// Began is the record as this tick read it first or, after a wait, as it was when the wait began. A tick counts only
+	// where the counter is still what it was then, so that ticks at once count once (I28, I80).
+	Began annotate.Record
 }
 
-// Overtaken compares a record with what was read before the tag was resolved (Input.Overtaken). Who counted, and
-// how long a digest has waited, tell nothing of the tag; all else does, since a tag may move there and back.
-func Overtaken(before, now annotate.Record) bool {
-	facts := func(r annotate.Record) string {
-		r.State.Counted, r.State.Seen, r.State.Owners = nil, nil, nil
-		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
-	}
-	return facts(before) != facts(now)
-}
-
-// Outcome is what became of a target on a workload. The set is part of the contract (DESIGN.md, "Result").
+// Outcome is what became of a target on a workload. The set is part of the contract (docs/schema/result-v1.json).
 type Outcome string
 
 // The outcomes.
@@ -122,8 +107,8 @@ const (
 	Pending    Outcome = "pending"
 )
 
-// Loud says whether an operator must look: the tick that has such an outcome exits with 1.
-func (o Outcome) Loud() bool {
+// NeedsAttention says whether an operator must look: the tick that has such an outcome exits with 1.
+func (o Outcome) NeedsAttention() bool {
 	switch o {
 	case Rejected, RolledBack, Failed:
 		return true
@@ -160,29 +145,30 @@ func about(reason Reason, failure *fault.Error) Event {
 
 // Decision is what a tick does about one target on one workload.
 type Decision struct {
-	Row     int     // the row of the table that matched
+	Row     int     // the row of the table that matched; 0 after a wait
 	Outcome Outcome // as far as it is known before the wait
 	Failure *fault.Error
 	Message string // why, where there is no Failure
 
-	Verify image.Digest    // ask the gates about this digest, then decide again; nothing else counts
-	Set    image.Digest    // put this digest into every slot; empty: leave the slots alone
-	Wait   bool            // wait for the rollout, then Conclude
+	Set    []image.Digest  // what to put into each slot, empty for one to be left alone; nil: leave all of them alone
+	Wait   image.Digest    // the digest whose rollout is to be waited for; then Conclude
 	Record annotate.Record // what must be remembered, with Set in the same write
 	Skip   SkipChange
-
-	// Rewound says that an undo has rewound the annotations: the counters on the workload, of whichever target, read as
-	// absent, and the others are to be decided again without them.
-	Rewound bool
-
 	Gated  *fault.Error // a gate said no: counts towards the target's failures
 	Events []Event
+
+	// Rewound says that an undo has rewound the annotations: the counters on the workload, of whichever target, are of
+	// another time and read as absent.
+	Rewound bool
 }
 
-// SkipChange is what happens to the workload's skip streak.
+// Rolls says whether the decision changes what runs.
+func (d Decision) Rolls() bool { return d.Set != nil }
+
+// SkipChange is what happens to the count of ticks in a row in which the workload was not settled.
 type SkipChange int
 
-// What happens to the skip streak.
+// What happens to that count.
 const (
 	SkipKeep  SkipChange = iota
 	SkipCount            // one more

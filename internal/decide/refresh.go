@@ -17,174 +17,214 @@ const minAgeFactor = 3
 
 // Row 11: the checks before the first patch to a digest, and what the configuration says about changing.
 
-func (s *situation) gated() bool {
-	return s.stale() && (s.young() || s.needsGate() || s.Gate.Failure != nil || s.Policy.Notify)
+func (e evaluation) gateFailed() bool {
+	failure, asked := e.gate()
+	return e.outdated() && (e.tooYoung() || e.notVerifiedYet() && !asked || failure != nil || e.Policy.Notify)
 }
 
-// unproved says whether latest has not passed the gates here yet: it was never put into these slots.
-func (s *situation) unproved() bool {
-	latest := s.Latest.Digest
-	return !s.Record.Recorded.Is(latest) && s.Record.State.Attempted() != latest && !s.Record.State.Left.Is(latest)
+// notVerifiedYet says whether latest has not passed the gates here: it was never put into these slots.
+func (e evaluation) notVerifiedYet() bool {
+	latest := e.Latest.Digest
+	return !e.Record.Recorded.Is(latest) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
 }
 
-func (s *situation) needsGate() bool { return s.unproved() && !s.Gate.Asked }
+func (e evaluation) asksGates() []Question {
+	if _, asked := e.gate(); asked || e.tooYoung() || !e.notVerifiedYet() {
+		return nil
+	}
+	return []Question{e.mayRollOut()}
+}
 
-func (s *situation) gate() (Decision, bool) {
+func (e evaluation) heedGates() found {
+	failure, _ := e.gate()
 	var d Decision
 	switch {
-	case s.young():
-		d = s.deferred()
-	case s.needsGate():
-		return Decision{Verify: s.Latest.Digest, Record: s.Record}, true
-	case s.Gate.Failure != nil:
-		d = s.counted(s.Gate.Failure, s.Gate.Failure)
+	case e.tooYoung():
+		d = e.deferred()
+	case failure != nil:
+		d = e.skipped(failure, failure)
 	default:
-		d = Decision{Outcome: Pending, Record: s.Record, Message: fmt.Sprintf("%s is latest, and the target is notify only", s.Latest.Digest.Short())}
+		d = Decision{Outcome: Pending, Record: e.Record, Message: fmt.Sprintf("%s is latest, and the target is notify only", e.Latest.Digest.Short())}
 	}
+	instead := d
 	switch {
-	case s.cure: // it stays what it was without the cure: stuck
-		frozen := s.frozen()
-		frozen.Gated, frozen.Record = d.Gated, d.Record
-		return frozen, true
-	case s.ours() && !s.settled(): // row 5, as long as the newer digest may not be used
-		waiting, _ := s.await()
-		waiting.Gated, waiting.Record = d.Gated, d.Record
-		return waiting, true
+	case e.unblockAttempt: // it stays what it was without the attempt: stuck
+		instead = e.frozen()
+	case e.ourUnproven(): // row 5, as long as the newer digest may not be used
+		instead = e.rolloutAwaited()
 	}
-	return d, true
+	instead.Gated, instead.Record = d.Gated, d.Record
+	return decided(instead)
 }
 
-// young says whether latest is new here and has yet to reach its minimum age.
-func (s *situation) young() bool {
-	if s.Policy.MinAge <= 0 || !s.unproved() {
+// tooYoung says whether latest is new here and has yet to reach its minimum age.
+func (e evaluation) tooYoung() bool {
+	if e.Policy.MinAge <= 0 || !e.notVerifiedYet() {
 		return false
 	}
-	seen := s.seen()
-	return s.Tick.Now.Sub(seen.Since) < s.Policy.MinAge && s.Tick.Now.Sub(seen.Deferred) < minAgeFactor*s.Policy.MinAge
+	seen := e.seen()
+	return e.Now.Sub(seen.Since) < e.Policy.MinAge && e.Now.Sub(seen.Deferred) < minAgeFactor*e.Policy.MinAge
 }
 
-func (s *situation) seen() annotate.Seen {
-	before := s.Record.State.Seen
+func (e evaluation) seen() annotate.Seen {
+	before := e.Record.State.Seen
 	switch {
 	case before == nil:
-		return annotate.Seen{Digest: s.Latest.Digest, Since: s.Tick.Now, Deferred: s.Tick.Now}
-	case before.Digest != s.Latest.Digest:
-		return annotate.Seen{Digest: s.Latest.Digest, Since: s.Tick.Now, Deferred: before.Deferred}
+		return annotate.Seen{Digest: e.Latest.Digest, Since: e.Now, Deferred: e.Now}
+	case before.Digest != e.Latest.Digest:
+		return annotate.Seen{Digest: e.Latest.Digest, Since: e.Now, Deferred: before.Deferred}
 	default:
 		return *before
 	}
 }
 
-func (s *situation) deferred() Decision {
-	seen := s.seen()
-	record := s.Record
+func (e evaluation) deferred() Decision {
+	seen := e.seen()
+	record := e.Record
 	record.State.Seen = &seen
 	return Decision{Outcome: Deferred, Record: record, Message: fmt.Sprintf("%s is latest since %s and waits for its minimum age of %s",
-		s.Latest.Digest.Short(), seen.Since.UTC().Format(time.RFC3339), s.Policy.MinAge)}
+		e.Latest.Digest.Short(), seen.Since.UTC().Format(time.RFC3339), e.Policy.MinAge)}
 }
 
 // Row 12: put latest where it is used.
 
-func (s *situation) stale() bool { return !s.live.Is(s.Latest.Digest) }
+func (e evaluation) outdated() bool { return !e.live.Is(e.Latest.Digest) }
 
-func (s *situation) refresh() (Decision, bool) {
-	state := s.Record.State
-	if s.again(s.Latest.Digest) && state.Reapplied >= s.Policy.Reapplications && (s.Lost || (state.Contested+1)%contestedEvery != 0) {
-		return s.giveUp(), true // before anything that is green: who lost the race to count is as loud (I28)
+func (e evaluation) refresh() found {
+	if e.reapplies(e.Latest.Digest) && e.Record.State.Reapplied >= e.Policy.Reapplications && !e.retryContested() {
+		return decided(e.giveUp()) // before anything that is green: who lost the race to count is as loud (I28)
 	}
-	if s.Overtaken {
-		return Decision{Outcome: Waiting, Record: s.Record, Message: "another tick was faster, and may know a newer digest: the next one decides"}, true
+	if e.tagMayBeStale() {
+		return decided(Decision{Outcome: Waiting, Record: e.Record, Message: "another tick was faster, and may know a newer digest: the next one decides"})
 	}
-	return s.put(s.Latest.Digest), true
+	return decided(e.put(e.Latest.Digest))
+}
+
+// contest counts this tick among those in which the digest stays contested.
+func (e evaluation) contest() Count {
+	return Increment(e.Began.State.Contested, e.Record.State.Contested, contestedEvery)
+}
+
+// retryContested says whether this is the tick, one of several, that puts a contested digest back all the same.
+func (e evaluation) retryContested() bool {
+	count := e.contest()
+	return count.ByUs && count.N%contestedEvery == 0
+}
+
+// tagMayBeStale says that another tick has put, restored or recorded something here since this one resolved the tag: what
+// this one calls latest may be older than what it would replace.
+func (e evaluation) tagMayBeStale() bool {
+	// How long a digest has waited, for its age or for its turn, tells nothing of the tag. All else does, since a tag may
+	// move there and back.
+	facts := func(r annotate.Record) string {
+		r.State.Seen, r.State.Owners, r.State.TurnSince = nil, nil, nil
+		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
+	}
+	return facts(e.Began) != facts(e.read)
 }
 
 // giveUp leaves the slots to whoever reverts them, and says so in every tick.
-func (s *situation) giveUp() Decision {
-	d := Decision{Outcome: Failed, Failure: s.contested(), Record: s.Record}
-	if !s.Lost {
-		d.Record.State.Contested++
-		s.tally = true
+func (e evaluation) giveUp() Decision {
+	d := Decision{Outcome: Failed, Failure: e.contested(), Record: e.Record}
+	if count := e.contest(); count.ByUs {
+		d.Record.State.Contested = count.N
 	}
-	if s.Record.State.Contested == 0 {
+	if e.Record.State.Contested == 0 {
 		d.Events = []Event{about(RefreshFrozen, d.Failure)}
 	}
 	return d
 }
 
-// again says whether putting the digest here is a re-application: it was recorded, or it is the digest just
+// reapplies says whether putting the digest here is a re-application: it was recorded, or it is the digest just
 // left (I46), or somebody took it out before it was recorded (I38).
-func (s *situation) again(digest image.Digest) bool {
-	return s.Record.Recorded.Is(digest) || s.Record.State.Left.Is(digest) ||
-		s.Record.State.Attempted() == digest && !s.live.Same(s.Record.Mark)
+func (e evaluation) reapplies(digest image.Digest) bool {
+	return e.Record.Recorded.Is(digest) || e.Record.State.Left.Is(digest) ||
+		e.Record.State.Attempted() == digest && !e.live.Same(e.Record.Mark)
 }
 
 // put is the patch: the digest into every slot, with the intent in the same write (I35).
-func (s *situation) put(digest image.Digest) Decision {
-	before := s.Record.State
-	again := s.again(digest)
-	attempt := &annotate.Attempt{Digest: digest, Again: again, Served: s.Workload.Rollout.Available}
-	if before.Attempt != nil { // whose rollout may be what is down now
-		attempt.Served = max(attempt.Served, before.Attempt.Served)
-	}
-	if before.Attempted() == digest {
-		attempt.Failed, attempt.Alone = before.Attempt.Failed, before.Attempt.Alone
-	}
+func (e evaluation) put(digest image.Digest) Decision {
+	before := e.Record.State
+	again := e.reapplies(digest)
+	contested := again && before.Reapplied >= e.Policy.Reapplications
 	after := before
-	after.Attempt, after.Seen = attempt, nil
-	if !s.Record.Recorded.Is(digest) {
-		after.Left = s.leaving()
+	after.Attempt, after.Seen, after.TurnSince = e.attempt(digest, again), nil, nil
+	if !e.Record.Recorded.Is(digest) {
+		after.Left = e.leaving()
 	}
-	fought := again && before.Reapplied >= s.Policy.Reapplications
 	switch {
-	case fought:
+	case contested:
 		after.Contested++
-		s.tally = true
 	case again && !(before.Attempted() == digest && before.Attempt.Reverted): // that one is counted already
 		after.Reapplied++
-		s.tally = true
 	}
-	if !fought { // a new digest is no part of the contest over the one before
+	if !contested { // a new digest is no part of the contest over the one before
 		after.Contested = 0
 	}
-	d := Decision{Outcome: Refreshed, Set: digest, Wait: true, Record: annotate.Record{
-		Mark: annotate.Of(digest), Recorded: s.Record.Recorded, State: after,
+	d := Decision{Outcome: Refreshed, Wait: digest, Record: annotate.Record{
+		Mark: annotate.Of(digest), Recorded: e.Record.Recorded, State: after,
 	}}
+	for range e.Slots {
+		d.Set = append(d.Set, digest)
+	}
 	switch {
-	case fought:
-		d.Outcome, d.Failure = Failed, s.contested()
+	case contested:
+		d.Outcome, d.Failure = Failed, e.contested()
 	case again:
 		d.Outcome = Reapplied
 	}
-	d.Message = fmt.Sprintf("%s replaces %s", digest.Short(), s.live.Short())
+	d.Message = fmt.Sprintf("%s replaces %s", digest.Short(), e.live.Short())
 	return d
+}
+
+// attempt is what is remembered of putting the digest here. One that replaces another before that is proven keeps what
+// stood and served before the first (I74).
+func (e evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
+	before := e.Record.State.Attempt
+	attempt := &annotate.Attempt{Digest: digest, Again: again, Served: e.Facts.Rollout.Available}
+	if before != nil { // whose rollout may be what is down now
+		attempt.Served = max(attempt.Served, before.Served)
+	}
+	if before != nil && before.Digest == digest {
+		attempt.Failed, attempt.Alone = before.Failed, before.Alone
+	}
+	if before != nil && before.Held != nil && !e.Facts.Rollout.Proven() {
+		attempt.Held = before.Held
+		return attempt
+	}
+	attempt.Held = make(map[string]annotate.Content, len(e.Slots))
+	for _, slot := range e.Slots {
+		attempt.Held[slot.Key] = slot.Live
+	}
+	return attempt
 }
 
 // leaving is the digest that a refresh replaces: what the slots hold if it is what we put there, else what
 // was recorded.
-func (s *situation) leaving() annotate.Pin {
-	pin := s.Record.Recorded
-	if s.live.Same(s.Record.Mark) {
-		pin = s.live
+func (e evaluation) leaving() annotate.Content {
+	content := e.Record.Recorded
+	if e.live.Same(e.Record.Mark) {
+		content = e.live
 	}
-	if pin.Digest() == "" {
+	if content.Digest() == "" {
 		return annotate.None
 	}
-	return pin
+	return content
 }
 
-func (s *situation) contested() *fault.Error {
+func (e evaluation) contested() *fault.Error {
 	who := "somebody"
-	if s.deployer != "" {
-		who = "the field manager " + fault.Clean(s.deployer)
+	if e.deployer != "" {
+		who = "the field manager " + fault.Clean(e.deployer)
 	}
-	if s.live.Same(s.Record.Mark) && !s.ours() {
+	if e.live.Same(e.Record.Mark) && !e.ours() {
 		who = "the tag itself, which flips between digests,"
 	}
 	until := fmt.Sprintf("it is put back only every %dth tick", contestedEvery)
-	if s.empty() { // which is an outage (I7)
+	if e.slotEmpty() { // which is an outage (I7)
 		until = "it is put back in every tick"
 	}
 	return &fault.Error{Cause: fault.Contested, Message: fmt.Sprintf(
 		"%s has been put back %d times and %s reverts it again: stop one of the two writers; until then %s",
-		s.Latest.Digest.Short(), s.Record.State.Reapplied, who, until)}
+		e.Latest.Digest.Short(), e.Record.State.Reapplied, who, until)}
 }

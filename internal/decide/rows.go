@@ -11,188 +11,213 @@ import (
 
 // Row 1: not transient, so it is loud at once and nothing is touched.
 
-func (s *situation) problem() *fault.Error {
+func (e evaluation) problem() *fault.Error {
 	var problems []*fault.Error
-	for _, slot := range s.Slots {
+	for _, slot := range e.Slots {
 		problems = append(problems, slot.Problem)
 	}
 	return fault.Worst(problems...)
 }
 
-func (s *situation) broken() bool { return s.problem() != nil }
+func (e evaluation) slotInvalid() bool { return e.problem() != nil }
 
-func (s *situation) refuse() (Decision, bool) {
-	s.skip = SkipKeep
-	return Decision{Outcome: Failed, Failure: s.problem(), Record: s.Record}, true
+func (e evaluation) refuseSlot() found {
+	return decided(Decision{Outcome: Failed, Failure: e.problem(), Record: e.Record})
 }
 
 // Row 2: a person has said so on the workload itself.
 
-func (s *situation) parked() bool { return s.Workload.Held || s.Workload.Paused }
+func (e evaluation) onHold() bool { return e.Facts.Held || e.Facts.Paused }
 
-func (s *situation) park() (Decision, bool) {
-	message := "held by the label refresh-hold" + s.Workload.ParkedBy + " until a person removes it"
-	if !s.Workload.Held {
-		message = "the Deployment is paused" + s.Workload.ParkedBy + ": refreshed once it is resumed"
+func (e evaluation) hold() found { return decided(e.held()) }
+
+func (e evaluation) held() Decision {
+	message := "held by the label refresh-hold" + e.Facts.HeldBy + " until a person removes it"
+	if !e.Facts.Held {
+		message = "the Deployment is paused" + e.Facts.HeldBy + ": refreshed once it is resumed"
 	}
-	return Decision{Outcome: Held, Message: message, Record: s.Record}, true
+	return Decision{Outcome: Held, Message: message, Record: e.Record}
 }
 
 // Row 3: an empty slot is an outage (I7), so whatever is known to be good goes in at once.
 
-func (s *situation) empty() bool { return s.live == annotate.None }
+func (e evaluation) slotEmpty() bool { return e.live == annotate.None }
 
-func (s *situation) fill() (Decision, bool) {
-	_, rejected := s.rejection()
-	usable := s.known() && !rejected
-	var gated *fault.Error
-	if usable && s.unproved() && !s.Policy.Notify {
-		if !s.Gate.Asked {
-			return Decision{Verify: s.Latest.Digest, Record: s.Record}, true
-		}
-		gated = s.Gate.Failure
+// latestUsable says whether latest is known, and not rejected here.
+func (e evaluation) latestUsable() bool {
+	_, rejected := e.rejection()
+	return e.latestKnown() && !rejected
+}
+
+// fillGated says whether the gates have a say in what fills the slot.
+func (e evaluation) fillGated() bool {
+	return e.latestUsable() && e.notVerifiedYet() && !e.Policy.Notify
+}
+
+func (e evaluation) asksToFill() []Question {
+	if _, asked := e.gate(); asked || !e.fillGated() {
+		return nil
 	}
-	digest := s.Record.Recorded.Digest()
-	if usable && gated == nil {
-		digest = s.Latest.Digest
+	return []Question{e.mayRollOut()}
+}
+
+func (e evaluation) fill() found {
+	var gated *fault.Error
+	if e.fillGated() {
+		gated, _ = e.gate()
+	}
+	digest := e.Record.Recorded.Digest()
+	if e.latestUsable() && gated == nil {
+		digest = e.Latest.Digest
 	}
 	switch {
 	case digest == "" && gated != nil:
-		return s.counted(gated, gated), true
-	case digest == "" && rejected:
-		return s.decline()
+		return decided(e.skipped(gated, gated))
+	case digest == "" && e.latestRejected():
+		return e.keepOut()
 	case digest == "":
-		return s.skipped()
-	case s.Policy.Notify:
-		return Decision{Outcome: Pending, Message: "the slot is empty, and the target is notify only", Record: s.Record}, true
+		return e.skipUnresolved()
+	case e.Policy.Notify:
+		return decided(Decision{Outcome: Pending, Message: "the slot is empty, and the target is notify only", Record: e.Record})
 	}
-	decision := s.put(digest)
+	decision := e.put(digest)
 	decision.Gated = gated
-	return decision, true
+	return decided(decision)
 }
 
 // Row 4: what runs is taken as it is; nothing that was remembered before the mark means anything (I5, I6, I36).
 
-func (s *situation) unknown() bool { return s.Record.Mark == annotate.None }
+func (e evaluation) firstObservation() bool { return e.Record.Mark == annotate.None }
 
-func (s *situation) adopt() (Decision, bool) {
-	return Decision{
-		Outcome: Adopted, Message: "first observation of " + s.live.Short(),
-		Record: annotate.Record{Mark: s.live, Recorded: s.live},
-	}, true
+func (e evaluation) adopt() found {
+	return decided(Decision{
+		Outcome: Adopted, Message: "first observation of " + e.live.Short(),
+		Record: annotate.Record{Mark: e.live, Recorded: e.live},
+	})
 }
 
-// Row 5: a rollout that a tick began and that is not over is continued, not restarted (I3, I10, I19).
+// Row 5: a rollout that a tick began and that is not over is continued, not restarted (I3, I10, I19). One that no replica
+// runs is not over (I56).
 
-func (s *situation) underway() bool { return s.ours() && !s.settled() && !s.movable() }
+func (e evaluation) ourRollout() bool { return e.ourUnproven() && !e.betterKnown() }
 
-func (s *situation) await() (Decision, bool) {
-	if rejection, rejected := s.Record.State.Rejection(s.live); rejected {
-		return s.rejected(rejection), true
+func (e evaluation) ourUnproven() bool { return e.ours() && !e.Facts.Rollout.Proven() }
+
+func (e evaluation) awaitRollout() found { return decided(e.rolloutAwaited()) }
+
+func (e evaluation) rolloutAwaited() Decision {
+	if rejection, rejected := e.Record.State.Rejection(e.live); rejected {
+		return e.rejected(rejection)
 	}
-	d := Decision{Outcome: Waiting, Message: "waiting for the rollout of " + s.live.Short(), Record: s.Record}
-	if s.Workload.Rollout.AwaitsDelete {
-		d.Message = "updateStrategy OnDelete: " + s.live.Short() + " runs once the old pods have been deleted"
-		return d, true
+	d := Decision{Outcome: Waiting, Message: "waiting for the rollout of " + e.live.Short(), Record: e.Record}
+	switch {
+	case e.settled():
+		d.Message = e.noReplica()
+	case e.Facts.Rollout.AwaitsDelete:
+		d.Message = "updateStrategy OnDelete: " + e.live.Short() + " runs once the old pods have been deleted"
+	default:
+		d.Wait = e.Record.State.Attempted()
 	}
-	d.Wait = true
-	return d, true
+	return d
 }
 
-// Row 6: a person's hand wins until the tag moves on from what they left (I8, I9, I44).
+// noReplica is what an operator is told of a rollout that nothing runs.
+func (e evaluation) noReplica() string {
+	return "no replica runs " + e.live.Short() + " yet (scaled to zero, or a partition covers all): recorded once one does"
+}
 
-func (s *situation) handled() bool { return !s.live.Same(s.Record.Mark) && s.person != "" }
+// Row 6: a manual change wins until the tag moves on from what the person left (I8, I9, I44).
 
-func (s *situation) yield() (Decision, bool) {
-	replaced := fmt.Sprintf("a person (%s) replaced %s by %s", fault.Clean(s.person), s.Record.Mark.Short(), s.live.Short())
-	left := []annotate.Pin{s.Record.Mark, annotate.Of(s.Record.State.Attempted())}
-	unpinned := s.Record.Mark == annotate.Unpinned
+func (e evaluation) manualChange() bool { return !e.live.Same(e.Record.Mark) && e.person != "" }
+
+func (e evaluation) acceptManualChange() found {
+	replaced := fmt.Sprintf("a person (%s) replaced %s by %s", fault.Clean(e.person), e.Record.Mark.Short(), e.live.Short())
+	left := []annotate.Content{e.Record.Mark, annotate.Of(e.Record.State.Attempted())}
+	unpinned := e.Record.Mark == annotate.Unpinned
 	if unpinned { // they left the tag itself, and with it what it stood for
-		left[0] = s.Record.State.Stood
+		left[0] = e.Record.State.Stood
 	}
-	movedOn := s.known()
-	state := s.Record.State
-	for _, pin := range left {
-		movedOn = movedOn && !pin.Is(s.Latest.Digest)
-		state = state.Reject(annotate.Rejection{Digest: pin, By: annotate.ByPerson, Why: s.person, At: s.Tick.Now})
+	movedOn := e.latestKnown()
+	state := e.Record.State
+	for _, content := range left {
+		movedOn = movedOn && !content.Is(e.Latest.Digest)
+		state = state.Reject(annotate.Rejection{Digest: content, By: annotate.ByPerson, Why: e.person, At: e.Now})
 	}
-	state = state.Forgive(s.live)
-	s.rewound = s.Record.Rewound
-	s.Record = annotate.Record{Mark: s.live, Recorded: s.live, State: annotate.State{
-		Rejected: state.Rejected, Owners: state.Owners, Counted: state.Counted,
-	}}
-	if movedOn || unpinned && s.live.Is(s.Latest.Digest) {
-		s.events = append(s.events, Event{Reason: RefreshHeld, Note: replaced + ", and the tag has moved on since"})
-		return Decision{}, false
+	state = state.Unreject(e.live)
+	record := annotate.Record{Mark: e.live, Recorded: e.live, State: annotate.State{Rejected: state.Rejected, Owners: state.Owners}}
+	if movedOn || unpinned && e.live.Is(e.Latest.Digest) {
+		onward := e
+		onward.Record, onward.rewound = record, e.Record.Rewound
+		onward.events = append(onward.events, Event{Reason: RefreshHeld, Note: replaced + ", and the tag has moved on since"})
+		return found{onward: &onward}
 	}
 	message := replaced + ": held until the tag moves on"
-	s.events = append(s.events, Event{Reason: RefreshHeld, Note: message})
-	return Decision{Outcome: Held, Message: message, Record: s.Record}, true
+	return decided(Decision{
+		Outcome: Held, Message: message, Record: record, Rewound: e.Record.Rewound, Events: []Event{{Reason: RefreshHeld, Note: message}},
+	})
 }
 
 // Row 7: nothing is known of the tag, so nothing is done, and it is counted (I1, I2).
 
-func (s *situation) blind() bool { return !s.known() }
+func (e evaluation) latestUnknown() bool { return !e.latestKnown() }
 
-func (s *situation) skipped() (Decision, bool) { return s.counted(s.Latest.Failure, nil), true }
+func (e evaluation) skipUnresolved() found { return decided(e.skipped(e.Latest.Failure, nil)) }
 
-// counted is skipped below the target's threshold and failed from there on.
-func (s *situation) counted(failure, gated *fault.Error) Decision {
-	outcome := Skipped
-	if s.Failures >= s.Policy.ResolveFailures {
-		outcome = Failed
-	}
-	return Decision{Outcome: outcome, Failure: failure, Gated: gated, Record: s.Record}
+// skipped counts towards the target's failures in a row. At its threshold the layer above makes it failed.
+func (e evaluation) skipped(failure, gated *fault.Error) Decision {
+	return Decision{Outcome: Skipped, Failure: failure, Gated: gated, Record: e.Record}
 }
 
 // Row 8: fresh. Only what is not true any more is written.
 
-func (s *situation) fresh() bool { return s.live.Is(s.Latest.Digest) && s.settled() }
+func (e evaluation) upToDate() bool {
+	return e.live.Is(e.Latest.Digest) && e.settled() && !e.ourUnproven()
+}
 
-func (s *situation) confirm() (Decision, bool) {
-	state := s.Record.State.Forgive(s.live)
+func (e evaluation) confirm() found {
+	state := e.Record.State.Unreject(e.live)
 	var events []Event
 	if attempt := state.Attempt; attempt != nil {
-		if s.live.Is(attempt.Digest) { // the tick that put it there has died, or is slower
+		if e.live.Is(attempt.Digest) { // the tick that put it there has died, or is slower
 			events = []Event{rolledOut(*attempt)}
 		}
-		if s.live.Is(attempt.Digest) || attempt.Failed == 0 {
+		if e.live.Is(attempt.Digest) || attempt.Failed == 0 {
 			state.Attempt = nil
 		}
 	}
-	if state.Reapplied > 0 && !s.Lost {
+	if state.Reapplied > 0 && state.Reapplied == e.Began.State.Reapplied {
 		state.Reapplied--
-		s.tally = state.Reapplied > 0
 	}
 	state.Contested = 0
-	state.Seen = nil
-	if !s.Claimed {
+	state.Seen, state.TurnSince = nil, nil
+	if !e.weOwnSlots() {
 		state.Owners = nil
 	}
-	record := annotate.Record{Mark: s.live, Recorded: s.live, State: state}
-	return Decision{Outcome: Unchanged, Record: record, Events: events}, true
+	record := annotate.Record{Mark: e.live, Recorded: e.live, State: state}
+	return decided(Decision{Outcome: Unchanged, Record: record, Events: events})
 }
 
 // Row 9: the digest was tried here, or thrown out by a person; it stays out until the tag moves on.
 
-func (s *situation) refused() bool {
-	_, rejected := s.rejection()
+func (e evaluation) latestRejected() bool {
+	_, rejected := e.rejection()
 	return rejected
 }
 
-func (s *situation) decline() (Decision, bool) {
-	rejection, _ := s.rejection()
-	s.Record.State.Seen = nil // nothing waits for its age: the next digest's wait begins with itself
-	return s.rejected(rejection), true
+func (e evaluation) keepOut() found {
+	rejection, _ := e.rejection()
+	d := e.rejected(rejection)
+	d.Record.State.Seen, d.Record.State.TurnSince = nil, nil // nothing waits: the next digest's wait begins with itself
+	return decided(d)
 }
 
-func (s *situation) rejected(rejection annotate.Rejection) Decision {
+func (e evaluation) rejected(rejection annotate.Rejection) Decision {
 	since := rejection.At.UTC().Format(time.RFC3339)
 	if rejection.By == annotate.ByPerson {
-		return Decision{Outcome: Held, Record: s.Record, Message: fmt.Sprintf(
+		return Decision{Outcome: Held, Record: e.Record, Message: fmt.Sprintf(
 			"%s was taken out by a person (%s) at %s: held until the tag moves on", rejection.Digest.Short(), fault.Clean(rejection.Why), since)}
 	}
-	return Decision{Outcome: Rejected, Record: s.Record, Failure: &fault.Error{Cause: fault.RolloutFailed, Message: fmt.Sprintf(
+	return Decision{Outcome: Rejected, Record: e.Record, Failure: &fault.Error{Cause: fault.RolloutFailed, Message: fmt.Sprintf(
 		"%s was rejected at %s because its rollout failed (%s): publish a working image under the tag",
 		rejection.Digest.Short(), since, fault.CleanEnds(rejection.Why))}}
 }
@@ -200,51 +225,50 @@ func (s *situation) rejected(rejection annotate.Rejection) Decision {
 // Row 10: somebody else's rollout, or pods that went away. No new rollout on top of it (I10), but not for
 // ever (I11, I45).
 
-func (s *situation) unsettled() bool {
-	if s.settled() || s.ours() {
+func (e evaluation) foreignRollout() bool {
+	if e.settled() || e.ours() {
 		return false
 	}
-	return !s.Workload.Rollout.AwaitsDelete || s.live.Is(s.Latest.Digest)
+	return !e.Facts.Rollout.AwaitsDelete || e.live.Is(e.Latest.Digest)
 }
 
-func (s *situation) hesitate() (Decision, bool) {
-	if s.Workload.Rollout.AwaitsDelete {
-		return Decision{Outcome: Waiting, Record: s.Record, Message: "updateStrategy OnDelete: pods of an old revision await deletion"}, true
+func (e evaluation) waitOrUnblock() found {
+	if e.Facts.Rollout.AwaitsDelete {
+		return decided(Decision{Outcome: Waiting, Record: e.Record, Message: "updateStrategy OnDelete: pods of an old revision await deletion"})
 	}
-	s.count()
-	if s.streak < s.Policy.Unsettled {
-		return Decision{Outcome: Waiting, Record: s.Record, Message: fmt.Sprintf(
-			"not settled, and not by us: no rollout on top of it, %d/%d", s.streak, s.Policy.Unsettled)}, true
+	switch {
+	case !e.Unsettled.Reached():
+		return decided(Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
+			"not settled, and not by us: no rollout on top of it, %s", e.Unsettled)})
+	case e.betterKnown() && !e.tried():
+		onward := e
+		onward.unblockAttempt, onward.skip = true, e.countsUnsettled()
+		return found{onward: &onward}
+	default:
+		return decided(e.frozen())
 	}
-	if s.movable() && !s.tried() {
-		s.cure = true
-		return Decision{}, false
-	}
-	return s.frozen(), true
 }
 
 // tried says whether latest has been in the slots of this workload before.
-func (s *situation) tried() bool {
-	latest := s.Latest.Digest
-	return s.Record.Recorded.Is(latest) || s.Record.Mark.Is(latest) || s.Record.State.Left.Is(latest) || s.Record.State.Attempted() == latest
+func (e evaluation) tried() bool {
+	latest := e.Latest.Digest
+	return e.Record.Recorded.Is(latest) || e.Record.Mark.Is(latest) || e.Record.State.Left.Is(latest) || e.Record.State.Attempted() == latest
 }
 
-// count adds this tick to the skip streak, once for all targets of the workload, unless another tick has counted
-// while this one was running.
-func (s *situation) count() {
-	s.streak = s.Workload.SkipStreak
-	if !s.Lost && !s.Workload.Skipped {
-		s.streak++
-		s.skip, s.tally = SkipCount, true
+// countsUnsettled counts this tick among those in which the workload was not settled, unless another one has.
+func (e evaluation) countsUnsettled() SkipChange {
+	if e.Unsettled.ByUs {
+		return SkipCount
 	}
+	return SkipKeep
 }
 
-func (s *situation) frozen() Decision {
+func (e evaluation) frozen() Decision {
 	failure := &fault.Error{Cause: fault.NotSettled, Message: fmt.Sprintf(
 		"not settled for %d ticks (threshold %d), which freezes %s: find out why its pods are not all updated and available, with kubectl describe and kubectl get events",
-		s.streak, s.Policy.Unsettled, strings.Join(s.Workload.Targets, ", "))}
-	d := Decision{Outcome: Failed, Failure: failure, Record: s.Record}
-	if s.skip == SkipCount && s.streak == s.Policy.Unsettled {
+		e.Unsettled.N, e.Unsettled.Of, strings.Join(e.Facts.Targets, ", "))}
+	d := Decision{Outcome: Failed, Failure: failure, Record: e.Record, Skip: e.countsUnsettled()}
+	if e.Unsettled.JustReached() {
 		d.Events = []Event{about(RefreshFrozen, failure)}
 	}
 	return d

@@ -3,8 +3,6 @@ package decide_test
 import (
 	"testing"
 
-	"github.com/stretchr/testify/assert"
-
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -12,7 +10,7 @@ import (
 )
 
 // yields is the record after a person has left the digests for pin.
-func yields(manager string, pin annotate.Pin, left ...annotate.Pin) func(*annotate.Record) {
+func yields(manager string, pin annotate.Content, left ...annotate.Content) func(*annotate.Record) {
 	return func(r *annotate.Record) {
 		kept := r.State
 		for _, digest := range left {
@@ -35,73 +33,60 @@ func TestRowsOfHands(t *testing.T) {
 	}
 	held := []decide.Reason{decide.RefreshHeld}
 	run(t, []row{
-		{"6 undo of what is latest, I9", input(onB, live(a), by("kubectl")),
+		{"6 undo of what is latest, I9", input(onB, live(a), person("kubectl")),
 			want{row: 6, outcome: decide.Held, events: held, says: "kubectl", record: yields("kubectl", a, b)}},
-		{"6 set image, I9", input(onB, live(c), by("kubectl-set")),
+		{"6 set image, I9", input(onB, live(c), person("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", c, b)}},
-		{"6 edit to a tag", input(onB, live(annotate.Unpinned), by("kubectl-edit")),
+		{"6 edit to a tag", input(onB, live(annotate.Unpinned), person("kubectl-edit")),
 			want{row: 6, outcome: decide.Held, events: held, record: both(yields("kubectl-edit", annotate.Unpinned, b), stood(b))}},
-		{"6 a pin over what the tag stands for, I9", input(onTag(digestB), live(a), by("kubectl-set")),
+		{"6 a pin over what the tag stands for, I9", input(onTag(digestB), live(a), person("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", a, b)}},
-		{"6 a pin to what the tag stands for", input(onTag(digestB), live(b), by("kubectl-set")),
+		{"6 a pin to what the tag stands for", input(onTag(digestB), live(b), person("kubectl-set")),
 			want{row: 8, outcome: decide.Unchanged, record: yields("kubectl-set", b)}},
-		{"6 a pin, and the tag has moved on", input(onTag(digestC), live(a), by("kubectl-set")),
+		{"6 a pin, and the tag has moved on", input(onTag(digestC), live(a), person("kubectl-set")),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, events: held, record: both(yields("kubectl-set", a, c), put(digestB, a))}},
 		{"6 an undo has rewound the counters, I44", input(func(in *decide.Input) {
 			in.Record = annotate.Record{Mark: b, Recorded: b, Rewound: true}
-			in.Workload.SkipStreak = 5
-		}, live(a), by("kubectl")), want{row: 6, outcome: decide.Held, events: held, rewound: true, skip: decide.SkipClear, record: yields("kubectl", a, b)}},
-		{"6 undo in mid-rollout: attempted is left too, I44", input(ours(1), live(a), by("kubectl")),
+			streak(5)(in)
+		}, live(a), person("kubectl")), want{row: 6, outcome: decide.Held, events: held, rewound: true, skip: decide.SkipClear, record: yields("kubectl", a, b)}},
+		{"6 undo in mid-rollout: attempted is left too, I44", input(ours(1), live(a), person("kubectl")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
-		{"6 mark and attempted are left", input(record(a, a), attempt(annotate.Attempt{Digest: digestB, Failed: 1}), live(c), by("kubectl-set")),
+		{"6 mark and attempted are left", input(record(a, a), attempt(annotate.Attempt{Digest: digestB, Failed: 1}), live(c), person("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", c, a, b)}},
-		{"6 what they chose is no longer rejected", input(onB, live(a), by("kubectl"), rejected(a, annotate.ByFailure)),
+		{"6 what they chose is no longer rejected", input(onB, live(a), person("kubectl"), rejected(a, annotate.ByFailure)),
 			want{row: 6, outcome: decide.Held, events: held, record: func(r *annotate.Record) {
-				r.State = r.State.Forgive(a)
+				r.State = r.State.Unreject(a)
 				yields("kubectl", a, b)(r)
 			}}},
-		{"6 old counters go, I44", input(onB, live(a), by("kubectl"), reapplied(3, 5)),
+		{"6 old counters go, I44", input(onB, live(a), person("kubectl"), reapplied(3, 5)),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
-		{"6 latest unknown", input(onB, live(a), by("kubectl"), unknown, failures(3)),
+		{"6 latest unknown", input(onB, live(a), person("kubectl"), unknown),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
-		{"6 unsettled", input(onB, live(a), by("kubectl"), unsettled),
+		{"6 unsettled", input(onB, live(a), person("kubectl"), unsettled),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
-		{"6 one slot of two", input(onB, live(b, a), by("kubectl-set")),
+		{"6 one slot of two", input(onB, live(b, a), person("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: both(yields("kubectl-set", annotate.Unpinned, b), stood(b))}},
 		{"6 a person's old claim on the slot that nobody changed", input(onB, live(b, a), func(in *decide.Input) {
-			in.Slots[0].Claims = []decide.Claim{{Manager: "kubectl-set"}}
-			in.Slots[1].Claims = []decide.Claim{{Manager: "helm", Apply: true}}
+			in.Slots[0].Person, in.Slots[1].Deployer = "kubectl-set", "helm"
 		}), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 1)}},
-		{"6 beside a deployer that owned the value before", input(onB, live(a), by("helm/Apply", "kubectl-set")),
+		{"6 beside a deployer that owned the value before", input(onB, live(a), deployer("helm"), person("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", a, b)}},
 
-		{"6 the tag has moved on already", input(onB, live(a), by("kubectl"), latest(digestC)),
+		{"6 the tag has moved on already", input(onB, live(a), person("kubectl"), latest(digestC)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, events: held, record: both(yields("kubectl", a, b), put(digestC, a))}},
-		{"6 the tag has moved on, not settled", input(onB, live(a), by("kubectl"), latest(digestC), unsettled),
-			want{row: 10, outcome: decide.Waiting, skip: decide.SkipCount, events: held, record: both(yields("kubectl", a, b), countedNow)}},
-		{"6 the tag has moved on: gates first", input(onB, live(a), by("kubectl"), latest(digestC), unasked),
-			want{row: 11, verify: digestC, events: held, record: yields("kubectl", a, b)}},
-		{"6 they chose what is latest", input(live(b), by("kubectl-set")),
+		{"6 the tag has moved on, not settled", input(onB, live(a), person("kubectl"), latest(digestC), unsettled),
+			want{row: 10, outcome: decide.Waiting, skip: decide.SkipCount, events: held, record: yields("kubectl", a, b)}},
+		{"6 the tag has moved on: gates first", input(onB, live(a), person("kubectl"), latest(digestC), unasked),
+			want{asks: digestC}},
+		{"6 they chose what is latest", input(live(b), person("kubectl-set")),
 			want{row: 8, outcome: decide.Unchanged, record: yields("kubectl-set", b, a)}},
 
-		{"6 a hand counts once, I44", input(live(a), by("kubectl"), rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "taken out by a person"}},
-		{"6 an old claim is no new hand, I9", input(by("kubectl")),
+		{"6 a hand counts once, I44", input(live(a), person("kubectl"), rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "taken out by a person"}},
+		{"6 an old claim is no new hand, I9", input(person("kubectl")),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
-		{"6 our own claim is no hand", input(live(c), by("image-refresh")),
+		{"6 our own claim is no hand", input(live(c), taken),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
 	})
-}
-
-// FACTS.md, "Managers seen".
-func TestWhoIsAPerson(t *testing.T) {
-	t.Parallel()
-	for _, manager := range []string{"kubectl", "kubectl-set", "kubectl-edit", "kubectl-patch", "kubectl-annotate", "kubectl-create", "kubectl-rollout"} {
-		assert.True(t, decide.Claim{Manager: manager}.Person(), manager)
-		assert.False(t, decide.Claim{Manager: manager, Apply: true}.Person(), manager)
-	}
-	for _, manager := range []string{"kubectl-client-side-apply", "helm", "argocd-controller", "kustomize-controller", "helm-controller", "k9s", "", "kubectlx", "before-first-apply"} {
-		assert.False(t, decide.Claim{Manager: manager}.Person(), manager)
-	}
 }
 
 // I8: what a deployer reverted is put back, and counted (I38).
@@ -110,16 +95,16 @@ func TestDeployersAreReapplied_I8(t *testing.T) {
 	onB := func(in *decide.Input) {
 		in.Record = annotate.Record{Mark: b, Recorded: b, State: annotate.State{Left: a}}
 	}
-	for _, manager := range []string{"helm", "helm/Apply", "kubectl/Apply", "kubectl-client-side-apply", "argocd-controller", "k9s"} {
+	for _, manager := range []string{"helm", "kubectl", "kubectl-client-side-apply", "argocd-controller", "k9s"} {
 		t.Run(manager, func(t *testing.T) {
 			t.Parallel()
-			in := input(onB, live(a), by(manager))
-			want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 1)}.check(t, in, decide.Decide(in))
-			in = input(onB, live(a), by(manager), reapplied(3, 0))
+			in := input(onB, live(a), deployer(manager))
+			want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 1)}.decides(t, in)
+			in = input(onB, live(a), deployer(manager), reapplied(3, 0))
 			want{
-				row: 12, outcome: decide.Failed, cause: fault.Contested, says: map[bool]string{true: "kubectl"}[manager[0] == 'k' && manager != "k9s"],
-				events: []decide.Reason{decide.RefreshFrozen}, record: both(countedNow, func(r *annotate.Record) { r.State.Contested = 1 }),
-			}.check(t, in, decide.Decide(in))
+				row: 12, outcome: decide.Failed, cause: fault.Contested, says: manager,
+				events: []decide.Reason{decide.RefreshFrozen}, record: func(r *annotate.Record) { r.State.Contested = 1 },
+			}.decides(t, in)
 		})
 	}
 }

@@ -21,10 +21,9 @@ func TestRowsOfTheTag(t *testing.T) {
 	owners := map[string][]string{"api": {"helm"}}
 	rolledOut := []decide.Reason{decide.DigestRefreshed}
 	run(t, []row{
-		{"7 below the threshold, I1 I2", input(unknown, failures(2)), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
-		{"7 at the threshold, I1", input(unknown, failures(3)), want{row: 7, outcome: decide.Failed, cause: fault.Proxy}},
-		{"7 a deployer's revert waits", input(unknown, failures(1), live(c), by("helm")), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
-		{"7 settled: the skip streak ends", input(unknown, failures(1), streak(4)), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy, skip: decide.SkipClear}},
+		{"7 skipped, and counted by the tick, I1 I2", input(unknown), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
+		{"7 a deployer's revert waits", input(unknown, live(c), deployer("helm")), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
+		{"7 settled: the skip streak ends", input(unknown, streak(4)), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy, skip: decide.SkipClear}},
 
 		{"8 nothing at all", input(fresh), want{row: 8, outcome: decide.Unchanged}},
 		{"8 the skip streak ends, I11", input(fresh, streak(8)), want{row: 8, outcome: decide.Unchanged, skip: decide.SkipClear}},
@@ -33,38 +32,41 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"8 an attempt that was undone by the tag", input(fresh, attempt(annotate.Attempt{Digest: digestB})),
 			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Attempt = nil })}},
 		{"8 failed attempts of another digest still count, I13", input(fresh, attempt(annotate.Attempt{Digest: digestB, Failed: 1})), want{row: 8, outcome: decide.Unchanged}},
-		{"8 a deployer brought it", input(fresh, record(c, c), by("helm")), want{row: 8, outcome: decide.Unchanged, record: marked(a)}},
+		{"8 a deployer brought it", input(fresh, record(c, c), deployer("helm")), want{row: 8, outcome: decide.Unchanged, record: marked(a)}},
 		{"8 it works after all, I14", input(fresh, rejected(b, annotate.ByPerson), rejected(a, annotate.ByFailure)),
-			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { *s = s.Forgive(a) })}},
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { *s = s.Unreject(a) })}},
 		{"8 re-applications fall, I38", input(fresh, reapplied(3, 5)),
-			want{row: 8, outcome: decide.Unchanged, record: both(countedNow, state(func(s *annotate.State) { s.Reapplied, s.Contested = 2, 0 }))}},
-		{"8 re-applications fall once, I28", input(fresh, reapplied(3, 0), lost), want{row: 8, outcome: decide.Unchanged}},
-		{"8 the last re-application", input(fresh, reapplied(1, 0), func(in *decide.Input) { in.Record.State.Counted = counted() }),
-			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Reapplied, s.Counted = 0, nil })}},
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Reapplied, s.Contested = 2, 0 })}},
+		{"8 re-applications fall once, I28", input(fresh, reapplied(3, 0), read(func(r *annotate.Record) { r.State.Reapplied = 4 })), want{row: 8, outcome: decide.Unchanged}},
+		{"8 the last re-application", input(fresh, reapplied(1, 0)),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Reapplied = 0 })}},
 		{"8 nobody waits for its age", input(fresh, func(in *decide.Input) {
-			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: began, Deferred: began}
+			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: earlier, Deferred: earlier}
 		}),
 			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Seen = nil })}},
-		{"8 claims handed back", input(fresh, func(in *decide.Input) { in.Record.State.Owners = owners }),
+		{"8 nobody waits for its turn, I57", input(fresh, waitsForTurn),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.TurnSince = nil })}},
+		{"8 ownership returned", input(fresh, func(in *decide.Input) { in.Record.State.Owners = owners }),
 			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Owners = nil })}},
-		{"8 claims not handed back yet", input(fresh, func(in *decide.Input) { in.Record.State.Owners, in.Claimed = owners, true }), want{row: 8, outcome: decide.Unchanged}},
-		{"8 a count that is over", input(fresh, func(in *decide.Input) { in.Record.State.Counted = counted() }),
-			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Counted = nil })}},
-		{"8 a count that another tick has just made, I28", input(fresh, lost, func(in *decide.Input) { in.Record.State.Counted = counted() }),
-			want{row: 8, outcome: decide.Unchanged}},
-		{"8 a count that another workload's credential keeps up, I42", input(fresh, failures(1), func(in *decide.Input) { in.Record.State.Counted = counted() }),
-			want{row: 8, outcome: decide.Unchanged}},
+		{"8 ownership not returned yet", input(fresh, taken, func(in *decide.Input) { in.Record.State.Owners = owners }), want{row: 8, outcome: decide.Unchanged}},
+		{"8 ours, settled: recorded", input(ours(0), settled),
+			want{row: 8, outcome: decide.Unchanged, events: rolledOut, record: both(marked(b), state(func(s *annotate.State) { s.Attempt = nil }))}},
+		{"8 ours, and no replica runs it: not this row, I56", input(ours(0), noReplica), want{row: 5, outcome: decide.Waiting, says: "no replica runs"}},
+		{"8 recorded, and scaled to zero since", input(fresh, noReplica), want{row: 8, outcome: decide.Unchanged}},
+		{"8 adopted at zero replicas", input(fresh, noReplica, deployer("helm"), record(c, c)), want{row: 8, outcome: decide.Unchanged, record: marked(a)}},
 		{"8 notify too", input(fresh, notify, record(a, c), attempt(annotate.Attempt{Digest: digestA})),
 			want{row: 8, outcome: decide.Unchanged, events: rolledOut, record: both(marked(a), state(func(s *annotate.State) { s.Attempt = nil }))}},
 
 		{"9 by failure: loud, I13 I14", input(rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "publish a working image"}},
 		{"9 by a person: green, I9", input(rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "until the tag moves on"}},
-		{"9 only the mark of it is known", input(rejected(annotate.Pin(digestB.Mark()), annotate.ByPerson)), want{row: 9, outcome: decide.Held}},
+		{"9 only the mark of it is known", input(rejected(annotate.Content(b.Mark()), annotate.ByPerson)), want{row: 9, outcome: decide.Held}},
 		{"9 live and crashing, not ours", input(live(b), record(b, b), unsettled, rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}},
 		{"9 the tag has moved on, I13", input(latest(digestC), rejected(b, annotate.ByFailure)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: put(digestC, a)}},
+		{"9 nobody waits for its turn, I57", input(rejected(b, annotate.ByPerson), waitsForTurn),
+			want{row: 9, outcome: decide.Held, record: state(func(s *annotate.State) { s.TurnSince = nil })}},
 		{"9 nobody waits for its age", input(rejected(b, annotate.ByPerson), func(in *decide.Input) {
-			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: began, Deferred: began}
+			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: earlier, Deferred: earlier}
 		}), want{row: 9, outcome: decide.Held, record: state(func(s *annotate.State) { s.Seen = nil })}},
 	})
 }
@@ -86,11 +88,11 @@ func TestRowsOfTheRefresh(t *testing.T) {
 	aged := refreshed
 	aged.record = both(put(digestB, a), forgotten)
 	contested := func(n int) want {
-		return want{row: 12, outcome: decide.Failed, cause: fault.Contested, record: both(countedNow, func(r *annotate.Record) { r.State.Contested = n })}
+		return want{row: 12, outcome: decide.Failed, cause: fault.Contested, record: func(r *annotate.Record) { r.State.Contested = n }}
 	}
 	reverted := func(in *decide.Input) { // B was put there, and a deployer took it out before it settled
 		in.Record = annotate.Record{Mark: b, Recorded: a, State: annotate.State{Attempt: &annotate.Attempt{Digest: digestB, Failed: 1}, Left: a}}
-		by("argocd-controller")(in)
+		deployer("argocd-controller")(in)
 	}
 	seenReverted := func(in *decide.Input) { // and the tick that waited has counted that
 		reverted(in)
@@ -98,9 +100,9 @@ func TestRowsOfTheRefresh(t *testing.T) {
 	}
 	flip := func(in *decide.Input) { in.Record.State.Left = b } // B was just left for A
 	run(t, []row{
-		{"11 gates first", input(unasked), want{row: 11, verify: digestB}},
-		{"11 gate says no, below the threshold, I24", input(gateSaysNo, failures(2)), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
-		{"11 gate says no, at the threshold, I24", input(gateSaysNo, failures(3)), want{row: 11, outcome: decide.Failed, cause: fault.PlatformMissing, gated: true}},
+		{"11 gates first", input(unasked), want{asks: digestB}},
+		{"11 gate says no, I24", input(gateSaysNo), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
+		{"11 gate said no of another digest", input(gateSaysNo, func(in *decide.Input) { in.Latest.Digest = digestC }), want{asks: digestC}},
 		{"11 too young", input(young, unasked), want{row: 11, outcome: decide.Deferred, record: seenNow}},
 		{"11 still too young: no write", input(seen(age-1, age-1)), want{row: 11, outcome: decide.Deferred}},
 		{"11 old enough", input(seen(age, age)), aged},
@@ -109,19 +111,24 @@ func TestRowsOfTheRefresh(t *testing.T) {
 				r.State.Seen = &annotate.Seen{Digest: digestC, Since: now, Deferred: now.Add(-2 * age)}
 			}}},
 		{"11 not deferred for ever", input(seen(0, 3*age)), aged},
-		{"11 what was here before is not new", input(young, record(b, b), by("helm")),
+		{"11 what was here before is not new", input(young, record(b, b), deployer("helm")),
 			want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, annotate.None, 1)}},
 		{"11 notify", input(notify), want{row: 11, outcome: decide.Pending}},
-		{"11 notify: gates count", input(notify, gateSaysNo, failures(3)), want{row: 11, outcome: decide.Failed, cause: fault.PlatformMissing, gated: true}},
-		{"11 notify: a deployer's revert is pending", input(notify, record(b, b), by("helm")), want{row: 11, outcome: decide.Pending}},
+		{"11 notify: gates count", input(notify, gateSaysNo), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
+		{"11 notify: a deployer's revert is pending", input(notify, record(b, b), deployer("helm")), want{row: 11, outcome: decide.Pending}},
 
 		{"12 refresh, I23 I26 I35", input(), refreshed},
-		{"12 another tick was faster, and resolved later, I28", input(func(in *decide.Input) { in.Overtaken = true }), want{row: 12, outcome: decide.Waiting, says: "another tick"}},
+		{"12 another tick was faster, and resolved later, I28", input(read(marked(c))), want{row: 12, outcome: decide.Waiting, says: "another tick"}},
+		{"12 it has waited for its turn, I57", input(waitsForTurn), want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true,
+			record: both(put(digestB, a), func(r *annotate.Record) { r.State.TurnSince = nil })}},
+		{"12 scaled to zero, I56", input(noReplica), refreshed},
+		{"12 in place of what no replica ever ran, I56 I74", input(ours(0), noReplica, latest(digestC)),
+			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: keeping(put(digestC, b), map[string]annotate.Content{"0": a})}},
 		{"12 from a tag", input(live(annotate.Unpinned), record(annotate.Unpinned, annotate.Unpinned)),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, annotate.None)}},
-		{"12 slots that differ", input(live(a, b), by("helm")), refreshed},
+		{"12 slots that differ", input(live(a, b), deployer("helm")), refreshed},
 		{"12 what is proved needs no gate", input(unasked, flip), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 1)}},
-		{"12 a deployer's revert, I8", input(record(b, b), by("helm")), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, annotate.None, 1)}},
+		{"12 a deployer's revert, I8", input(record(b, b), deployer("helm")), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, annotate.None, 1)}},
 		{"12 reverted before it settled, I38", input(reverted), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true,
 			record: both(again(digestB, a, 1), func(r *annotate.Record) { r.State.Attempt.Failed = 1 })}},
 		{"12 reverted before it settled counts once, I38", input(seenReverted), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true,
@@ -135,10 +142,10 @@ func TestRowsOfTheRefresh(t *testing.T) {
 			return w
 		}()},
 		{"12 contested, I38", input(flip, reapplied(3, 1)), contested(2)},
-		{"12 contested: two ticks count once, I28", input(flip, reapplied(3, 1), lost), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
+		{"12 contested: two ticks count once, I28", input(flip, reapplied(3, 1), read(func(r *annotate.Record) { r.State.Contested = 0 })), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
 		{"12 contested: every eighth tick", input(flip, reapplied(3, 7)), want{row: 12, outcome: decide.Failed, cause: fault.Contested, set: digestB, wait: true,
 			record: both(again(digestB, a, 3), func(r *annotate.Record) { r.State.Contested = 8 })}},
-		{"12 contested: every eighth tick, of two at once", input(flip, reapplied(3, 7), lost), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
+		{"12 contested: every eighth tick, of two at once", input(flip, reapplied(3, 7), read(func(r *annotate.Record) { r.State.Contested = 6 })), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
 		{"12 contested: a third digest is not fought over", input(latest(digestC), flip, reapplied(3, 3)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: both(put(digestC, a), func(r *annotate.Record) { r.State.Contested = 0 })}},
 		{"12 failed attempts go on counting, I13 I39", input(attempt(annotate.Attempt{Digest: digestB, Failed: 2, Alone: true})),
@@ -150,22 +157,38 @@ func TestRowsOfTheRefresh(t *testing.T) {
 	})
 }
 
-func TestOvertaken(t *testing.T) {
+// What another tick has put, restored, recorded or rejected since this one resolved the tag makes what this one calls latest
+// doubtful. How long a digest has waited, for its age or for its turn, does not, nor who owned the slots (I28).
+func TestADoubtfulTagIsNotPut(t *testing.T) {
 	t.Parallel()
-	before := input(ours(1)).Record
-	assert.False(t, decide.Overtaken(before, before))
-	for name, change := range map[string]func(*decide.Input){
-		"put":      attempt(annotate.Attempt{Digest: digestC}),
-		"recorded": record(b, b),
-		"restored": record(a, a),
-		"rejected": rejected(b, annotate.ByFailure),
-		"flipped":  func(in *decide.Input) { in.Record.State.Left = c },
+	in := input(ours(1), live(a), record(a, a), settled, deployer("helm"))
+	for name, c := range map[string]struct {
+		change func(*annotate.State)
+		put    bool
+	}{
+		"nothing":              {func(*annotate.State) {}, true},
+		"put":                  {func(s *annotate.State) { s.Attempt = &annotate.Attempt{Digest: digestC} }, false},
+		"a failed attempt":     {func(s *annotate.State) { s.Attempt = &annotate.Attempt{Digest: digestB, Failed: 2} }, false},
+		"rejected":             {func(s *annotate.State) { *s = s.Reject(annotate.Rejection{Digest: c, By: annotate.ByFailure}) }, false},
+		"flipped":              {func(s *annotate.State) { s.Left = c }, false},
+		"re-applied":           {func(s *annotate.State) { s.Reapplied++ }, false},
+		"seen for its age":     {func(s *annotate.State) { s.Seen = &annotate.Seen{Digest: digestC, Since: now, Deferred: now} }, true},
+		"waiting for its turn": {func(s *annotate.State) { s.TurnSince = &now }, true},
+		"who owned the slots":  {func(s *annotate.State) { s.Owners = map[string][]string{"0": {"helm"}} }, true},
 	} {
-		assert.True(t, decide.Overtaken(before, input(ours(1), change).Record), name)
+		in := in
+		in.Began = in.Record
+		c.change(&in.Began.State)
+		assert.Equal(t, c.put, decide.Decide(in).Rolls(), name)
 	}
-	counts := func(in *decide.Input) { in.Record.State.Counted = counted() }
-	assert.False(t, decide.Overtaken(before, input(ours(1), counts).Record), "a count tells nothing of the tag")
-	whole := annotate.Record{Mark: a, Recorded: a}
-	mark := annotate.Pin(digestA.Mark())
-	assert.False(t, decide.Overtaken(whole, annotate.Record{Mark: mark, Recorded: mark}))
+	for name, began := range map[string]annotate.Record{
+		"recorded": {Mark: a, Recorded: c, State: in.Record.State}, "restored": {Mark: b, Recorded: a, State: in.Record.State},
+	} {
+		in := in
+		in.Began = began
+		assert.False(t, decide.Decide(in).Rolls(), name)
+	}
+	whole := input(deployer("helm"))
+	whole.Began.Mark = annotate.Content(a.Mark())
+	assert.True(t, decide.Decide(whole).Rolls(), "a mark is the digest that it is the mark of")
 }

@@ -5,128 +5,199 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
-// Row is one row of the decision table. The first row that matches decides, unless its answer is "go on
-// below".
+// Row is one row of the decision table. The first row that matches decides, unless it goes on to those below.
 type Row struct {
 	Number int
 	Name   string
-	when   func(*situation) bool
-	then   func(*situation) (Decision, bool) // false: go on below
+	when   func(evaluation) bool
+	asks   func(evaluation) []Question // what must be answered before then; nil: nothing
+	then   func(evaluation) found
 }
+
+// found is what a row has found: a decision or, where onward is set, what the rows below decide on.
+type found struct {
+	decision Decision
+	onward   *evaluation
+}
+
+func decided(d Decision) found { return found{decision: d} }
 
 // Table is the decision table, first row first. The diagram in the documentation is drawn from it.
 func Table() []Row {
 	return []Row{
-		{1, "the slot cannot be worked with", (*situation).broken, (*situation).refuse},
-		{2, "held by a label, or paused", (*situation).parked, (*situation).park},
-		{3, "an env slot is empty", (*situation).empty, (*situation).fill},
-		{4, "first observation", (*situation).unknown, (*situation).adopt},
-		{5, "our rollout is not settled", (*situation).underway, (*situation).await},
-		{6, "a person changed the slot", (*situation).handled, (*situation).yield},
-		{7, "latest is unknown", (*situation).blind, (*situation).skipped},
-		{8, "live is latest, settled", (*situation).fresh, (*situation).confirm},
-		{9, "latest is rejected here", (*situation).refused, (*situation).decline},
-		{10, "not settled, not ours", (*situation).unsettled, (*situation).hesitate},
-		{11, "a gate says no", (*situation).gated, (*situation).gate},
-		{12, "live is not latest", (*situation).stale, (*situation).refresh},
+		{1, "the slot cannot be worked with", evaluation.slotInvalid, nil, evaluation.refuseSlot},
+		{2, "held by a label, or paused", evaluation.onHold, nil, evaluation.hold},
+		{3, "an env slot is empty", evaluation.slotEmpty, evaluation.asksToFill, evaluation.fill},
+		{4, "first observation", evaluation.firstObservation, nil, evaluation.adopt},
+		{5, "our rollout is not proven", evaluation.ourRollout, nil, evaluation.awaitRollout},
+		{6, "a person changed the slot", evaluation.manualChange, nil, evaluation.acceptManualChange},
+		{7, "latest is unknown", evaluation.latestUnknown, nil, evaluation.skipUnresolved},
+		{8, "live is latest, settled", evaluation.upToDate, nil, evaluation.confirm},
+		{9, "latest is rejected here", evaluation.latestRejected, nil, evaluation.keepOut},
+		{10, "not settled, not ours", evaluation.foreignRollout, nil, evaluation.waitOrUnblock},
+		{11, "a gate says no", evaluation.gateFailed, evaluation.asksGates, evaluation.heedGates},
+		{12, "live is not latest", evaluation.outdated, nil, evaluation.refresh},
 	}
 }
 
-// Decide answers by the first row of the table that matches.
+var table = Table()
+
+// Decide answers by the first row of the table that matches. All its Questions must have been answered.
 func Decide(in Input) Decision {
-	s := newSituation(in)
-	for _, row := range Table() {
-		if !row.when(s) {
+	decision, _ := decide(in)
+	return decision
+}
+
+// decide walks down the table, up to a decision or to a row whose questions have no answers yet.
+func decide(in Input) (Decision, []Question) {
+	e := newEvaluation(in)
+	for _, row := range table {
+		if !row.when(e) {
 			continue
 		}
-		if decision, decided := row.then(s); decided {
-			decision.Row = row.Number
-			return s.finish(decision)
+		if row.asks != nil {
+			if questions := row.asks(e); len(questions) > 0 {
+				return Decision{Row: row.Number, Record: in.Record}, questions
+			}
 		}
+		found := row.then(e)
+		if found.onward != nil {
+			e = *found.onward
+			continue
+		}
+		found.decision.Row = row.Number
+		return e.finish(found.decision), nil
 	}
 	// Rows 8, 10 and 12 leave nothing over (TestEveryCombinationMatches); a hole would be a loud one.
 	return Decision{Outcome: Failed, Record: in.Record, Failure: &fault.Error{
 		Cause: fault.API, Message: "no row of the decision table matches: please report this, with the workload's annotations",
-	}}
+	}}, nil
 }
 
-// situation is the input with what follows from it, and the record as it changes on the way down the table.
-type situation struct {
+// evaluation is the input with what follows from it. A row never changes it: one that goes on to the rows below hands
+// them an evaluation of its own.
+type evaluation struct {
 	Input
-	live     annotate.Pin
+	read     annotate.Record // the record as it stands on the workload
+	live     annotate.Content
 	person   string // who set a slot to something else than the mark, by hand
 	deployer string // the same, not by hand
-	skip     SkipChange
-	streak   int  // the skip streak with this tick, where it was counted
-	tally    bool // this tick counts something that another one must not count again (I28)
-	events   []Event
-	rewound  bool // a person's undo has rewound the annotations (I44)
-	cure     bool // the workload is stuck, and latest may be what mends it (I45)
+
+	// What rows above have found.
+	events         []Event
+	skip           SkipChange
+	rewound        bool // a person's undo has rewound the annotations (I44)
+	unblockAttempt bool // the workload is stuck, and latest may be what frees it (I45)
 }
 
-func newSituation(in Input) *situation {
-	s := &situation{Input: in, live: live(in.Slots)}
-	s.Record.Recorded = s.proven()
-	s.person, s.deployer = changers(in.Slots, in.Record.Mark)
-	if in.Workload.Rollout.Settled && in.Workload.SkipStreak > 0 {
-		s.skip = SkipClear
+func newEvaluation(in Input) evaluation {
+	e := evaluation{Input: in, read: in.Record, live: Together(in.Slots)}
+	e.Record.Recorded = e.completed()
+	e.person, e.deployer = changedBy(in.Slots, in.Record.Mark)
+	return e
+}
+
+// Together is what the slots of a target hold together: None where one is empty, the digest where all hold the same,
+// Unpinned otherwise.
+func Together(slots []Slot) annotate.Content {
+	together := annotate.None
+	for i, slot := range slots {
+		switch {
+		case slot.Live == annotate.None:
+			return annotate.None
+		case i == 0:
+			together = slot.Live
+		case !slot.Live.Same(together):
+			together = annotate.Unpinned
+		}
 	}
-	return s
+	return together
 }
 
-// finish adds to a decision what rows above it have left, the events and the skip streak, and keeps who
-// counted last for as long as there is a count. Who has lost the race to count leaves the winner's name there, and
-// counts nothing more in this tick: one name stands for all counts of a workload.
-func (s *situation) finish(d Decision) Decision {
+// changedBy finds who changed the slots that hold something else than the mark: the person, if one did, and the deployer,
+// if one did. Each is a field manager's name, empty for none.
+func changedBy(slots []Slot, mark annotate.Content) (person, deployer string) {
+	for _, slot := range slots {
+		if slot.Live.Same(mark) {
+			continue
+		}
+		if slot.Person != "" {
+			person = slot.Person
+		}
+		if slot.Deployer != "" {
+			deployer = slot.Deployer
+		}
+	}
+	return person, deployer
+}
+
+// finish adds to a decision what rows above it have found, and keeps what the tag stands for in an unpinned slot.
+func (e evaluation) finish(d Decision) Decision {
 	if d.Outcome != Unchanged { // a person who puts there what is latest changes nothing that anybody waits for
-		d.Events = append(s.events, d.Events...)
+		d.Events = append(e.events, d.Events...)
 	}
-	d.Skip, d.Rewound = s.skip, s.rewound
-	state := &d.Record.State
+	d.Rewound = d.Rewound || e.rewound
 	switch {
-	case d.Record.Mark != annotate.Unpinned:
-		state.Stood = annotate.None
-	case s.live == annotate.Unpinned && s.known() && d.Row != 1:
-		state.Stood = annotate.Of(s.Latest.Digest)
+	case d.Skip == SkipKeep && e.skip != SkipKeep:
+		d.Skip = e.skip
+	case d.Skip == SkipKeep && d.Row != 1 && e.settled() && e.Unsettled.before() > 0:
+		d.Skip = SkipClear
 	}
-	switch {
-	case s.tally && !s.Lost:
-		state.Counted = &annotate.Counted{By: s.Tick.ID, At: s.Tick.Now}
-	case !s.Lost && s.Failures == 0 && state.Reapplied == 0 && state.Contested == 0 && state.Attempt == nil && (s.skip == SkipClear || s.Workload.SkipStreak == 0):
-		state.Counted = nil
-	}
+	d.Record.State = e.stood(d.Record, d.Row)
 	return d
 }
 
-func (s *situation) known() bool   { return s.Latest.Failure == nil && s.Latest.Digest != "" }
-func (s *situation) settled() bool { return s.Workload.Rollout.Settled }
+// stood notes what the tag of an unpinned slot stands for, and forgets it where the slot is pinned.
+func (e evaluation) stood(record annotate.Record, row int) annotate.State {
+	state := record.State
+	switch {
+	case record.Mark != annotate.Unpinned:
+		state.Stood = annotate.None
+	case e.live == annotate.Unpinned && e.latestKnown() && row != 1:
+		state.Stood = annotate.Of(e.Latest.Digest)
+	}
+	return state
+}
 
-// proven is what is recorded, completed where only its mark is known, which an undo leaves: by what the slots
+func (e evaluation) latestKnown() bool { return e.Latest.Failure == nil && e.Latest.Digest != "" }
+func (e evaluation) settled() bool     { return e.Facts.Rollout.Settled }
+
+// weOwnSlots says whether the owner of a slot has not got it back yet.
+func (e evaluation) weOwnSlots() bool {
+	for _, slot := range e.Slots {
+		if slot.Ours {
+			return true
+		}
+	}
+	return false
+}
+
+// completed is what is recorded, completed where only its mark is known, which an undo leaves: by what the slots
 // hold, if that has settled (I4).
-func (s *situation) proven() annotate.Pin {
-	recorded := s.Record.Recorded
-	if recorded.Digest() == "" && s.live.Digest() != "" && recorded.Same(s.live) && s.settled() {
-		return s.live
+func (e evaluation) completed() annotate.Content {
+	recorded := e.Record.Recorded
+	if recorded.Digest() == "" && e.live.Digest() != "" && recorded.Same(e.live) && e.settled() {
+		return e.live
 	}
 	return recorded
 }
 
 // ours says whether the slots hold what a tick has put there and nobody has recorded yet. Where the mark is
 // another, what was put there has been restored since, and somebody else has brought it back (I44).
-func (s *situation) ours() bool {
-	return s.live.Is(s.Record.State.Attempted()) && s.live.Same(s.Record.Mark)
+func (e evaluation) ours() bool {
+	return e.live.Is(e.Record.State.Attempted()) && e.live.Same(e.Record.Mark)
 }
 
 // rejection is that of latest, if it is known and rejected here.
-func (s *situation) rejection() (annotate.Rejection, bool) {
-	if !s.known() {
+func (e evaluation) rejection() (annotate.Rejection, bool) {
+	if !e.latestKnown() {
 		return annotate.Rejection{}, false
 	}
-	return s.Record.State.Rejection(annotate.Of(s.Latest.Digest))
+	return e.Record.State.Rejection(annotate.Of(e.Latest.Digest))
 }
 
-// movable says whether there is a better digest than what is live: known, another, and not rejected.
-func (s *situation) movable() bool {
-	_, rejected := s.rejection()
-	return s.known() && !s.live.Is(s.Latest.Digest) && !rejected
+// betterKnown says whether there is a better digest than what is live: known, another, and not rejected.
+func (e evaluation) betterKnown() bool {
+	_, rejected := e.rejection()
+	return e.latestKnown() && !e.live.Is(e.Latest.Digest) && !rejected
 }

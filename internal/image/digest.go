@@ -10,9 +10,6 @@ import (
 // empty Digest means "none". Values come from ParseDigest only, so whatever has this type is safe to write.
 type Digest string
 
-// MarkLength is how many hex digits of a digest fit beside other things in a label's 63 characters.
-const MarkLength = 40
-
 var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // ParseDigest accepts exactly "sha256:" and 64 lowercase hex digits (I37). Its error never repeats the text.
@@ -21,14 +18,6 @@ func ParseDigest(text string) (Digest, error) {
 		return "", fmt.Errorf("a digest is sha256: and 64 lowercase hex digits, not these %d characters", len(text))
 	}
 	return Digest(text), nil
-}
-
-// Mark is the digest's first MarkLength hex digits, as they stand in the mark label. It is empty for none.
-func (d Digest) Mark() string {
-	if d == "" {
-		return ""
-	}
-	return string(d)[len("sha256:"):][:MarkLength]
 }
 
 // Short is the digest as people read it: "sha256:" and 12 hex digits.

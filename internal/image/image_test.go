@@ -17,7 +17,6 @@ func TestParseDigest_I37(t *testing.T) {
 	t.Parallel()
 	good, err := image.ParseDigest("sha256:" + hex)
 	require.NoError(t, err)
-	assert.Equal(t, hex[:40], good.Mark())
 	assert.Equal(t, "sha256:0123456789ab", good.Short())
 	for _, bad := range []string{
 		"", "sha256:zz", "sha512:" + hex, "sha256:" + hex + "\n", " sha256:" + hex, "sha256:" + strings.ToUpper(hex),

@@ -17,22 +17,22 @@ import (
 
 // Facts is what was found out.
 type Facts struct {
-	Source     string   // the configuration file
-	Targets    int      // in it
-	Warnings   []string // what it says that deserves a second look
-	Rights     []Right
-	Registries []resolver.HostReport
-	Images     []Image
-	Slots      []Slot
-	Schedules  []Schedule
+	Source      string   // the configuration file
+	Targets     int      // in it
+	Warnings    []string // what it says that deserves a second look
+	Permissions []Permission
+	Registries  []resolver.HostReport
+	Images      []Image
+	Slots       []Slot
+	Schedules   []Schedule
 	// NoSchedules is why the CronJobs that run this program could not be read.
 	NoSchedules *fault.Error
 	// Interrupted says that the check was told to end before it was done.
 	Interrupted bool
 }
 
-// Right is one verb that a tick uses.
-type Right struct {
+// Permission is one verb that a tick uses.
+type Permission struct {
 	What     string // on what, as people name it: Deployment shop/web
 	Verb     string
 	Access   string // in the API's terms: patch deployments/web in namespace shop

@@ -80,12 +80,12 @@ func (l *list) configuration(f Facts) {
 // server says whether the API server answers, and returns why not.
 func (l *list) server(f Facts) *fault.Error {
 	var failure *fault.Error
-	for _, right := range f.Rights {
-		if right.Failure == nil {
+	for _, permission := range f.Permissions {
+		if permission.Failure == nil {
 			l.add(checkServer, "", result.OK, "answers")
 			return nil
 		}
-		failure = right.Failure
+		failure = permission.Failure
 	}
 	if failure == nil { // nothing was asked: told to end
 		return &fault.Error{Cause: fault.API, Message: "not asked"}
@@ -102,26 +102,26 @@ func (l *list) permissions(f Facts, server *fault.Error) map[string]bool {
 		return unreadable
 	}
 	var order []string
-	of := map[string][]Right{}
-	for _, right := range f.Rights {
-		if of[right.What] == nil {
-			order = append(order, right.What)
+	of := map[string][]Permission{}
+	for _, permission := range f.Permissions {
+		if of[permission.What] == nil {
+			order = append(order, permission.What)
 		}
-		of[right.What] = append(of[right.What], right)
+		of[permission.What] = append(of[permission.What], permission)
 	}
 	for _, what := range order {
 		var allowed, missing []string
-		for _, right := range of[what] {
+		for _, permission := range of[what] {
 			switch {
-			case right.Failure != nil:
-				l.add(checkPermission, what, result.Unchecked, right.Failure.Advice())
-			case right.Allowed:
-				allowed = append(allowed, right.Verb)
-			case right.Without != "":
-				l.add(checkPermission, what, result.OK, "may not "+right.Access+", and need not: "+right.Without)
+			case permission.Failure != nil:
+				l.add(checkPermission, what, result.Unchecked, permission.Failure.Advice())
+			case permission.Allowed:
+				allowed = append(allowed, permission.Verb)
+			case permission.Without != "":
+				l.add(checkPermission, what, result.OK, "may not "+permission.Access+", and need not: "+permission.Without)
 			default:
-				missing = append(missing, right.Access)
-				unreadable[what] = unreadable[what] || right.Workload && right.Verb == "get"
+				missing = append(missing, permission.Access)
+				unreadable[what] = unreadable[what] || permission.Workload && permission.Verb == "get"
 			}
 		}
 		if len(missing) > 0 {

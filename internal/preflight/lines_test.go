@@ -20,10 +20,10 @@ const digest = image.Digest("sha256:4fe8c845ed77f7fc578becc0ed8d78466293219aae2f
 func fine() Facts {
 	return Facts{
 		Source: "config.yaml", Targets: 1,
-		Rights:     []Right{{What: "Deployment shop/web", Verb: "get", Access: "get deployments/web in namespace shop", Allowed: true, Workload: true}},
-		Registries: []resolver.HostReport{{Host: "docker.io", Address: "registry-1.docker.io", Challenge: "bearer", TokenHost: "auth.docker.io"}},
-		Images:     []Image{{Name: "docker.io/shop/web:1", Answer: resolver.Answer{Digest: digest}}},
-		Slots:      []Slot{{Target: "web", Workload: "Deployment shop/web", Place: "web", Outcome: decide.Unchanged}},
+		Permissions: []Permission{{What: "Deployment shop/web", Verb: "get", Access: "get deployments/web in namespace shop", Allowed: true, Workload: true}},
+		Registries:  []resolver.HostReport{{Host: "docker.io", Address: "registry-1.docker.io", Challenge: "bearer", TokenHost: "auth.docker.io"}},
+		Images:      []Image{{Name: "docker.io/shop/web:1", Answer: resolver.Answer{Digest: digest}}},
+		Slots:       []Slot{{Target: "web", Workload: "Deployment shop/web", Place: "web", Outcome: decide.Unchanged}},
 	}
 }
 
@@ -169,11 +169,11 @@ func TestImages(t *testing.T) {
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	f := fine()
-	f.Rights[0].Allowed = false
-	f.Rights = append(f.Rights,
-		Right{What: "Deployment shop/web", Verb: "patch", Access: "patch deployments/web in namespace shop", Workload: true},
-		Right{What: "Pods in shop", Verb: "list", Access: "list pods in namespace shop", Without: "reasons are unknown"},
-		Right{What: "Events in shop", Verb: "create", Access: "create events in namespace shop", Failure: failed("", fault.API, "")},
+	f.Permissions[0].Allowed = false
+	f.Permissions = append(f.Permissions,
+		Permission{What: "Deployment shop/web", Verb: "patch", Access: "patch deployments/web in namespace shop", Workload: true},
+		Permission{What: "Pods in shop", Verb: "list", Access: "list pods in namespace shop", Without: "reasons are unknown"},
+		Permission{What: "Events in shop", Verb: "create", Access: "create events in namespace shop", Failure: failed("", fault.API, "")},
 	)
 	lines := of(f, checkPermission)
 	require.Len(t, lines, 3)
@@ -189,14 +189,14 @@ func TestPermissions(t *testing.T) {
 func TestTheAPIServerIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	f := fine()
-	f.Rights[0].Allowed, f.Rights[0].Failure = false, failed("", fault.API, "")
+	f.Permissions[0].Allowed, f.Permissions[0].Failure = false, failed("", fault.API, "")
 	f.NoSchedules = failed("", fault.API, "")
 	assert.Equal(t, result.Wrong, one(t, f, checkServer).Status)
 	assert.Equal(t, result.Unchecked, one(t, f, checkPermission).Status)
 	assert.Equal(t, result.Unchecked, one(t, f, checkWorkload).Status)
 	assert.Empty(t, of(f, checkSchedule))
 
-	f.Rights, f.Slots, f.Interrupted = nil, nil, true // told to end before anything was asked
+	f.Permissions, f.Slots, f.Interrupted = nil, nil, true // told to end before anything was asked
 	assert.Empty(t, of(f, checkServer))
 	assert.Equal(t, result.Wrong, of(f, checkConfiguration)[1].Status)
 }

@@ -31,7 +31,7 @@ func (s Style) paint(colour, text string) string {
 // outcome paints the last cell of a line: what needs a person red, what is on its way yellow.
 func (s Style) outcome(o decide.Outcome, text string) string {
 	switch {
-	case o.Loud():
+	case o.NeedsAttention():
 		return s.paint(red, text)
 	case o == decide.Unchanged, o == decide.Refreshed, o == decide.Reapplied, o == decide.Adopted:
 		return s.paint(green, text)

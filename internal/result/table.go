@@ -88,7 +88,7 @@ func cell(pin, none string) string {
 	if pin == "" {
 		return none
 	}
-	return strings.TrimPrefix(annotate.Pin(pin).Short(), "sha256:")
+	return strings.TrimPrefix(annotate.Content(pin).Short(), "sha256:")
 }
 
 // Lines are the messages of the report, each once, the most important first: targets that cannot be resolved,
@@ -118,7 +118,7 @@ func (r Report) Lines() []string {
 				continue
 			}
 			list, cause := &quiet, ""
-			if w.Outcome.Loud() {
+			if w.Outcome.NeedsAttention() {
 				list = &loud
 			}
 			if w.Cause != "" {

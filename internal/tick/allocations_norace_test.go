@@ -1,42 +1,33 @@
 //go:build !race
 
-package tick_test
+package tick
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
-	"github.com/tracebloc/image-refresh/internal/tick"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // The world is at rest: every workload is as it should be, and whatever else is asked for is a bug, for which the
-// interfaces that are left empty panic.
+// interfaces that are left empty panic. The fakes of the other tests note what they are asked, which would be counted.
 type (
-	registryAtRest struct{ tick.Registry }
+	registryAtRest struct{ Registry }
 	clusterAtRest  struct {
-		tick.Cluster
+		Cluster
 		objects map[string]*appsv1.Deployment
 	}
 )
-
-const fresh = image.Digest("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 
 // helms is what Helm owns of a Deployment: some of what it usually does.
 const helms = `{"f:metadata":{"f:labels":{"f:app.kubernetes.io/name":{}}},"f:spec":{"f:replicas":{},"f:selector":{},"f:template":{` +
@@ -47,7 +38,7 @@ const helms = `{"f:metadata":{"f:labels":{"f:app.kubernetes.io/name":{}}},"f:spe
 func (registryAtRest) Resolve(_ context.Context, queries []resolver.Query) []resolver.Answer {
 	answers := make([]resolver.Answer, len(queries))
 	for i := range answers {
-		answers[i].Digest = fresh
+		answers[i].Digest = digestA
 	}
 	return answers
 }
@@ -60,32 +51,21 @@ func (c clusterAtRest) Get(_ context.Context, ref workload.Ref) (*workload.Objec
 func atRest(t *testing.T, n int) (run func() result.Report) {
 	t.Helper()
 	world := clusterAtRest{objects: map[string]*appsv1.Deployment{}}
-	var file strings.Builder
-	file.WriteString("targets:\n")
+	var names []string
 	for i := range n {
 		name := fmt.Sprintf("app-%d", i)
-		fmt.Fprintf(&file, "  - {name: %s, image: \"ghcr.io/tracebloc/%s:1\", workloads: [{kind: Deployment, name: %s}]}\n", name, name, name)
-		replicas := int32(1)
-		world.objects[name] = &appsv1.Deployment{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: "tracebloc", Name: name, Generation: 3,
-				Labels:      map[string]string{"tracebloc.io/" + name + "-digest": strings.Repeat("a", 40)},
-				Annotations: map[string]string{"tracebloc.io/last-refreshed-" + name + "-digest": string(fresh)},
-				ManagedFields: []metav1.ManagedFieldsEntry{
-					{Manager: "helm", Operation: metav1.ManagedFieldsOperationApply, APIVersion: "apps/v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(helms)},
-				},
-			},
-			Spec: appsv1.DeploymentSpec{Replicas: &replicas, Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
-				Containers: []corev1.Container{{Name: "app", Image: "ghcr.io/tracebloc/" + name + ":1@" + string(fresh)}},
-			}}},
-			Status: appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1, ReadyReplicas: 1},
-		}
+		names = append(names, name)
+		world.objects[name] = deployment(name, func(d *appsv1.Deployment) {
+			d.ManagedFields = []metav1.ManagedFieldsEntry{
+				{Manager: "helm", Operation: metav1.ManagedFieldsOperationApply, APIVersion: "apps/v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(helms)},
+			}
+		})
 	}
-	runner := &tick.Runner{
-		Config: configured(t, file.String()), Namespace: "tracebloc", Registry: registryAtRest{}, Cluster: world,
+	r := &Runner{
+		Config: configured(t, following(names...)), Namespace: "tracebloc", Registry: registryAtRest{}, Cluster: world,
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Started: time.Now(),
 	}
-	return func() result.Report { return runner.Run(t.Context(), false) }
+	return func() result.Report { return r.Run(t.Context(), false) }
 }
 
 // What a workload adds to an unchanged tick is counted in allocations, which no machine changes: the same for the
@@ -105,13 +85,4 @@ func TestBudgetOfAllocations(t *testing.T) {
 	t.Logf("%.0f, %.0f and %.0f allocations for 10, 110 and 1110 workloads", few, more, many)
 	assert.LessOrEqual(t, (more-few)/100, float64(most))
 	assert.LessOrEqual(t, (many-more)/1000, float64(most))
-}
-
-func configured(t *testing.T, file string) config.Config {
-	t.Helper()
-	path := t.TempDir() + "/config.yaml"
-	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
-	read, err := config.Read(t.Context(), envconfig.MapLookuper(map[string]string{"CONFIG_FILE": path}), config.Overrides{})
-	require.NoError(t, err)
-	return read
 }

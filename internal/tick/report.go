@@ -12,164 +12,168 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/version"
+	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// report says what became of everything, in the configuration's order, and logs a line for each decision.
-func (t *tick) report(ctx context.Context) result.Report {
-	ctx = context.WithoutCancel(ctx)
-	command := "run"
-	if t.plan {
-		command = "plan"
-	}
-	report := result.New(version.Version(), command, t.Started)
-	for _, j := range t.jobs {
-		if j.object != nil {
-			t.locate(j)
-		}
-	}
-	loud := t.ended
-	for _, own := range t.targets {
-		out := t.reportTarget(own)
-		loud = loud || isLoud(own, out)
-		t.logTarget(ctx, out)
-		report.Targets = append(report.Targets, out)
-	}
-	if t.plan {
-		report.Wanted = t.wanted()
-	}
-	if loud {
-		report.ExitCode = result.ExitOperator
-	}
-	return t.finish(report)
+// reporter says what became of everything.
+type reporter struct {
+	*tick
+	plan bool
 }
 
-// finish takes the time.
-func (t *tick) finish(report result.Report) result.Report {
-	report.DurationSeconds = t.Now().Sub(t.Started).Seconds()
+// of reports the end of a tick, in the configuration's order, and logs a line for each decision.
+func (r reporter) of(ctx context.Context, e ended) result.Report {
+	ctx = context.WithoutCancel(ctx)
+	command := "run"
+	if r.plan {
+		command = "plan"
+	}
+	report := result.New(version.Version(), command, r.Started)
+	needsAttention := e.interrupted
+	for target := range r.targets {
+		out, failures := r.target(e, target)
+		var outcomes []decide.Outcome
+		for _, w := range out.Workloads {
+			outcomes = append(outcomes, w.Outcome)
+		}
+		needsAttention = needsAttention || decide.NeedsAttention(failures, outcomes)
+		r.log(ctx, out)
+		report.Targets = append(report.Targets, out)
+	}
+	if r.plan {
+		report.Wanted = r.wanted(e)
+	}
+	if needsAttention {
+		report.ExitCode = result.ExitOperator
+	}
+	report.DurationSeconds = r.Now().Sub(r.Started).Seconds()
 	return report
 }
 
-// isLoud says whether an operator must look because of a target: one of its workloads says so, or it could
-// not be resolved for too long and not every workload is held by a person anyway.
-func isLoud(own *target, out result.Target) bool {
-	allHeld := true
-	for _, w := range out.Workloads {
-		if w.Outcome.Loud() {
-			return true
+// failures are a target's failures in a row, as the workload that holds its counters was found to say when it was written.
+func (e ended) failures(target int) decide.Count {
+	for _, o := range e.outcomes {
+		for _, counted := range o.failures {
+			if counted.Target == target {
+				return counted.Count
+			}
 		}
-		allHeld = allHeld && w.Outcome == decide.Held
 	}
-	return !allHeld && own.written >= own.ResolveFailureThreshold
+	return e.targets[target].Failures
 }
 
-func (t *tick) reportTarget(own *target) result.Target {
+func (r reporter) target(e ended, target int) (result.Target, decide.Count) {
+	configured, known, failures := r.targets[target], e.targets[target], e.failures(target)
 	out := result.Target{
-		Name: own.Name, Digest: string(own.digest), Failures: own.written, Threshold: own.ResolveFailureThreshold,
-		Workloads: []result.Workload{},
+		Name: configured.Name, Digest: string(known.Digest), Failures: failures.N, Threshold: known.Threshold, Workloads: []result.Workload{},
 	}
-	if own.Image != nil {
-		out.Image = own.Image.Spelled + ":" + own.Image.Tag
+	if configured.Image != nil {
+		out.Image = configured.Image.Spelled + ":" + configured.Image.Tag
 	}
-	if own.failure != nil {
-		out.Cause, out.Message = own.failure.Cause, own.failure.Advice()
+	if known.Failure != nil {
+		out.Cause, out.Message = known.Failure.Cause, known.Failure.Advice()
 	}
-	reported := map[*member]int{}
-	for _, entry := range own.Workloads {
-		m := own.memberOf(entry, t.Namespace)
-		if out.Image == "" && len(m.slots) > 0 && m.problems[0] == nil {
-			out.Image = m.slots[0].Follows.String()
+	reported := map[place]int{}
+	for _, entry := range configured.Workloads {
+		p := r.placeOf(target, entry)
+		o := e.outcomes[p.workload]
+		if out.Image == "" && o.reading.places != nil && o.reading.places[p.binding][0].Problem == nil {
+			out.Image = o.reading.places[p.binding][0].Slot.Follows.String()
 		}
-		out.Workloads = append(out.Workloads, t.reportEntry(m, entry, reported[m]))
-		reported[m]++
-		if t.plan && len(out.Platforms) == 0 {
-			for _, platform := range t.gates.known(m.via, own.digest).Platforms {
+		out.Workloads = append(out.Workloads, r.entry(e, p, entry, reported[p]))
+		reported[p]++
+		if r.plan && len(out.Platforms) == 0 {
+			for _, platform := range r.verifier.known(e.via(p), known.Digest).Platforms {
 				out.Platforms = append(out.Platforms, platform.String())
 			}
 		}
 	}
-	return out
+	return out, failures
 }
 
-func (own *target) memberOf(entry config.Workload, namespace string) *member {
-	if entry.Namespace == "" {
-		entry.Namespace = namespace
-	}
-	for _, m := range own.members {
-		if m.job.ref.Kind == entry.Kind && m.job.ref.Name == entry.Name && m.job.ref.Namespace == entry.Namespace {
-			return m
+// placeOf is the binding that an entry of a target belongs to.
+func (r reporter) placeOf(target int, entry config.Workload) place {
+	for _, p := range r.bindingsOf(target) {
+		if r.workloads[p.workload].ref == refOf(entry, r.Namespace) {
+			return p
 		}
 	}
-	return nil
+	return place{}
 }
 
-func (t *tick) reportEntry(m *member, entry config.Workload, at int) result.Workload {
-	j := m.job
+// entry reports one entry of a target: the slot is the at'th of its binding.
+func (r reporter) entry(e ended, p place, entry config.Workload, at int) result.Workload {
+	o, w := e.outcomes[p.workload], r.workloads[p.workload]
 	out := result.Workload{
-		Kind: string(j.ref.Kind), Namespace: j.ref.Namespace, Name: j.ref.Name, Container: entry.Container, Env: entry.Env,
+		Kind: string(w.ref.Kind), Namespace: w.ref.Namespace, Name: w.ref.Name, Container: entry.Container, Env: entry.Env,
 	}
-	failure := m.decision.Failure
-	out.Outcome, out.Message = m.decision.Outcome, m.decision.Message
+	var d decide.Decision
+	if o.decisions != nil {
+		d = o.decisions[p.binding]
+	}
+	failure := d.Failure
+	out.Outcome, out.Message = d.Outcome, d.Message
 	switch {
-	case j.failure != nil:
-		out.Outcome, failure = decide.Failed, j.failure
-	case t.ended && out.Outcome == "":
+	case o.failure != nil:
+		out.Outcome, failure = decide.Failed, o.failure
+	case e.interrupted && out.Outcome == "":
 		out.Outcome, out.Message = decide.Waiting, "the tick was told to end before this was decided: the next one decides"
-	case t.plan && m.decision.Set != "" && !out.Outcome.Loud():
+	case r.plan && d.Rolls() && !out.Outcome.NeedsAttention():
 		out.Outcome = decide.Pending
-	case t.ended && !t.acted && (m.decision.Set != "" || out.Outcome == decide.Adopted):
+	case e.interrupted && !e.acted && (d.Rolls() || out.Outcome == decide.Adopted):
 		out.Outcome, out.Message = decide.Waiting, "the tick was told to end before this was written: the next one does it"
 	}
 	message := out.Message
 	if failure != nil {
 		out.Cause, message = failure.Cause, failure.Message
 	}
-	out.Message = message + t.release(m, out.Outcome) + fault.Reference(out.Cause)
-	if j.object == nil || at >= len(m.slots) {
+	out.Message = message + r.release(w.ref, o, r.targets[w.target[p.binding]].Name, out.Outcome) + fault.Reference(out.Cause)
+	if o.reading.object == nil {
 		return out
 	}
-	if m.problems[at] == nil {
-		out.Container, out.Live = m.slots[at].Container, string(m.slots[at].Live)
-		out.Created = t.gates.known(m.via, m.slots[at].Live.Digest()).Created
+	if found := o.reading.places[p.binding][at]; found.Problem == nil {
+		out.Container, out.Live = found.Slot.Container, string(found.Slot.Live)
+		out.Created = r.verifier.known(e.via(p), found.Slot.Live.Digest()).Created
 	}
-	if record := t.recordOf(m); record.Recorded.Digest() != "" || record.Recorded == annotate.Unpinned {
+	record, _ := r.keys.Read(r.targets[w.target[p.binding]].Name, o.reading.object.Meta.Labels, o.reading.object.Meta.Annotations)
+	if record.Recorded.Digest() != "" || record.Recorded == annotate.Unpinned {
 		out.Recorded = string(record.Recorded)
 	}
 	return out
 }
 
 // release is the command that ends what a person, or a rejection, has decided; empty for any other outcome.
-func (t *tick) release(m *member, outcome decide.Outcome) string {
-	ref := m.job.ref
+func (r reporter) release(ref workload.Ref, o outcome, target string, outcome decide.Outcome) string {
 	on := fmt.Sprintf("-n %s %s %s", ref.Namespace, strings.ToLower(string(ref.Kind)), ref.Name)
 	switch {
 	case outcome != decide.Held && outcome != decide.Rejected:
 		return ""
-	case outcome == decide.Held && m.input.Workload.Held:
-		return fmt.Sprintf("; to release it: kubectl label %s %s-", on, t.keys.Hold())
-	case outcome == decide.Held && m.input.Workload.Paused:
+	case outcome == decide.Held && o.reading.object.Meta.Labels[r.keys.Hold()] == "true":
+		return fmt.Sprintf("; to release it: kubectl label %s %s-", on, r.keys.Hold())
+	case outcome == decide.Held && o.reading.object.Paused:
 		return fmt.Sprintf("; to release it: kubectl rollout resume %s", on)
 	default:
-		return fmt.Sprintf("; to have this digest tried again: kubectl annotate %s %s-", on, t.keys.State(m.target.Name))
+		return fmt.Sprintf("; to have this digest tried again: kubectl annotate %s %s-", on, r.keys.State(target))
 	}
 }
 
-// logTarget logs a line for the target where it cannot be resolved, and one for each workload. Their keys are
+// log logs a line for the target where it cannot be resolved, and one for each workload. Their keys are
 // documented (docs/logs.md): messages stay the same, and what varies is a key's value.
-func (t *tick) logTarget(ctx context.Context, out result.Target) {
+func (r reporter) log(ctx context.Context, out result.Target) {
 	if out.Cause != fault.None {
 		level := slog.LevelWarn
 		if out.Failures >= out.Threshold {
 			level = slog.LevelError
 		}
-		t.Log.Log(ctx, level, "target failing", "target", out.Name, "image", out.Image, "cause", string(out.Cause),
+		r.Log.Log(ctx, level, "target failing", "target", out.Name, "image", out.Image, "cause", string(out.Cause),
 			"failures", out.Failures, "threshold", out.Threshold, "count", fmt.Sprintf("%d/%d", out.Failures, out.Threshold), "message", out.Message)
 	}
 	for _, w := range out.Workloads {
 		level := slog.LevelInfo
-		if w.Outcome.Loud() {
+		if w.Outcome.NeedsAttention() {
 			level = slog.LevelError
 		}
-		t.Log.Log(ctx, level, "decision", "target", out.Name, "kind", w.Kind, "namespace", w.Namespace, "name", w.Name,
+		r.Log.Log(ctx, level, "decision", "target", out.Name, "kind", w.Kind, "namespace", w.Namespace, "name", w.Name,
 			"container", w.Container, "env", w.Env, "outcome", string(w.Outcome), "live", w.Live, "latest", out.Digest, "recorded", w.Recorded,
 			"cause", string(w.Cause), "message", w.Message)
 	}

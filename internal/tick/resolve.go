@@ -7,136 +7,160 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
-	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/resolver"
+	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// resolve asks for every distinct pair of image and credentials once, and gives each member its answer.
-func (t *tick) resolve(ctx context.Context) {
-	queries := t.queries()
-	if len(queries) == 0 || ctx.Err() != nil {
-		return
-	}
-	answers := t.Registry.Resolve(ctx, queries)
-	for _, answer := range answers {
-		for _, warning := range answer.Warnings {
-			t.Log.WarnContext(ctx, warning.Advice(), "cause", string(warning.Cause))
-		}
-	}
-	t.assign(queries, answers)
+// resolution is what the registries said.
+type resolution struct {
+	queries []resolver.Query
+	answers []resolver.Answer
+	asked   [][][]int         // by workload and binding: which queries
+	targets []decide.Target   // with their digest, or why there is none
+	latest  [][]decide.Latest // by workload and binding
 }
 
-// queries are the distinct pairs of image and credentials, and tell each member which are its own.
-func (t *tick) queries() []resolver.Query {
-	var queries []resolver.Query
+// resolve asks for every distinct pair of image and credentials once, and gives each binding its answer.
+func (t *tick) resolve(ctx context.Context, readings []reading) resolution {
+	queries, asked := t.queries(readings)
+	if t.Preflight {
+		queries = append(queries, t.unplaced(readings, asked)...)
+	}
+	var answers []resolver.Answer
+	if len(queries) > 0 && ctx.Err() == nil {
+		answers = t.Registry.Resolve(ctx, queries)
+	}
+	for _, answer := range answers {
+		for _, warning := range answer.Warnings {
+			if !t.Preflight { // which has a line for each
+				t.Log.WarnContext(ctx, warning.Advice(), "cause", string(warning.Cause))
+			}
+		}
+	}
+	return t.agree(queries, asked, answers)
+}
+
+// queries are the distinct pairs of image and credentials, and which of them each binding asks.
+func (t *tick) queries(readings []reading) (queries []resolver.Query, asked [][][]int) {
 	index := map[string]int{}
-	for _, j := range t.jobs {
-		for _, m := range j.members {
-			for i, entry := range m.entries {
-				if j.failure != nil || m.problems[i] != nil {
+	asked = make([][][]int, len(t.workloads))
+	for at, w := range t.workloads {
+		asked[at] = make([][]int, len(w.bindings))
+		if readings[at].failure != nil {
+			continue
+		}
+		for i, binding := range w.bindings {
+			for slot, entry := range binding.Entries {
+				place := readings[at].places[i][slot]
+				if place.Problem != nil {
 					continue
 				}
-				query := resolver.Query{Image: m.slots[i].Follows, PullSecrets: m.secrets(entry)}
+				query := resolver.Query{Image: place.Slot.Follows, PullSecrets: secrets(w.ref, readings[at], binding, entry)}
 				key := fmt.Sprint(query.Image.String(), query.PullSecrets)
-				at, known := index[key]
+				number, known := index[key]
 				if !known {
-					at = len(queries)
-					index[key] = at
+					number = len(queries)
+					index[key] = number
 					queries = append(queries, query)
 				}
-				if !slices.Contains(m.queries, at) {
-					m.queries = append(m.queries, at)
+				if !slices.Contains(asked[at][i], number) {
+					asked[at][i] = append(asked[at][i], number)
 				}
 			}
 		}
+	}
+	return queries, asked
+}
+
+// unplaced are the images of targets none of whose workloads could be worked with: a check asks their registries all the
+// same.
+func (t *tick) unplaced(readings []reading, asked [][][]int) []resolver.Query {
+	var queries []resolver.Query
+	for target, configured := range t.targets {
+		places := t.bindingsOf(target)
+		isAsked := slices.ContainsFunc(places, func(p place) bool { return len(asked[p.workload][p.binding]) > 0 })
+		if configured.Image == nil || isAsked {
+			continue
+		}
+		query := resolver.Query{Image: *configured.Image}
+		for _, name := range configured.PullSecrets {
+			query.PullSecrets = append(query.PullSecrets, secretOf(t.workloads[t.homeOf(target)].ref, name))
+		}
+		queries = append(queries, query)
 	}
 	return queries
 }
 
-// assign gives every target its answers.
-func (t *tick) assign(queries []resolver.Query, answers []resolver.Answer) {
-	for _, own := range t.targets {
-		own.settleOn(queries, answers)
-	}
+// homeOf is the workload where a target's counters stand.
+func (l layout) homeOf(target int) int {
+	return slices.IndexFunc(l.workloads, func(w boundWorkload) bool { return slices.Contains(w.homes, target) })
 }
 
-// settleOn joins the answers: a target is resolved only when every credential that its workloads use resolves
-// it, to one digest (I42); workloads whose own credential works go on all the same.
-func (own *target) settleOn(queries []resolver.Query, answers []resolver.Answer) {
-	var failures []*fault.Error
-	var digests []image.Digest
-	for _, m := range own.members {
-		var mine []*fault.Error
-		var found []image.Digest
-		for _, at := range m.queries {
-			answer := answers[at]
-			m.via = queries[at]
-			if answer.Failure != nil {
-				mine = append(mine, answer.Failure)
-			} else if !slices.Contains(found, answer.Digest) {
-				found = append(found, answer.Digest)
+// agree gives every target and every binding its answers.
+func (t *tick) agree(queries []resolver.Query, asked [][][]int, answers []resolver.Answer) resolution {
+	r := resolution{queries: queries, answers: answers, asked: asked, targets: slices.Clone(t.layout.rules), latest: make([][]decide.Latest, len(t.workloads))}
+	for at, w := range t.workloads {
+		r.latest[at] = make([]decide.Latest, len(w.bindings))
+	}
+	if len(answers) == 0 {
+		return r
+	}
+	for target, configured := range t.targets {
+		places := t.bindingsOf(target)
+		answered := make([][]decide.Latest, 0, len(places))
+		for _, p := range places {
+			var own []decide.Latest
+			for _, query := range asked[p.workload][p.binding] {
+				own = append(own, decide.Latest{Digest: answers[query].Digest, Failure: answers[query].Failure})
 			}
+			answered = append(answered, own)
 		}
-		if len(found) > 1 {
-			mine = append(mine, disagreement(own.Name, found))
-		}
-		m.latest.Failure = fault.Worst(mine...)
-		if m.latest.Failure == nil && len(found) == 1 {
-			m.latest.Digest = found[0]
-		}
-		failures = append(failures, mine...)
-		for _, digest := range found {
-			if !slices.Contains(digests, digest) {
-				digests = append(digests, digest)
-			}
+		agreed, latest := decide.Agree(r.targets[target], configured.Image != nil, answered)
+		r.targets[target] = agreed
+		for i, p := range places {
+			r.latest[p.workload][p.binding] = latest[i]
 		}
 	}
-	own.failure = fault.Worst(failures...)
-	if own.failure == nil && own.Image != nil && len(digests) > 1 {
-		own.failure = disagreement(own.Name, digests)
-	}
-	if own.failure == nil && len(digests) == 1 {
-		own.digest = digests[0]
-	}
+	return r
 }
 
-func disagreement(name string, digests []image.Digest) *fault.Error {
-	var texts []string
-	for _, digest := range digests {
-		texts = append(texts, digest.Short())
+// via is the query by which the digests of a binding are inspected: the last of its own, as pods pull.
+func (r resolution) via(p place) resolver.Query {
+	asked := r.asked[p.workload][p.binding]
+	if len(asked) == 0 {
+		return resolver.Query{}
 	}
-	return &fault.Error{Cause: fault.BadResponse, Message: fmt.Sprintf(
-		"target %s resolves to %v, depending on the credential: one registry or mirror serves another image under the tag", name, texts)}
+	return r.queries[asked[len(asked)-1]]
 }
 
 // secrets are the pull secrets that a slot's pods use: the target's own, or those that the workload names; in
 // env mode the target's alone, because the pods of the workload do not pull the image.
-func (m *member) secrets(entry config.Workload) []credential.Name {
-	if len(m.target.PullSecrets) == 0 && entry.Env == "" {
-		return m.job.secretsOfPods()
+func secrets(ref workload.Ref, read reading, binding workload.Binding, entry config.Workload) []credential.Name {
+	if len(binding.Target.PullSecrets) == 0 && entry.Env == "" {
+		return secretsOfPods(ref, read)
 	}
-	var secrets []credential.Name
-	for _, name := range m.target.PullSecrets {
-		secrets = append(secrets, m.job.secret(name))
+	var names []credential.Name
+	for _, name := range binding.Target.PullSecrets {
+		names = append(names, secretOf(ref, name))
 	}
-	return secrets
+	return names
 }
 
 // secretsOfPods are the pull secrets that the workload names or, where it names none, its service account.
-func (j *job) secretsOfPods() []credential.Name {
-	names := j.object.Secrets()
-	if len(names) == 0 {
-		names = j.account
+func secretsOfPods(ref workload.Ref, read reading) []credential.Name {
+	own := read.object.Secrets()
+	if len(own) == 0 {
+		own = read.account
 	}
-	var secrets []credential.Name
-	for _, name := range names {
-		secrets = append(secrets, j.secret(name))
+	var names []credential.Name
+	for _, name := range own {
+		names = append(names, secretOf(ref, name))
 	}
-	return secrets
+	return names
 }
 
-// secret is a pull secret where the workload's pods would look for it.
-func (j *job) secret(name string) credential.Name {
-	return credential.Name{Namespace: j.ref.Namespace, Name: name}
+// secretOf is a pull secret where the workload's pods would look for it.
+func secretOf(ref workload.Ref, name string) credential.Name {
+	return credential.Name{Namespace: ref.Namespace, Name: name}
 }

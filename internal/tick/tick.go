@@ -1,6 +1,7 @@
-// Package tick runs one tick: read every workload, resolve every image, decide, patch, wait, record, report.
-// It is the thin shell around the decisions of package decide; what a tick does, it does through two
-// interfaces, to the registries and to the API server.
+// Package tick runs one tick, in phases that are functions from values to values: gather (read every workload), resolve
+// (ask the registries), ask (what the facts leave open), plan, write, wait, conclude, write again, report. It is the thin
+// shell around the decisions of package decide: what it does, it does through small interfaces, to the registries and to
+// the API server.
 //
 // Workloads are worked on side by side, each in a goroutine of its own from its patch to its record, so that
 // one that hangs holds up no other (I19). Every write is guarded by the resourceVersion that its decision was
@@ -10,13 +11,11 @@ package tick
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/image"
@@ -30,28 +29,45 @@ import (
 type Registry interface {
 	Resolve(context.Context, []resolver.Query) []resolver.Answer
 	Inspect(context.Context, resolver.Query, image.Digest) (resolver.Manifest, error)
-	Report() []resolver.HostReport
 }
 
-// Cluster asks the API server. An error is a *fault.Error, or cluster.ErrConflict from a write to an object
-// that has changed since it was read. Wait returns the newest object seen when done says so or ctx ends.
-type Cluster interface {
+// Reader reads from the API server. An error is a *fault.Error.
+type Reader interface {
 	Get(context.Context, workload.Ref) (*workload.Object, error)
-	Patch(context.Context, *workload.Object, workload.Change) (*workload.Object, error)
-	HandBack(context.Context, *workload.Object, []workload.Slot, map[string][]string) (*workload.Object, error)
-	Wait(ctx context.Context, from *workload.Object, done func(*workload.Object) bool) (*workload.Object, error)
-	Troubles(context.Context, *workload.Object) cluster.Troubles
 	PullSecrets(ctx context.Context, namespace, account string) ([]string, error)
-	Emit(context.Context, *workload.Object, decide.Event, time.Time) error
-	May(context.Context, cluster.Access) (bool, error)
-	Schedules(context.Context) ([]cluster.Schedule, error)
 }
 
-// tickMargin is what a tick may take beside its two waits for rollouts (DESIGN.md: "a tick ends within
-// 2 × ROLLOUT_TIMEOUT + 5 min whatever hangs"), and settleMargin what its work may take of that.
+// Writer writes to the API server, and returns the object as the write left it. An error is a *fault.Error, or
+// cluster.ErrConflict where the object has changed since it was read.
+type Writer interface {
+	Patch(context.Context, *workload.Object, workload.Change) (*workload.Object, error)
+	ReturnOwnership(context.Context, *workload.Object, []workload.Slot, map[string][]string) (*workload.Object, error)
+	Emit(context.Context, *workload.Object, decide.Event, time.Time) error
+}
+
+// Watcher follows an object. Wait returns the newest one seen when done says so or ctx ends.
+type Watcher interface {
+	Wait(ctx context.Context, from *workload.Object, done func(*workload.Object) bool) (*workload.Object, error)
+}
+
+// Diagnoser says why pods of a workload are not ready.
+type Diagnoser interface {
+	PodProblems(context.Context, *workload.Object) decide.PodProblems
+}
+
+// Cluster is the API server, as a tick uses it.
+type Cluster interface {
+	Reader
+	Writer
+	Watcher
+	Diagnoser
+}
+
+// Margin is what a tick may take beside its two waits for rollouts, whatever hangs, and settleMargin what its work may
+// take of that.
 const (
-	tickMargin   = 5 * time.Minute
-	settleMargin = tickMargin - 30*time.Second
+	Margin       = 5 * time.Minute
+	settleMargin = Margin - 30*time.Second
 )
 
 // lastWrites is how long what was already decided may take to be recorded after the tick was told to end.
@@ -65,29 +81,29 @@ type Runner struct {
 	Cluster   Cluster
 	Log       *slog.Logger
 	Now       func() time.Time
-	Started   time.Time // when the process began: who counts later than that has counted for this tick too
+	Started   time.Time // when the process began, for the report
+	Preflight bool      // the command is check: what a tick saves is asked too
 }
 
 // Run runs one tick. With plan it reads, resolves and decides all the same, and writes nothing.
 func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	t := r.newTick(plan)
-	t.layOut()
-	t.read(ctx)
-	for _, warning := range t.floating() {
+	t := r.tick()
+	report := reporter{tick: t, plan: plan}
+	read := t.gather(ctx)
+	for _, warning := range t.floating(read) {
 		t.Log.WarnContext(ctx, warning)
 	}
-	t.resolve(ctx)
-	if t.interrupted(ctx) {
-		return t.report(ctx)
+	resolved := t.resolve(ctx, read)
+	if ctx.Err() != nil {
+		return report.of(ctx, undecided(read, resolved))
 	}
-	t.decide(ctx)
-	if !plan && !t.interrupted(ctx) {
-		t.acted = true
-		t.act(ctx)
+	planned := t.plan(ctx, read, resolved)
+	if plan || ctx.Err() != nil {
+		return report.of(ctx, unwritten(planned, ctx.Err() != nil))
 	}
-	return t.report(ctx)
+	return report.of(ctx, t.act(ctx, planned))
 }
 
 // bounded ends everything in time, whatever hangs.
@@ -95,42 +111,30 @@ func (r *Runner) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, 2*time.Duration(r.Config.RolloutTimeout)+settleMargin)
 }
 
-func (r *Runner) newTick(plan bool) *tick {
-	return &tick{
-		Runner: r, plan: plan, id: rand.Text()[:12],
-		keys:  annotate.NewKeys(string(r.Config.AnnotationPrefix)),
-		gates: newGatekeeper(r.Registry, r.Log),
-	}
-}
-
-// tick is one run.
+// tick is what all phases of one run have in common. No phase changes it.
 type tick struct {
 	*Runner
-	plan    bool
-	id      string
-	keys    annotate.Keys
-	gates   *gatekeeper
-	targets []*target
-	jobs    []*job // one a workload, in the configuration's order
-	checks  bool   // the command is check
-	acted   bool   // what was decided is being written, or was
-	ended   bool   // the tick was told to end before it was done
+	layout
+	rules    decide.Tick
+	keys     annotate.Keys
+	verifier *verifier
 }
 
-func (t *tick) interrupted(ctx context.Context) bool {
-	if ctx.Err() != nil {
-		t.ended = true
+func (r *Runner) tick() *tick {
+	keys := annotate.NewKeys(string(r.Config.AnnotationPrefix))
+	return &tick{
+		Runner: r, layout: newLayout(r.Config, r.Namespace), keys: keys, verifier: newVerifier(r.Registry, r.Log),
+		rules: decide.Tick{Keys: keys, Now: r.Now(), MaxRollouts: int(r.Config.MaxRollouts)},
 	}
-	return t.ended
 }
 
-// lasting is a context for writes that must not be lost: it outlives the tick's own by a moment.
-func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+// graceContext is a context for writes that must not be lost: it outlives the tick's own by a moment.
+func graceContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	if ctx.Err() == nil {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(context.WithoutCancel(ctx), lastWrites)
 }
 
-// told says whether the tick was told to end, in contrast to a wait's own time running out.
-func told(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
+// cancelled says whether the tick was told to end, in contrast to a wait's own time running out.
+func cancelled(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }

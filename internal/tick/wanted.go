@@ -13,30 +13,30 @@ import (
 
 // wanted is what every slot should hold, for those who commit it in place of having it patched: all slots, not those
 // alone that would change, so that what is committed is whole each time.
-func (t *tick) wanted() result.Wanted {
+func (r reporter) wanted(e ended) result.Wanted {
 	wanted := result.Wanted{Values: map[string]string{}}
 	disputed := map[string]bool{} // values whose workloads want different digests
-	for _, j := range t.jobs {
+	for at, w := range r.workloads {
 		var change workload.Change
 		// Where the configuration names no namespace, neither do manifests that get theirs from an overlay.
-		ref := workload.Ref{Kind: j.ref.Kind, Name: j.ref.Name}
-		for _, m := range j.members {
-			digest := m.wanted()
-			if digest == "" || j.object == nil {
-				wanted.Unknown = append(wanted.Unknown, m.target.Name+" on "+j.ref.String())
+		ref := workload.Ref{Kind: w.ref.Kind, Name: w.ref.Name}
+		for i, binding := range w.bindings {
+			digests := desired(e, place{at, i})
+			if digests == nil {
+				wanted.Unknown = append(wanted.Unknown, binding.Target.Name+" on "+w.ref.String())
 				continue
 			}
-			for at, slot := range m.slots {
-				change.Slots = append(change.Slots, workload.SlotChange{Slot: slot, Digest: digest})
-				entry := m.entries[at]
+			for n, found := range e.outcomes[at].reading.places[i] {
+				change.Slots = append(change.Slots, workload.SlotChange{Slot: found.Slot, Digest: digests[n]})
+				entry := binding.Entries[n]
 				ref.Namespace = cmp.Or(ref.Namespace, entry.Namespace)
 				if entry.HelmValue == "" {
-					wanted.Unnamed = append(wanted.Unnamed, m.target.Name+" on "+j.ref.String())
+					wanted.Unnamed = append(wanted.Unnamed, binding.Target.Name+" on "+w.ref.String())
 					continue
 				}
-				text := string(digest)
+				text := string(digests[n])
 				if entry.Reference {
-					text = slot.Value(digest)
+					text = found.Slot.Value(digests[n])
 				}
 				before, known := wanted.Values[entry.HelmValue]
 				disputed[entry.HelmValue] = disputed[entry.HelmValue] || known && before != text
@@ -56,26 +56,31 @@ func (t *tick) wanted() result.Wanted {
 	return wanted
 }
 
-// wanted is the digest that a member's slots should hold: what a run would put there; latest, where nothing speaks
-// against it; else what they hold. It is empty where a slot cannot be worked with, or nothing is known to be good.
-func (m *member) wanted() image.Digest {
-	if m.job.failure != nil {
-		return ""
+// desired are the digests that a binding's slots should hold: what a run would put there; latest, where nothing speaks
+// against it; else what they hold. There are none where a slot cannot be worked with, or nothing is known to be good.
+func desired(e ended, p place) []image.Digest {
+	o := e.outcomes[p.workload]
+	if o.failure != nil || o.decisions == nil {
+		return nil
 	}
-	for _, problem := range m.problems {
-		if problem != nil {
-			return ""
-		}
+	places := o.reading.places[p.binding]
+	if slices.ContainsFunc(places, func(found workload.Place) bool { return found.Problem != nil }) {
+		return nil
 	}
-	if m.decision.Set != "" {
-		return m.decision.Set
+	d := o.decisions[p.binding]
+	if d.Rolls() {
+		return d.Set
 	}
-	switch m.decision.Outcome {
+	digest := liveIn(places)
+	switch d.Outcome {
 	case decide.Adopted, decide.Pending, decide.Unchanged:
-		if m.latest.Failure == nil && m.latest.Digest != "" {
-			return m.latest.Digest
+		if latest := e.latest[p.workload][p.binding]; latest.Failure == nil && latest.Digest != "" {
+			digest = latest.Digest
 		}
 	case decide.Refreshed, decide.Reapplied, decide.Held, decide.Deferred, decide.Skipped, decide.Waiting, decide.Rejected, decide.RolledBack, decide.Failed:
 	}
-	return m.slotsLive().Digest()
+	if digest == "" {
+		return nil
+	}
+	return slices.Repeat([]image.Digest{digest}, len(places))
 }

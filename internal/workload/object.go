@@ -6,16 +6,13 @@ package workload
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/decide"
 )
 
 // Ref names a workload.
@@ -59,7 +56,7 @@ type Object struct {
 	status   status
 
 	reading sync.Mutex
-	claims  map[string][]decide.Claim // by the slot's key, as far as they have been read from managedFields
+	claims  map[string][]claim // by the slot's key, as far as they have been read from managedFields
 }
 
 // New takes what the API server returned for one of the four kinds.
@@ -96,19 +93,6 @@ func (o *Object) Secrets() []string {
 		names = append(names, secret.Name)
 	}
 	return names
-}
-
-// SetBy says who set a field, by its path in managedFields, and when: the latest claim on it. The name is empty where
-// nobody claims it.
-func (o *Object) SetBy(path ...any) (manager string, at time.Time) {
-	for _, entry := range o.Meta.ManagedFields {
-		set, err := fields(entry)
-		if err != nil || !set.Has(fieldpath.MakePathOrDie(path...)) || entry.Time == nil || entry.Time.Before(&metav1.Time{Time: at}) {
-			continue
-		}
-		manager, at = entry.Manager, entry.Time.Time
-	}
-	return manager, at
 }
 
 // ServiceAccount is the name of the service account that the pods run as.

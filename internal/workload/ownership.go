@@ -10,11 +10,10 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/decide"
 )
 
-// Ownership of a slot is read from managedFields, never from the last-applied annotation (FACTS.md). After our
-// patch the server has given the slot's claim to us; HandBack gives it to the Apply managers that had it.
+// Ownership of a slot is read from managedFields, never from the last-applied annotation. After our
+// patch the server has given the slot's claim to us; ReturnOwnership gives it to the Apply managers that had it.
 
 // path is the slot's field as managedFields spells it.
 func (o *Object) path(slot Slot) fieldpath.Path {
@@ -37,15 +36,15 @@ func byName(name string) *value.FieldList {
 	return &value.FieldList{{Name: "name", Value: value.NewValueInterface(name)}}
 }
 
-// Claims lists who owns the slot. A managedFields entry that does not parse owns nothing. Parsing is most of what an
+// claimsOn lists who owns the slot. A managedFields entry that does not parse owns nothing. Parsing is most of what an
 // unchanged tick costs, and each decision asks several times: what was read is kept.
-func (o *Object) Claims(slot Slot) []decide.Claim {
+func (o *Object) claimsOn(slot Slot) []claim {
 	o.reading.Lock()
 	defer o.reading.Unlock()
 	claims, known := o.claims[slot.Key()]
 	if !known {
 		if o.claims == nil {
-			o.claims = map[string][]decide.Claim{}
+			o.claims = map[string][]claim{}
 		}
 		claims = o.readClaims(slot)
 		o.claims[slot.Key()] = claims
@@ -53,19 +52,16 @@ func (o *Object) Claims(slot Slot) []decide.Claim {
 	return slices.Clone(claims)
 }
 
-func (o *Object) readClaims(slot Slot) []decide.Claim {
-	var claims []decide.Claim
+func (o *Object) readClaims(slot Slot) []claim {
+	var claims []claim
 	path := o.path(slot)
 	for _, entry := range o.Meta.ManagedFields {
 		set, err := fields(entry)
 		if err != nil || !set.Has(path) {
 			continue
 		}
-		claim := decide.Claim{Manager: entry.Manager, Apply: entry.Operation == metav1.ManagedFieldsOperationApply}
-		if entry.Time != nil {
-			claim.Time = entry.Time.Time
-		}
-		claims = append(claims, claim)
+		one := claim{manager: entry.Manager, apply: entry.Operation == metav1.ManagedFieldsOperationApply}
+		claims = append(claims, one)
 	}
 	return claims
 }
@@ -73,17 +69,17 @@ func (o *Object) readClaims(slot Slot) []decide.Claim {
 // Appliers are the managers that own the slot by server-side apply, to be noted before a patch takes it.
 func (o *Object) Appliers(slot Slot) []string {
 	names := []string{}
-	for _, claim := range o.Claims(slot) {
-		if claim.Apply {
-			names = append(names, claim.Manager)
+	for _, claim := range o.claimsOn(slot) {
+		if claim.apply {
+			names = append(names, claim.manager)
 		}
 	}
 	return names
 }
 
-// Claimed says whether we own the slot: our patch has taken it, and it has not been handed back.
+// Claimed says whether we own the slot: our patch has taken it, and it has not been given back.
 func (o *Object) Claimed(slot Slot) bool {
-	return slices.ContainsFunc(o.Claims(slot), func(c decide.Claim) bool { return c.Manager == decide.Manager })
+	return slices.ContainsFunc(o.claimsOn(slot), func(c claim) bool { return c.manager == FieldManager })
 }
 
 // Taken is a slot that an Apply manager has rendered and that another manager has taken since.
@@ -92,11 +88,11 @@ type Taken struct {
 }
 
 // TakenFrom lists who applied the slot's container, or variable, and no longer owns the slot itself: their next
-// apply fails with a conflict where it sets another value (FACTS.md). What we have taken ourselves is not listed:
+// apply fails with a conflict where it sets another value. What we have taken ourselves is not listed:
 // the next tick hands it back.
 func (o *Object) TakenFrom(slot Slot) []Taken {
 	var taken []Taken
-	claims := o.Claims(slot)
+	claims := o.claimsOn(slot)
 	path := o.path(slot)
 	for _, entry := range o.Meta.ManagedFields {
 		set, err := fields(entry)
@@ -105,17 +101,17 @@ func (o *Object) TakenFrom(slot Slot) []Taken {
 			continue
 		}
 		for _, claim := range claims {
-			if claim.Manager != decide.Manager {
-				taken = append(taken, Taken{Applier: entry.Manager, Owner: claim.Manager})
+			if claim.manager != FieldManager {
+				taken = append(taken, Taken{Applier: entry.Manager, Owner: claim.manager})
 			}
 		}
 	}
 	return taken
 }
 
-// HandBack is the merge patch that moves our claim on each slot to the Apply managers listed for it, by
+// ReturnOwnership is the merge patch that moves our claim on each slot to the Apply managers listed for it, by
 // Slot.Key; to nobody where none is listed. It touches managedFields only. It is nil where we claim nothing.
-func (o *Object) HandBack(slots []Slot, owners map[string][]string) ([]byte, error) {
+func (o *Object) ReturnOwnership(slots []Slot, owners map[string][]string) ([]byte, error) {
 	var ours []Slot
 	for _, slot := range slots {
 		if o.Claimed(slot) {
@@ -136,9 +132,9 @@ func (o *Object) HandBack(slots []Slot, owners map[string][]string) ([]byte, err
 		changed := false
 		for _, slot := range ours {
 			switch {
-			case entry.Manager == decide.Manager:
+			case entry.Manager == FieldManager:
 				changed = true
-				set = set.Difference(o.claim(slot))
+				set = set.Difference(o.fieldsOf(slot))
 			case entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" && slices.Contains(owners[slot.Key()], entry.Manager):
 				changed = true
 				given[entry.Manager+" "+slot.Key()] = true
@@ -155,17 +151,17 @@ func (o *Object) HandBack(slots []Slot, owners map[string][]string) ([]byte, err
 		}
 		entries = append(entries, entry)
 	}
-	orphans, err := o.orphans(ours, owners, given)
+	recreatedEntries, err := o.recreatedEntries(ours, owners, given)
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(map[string]any{"metadata": map[string]any{
-		"resourceVersion": o.Meta.ResourceVersion, "managedFields": append(entries, orphans...),
+		"resourceVersion": o.Meta.ResourceVersion, "managedFields": append(entries, recreatedEntries...),
 	}})
 }
 
-// claim is all that we may own of a slot: the field itself and, where we added the variable, its list item.
-func (o *Object) claim(slot Slot) *fieldpath.Set {
+// fieldsOf is all that we may own of a slot: the field itself and, where we added the variable, its list item.
+func (o *Object) fieldsOf(slot Slot) *fieldpath.Set {
 	path := o.path(slot)
 	if slot.Env == "" {
 		return fieldpath.NewSet(path)
@@ -174,9 +170,9 @@ func (o *Object) claim(slot Slot) *fieldpath.Set {
 	return fieldpath.NewSet(path, item, append(item.Copy(), fieldpath.MakePathOrDie("name")...))
 }
 
-// orphans are new entries for Apply managers that owned nothing but the slot: the server dropped their entry
+// recreatedEntries are new entries for Apply managers that owned nothing but the slot: the server dropped their entry
 // when our patch took it.
-func (o *Object) orphans(slots []Slot, owners map[string][]string, given map[string]bool) ([]metav1.ManagedFieldsEntry, error) {
+func (o *Object) recreatedEntries(slots []Slot, owners map[string][]string, given map[string]bool) ([]metav1.ManagedFieldsEntry, error) {
 	var entries []metav1.ManagedFieldsEntry
 	sets := map[string]*fieldpath.Set{}
 	var names []string

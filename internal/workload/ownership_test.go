@@ -89,21 +89,21 @@ func controller() metav1.ManagedFieldsEntry {
 	return entry
 }
 
-// handBack sends HandBack's patch as the API server would take it: it returns the object with the new entries.
-func handBack(t *testing.T, o *workload.Object, owners map[string][]string) *workload.Object {
+// returned sends ReturnOwnership's patch as the API server would take it: it returns the object with the new entries.
+func returned(t *testing.T, o *workload.Object, owners map[string][]string) *workload.Object {
 	t.Helper()
-	sent := handBackTo(t, o, owners)
+	sent := entriesReturned(t, o, owners)
 	if sent == nil {
 		return o
 	}
 	return owned(t, sent...)
 }
 
-// handBackTo returns the entries of HandBack's patch, nil where there is none.
-func handBackTo(t *testing.T, o *workload.Object, owners map[string][]string) []metav1.ManagedFieldsEntry {
+// entriesReturned returns the entries of ReturnOwnership's patch, nil where there is none.
+func entriesReturned(t *testing.T, o *workload.Object, owners map[string][]string) []metav1.ManagedFieldsEntry {
 	t.Helper()
 	env, img := slots(t, o)
-	body, err := o.HandBack([]workload.Slot{env, img}, owners)
+	body, err := o.ReturnOwnership([]workload.Slot{env, img}, owners)
 	require.NoError(t, err)
 	if body == nil {
 		return nil
@@ -142,9 +142,10 @@ func TestClaimsSayWhoOwnsASlot(t *testing.T) {
 	person := update("kubectl-set", `{`+inPod(web(`{"f:image":{}}`))+`}`)
 	o := owned(t, controller(), apply("helm", helmAll), broken, nothing, person, update("near", `{`+inPod(web(`{"f:name":{}}`))+`}`))
 	env, img := slots(t, o)
-	helm := o.Meta.ManagedFields[1]
-	assert.Equal(t, []decide.Claim{{Manager: "helm", Apply: true, Time: helm.Time.Time}}, o.Claims(env))
-	assert.Equal(t, []decide.Claim{{Manager: "helm", Apply: true, Time: helm.Time.Time}, {Manager: "kubectl-set", Time: person.Time.Time}}, o.Claims(img))
+	assert.Equal(t, ownedBy(env, []string{"helm"}), factsOf(o, env))
+	also := ownedBy(img, []string{"helm"})
+	also.Person = "kubectl-set"
+	assert.Equal(t, also, factsOf(o, img))
 	assert.Equal(t, []string{"helm"}, o.Appliers(img), "only server-side apply must get its claim back")
 	assert.False(t, o.Claimed(img))
 	assert.Equal(t, []string{}, owned(t, person).Appliers(img), "none is listed as none")
@@ -171,7 +172,7 @@ func TestClaimsOfEachKind(t *testing.T) {
 	}
 }
 
-func TestHandBackLeavesNobodyButTheNotedOwners(t *testing.T) {
+func TestReturnOwnershipLeavesNobodyButTheNotedOwners(t *testing.T) {
 	t.Parallel()
 	both := map[string][]string{envKey: {"helm"}, imgKey: {"helm"}}
 	for name, c := range map[string]struct {
@@ -212,12 +213,10 @@ func TestHandBackLeavesNobodyButTheNotedOwners(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			before := owned(t, c.before...)
-			after := handBack(t, before, c.owners)
+			after := returned(t, before, c.owners)
 			env, img := slots(t, after)
-			assert.Equal(t, c.env, managers(after.Claims(env)))
-			assert.Equal(t, c.img, managers(after.Claims(img)))
-			assert.False(t, after.Claimed(env))
-			assert.False(t, after.Claimed(img))
+			assert.Equal(t, ownedBy(env, c.env), factsOf(after, env))
+			assert.Equal(t, ownedBy(img, c.img), factsOf(after, img))
 
 			was, is := entries(t, before), entries(t, after)
 			ours := owner("image-refresh", metav1.ManagedFieldsOperationUpdate, oursMeta)
@@ -231,29 +230,31 @@ func TestHandBackLeavesNobodyButTheNotedOwners(t *testing.T) {
 				}
 				assert.Equal(t, entry, is[manager], "byte for byte")
 			}
-			twice := handBack(t, after, c.owners)
-			assert.Same(t, after, twice, "nothing is left to hand back")
+			twice := returned(t, after, c.owners)
+			assert.Same(t, after, twice, "nothing is left to return")
 		})
 	}
 }
 
-func managers(claims []decide.Claim) []string {
-	var names []string
-	for _, claim := range claims {
-		if !claim.Apply {
-			names = append(names, claim.Manager+" by Update")
-			continue
-		}
-		names = append(names, claim.Manager)
+// factsOf is what decisions are told of a slot.
+func factsOf(o *workload.Object, slot workload.Slot) decide.Slot {
+	return o.Facts("", [][]workload.Place{{{Slot: slot}}}, time.Time{}).Slots[0][0]
+}
+
+// ownedBy are the facts of a slot that these own by server-side apply, and nobody else does.
+func ownedBy(slot workload.Slot, appliers []string) decide.Slot {
+	facts := decide.Slot{Key: slot.Key(), Live: slot.Live, Appliers: appliers}
+	for _, applier := range appliers {
+		facts.Deployer = applier
 	}
-	return names
+	return facts
 }
 
 // An applier gets back the slot and nothing else, and so its entry is what it was before our patch.
-func TestHandBackRestoresAnEntryAsItWas(t *testing.T) {
+func TestReturnOwnershipRestoresAnEntryAsItWas(t *testing.T) {
 	t.Parallel()
 	helm := apply("helm", helmRest)
-	after := handBack(t, owned(t, helm, update("image-refresh", oursClaims)), map[string][]string{envKey: {"helm"}, imgKey: {"helm"}})
+	after := returned(t, owned(t, helm, update("image-refresh", oursClaims)), map[string][]string{envKey: {"helm"}, imgKey: {"helm"}})
 	want := helm
 	want.FieldsV1 = metav1.NewFieldsV1(helmAll)
 	raw, err := json.Marshal(want)
@@ -263,9 +264,9 @@ func TestHandBackRestoresAnEntryAsItWas(t *testing.T) {
 }
 
 // Whoever applies next must find an entry as the server would have written it.
-func TestHandBackMakesANewEntryForAnApplierThatLostItsOwn(t *testing.T) {
+func TestReturnOwnershipMakesANewEntryForAnApplierThatLostItsOwn(t *testing.T) {
 	t.Parallel()
-	after := handBack(t, owned(t, update("image-refresh", oursClaims)), map[string][]string{envKey: {"b", "a"}, imgKey: {"a"}})
+	after := returned(t, owned(t, update("image-refresh", oursClaims)), map[string][]string{envKey: {"b", "a"}, imgKey: {"a"}})
 	assert.JSONEq(t, `{"manager":"b","operation":"Apply","apiVersion":"apps/v1","fieldsType":"FieldsV1","fieldsV1":{`+
 		inPod(`"k:{\"name\":\"api\"}":{"f:env":{"k:{\"name\":\"INGESTOR_IMAGE_DIGEST\"}":{"f:value":{}}}}`)+`}}`, entries(t, after)["b/Apply"])
 	assert.JSONEq(t, `{"manager":"a","operation":"Apply","apiVersion":"apps/v1","fieldsType":"FieldsV1","fieldsV1":{`+
@@ -273,40 +274,40 @@ func TestHandBackMakesANewEntryForAnApplierThatLostItsOwn(t *testing.T) {
 }
 
 // A variable that we added: its list item is claimed by nobody afterwards either, as the chart left it out.
-func TestHandBackOfAVariableThatWeAdded(t *testing.T) {
+func TestReturnOwnershipOfAVariableThatWeAdded(t *testing.T) {
 	t.Parallel()
 	ours := `{"f:metadata":{"f:labels":{"f:tracebloc.io/ingestor-digest":{}}},` +
 		inPod(`"k:{\"name\":\"api\"}":{"f:env":{"k:{\"name\":\"INGESTOR_IMAGE_DIGEST\"}":{".":{},"f:name":{},"f:value":{}}}}`) + `}`
-	after := handBack(t, owned(t, controller(), update("image-refresh", ours)), map[string][]string{envKey: {}})
+	after := returned(t, owned(t, controller(), update("image-refresh", ours)), map[string][]string{envKey: {}})
 	assert.Len(t, after.Meta.ManagedFields, 2)
 	assert.Contains(t, entries(t, after)["image-refresh/Update"], `{"f:metadata":{"f:labels":{"f:tracebloc.io/ingestor-digest":{}}}}`)
 }
 
 // An entry of ours that claimed nothing but slots goes; one that does not parse stays as it is.
-func TestHandBackDropsWhatIsEmptyAndKeepsWhatItCannotRead(t *testing.T) {
+func TestReturnOwnershipDropsWhatIsEmptyAndKeepsWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	strange := apply("strange", `["no set"]`)
 	o := owned(t, strange, update("image-refresh", `{`+inPod(web(`{"f:image":{}}`))+`}`))
-	after := handBack(t, o, map[string][]string{imgKey: nil})
+	after := returned(t, o, map[string][]string{imgKey: nil})
 	assert.Equal(t, map[string]string{"strange/Apply": entries(t, o)["strange/Apply"]}, entries(t, after))
 }
 
-func TestHandBackIsNothingWhereWeClaimNothing(t *testing.T) {
+func TestReturnOwnershipIsNothingWhereWeClaimNothing(t *testing.T) {
 	t.Parallel()
 	o := owned(t, controller(), apply("helm", helmAll), update("image-refresh", oursMeta))
 	env, img := slots(t, o)
-	body, err := o.HandBack([]workload.Slot{env, img}, map[string][]string{envKey: {"other"}})
+	body, err := o.ReturnOwnership([]workload.Slot{env, img}, map[string][]string{envKey: {"other"}})
 	require.NoError(t, err)
 	assert.Nil(t, body)
 }
 
 // An applier's entry for a subresource is another than the one that owned the slot.
-func TestHandBackLeavesEntriesOfSubresourcesAlone(t *testing.T) {
+func TestReturnOwnershipLeavesEntriesOfSubresourcesAlone(t *testing.T) {
 	t.Parallel()
 	scale := apply("helm", `{"f:spec":{"f:replicas":{}}}`)
 	scale.Subresource = "scale"
 	o := owned(t, scale, update("image-refresh", oursClaims))
-	after := handBackTo(t, o, map[string][]string{envKey: {"helm"}, imgKey: {"helm"}})
+	after := entriesReturned(t, o, map[string][]string{envKey: {"helm"}, imgKey: {"helm"}})
 	require.Len(t, after, 3)
 	assert.Equal(t, scale.Subresource, after[0].Subresource)
 	assert.JSONEq(t, `{"f:spec":{"f:replicas":{}}}`, string(after[0].FieldsV1.GetRawBytes()))
@@ -314,12 +315,12 @@ func TestHandBackLeavesEntriesOfSubresourcesAlone(t *testing.T) {
 	assert.Equal(t, "helm", after[2].Manager)
 }
 
-// Only slots that are asked for are handed back: another target's are its own business.
-func TestHandBackLeavesOtherSlotsAlone(t *testing.T) {
+// Only slots that are asked for are returned: another target's are its own business.
+func TestReturnOwnershipLeavesOtherSlotsAlone(t *testing.T) {
 	t.Parallel()
 	o := owned(t, apply("helm", helmRest), update("image-refresh", oursClaims))
 	env, img := slots(t, o)
-	body, err := o.HandBack([]workload.Slot{img}, map[string][]string{envKey: {"helm"}, imgKey: {"helm"}})
+	body, err := o.ReturnOwnership([]workload.Slot{img}, map[string][]string{envKey: {"helm"}, imgKey: {"helm"}})
 	require.NoError(t, err)
 	var sent struct{ Metadata metav1.ObjectMeta }
 	require.NoError(t, json.Unmarshal(body, &sent))
@@ -334,7 +335,7 @@ func TestTakenFromNamesWhoWouldConflict(t *testing.T) {
 	t.Parallel()
 	env, img := slots(t, owned(t))
 	hand := update("kubectl-set", `{`+inPod(api(`{"f:value":{}}`), web(`{"f:image":{}}`))+`}`)
-	ours := update(decide.Manager, `{`+inPod(api(`{"f:value":{}}`), web(`{"f:image":{}}`))+`}`)
+	ours := update(workload.FieldManager, `{`+inPod(api(`{"f:value":{}}`), web(`{"f:image":{}}`))+`}`)
 	for name, c := range map[string]struct {
 		entries []metav1.ManagedFieldsEntry
 		want    []workload.Taken

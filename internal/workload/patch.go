@@ -26,8 +26,8 @@ func (c Change) Empty() bool {
 	return len(c.Slots) == 0 && len(c.Labels) == 0 && len(c.Annotations) == 0
 }
 
-// Clears says whether the change only removes what is no longer true: failing to do so is a warning (I12).
-func (c Change) Clears() bool {
+// OnlyRemoves says whether the change only removes what is no longer true: failing to do so is a warning (I12).
+func (c Change) OnlyRemoves() bool {
 	for _, values := range []map[string]string{c.Labels, c.Annotations} {
 		for _, value := range values {
 			if value != "" {
@@ -38,9 +38,9 @@ func (c Change) Clears() bool {
 	return len(c.Slots) == 0
 }
 
-// IsIn says whether an object bears the labels and annotations of the change. One that changes slots brings its
+// AppliedTo says whether an object bears the labels and annotations of the change. One that changes slots brings its
 // intent along (I35), so it need not look at these: somebody may have changed them again.
-func (c Change) IsIn(o *Object) bool {
+func (c Change) AppliedTo(o *Object) bool {
 	return len(c.Labels)+len(c.Annotations) > 0 && bears(o.Meta.Labels, c.Labels) && bears(o.Meta.Annotations, c.Annotations)
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -17,7 +18,7 @@ func everything(t *testing.T, kind config.Kind) (*workload.Object, workload.Chan
 	read := object(t, kind, withInit(
 		pod(container("api", ingestor, variable("A", ""), variable("B", "")), container("web", ingestor)), container("migrate", ingestor)))
 	change := workload.Change{
-		Labels:      map[string]string{"tracebloc.io/ingestor-digest": digest("b").Mark(), "old": ""},
+		Labels:      map[string]string{"tracebloc.io/ingestor-digest": annotate.Mark(digest("b")), "old": ""},
 		Annotations: map[string]string{"tracebloc.io/ingestor-refresh-state": `{"version":1}`, "tracebloc.io/refresh-skip-streak": ""},
 	}
 	for _, entry := range []config.Workload{
@@ -34,7 +35,7 @@ func TestStrategicMergeIsExactlyTheChange(t *testing.T) {
 	t.Parallel()
 	b := string(digest("b"))
 	metadata := `"metadata":{"annotations":{"tracebloc.io/ingestor-refresh-state":"{\"version\":1}","tracebloc.io/refresh-skip-streak":null},` +
-		`"labels":{"old":null,"tracebloc.io/ingestor-digest":"` + digest("b").Mark() + `"},"resourceVersion":"42"}`
+		`"labels":{"old":null,"tracebloc.io/ingestor-digest":"` + annotate.Mark(digest("b")) + `"},"resourceVersion":"42"}`
 	template := `{"template":{"spec":{` +
 		`"containers":[{"env":[{"name":"A","value":"` + b + `"},{"name":"B","value":"` + b + `"}],"image":"` + ingestor + "@" + b + `","name":"api"},` +
 		`{"image":"` + ingestor + "@" + b + `","name":"web"}],` +
@@ -70,7 +71,7 @@ func TestStrategicMergeIsGuardedAndSmall(t *testing.T) {
 }
 
 // A change is in an object that bears all that it sets, and nothing that it removes; what else is there does not count.
-func TestChangeIsInWhatBearsIt(t *testing.T) {
+func TestChangeIsAppliedToWhatBearsIt(t *testing.T) {
 	t.Parallel()
 	labels, annotations := map[string]string{"l": "1", "other": "x"}, map[string]string{"a": "1", "other": "x"}
 	for name, c := range map[string]struct {
@@ -90,11 +91,11 @@ func TestChangeIsInWhatBearsIt(t *testing.T) {
 	} {
 		o := object(t, config.Deployment, pod())
 		o.Meta.Labels, o.Meta.Annotations = labels, annotations
-		assert.Equal(t, c.want, c.change.IsIn(o), name)
+		assert.Equal(t, c.want, c.change.AppliedTo(o), name)
 	}
 }
 
-func TestChangeClearsWhereItOnlyRemoves(t *testing.T) {
+func TestChangeOnlyRemoves(t *testing.T) {
 	t.Parallel()
 	_, full := everything(t, config.Deployment)
 	for name, c := range map[string]struct {
@@ -111,6 +112,6 @@ func TestChangeClearsWhereItOnlyRemoves(t *testing.T) {
 		"a slot, and removal": {workload.Change{Slots: full.Slots, Labels: map[string]string{"a": ""}}, false, false},
 	} {
 		assert.Equal(t, c.empty, c.change.Empty(), name)
-		assert.Equal(t, c.clears, c.change.Clears(), name)
+		assert.Equal(t, c.clears, c.change.OnlyRemoves(), name)
 	}
 }

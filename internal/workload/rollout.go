@@ -1,12 +1,12 @@
 package workload
 
 import (
-	"fmt"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
@@ -93,9 +93,6 @@ func (s status) settled() bool {
 // generation, which an annotation write alone bumps on a Deployment: look again before counting it.
 func (o *Object) Lagging() bool { return !o.status.observed && o.status.complete() }
 
-// Observed says whether the controller has seen the newest generation, so that what it reports is about it.
-func (o *Object) Observed() bool { return o.status.observed }
-
 // FailedAt is when the controller reported that it gave up; zero where it did not.
 func (o *Object) FailedAt() time.Time { return o.status.failedAt }
 
@@ -104,7 +101,9 @@ func (o *Object) FailedAt() time.Time { return o.status.failedAt }
 func (o *Object) Rollout(stale time.Time) decide.Rollout {
 	s := o.status
 	rollout := decide.Rollout{
+		Observed:     s.observed,
 		Settled:      s.settled(),
+		NoReplica:    s.mustUpdate == 0 && o.Kind != config.CronJob,
 		AwaitsDelete: s.onDelete && s.observed && s.available >= s.desired && s.updated < s.mustUpdate,
 		Fresh:        int(min(s.updated, max(0, s.available-max(0, s.replicas-s.updated)))),
 		Available:    int(s.available),
@@ -116,9 +115,4 @@ func (o *Object) Rollout(stale time.Time) decide.Rollout {
 		rollout.Failure = s.failure
 	}
 	return rollout
-}
-
-// Progress is how far the rollout is, for people.
-func (o *Object) Progress() string {
-	return fmt.Sprintf("%d of %d updated, %d available", o.status.updated, o.status.mustUpdate, o.status.available)
 }

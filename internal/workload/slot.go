@@ -17,10 +17,10 @@ import (
 type Slot struct {
 	Container string
 	Init      bool
-	Env       string          // empty: image mode
-	Follows   image.Reference // what is followed: the target's image, or the container's own reference
-	Live      annotate.Pin    // None: the variable is empty or missing
-	Missing   bool            // the variable is not listed at all
+	Env       string           // empty: image mode
+	Follows   image.Reference  // what is followed: the target's image, or the container's own reference
+	Live      annotate.Content // None: the variable is empty or missing
+	Missing   bool             // the variable is not listed at all
 	write     func(image.Digest) string
 }
 

@@ -29,7 +29,7 @@ type find struct {
 	key     string
 	init    bool
 	follows string
-	live    annotate.Pin
+	live    annotate.Content
 	missing bool
 	writes  string // into the slot, for a digest of b's
 }
@@ -88,7 +88,7 @@ func run(t *testing.T, cases map[string]find) {
 }
 
 // at is a slot's expected image mode: container api, following the target.
-func at(containers corev1.PodSpec, live annotate.Pin) find {
+func at(containers corev1.PodSpec, live annotate.Content) find {
 	return find{
 		pod: containers, follow: ingestor, entry: config.Workload{Container: "api"},
 		key: "api", follows: ingestor, live: live, writes: ingestor + "@" + string(digest("b")),
@@ -212,13 +212,13 @@ func env(value ...corev1.EnvVar) corev1.PodSpec { return pod(container("api", "n
 func TestFindInEnvMode(t *testing.T) {
 	t.Parallel()
 	const name = "INGESTOR_IMAGE_DIGEST"
-	slot := func(spec corev1.PodSpec, live annotate.Pin) find {
+	slot := func(spec corev1.PodSpec, live annotate.Content) find {
 		return find{
 			pod: spec, follow: ingestor, entry: config.Workload{Container: "api", Env: name},
 			key: "api/" + name, follows: ingestor, live: live, writes: string(digest("b")),
 		}
 	}
-	reference := func(spec corev1.PodSpec, live annotate.Pin) find {
+	reference := func(spec corev1.PodSpec, live annotate.Content) find {
 		f := slot(spec, live)
 		f.entry.Reference, f.writes = true, "ghcr.io/tracebloc/ingestor@"+string(digest("b"))
 		return f

@@ -1,0 +1,195 @@
+// Package check is the command that finds out everything that could make a tick fail, before it does. It reads, resolves
+// and decides as a tick does, asks besides what a tick finds out only when it acts, and writes nothing. What it found is
+// worded by package preflight.
+package check
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/cluster"
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/preflight"
+	"github.com/tracebloc/image-refresh/internal/resolver"
+	"github.com/tracebloc/image-refresh/internal/result"
+	"github.com/tracebloc/image-refresh/internal/tick"
+	"github.com/tracebloc/image-refresh/internal/version"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// Cluster is what a check asks the API server beside what a tick does. The error is that it could not be asked.
+type Cluster interface {
+	CanI(context.Context, cluster.Permission) (bool, error)
+	Schedules(context.Context) ([]cluster.Schedule, error)
+}
+
+// Registry is what a check asks beside what a tick does: what each registry made of it.
+type Registry interface {
+	Resolve(context.Context, []resolver.Query) []resolver.Answer
+	Report() []resolver.HostReport
+}
+
+// Checker runs a check.
+type Checker struct {
+	Tick     *tick.Runner
+	Cluster  Cluster
+	Registry Registry
+}
+
+// Run asks everything, side by side where one does not rest on another, and reports a line each.
+func (c *Checker) Run(ctx context.Context) result.Report {
+	ctx, cancel := context.WithTimeout(ctx, tick.Longest(time.Duration(c.Tick.Config.RolloutTimeout)))
+	defer cancel()
+	read := c.Tick.Config
+	facts := preflight.Facts{Source: string(read.ConfigFile), Targets: len(read.Targets), Warnings: read.Warnings()}
+	var aside sync.WaitGroup
+	aside.Go(func() { facts.Permissions = c.permissions(ctx) })
+	aside.Go(func() { facts.Schedules, facts.NoSchedules = c.schedules(ctx) })
+	preview := c.Tick.Preview(ctx)
+	facts.Warnings = append(facts.Warnings, preview.Warnings...)
+	facts.Images = c.images(ctx, preview)
+	facts.Registries = c.Registry.Report()
+	if !preview.Interrupted {
+		facts.Slots = slots(preview)
+	}
+	aside.Wait()
+	facts.Interrupted = ctx.Err() != nil
+	report := result.New(version.Version(), "check", c.Tick.Started)
+	report.Checks = preflight.Lines(facts)
+	if slices.ContainsFunc(report.Checks, func(line result.Check) bool { return line.Status == result.Wrong }) {
+		report.ExitCode = result.ExitOperator
+	}
+	report.DurationSeconds = c.Tick.Now().Sub(c.Tick.Started).Seconds()
+	return report
+}
+
+// permissions asks for every verb that a tick uses, side by side.
+func (c *Checker) permissions(ctx context.Context) []preflight.Permission {
+	var permissions []preflight.Permission
+	var asked []cluster.Permission
+	add := func(what string, without string, permission cluster.Permission, isWorkload bool) {
+		asked = append(asked, permission)
+		permissions = append(permissions, preflight.Permission{
+			What: what, Verb: permission.Verb, Access: permission.String(), Without: without, Workload: isWorkload,
+		})
+	}
+	var namespaces []string
+	for _, ref := range c.Tick.Refs() {
+		verbs := []string{"get", "list", "watch", "patch"}
+		if ref.Kind == config.CronJob { // which has no rollout to follow
+			verbs = []string{"get", "patch"}
+		}
+		for _, verb := range verbs {
+			add(ref.String(), "", cluster.Permission{
+				Verb: verb, Group: ref.Group(), Resource: ref.Resource(), Namespace: ref.Namespace, Name: ref.Name,
+			}, true)
+		}
+		if !slices.Contains(namespaces, ref.Namespace) {
+			namespaces = append(namespaces, ref.Namespace)
+		}
+	}
+	for _, namespace := range namespaces {
+		add("Events in "+namespace, "", cluster.Permission{Verb: "create", Group: "events.k8s.io", Resource: "events", Namespace: namespace}, false)
+		add("Pods in "+namespace, "the message of a failed rollout lacks the pods' own reasons",
+			cluster.Permission{Verb: "list", Resource: "pods", Namespace: namespace}, false)
+	}
+	var all sync.WaitGroup
+	for i := range asked {
+		all.Go(func() {
+			allowed, err := c.Cluster.CanI(ctx, asked[i])
+			permissions[i].Allowed, permissions[i].Failure = allowed, fault.Of(err, fault.API)
+		})
+	}
+	all.Wait()
+	return permissions
+}
+
+// schedules reads the CronJobs that run this program, and what a tick of theirs may take.
+func (c *Checker) schedules(ctx context.Context) ([]preflight.Schedule, *fault.Error) {
+	found, err := c.Cluster.Schedules(ctx)
+	if err != nil {
+		return nil, fault.Of(err, fault.API)
+	}
+	var schedules []preflight.Schedule
+	for _, one := range found {
+		timeout := time.Duration(c.Tick.Config.RolloutTimeout)
+		if own, err := time.ParseDuration(one.RolloutTimeout); err == nil {
+			timeout = own
+		}
+		schedules = append(schedules, preflight.Schedule{
+			Name: one.Name, Suspended: one.Suspended, Deadline: one.Deadline, Longest: tick.Longest(timeout),
+		})
+	}
+	return schedules, nil
+}
+
+// images joins what was asked with what was answered, and asks as pods would where they do not name the pull
+// secrets that the target names in their place.
+func (c *Checker) images(ctx context.Context, preview tick.Preview) []preflight.Image {
+	if len(preview.Answers) == 0 {
+		return nil
+	}
+	var images []preflight.Image
+	for i, query := range preview.Queries {
+		images = append(images, preflight.Image{Name: query.Image.String(), Answer: preview.Answers[i]})
+	}
+	var asPods []resolver.Query
+	var of []tick.BindingPreview
+	for _, binding := range preview.Bindings {
+		if len(binding.Target.PullSecrets) == 0 || binding.Query < 0 || preview.Answers[binding.Query].Failure != nil ||
+			!binding.InImageMode() || !c.Tick.SecretsMounted(binding.Ref.Namespace) {
+			continue
+		}
+		if len(binding.AsPods) == 0 && slices.ContainsFunc(c.Registry.Report(), usesDockerConfig) {
+			continue // pods do not have it, and nothing can be asked without
+		}
+		asPods = append(asPods, resolver.Query{Image: preview.Queries[binding.Query].Image, PullSecrets: binding.AsPods})
+		of = append(of, binding)
+	}
+	if len(asPods) == 0 {
+		return images
+	}
+	for i, answer := range c.Registry.Resolve(ctx, asPods) {
+		if failure := answer.Failure; failure != nil && isRefusal(failure.Cause) {
+			images[of[i].Query].Pods, images[of[i].Query].PodsOf = failure, of[i].Ref.String()
+		}
+	}
+	return images
+}
+
+func usesDockerConfig(registry resolver.HostReport) bool {
+	return slices.ContainsFunc(registry.Proofs, func(p resolver.Proof) bool { return p.Source.Name == "" })
+}
+
+func isRefusal(cause fault.Cause) bool {
+	return slices.Contains([]fault.Cause{fault.Unauthorized, fault.Forbidden, fault.NotFound, fault.CredentialMissing}, cause)
+}
+
+// slots says what a tick would make of every slot.
+func slots(preview tick.Preview) []preflight.Slot {
+	var slots []preflight.Slot
+	for _, binding := range preview.Bindings {
+		slot := preflight.Slot{
+			Target: binding.Target.Name, Workload: binding.Ref.String(), Place: binding.Place,
+			Undecided: binding.Unsolved, Outcome: binding.Outcome, Failure: binding.Failure, Message: binding.Message,
+		}
+		for _, found := range binding.Slots {
+			slot.Conflicts = append(slot.Conflicts, conflicts(binding.Object, found)...)
+		}
+		slots = append(slots, slot)
+	}
+	return slots
+}
+
+func conflicts(object *workload.Object, slot workload.Slot) []preflight.Conflict {
+	var found []preflight.Conflict
+	for _, taken := range object.TakenFrom(slot) {
+		found = append(found, preflight.Conflict{
+			Field: slot.Key(), Deployer: fault.Clean(taken.Applier), Owner: fault.Clean(taken.Owner),
+		})
+	}
+	return found
+}

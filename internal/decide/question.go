@@ -1,0 +1,74 @@
+package decide
+
+import (
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// QuestionKind is what is asked.
+type QuestionKind int
+
+// The questions.
+const (
+	// MayRollOut asks the gates before the first patch to a digest: is its manifest what the registry says, and does it
+	// offer the platforms that are needed. The answer's Failure is the gate's no.
+	MayRollOut QuestionKind = iota + 1
+	// WhyNotReady asks the pods, after a rollout that was not settled in time. The answer is in Pods.
+	WhyNotReady
+)
+
+// Question is something that a decision depends on, and that only a registry or the pods can tell. Which ones the facts
+// raise is Questions' and ConclusionQuestions' to say, so that nobody is asked in vain.
+type Question struct {
+	Kind   QuestionKind
+	Digest image.Digest // what it is about, where it is about a digest
+}
+
+// Answer is what came back.
+type Answer struct {
+	Failure *fault.Error
+	Pods    PodProblems
+}
+
+// Answers are the answers so far.
+type Answers map[Question]Answer
+
+// With returns the answers with one more. The receiver stays as it is.
+func (a Answers) With(question Question, answer Answer) Answers {
+	all := make(Answers, len(a)+1)
+	for known, earlier := range a {
+		all[known] = earlier
+	}
+	all[question] = answer
+	return all
+}
+
+// PodProblems is why pods of the workload are not ready, in their own words, cleaned.
+type PodProblems struct {
+	Reasons    []string
+	PullFailed bool     // an image could not be pulled, and nothing worse happened
+	NeverReady []string // pods that a StatefulSet's controller will not replace by itself
+}
+
+// gate is what the gates say of latest, and whether they have been asked.
+func (e evaluation) gate() (failure *fault.Error, asked bool) {
+	answer, asked := e.Answers[e.mayRollOut()]
+	return answer.Failure, asked
+}
+
+func (e evaluation) mayRollOut() Question { return Question{Kind: MayRollOut, Digest: e.Latest.Digest} }
+
+// Questions are those that must be answered before Decide can decide. There may be further ones once these are answered.
+func Questions(in Input) []Question {
+	_, questions := decide(in)
+	return questions
+}
+
+// ConclusionQuestions are those that must be answered before Conclude can decide.
+func ConclusionQuestions(in Input, wait Wait) []Question {
+	question := Question{Kind: WhyNotReady}
+	if _, answered := in.Answers[question]; answered || newEvaluation(in).ending(wait) != rolloutFailed {
+		return nil
+	}
+	return []Question{question}
+}

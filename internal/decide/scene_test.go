@@ -1,0 +1,153 @@
+package decide_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+var keys = annotate.NewKeys("p")
+
+// rules are those of a tick without a limit.
+var rules = decide.Tick{Keys: keys, Now: now}
+
+// targets are so many targets, named t0 and on, each of which B is latest of.
+func targets(n int) []decide.Target {
+	all := make([]decide.Target, 0, n)
+	for at := range n {
+		all = append(all, decide.Target{
+			Name: fmt.Sprint("t", at), Policy: input().Policy, Threshold: 3, Asked: true, Digest: digestB,
+		})
+	}
+	return all
+}
+
+// carrying is a settled workload that carries a target for each input, as the inputs say; their slots are named by the
+// target. The counters of all targets stand here, and the tick has read what is there now.
+func carrying(inputs ...decide.Input) decide.Workload { return carryingFrom(0, inputs...) }
+
+// carryingFrom is the same for targets from this one on.
+func carryingFrom(first int, inputs ...decide.Input) decide.Workload {
+	w := decide.Workload{Object: decide.Object{Namespace: "ns", Labels: map[string]string{}, Annotations: map[string]string{}, Rollout: input().Facts.Rollout}}
+	for at, in := range inputs {
+		w.Bindings = append(w.Bindings, decide.Binding{Target: first + at, Latest: in.Latest, Answers: in.Answers})
+		w.Homes = append(w.Homes, first+at)
+		slots := slices.Clone(in.Slots)
+		for i := range slots {
+			slots[i].Key = fmt.Sprintf("%d.%d", at, i)
+		}
+		w.Object.Slots = append(w.Object.Slots, slots)
+		w.Object.Rollout, w.Object.Paused = in.Facts.Rollout, in.Facts.Paused
+		if in.Facts.Held {
+			w.Object.Labels[keys.Hold()] = "true"
+		}
+		remember(w, at, in.Record)
+	}
+	return begun(w)
+}
+
+// remember writes a record where it stands.
+func remember(w decide.Workload, binding int, record annotate.Record) {
+	name := fmt.Sprint("t", w.Bindings[binding].Target)
+	put := func(values map[string]string, key, value string) {
+		delete(values, key)
+		if value != "" {
+			values[key] = value
+		}
+	}
+	put(w.Object.Labels, keys.Mark(name), record.Mark.Mark())
+	put(w.Object.Annotations, keys.Recorded(name), string(record.Recorded))
+	put(w.Object.Annotations, keys.State(name), record.State.String())
+}
+
+// counting is the workload with these counters: the skip streak, and the failures in a row of its targets.
+func counting(w decide.Workload, skipped int, failures ...int) decide.Workload {
+	w.Object.Annotations = maps.Clone(w.Object.Annotations)
+	w.Object.Annotations[keys.SkipStreak()] = annotate.FormatCount(skipped)
+	for at, n := range failures {
+		w.Object.Annotations[keys.Failures(fmt.Sprint("t", at))] = annotate.FormatCount(n)
+	}
+	return w
+}
+
+// begun is the workload as a tick that begins now reads it.
+func begun(w decide.Workload) decide.Workload {
+	w.Began = rules.Remember(w, targets(9))
+	return w
+}
+
+// written is the workload as a step leaves it: slots, labels and annotations.
+func written(w decide.Workload, change decide.Change) decide.Workload {
+	w.Object.Labels, w.Object.Annotations = maps.Clone(w.Object.Labels), maps.Clone(w.Object.Annotations)
+	put := func(stored, values map[string]string) {
+		for key, value := range values {
+			stored[key] = value
+			if value == "" {
+				delete(stored, key)
+			}
+		}
+	}
+	put(w.Object.Labels, change.Labels)
+	put(w.Object.Annotations, change.Annotations)
+	slots := make([][]decide.Slot, 0, len(w.Object.Slots))
+	for _, of := range w.Object.Slots {
+		slots = append(slots, slices.Clone(of))
+	}
+	for _, slot := range change.Slots {
+		slots[slot.Binding][slot.Slot].Live = annotate.Of(slot.Digest)
+	}
+	w.Object.Slots = slots
+	return w
+}
+
+// rolling is the workload with its rollout as far as that.
+func rolling(w decide.Workload, rollout decide.Rollout) decide.Workload {
+	w.Object.Rollout = rollout
+	return w
+}
+
+// recordOf is what a workload remembers of a binding.
+func recordOf(w decide.Workload, binding int) annotate.Record {
+	return rules.Remember(w, targets(9)).Records[binding]
+}
+
+// planned is the only step of a plan for one workload.
+func planned(t *testing.T, w decide.Workload, of []decide.Target) decide.Step {
+	t.Helper()
+	for _, questions := range rules.Questions(w, of) {
+		assert.Empty(t, questions, "all is answered")
+	}
+	_, steps := rules.Plan(of, []*decide.Workload{&w})
+	return *steps[0]
+}
+
+func outcomes(decisions []decide.Decision) []decide.Outcome {
+	all := make([]decide.Outcome, 0, len(decisions))
+	for _, d := range decisions {
+		all = append(all, d.Outcome)
+	}
+	return all
+}
+
+// puts says what a change puts where: "1.0=b" is B in the first slot of the second binding.
+func puts(change decide.Change) string {
+	var all []string
+	for _, slot := range change.Slots {
+		all = append(all, fmt.Sprintf("%d.%d=%s", slot.Binding, slot.Slot, letter(slot.Digest)))
+	}
+	return strings.Join(all, " ")
+}
+
+func letter(digest image.Digest) string { return string(digest)[len("sha256:"):][:1] }
+
+// failing is why a target is not resolved.
+var failing = &fault.Error{Cause: fault.Proxy, Message: "the proxy refused ghcr.io"}

@@ -1,0 +1,165 @@
+package decide
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// Target is what a tick knows of a target.
+type Target struct {
+	Name      string
+	Policy    Policy
+	Threshold int          // of failures in a row, at least 1
+	Asked     bool         // its image was asked for; it is not where none of its workloads could be worked with
+	Digest    image.Digest // latest, where all credentials agree
+	Failure   *fault.Error // why it is not resolved, or why a gate said no
+	Failures  Count        // in a row, with this tick
+}
+
+// failuresInARow is the target's failures in a row with this tick.
+func (t Target) failuresInARow(began, stored int) Count {
+	switch {
+	case t.Failure != nil:
+		return Increment(began, stored, t.Threshold).AtMostThreshold()
+	case t.Asked:
+		return Count{Of: t.Threshold}
+	default: // nothing has shown that the streak is over
+		return Count{N: stored, Of: t.Threshold}.AtMostThreshold()
+	}
+}
+
+// NeedsAttention says whether an operator must look because of a target: one of its workloads says so, or it could not be
+// resolved for too long and not every workload is held by a person anyway.
+func NeedsAttention(failures Count, outcomes []Outcome) bool {
+	return slices.ContainsFunc(outcomes, Outcome.NeedsAttention) ||
+		failures.Reached() && slices.ContainsFunc(outcomes, func(o Outcome) bool { return o != Held })
+}
+
+// Agree joins what the registries answered for each of a target's workloads, where several credentials or references may
+// have been asked with: a target is resolved only when every credential that its workloads use resolves it, to one digest
+// (I42). Workloads whose own credential works go on all the same. oneImage says that the target itself names the image, so
+// that all workloads must see one digest.
+func Agree(target Target, oneImage bool, answers [][]Latest) (Target, []Latest) {
+	each := make([]Latest, len(answers))
+	var failures []*fault.Error
+	var digests []image.Digest
+	for at, answered := range answers {
+		var own []*fault.Error
+		var found []image.Digest
+		for _, answer := range answered {
+			target.Asked = true
+			if answer.Failure != nil {
+				own = append(own, answer.Failure)
+			} else if !slices.Contains(found, answer.Digest) {
+				found = append(found, answer.Digest)
+			}
+		}
+		if len(found) > 1 {
+			own = append(own, disagreement(target.Name, found))
+		}
+		if each[at].Failure = fault.Worst(own...); each[at].Failure == nil && len(found) == 1 {
+			each[at].Digest = found[0]
+		}
+		failures = append(failures, own...)
+		for _, digest := range found {
+			if !slices.Contains(digests, digest) {
+				digests = append(digests, digest)
+			}
+		}
+	}
+	target.Failure = fault.Worst(failures...)
+	if target.Failure == nil && oneImage && len(digests) > 1 {
+		target.Failure = disagreement(target.Name, digests)
+	}
+	if target.Failure == nil && len(digests) == 1 {
+		target.Digest = digests[0]
+	}
+	return target, each
+}
+
+func disagreement(name string, digests []image.Digest) *fault.Error {
+	var texts []string
+	for _, digest := range digests {
+		texts = append(texts, digest.Short())
+	}
+	return &fault.Error{Cause: fault.BadResponse, Message: fmt.Sprintf(
+		"target %s resolves to %v, depending on the credential: one registry or mirror serves another image under the tag", name, texts)}
+}
+
+// Plan decides for all workloads that could be read, and returns the targets with what the gates said, and with their
+// failures in a row. A workload that could not be read is nil, and so is its step.
+func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) {
+	targets = slices.Clone(targets)
+	verdicts := make([]*verdict, len(workloads))
+	for at, w := range workloads {
+		if w == nil {
+			continue
+		}
+		v := t.decide(*w, targets)
+		verdicts[at] = &v
+		for i, d := range v.decisions {
+			if d.Gated != nil {
+				target := &targets[w.Bindings[i].Target]
+				target.Failure = fault.Worst(target.Failure, d.Gated)
+			}
+		}
+	}
+	for at := range targets {
+		targets[at].Failures = targets[at].failuresInARow(0, 0) // where the counters could not be read
+	}
+	for at, w := range workloads {
+		if w == nil {
+			continue
+		}
+		for i, home := range w.Homes {
+			targets[home].Failures = targets[home].failuresInARow(verdicts[at].began.Failures[i], verdicts[at].now.Failures[i])
+		}
+	}
+	turns := t.turns(verdicts)
+	steps := make([]*Step, len(workloads))
+	for at, w := range workloads {
+		if w != nil {
+			step := t.step(*w, targets, *verdicts[at], turns[at])
+			steps[at] = &step
+		}
+	}
+	return targets, steps
+}
+
+// turns gives each workload that wants to roll a place among MAX_ROLLOUTS: who has waited longest for a turn goes first,
+// whatever digest it waited for, and then the configuration's order counts (I57). One that wants to roll only later,
+// because somebody changes it meanwhile, has a place if any is left.
+func (t Tick) turns(verdicts []*verdict) []bool {
+	var waiting []int
+	turns := make([]bool, len(verdicts))
+	for at, v := range verdicts {
+		if v != nil && v.rolls() {
+			waiting = append(waiting, at)
+		}
+		turns[at] = true
+	}
+	if t.MaxRollouts == 0 || len(waiting) < t.MaxRollouts {
+		return turns
+	}
+	slices.SortStableFunc(waiting, func(a, b int) int {
+		first, second := verdicts[a].waitsSince(), verdicts[b].waitsSince()
+		if first.IsZero() != second.IsZero() { // who has not waited yet comes last
+			return cmp.Compare(second.Unix(), first.Unix())
+		}
+		return first.Compare(second)
+	})
+	for at := range turns {
+		place := slices.Index(waiting, at)
+		turns[at] = place >= 0 && place < t.MaxRollouts
+	}
+	return turns
+}
+
+// Again decides for one workload once more, after it has changed since it was read. turn is what it had before.
+func (t Tick) Again(targets []Target, w Workload, turn bool) Step {
+	return t.step(w, targets, t.decide(w, targets), turn)
+}

@@ -1,0 +1,140 @@
+package decide
+
+import "github.com/tracebloc/image-refresh/internal/annotate"
+
+// Waits is what the rollout of one workload is waited for: a value that each look at the workload may replace.
+type Waits struct {
+	Of       []Wait            // by binding; one without a digest is not waited for
+	began    []annotate.Record // by binding, when the wait began
+	baseline Rollout
+	known    bool // the baseline is about what was put there
+	patched  bool // by this tick: none of the replicas before the wait was of what it has put there
+}
+
+// Waits begins the wait for what a step has put somewhere, or found under way. The workload is as it is after the step was
+// written; patched says that it changed slots.
+func (t Tick) Waits(w Workload, targets []Target, decisions []Decision, patched bool) Waits {
+	waits := Waits{Of: make([]Wait, len(decisions)), began: t.Remember(w, targets).Records, baseline: w.Object.Rollout, patched: patched}
+	waited := 0
+	for at, d := range decisions {
+		if d.Wait != "" {
+			waited++
+			waits.Of[at] = Wait{Digest: d.Wait, Contested: d.Failure, Namespace: w.Object.Namespace}
+		}
+	}
+	for at := range waits.Of {
+		waits.Of[at].Joint = waited > 1
+	}
+	return waits
+}
+
+// Any says whether anything is waited for.
+func (w Waits) Any() bool {
+	for _, wait := range w.Of {
+		if wait.Digest != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// See takes note of how far the rollout is. Until the controller has observed the patch, its count of updated replicas is
+// still about the template before, and nothing could ever be progress beyond that (I43).
+func (w Waits) See(rollout Rollout) Waits {
+	if w.known || !rollout.Observed {
+		return w
+	}
+	w.baseline.Fresh, w.known = min(w.baseline.Fresh, rollout.Fresh), true
+	if w.patched {
+		w.baseline.Fresh = 0
+	}
+	return w
+}
+
+// Over says whether the wait has an end: settled, given up by the controller, or taken over by somebody else. contents are
+// what the slots of each binding hold together.
+func (w Waits) Over(rollout Rollout, contents []annotate.Content) bool {
+	if rollout.Settled || rollout.AwaitsDelete || rollout.Failure != "" {
+		return true
+	}
+	for at, wait := range w.Of {
+		if wait.Digest != "" && !contents[at].Is(wait.Digest) {
+			return true
+		}
+	}
+	return false
+}
+
+// Interrupted says that the tick was told to end while it waited.
+func (w Waits) Interrupted() Waits {
+	of := make([]Wait, 0, len(w.Of))
+	for _, wait := range w.Of {
+		wait.Interrupted = true
+		of = append(of, wait)
+	}
+	w.Of = of
+	return w
+}
+
+// inputAfter is the input of a conclusion.
+func (t Tick) inputAfter(w Workload, targets []Target, v verdict, waits Waits, at int) (Input, Wait) {
+	in := t.input(w, targets, v, at)
+	in.Began = waits.began[at]
+	wait := waits.Of[at]
+	wait.Before = waits.baseline
+	return in, wait
+}
+
+// ConclusionQuestions are those that the end of a wait raises, by binding.
+func (t Tick) ConclusionQuestions(w Workload, targets []Target, waits Waits) [][]Question {
+	v := verdict{now: t.Remember(w, targets), began: w.Began}
+	questions := make([][]Question, len(w.Bindings))
+	for at, wait := range waits.Of {
+		if wait.Digest != "" {
+			questions[at] = ConclusionQuestions(t.inputAfter(w, targets, v, waits, at))
+		}
+	}
+	return questions
+}
+
+// Conclude decides after the wait, from the workload as it is now, for the targets that were waited for. The others keep
+// what was decided before.
+func (t Tick) Conclude(w Workload, targets []Target, waits Waits, before []Decision) Step {
+	v := verdict{now: t.Remember(w, targets), began: w.Began, decisions: append([]Decision(nil), before...)}
+	conclude := func(restoredToo bool) (restores bool) {
+		for at, wait := range waits.Of {
+			if wait.Digest == "" {
+				continue
+			}
+			in, wait := t.inputAfter(w, targets, v, waits, at)
+			wait.RestoredToo = restoredToo
+			v.decisions[at] = Conclude(in, wait)
+			restores = restores || v.decisions[at].Rolls()
+		}
+		return restores
+	}
+	if restores := conclude(false); restores && waits.areJoint() {
+		conclude(true) // they changed in one rollout, and all of them are restored
+	}
+	waited := make([]bool, len(waits.Of))
+	step := Step{Decisions: v.decisions, Turn: true}
+	for at, wait := range waits.Of {
+		if waited[at] = wait.Digest != ""; !waited[at] {
+			continue
+		}
+		for _, event := range v.decisions[at].Events {
+			step.Events = append(step.Events, BindingEvent{at, event})
+		}
+	}
+	step.Change = t.change(w, targets, v, waited)
+	return step
+}
+
+func (w Waits) areJoint() bool {
+	for _, wait := range w.Of {
+		if wait.Digest != "" && wait.Joint {
+			return true
+		}
+	}
+	return false
+}

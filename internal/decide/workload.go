@@ -1,0 +1,351 @@
+package decide
+
+import (
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// Object is a workload as it was read.
+type Object struct {
+	Namespace           string
+	Labels, Annotations map[string]string
+	Paused              bool
+	HeldBy              string // who holds or has paused it, and since when, as far as that is known; cleaned
+	Rollout             Rollout
+	Slots               [][]Slot // by binding
+}
+
+// Binding is a target on a workload.
+type Binding struct {
+	Target  int // which of the tick's targets
+	Latest  Latest
+	Answers Answers
+}
+
+// Workload is everything that the decisions on one workload depend on, beside the tick and its targets.
+type Workload struct {
+	Object   Object // as it is now
+	Began    Memory // what this tick read of it first
+	Bindings []Binding
+	Homes    []int // the targets whose counters stand here
+}
+
+// Memory is what labels and annotations of a workload remember.
+type Memory struct {
+	Records  []annotate.Record // by binding
+	Skipped  int               // ticks in a row in which it was unsettled
+	Failures []int             // in a row, of the targets whose counters stand here
+}
+
+// Tick is what all decisions of one run have in common.
+type Tick struct {
+	Keys        annotate.Keys
+	Now         time.Time
+	MaxRollouts int // workloads rolled in one tick; 0: no limit
+}
+
+// Remember reads what a workload remembers. What does not parse reads as absent.
+func (t Tick) Remember(w Workload, targets []Target) Memory {
+	memory := Memory{Records: make([]annotate.Record, 0, len(w.Bindings))}
+	for _, binding := range w.Bindings {
+		record, _ := t.Keys.Read(targets[binding.Target].Name, w.Object.Labels, w.Object.Annotations)
+		memory.Records = append(memory.Records, record)
+	}
+	memory.Skipped, _ = annotate.ParseCount(w.Object.Annotations[t.Keys.SkipStreak()])
+	for _, at := range w.Homes {
+		counters, _ := t.Keys.ReadCounters(targets[at].Name, w.Object.Annotations)
+		memory.Failures = append(memory.Failures, counters.Failures)
+	}
+	return memory
+}
+
+// withoutCounters is what a memory says of counters after an undo has rewound it: nothing (I44).
+func (m Memory) withoutCounters() Memory {
+	return Memory{Records: m.Records, Failures: make([]int, len(m.Failures))}
+}
+
+// Step is what is to be done with one workload.
+type Step struct {
+	Decisions []Decision // by binding
+	Change    Change
+	Events    []BindingEvent  // once the change is written
+	Failures  []TargetFailure // of the targets whose counters stand here
+	Turn      bool            // MAX_ROLLOUTS leaves it a place
+}
+
+// BindingEvent is an Event about a target on a workload.
+type BindingEvent struct {
+	Binding int
+	Event   Event
+}
+
+// TargetFailure is how often in a row a target has failed, as the workload that holds its counters says.
+type TargetFailure struct {
+	Target int
+	Count  Count
+}
+
+// verdict is what was decided for a workload, before the tick as a whole has had its say.
+type verdict struct {
+	now       Memory // what the workload remembers
+	began     Memory
+	decisions []Decision
+}
+
+func (v verdict) rolls() bool { return slices.ContainsFunc(v.decisions, Decision.Rolls) }
+
+// decide decides for every target of a workload. Where one of them finds that an undo has rewound the annotations, it has
+// for all: the counters of the others are as old, and they are decided without.
+func (t Tick) decide(w Workload, targets []Target) verdict {
+	v := verdict{now: t.Remember(w, targets), began: w.Began}
+	v.decisions = t.decideEach(w, targets, v)
+	if slices.ContainsFunc(v.decisions, func(d Decision) bool { return d.Rewound }) {
+		v.now, v.began = v.now.withoutCounters(), v.began.withoutCounters()
+		v.decisions = t.decideEach(w, targets, v)
+	}
+	v.oneByOne()
+	return v
+}
+
+func (t Tick) decideEach(w Workload, targets []Target, v verdict) []Decision {
+	decisions := make([]Decision, 0, len(w.Bindings))
+	for at := range w.Bindings {
+		decisions = append(decisions, Decide(t.input(w, targets, v, at)))
+	}
+	return decisions
+}
+
+// Questions are those that the facts of a workload raise, by binding. There may be further ones once these are answered.
+func (t Tick) Questions(w Workload, targets []Target) [][]Question {
+	v := verdict{now: t.Remember(w, targets), began: w.Began}
+	questions := make([][]Question, len(w.Bindings))
+	for at := range w.Bindings {
+		questions[at] = Questions(t.input(w, targets, v, at))
+	}
+	return questions
+}
+
+func (t Tick) input(w Workload, targets []Target, v verdict, at int) Input {
+	binding := w.Bindings[at]
+	policy := targets[binding.Target].Policy
+	object := w.Object
+	return Input{
+		Policy: policy, Now: t.Now, Latest: binding.Latest, Answers: binding.Answers,
+		Unsettled: Increment(v.began.Skipped, v.now.Skipped, policy.Unsettled),
+		Facts: Facts{
+			Held: object.Labels[t.Keys.Hold()] == "true", Paused: object.Paused, HeldBy: object.HeldBy, Rollout: object.Rollout,
+			Targets: namesOf(w, targets),
+		},
+		Slots: object.Slots[at], Record: v.now.Records[at], Began: v.began.Records[at],
+	}
+}
+
+func namesOf(w Workload, targets []Target) []string {
+	names := make([]string, 0, len(w.Bindings))
+	for _, binding := range w.Bindings {
+		names = append(names, targets[binding.Target].Name)
+	}
+	return names
+}
+
+// oneByOne holds all but one target back after a joint failure: which one it is that fails shows only then. Nothing is
+// counted.
+func (v verdict) oneByOne() {
+	alone := slices.IndexFunc(v.decisions, func(d Decision) bool {
+		attempt := d.Record.State.Attempt
+		return d.Rolls() && attempt != nil && attempt.Alone
+	})
+	for at, d := range v.decisions {
+		if alone >= 0 && at != alone && d.Rolls() {
+			v.decisions[at] = v.postponed(at, "after a joint failure the targets are tried one by one: another one's turn")
+		}
+	}
+}
+
+// deferRollouts holds the workload back in this tick, and notes since when it waits (I57). Nothing is counted.
+func (v verdict) deferRollouts(now time.Time) {
+	for at, d := range v.decisions {
+		if !d.Rolls() {
+			continue
+		}
+		d = v.postponed(at, "enough workloads roll in this tick (MAX_ROLLOUTS): a later one goes on")
+		if d.Record.State.TurnSince == nil {
+			d.Record.State.TurnSince = &now
+		}
+		v.decisions[at] = d
+	}
+}
+
+func (v verdict) postponed(at int, message string) Decision {
+	d := v.decisions[at]
+	return Decision{Row: d.Row, Outcome: Waiting, Message: message, Record: v.now.Records[at], Gated: d.Gated}
+}
+
+// waitsSince is since when the workload waits for its turn; zero where it does not yet.
+func (v verdict) waitsSince() time.Time {
+	var since time.Time
+	for at, d := range v.decisions {
+		turn := v.now.Records[at].State.TurnSince
+		if d.Rolls() && turn != nil && (since.IsZero() || turn.Before(since)) {
+			since = *turn
+		}
+	}
+	return since
+}
+
+// step is what becomes of a verdict once the tick has had its say. counted are the failures in a row of all targets.
+func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
+	if !turn {
+		v.deferRollouts(t.Now)
+	}
+	step := Step{Decisions: v.decisions, Turn: turn}
+	failures := make([]Count, len(targets))
+	for at, target := range targets {
+		failures[at] = target.Failures
+	}
+	for at, home := range w.Homes {
+		failures[home] = targets[home].failuresInARow(v.began.Failures[at], v.now.Failures[at])
+		step.Failures = append(step.Failures, TargetFailure{home, failures[home]})
+	}
+	for at, d := range v.decisions {
+		if target := w.Bindings[at].Target; d.Outcome == Skipped && failures[target].Reached() {
+			v.decisions[at].Outcome = Failed
+		}
+	}
+	step.Change = t.change(w, targets, v, nil)
+	for at, d := range v.decisions {
+		for _, event := range d.Events {
+			step.Events = append(step.Events, BindingEvent{at, event})
+		}
+	}
+	for _, counted := range step.Failures {
+		target := targets[counted.Target]
+		t.putFailures(&step.Change, w, target, counted.Count)
+		if counted.Count.JustReached() && target.Failure != nil {
+			step.Events = append(step.Events, BindingEvent{w.bindingOf(counted.Target), Event{
+				Reason: ResolveFailing, Cause: target.Failure.Cause, Note: string(target.Failure.Cause) + ": " + target.Failure.Message,
+			}})
+		}
+	}
+	return step
+}
+
+func (w Workload) bindingOf(target int) int {
+	return slices.IndexFunc(w.Bindings, func(b Binding) bool { return b.Target == target })
+}
+
+// Change is one write to a workload: slots, labels and annotations together, so that a digest and what is remembered of
+// it are never apart (I35). Only what differs from the object is in it.
+type Change struct {
+	Slots               []SlotChange
+	Labels, Annotations map[string]string // an empty value removes the key
+}
+
+// SlotChange puts a digest into a slot.
+type SlotChange struct {
+	Binding, Slot int
+	Digest        image.Digest
+}
+
+// Empty says whether there is nothing to write.
+func (c Change) Empty() bool {
+	return len(c.Slots) == 0 && len(c.Labels) == 0 && len(c.Annotations) == 0
+}
+
+// change is what the decisions on these bindings write; on all of them where only is nil.
+func (t Tick) change(w Workload, targets []Target, v verdict, only []bool) Change {
+	change := Change{Labels: map[string]string{}, Annotations: map[string]string{}}
+	skipped := v.now.Skipped
+	for at, d := range v.decisions {
+		if only != nil && !only[at] {
+			continue
+		}
+		switch {
+		case d.Skip == SkipCount:
+			skipped = v.now.Skipped + 1 // once for all targets
+		case d.Skip == SkipClear && skipped == v.now.Skipped:
+			skipped = 0
+		}
+		record := d.Record
+		if d.Rolls() {
+			record.State.Owners = ownersOf(w.Object.Slots[at], record.State.Owners)
+			for slot, digest := range d.Set {
+				if digest != "" {
+					change.Slots = append(change.Slots, SlotChange{Binding: at, Slot: slot, Digest: digest})
+				}
+			}
+		}
+		if d.Row == 1 && reflect.DeepEqual(record, v.now.Records[at]) {
+			continue // where the workload is not what was meant, even garbage is left alone
+		}
+		name := targets[w.Bindings[at].Target].Name
+		differ(change.Labels, w.Object.Labels, t.Keys.Mark(name), record.Mark.Mark())
+		differ(change.Annotations, w.Object.Annotations, t.Keys.State(name), record.State.String())
+		if record.Recorded.Digest() != "" || record.Recorded == annotate.None || record.Recorded == annotate.Unpinned {
+			differ(change.Annotations, w.Object.Annotations, t.Keys.Recorded(name), string(record.Recorded))
+		}
+	}
+	differ(change.Annotations, w.Object.Annotations, t.Keys.SkipStreak(), annotate.FormatCount(skipped))
+	return change
+}
+
+// differ adds a value to a change where the object has another.
+func differ(values, stored map[string]string, key, value string) {
+	if stored[key] != value {
+		values[key] = value
+	}
+}
+
+// putFailures puts a target's failures in a row into the change of the workload where its counters stand.
+func (t Tick) putFailures(change *Change, w Workload, target Target, failures Count) {
+	if target.Failure == nil && failures.N > 0 { // it was not asked for: what is known of it stays
+		return
+	}
+	lastError := ""
+	if failures.Reached() {
+		lastError = string(target.Failure.Cause) + ": " + target.Failure.Advice()
+	}
+	differ(change.Annotations, w.Object.Annotations, t.Keys.Failures(target.Name), annotate.FormatCount(failures.N))
+	differ(change.Annotations, w.Object.Annotations, t.Keys.LastError(target.Name), lastError)
+}
+
+// ownersOf notes, in the patch that takes the slots, who owned each by server-side apply, so that they can be given back
+// (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management). A slot that is still ours has its
+// owners noted already.
+func ownersOf(slots []Slot, noted map[string][]string) map[string][]string {
+	all := make(map[string][]string, len(slots)+len(noted))
+	for key, owners := range noted {
+		all[key] = owners
+	}
+	for _, slot := range slots {
+		if _, known := all[slot.Key]; !known || !slot.Ours {
+			all[slot.Key] = slot.Appliers
+		}
+	}
+	return all
+}
+
+// SlotOwners says who is to get a slot back.
+type SlotOwners struct {
+	Binding, Slot int
+	Owners        []string // field managers; none: nobody owned it by server-side apply
+}
+
+// ToReturn are the slots that a patch of ours has taken, in this tick or in one that died, and who owned each before.
+func (t Tick) ToReturn(w Workload, targets []Target) []SlotOwners {
+	var all []SlotOwners
+	for at, slots := range w.Object.Slots {
+		for i, slot := range slots {
+			if slot.Problem != nil || !slot.Ours {
+				continue
+			}
+			record, _ := t.Keys.Read(targets[w.Bindings[at].Target].Name, w.Object.Labels, w.Object.Annotations)
+			all = append(all, SlotOwners{Binding: at, Slot: i, Owners: record.State.Owners[slot.Key]})
+		}
+	}
+	return all
+}

@@ -1,6 +1,0 @@
-//go:build !race
-
-package model
-
-// deepest: every world is explored.
-const deepest = endlessly

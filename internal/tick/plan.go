@@ -1,0 +1,108 @@
+package tick
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// plan is what a tick has decided to do.
+type plan struct {
+	resolution
+	targets   []decide.Target // with what the gates said, and with their failures in a row
+	readings  []reading
+	workloads []*decide.Workload // nil where one could not be read
+	steps     []*decide.Step     // by workload, likewise
+}
+
+// plan asks what the facts leave open, side by side, and decides.
+func (t *tick) plan(ctx context.Context, readings []reading, resolved resolution) plan {
+	p := plan{resolution: resolved, readings: readings, workloads: make([]*decide.Workload, len(readings))}
+	var all sync.WaitGroup
+	for at, read := range readings {
+		if read.failure != nil {
+			continue
+		}
+		all.Go(func() {
+			w := t.decidable(at, read, resolved)
+			w.Began = t.rules.Remember(w, resolved.targets)
+			w = t.ask(ctx, at, w, read, resolved)
+			p.workloads[at] = &w
+		})
+	}
+	all.Wait()
+	p.targets, p.steps = t.rules.Plan(resolved.targets, p.workloads)
+	return p
+}
+
+// decidable is a workload as decisions take it, but for what the tick read of it first.
+func (t *tick) decidable(at int, read reading, resolved resolution) decide.Workload {
+	bound := t.workloads[at]
+	w := decide.Workload{Object: t.facts(read), Homes: bound.homes}
+	for i, target := range bound.target {
+		w.Bindings = append(w.Bindings, decide.Binding{Target: target, Latest: resolved.latest[at][i]})
+	}
+	return w
+}
+
+// again is a workload that has been read again: what the tick read of it first stays, and so do the answers.
+func (t *tick) again(ctx context.Context, at int, before decide.Workload, read reading, resolved resolution) decide.Workload {
+	w := before
+	w.Object = t.facts(read)
+	return t.ask(ctx, at, w, read, resolved)
+}
+
+// ask asks what the facts of a workload leave open, until they leave nothing open.
+func (t *tick) ask(ctx context.Context, at int, w decide.Workload, read reading, resolved resolution) decide.Workload {
+	for {
+		questions := t.rules.Questions(w, resolved.targets)
+		if !slices.ContainsFunc(questions, func(q []decide.Question) bool { return len(q) > 0 }) {
+			return w
+		}
+		w = t.answered(ctx, at, w, questions, read, resolved)
+	}
+}
+
+// answered is the workload with the answers to these questions, by binding. All are asked side by side.
+func (t *tick) answered(ctx context.Context, at int, w decide.Workload, questions [][]decide.Question, read reading, resolved resolution) decide.Workload {
+	pods := sync.OnceValue(func() decide.PodProblems { return t.Cluster.PodProblems(ctx, read.object) }) // of all targets
+	answers := make([][]decide.Answer, len(questions))
+	var all sync.WaitGroup
+	for binding := range questions {
+		answers[binding] = make([]decide.Answer, len(questions[binding]))
+		for i, question := range questions[binding] {
+			all.Go(func() {
+				switch question.Kind {
+				case decide.MayRollOut:
+					platforms := t.workloads[at].bindings[binding].Target.Platforms
+					answers[binding][i] = t.verifier.mayRollOut(
+						ctx, resolved.via(place{at, binding}), platforms, question.Digest, liveIn(read.places[binding]))
+				case decide.WhyNotReady:
+					answers[binding][i] = decide.Answer{Pods: pods()}
+				}
+			})
+		}
+	}
+	all.Wait()
+	w.Bindings = slices.Clone(w.Bindings)
+	for binding := range questions {
+		for i, question := range questions[binding] {
+			w.Bindings[binding].Answers = w.Bindings[binding].Answers.With(question, answers[binding][i])
+		}
+	}
+	return w
+}
+
+// liveIn is the digest that the slots of a binding hold; empty where none of them is pinned.
+func liveIn(places []workload.Place) image.Digest {
+	for _, place := range places {
+		if place.Problem == nil && place.Slot.Live.Digest() != "" {
+			return place.Slot.Live.Digest()
+		}
+	}
+	return ""
+}

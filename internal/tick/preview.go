@@ -1,0 +1,108 @@
+package tick
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/resolver"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// Preview is what a tick would find, and what it would make of it.
+type Preview struct {
+	Warnings    []string // about tags that promise nothing
+	Queries     []resolver.Query
+	Answers     []resolver.Answer // by query
+	Bindings    []BindingPreview  // in the order of the targets
+	Interrupted bool              // nothing was decided
+}
+
+// BindingPreview is what a tick would make of a target on a workload.
+type BindingPreview struct {
+	Target   config.Target
+	Ref      workload.Ref
+	Place    string           // names the slots within the workload
+	Object   *workload.Object // nil where it could not be read
+	Slots    []workload.Slot  // those that can be worked with
+	Query    int              // the first of the queries by which it is resolved; -1: none
+	AsPods   []credential.Name
+	Outcome  decide.Outcome
+	Failure  *fault.Error
+	Message  string
+	Unsolved bool // its failure is that its image is not resolved
+}
+
+// Refs are the workloads of the configuration, in its order.
+func (r *Runner) Refs() []workload.Ref {
+	var refs []workload.Ref
+	for _, w := range newLayout(r.Config, r.Namespace).workloads {
+		refs = append(refs, w.ref)
+	}
+	return refs
+}
+
+// Longest is how long a tick with this ROLLOUT_TIMEOUT may take, whatever hangs.
+func Longest(rolloutTimeout time.Duration) time.Duration { return 2*rolloutTimeout + Margin }
+
+// Preview reads, resolves and decides as a tick does, and writes nothing.
+func (r *Runner) Preview(ctx context.Context) Preview {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	t := r.tick()
+	read := t.gather(ctx)
+	resolved := t.resolve(ctx, read)
+	preview := Preview{Warnings: t.floating(read), Queries: resolved.queries, Answers: resolved.answers, Interrupted: ctx.Err() != nil}
+	e := undecided(read, resolved)
+	if !preview.Interrupted {
+		e = unwritten(t.plan(ctx, read, resolved), false)
+	}
+	for target := range t.targets {
+		for _, p := range t.bindingsOf(target) {
+			preview.Bindings = append(preview.Bindings, t.preview(e, p))
+		}
+	}
+	return preview
+}
+
+func (t *tick) preview(e ended, p place) BindingPreview {
+	o, w := e.outcomes[p.workload], t.workloads[p.workload]
+	binding := w.bindings[p.binding]
+	out := BindingPreview{Target: binding.Target, Ref: w.ref, Object: o.reading.object, Query: -1, Failure: o.failure}
+	var names []string
+	for at, entry := range binding.Entries {
+		container := entry.Container
+		if o.reading.object != nil {
+			if found := o.reading.places[p.binding][at]; found.Problem == nil {
+				container = found.Slot.Container
+				out.Slots = append(out.Slots, found.Slot)
+			}
+		}
+		names = append(names, strings.Trim(container+"/"+entry.Env, "/"))
+	}
+	out.Place = strings.Join(names, ", ")
+	if asked := e.asked[p.workload][p.binding]; len(asked) > 0 {
+		out.Query = asked[0]
+		out.AsPods = secretsOfPods(w.ref, o.reading)
+	}
+	if o.decisions == nil {
+		return out
+	}
+	d, latest := o.decisions[p.binding], e.latest[p.workload][p.binding]
+	out.Outcome, out.Failure, out.Message = d.Outcome, d.Failure, d.Message
+	out.Unsolved = latest.Failure != nil && d.Failure == latest.Failure
+	if d.Rolls() && !d.Outcome.NeedsAttention() {
+		out.Outcome = decide.Pending
+	}
+	return out
+}
+
+// InImageMode says whether the pods of the workload pull the image.
+func (b BindingPreview) InImageMode() bool {
+	return slices.ContainsFunc(b.Slots, func(slot workload.Slot) bool { return slot.Env == "" })
+}

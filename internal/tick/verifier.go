@@ -1,0 +1,94 @@
+package tick
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/resolver"
+)
+
+// verifier asks what must be known of a digest before the first patch to it, each question once a tick.
+type verifier struct {
+	registry Registry
+	log      *slog.Logger
+	mu       sync.Mutex
+	asked    map[string]*inspection
+}
+
+type inspection struct {
+	once     sync.Once
+	manifest resolver.Manifest
+	err      error
+}
+
+func newVerifier(registry Registry, log *slog.Logger) *verifier {
+	return &verifier{registry: registry, log: log, asked: map[string]*inspection{}}
+}
+
+func (v *verifier) inspect(ctx context.Context, query resolver.Query, digest image.Digest) (resolver.Manifest, error) {
+	key := inspectionKey(query, digest)
+	v.mu.Lock()
+	asked := v.asked[key]
+	if asked == nil {
+		asked = &inspection{}
+		v.asked[key] = asked
+	}
+	v.mu.Unlock()
+	asked.once.Do(func() { asked.manifest, asked.err = v.registry.Inspect(ctx, query, digest) })
+	return asked.manifest, asked.err
+}
+
+// known is what was asked of a digest already, if anything was.
+func (v *verifier) known(query resolver.Query, digest image.Digest) resolver.Manifest {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if asked := v.asked[inspectionKey(query, digest)]; asked != nil {
+		return asked.manifest
+	}
+	return resolver.Manifest{}
+}
+
+func inspectionKey(query resolver.Query, digest image.Digest) string {
+	return fmt.Sprint(query.Image.String(), query.PullSecrets, digest)
+}
+
+// mayRollOut answers whether a digest may be rolled out in place of live: it can be verified, it can be pulled, and
+// it offers the platforms that are named or, where none are, those that live offers as far as the registry
+// still has it (I24).
+func (v *verifier) mayRollOut(ctx context.Context, via resolver.Query, platforms []image.Platform, digest, live image.Digest) decide.Answer {
+	manifest, err := v.inspect(ctx, via, digest)
+	if err != nil {
+		return decide.Answer{Failure: fault.Of(err, fault.BadResponse)}
+	}
+	wanted := platforms
+	whence := "the target's platforms name them"
+	if len(wanted) == 0 && live != "" {
+		before, err := v.inspect(ctx, via, live)
+		var failure *fault.Error
+		switch {
+		case err == nil:
+			wanted, whence = before.Platforms, "the image in use offers them"
+		case errors.As(err, &failure) && failure.Cause == fault.NotFound:
+			v.log.DebugContext(ctx, "the registry no longer has the digest in use: its platforms ask for nothing", "digest", string(live))
+		default:
+			return decide.Answer{Failure: fault.Of(err, fault.BadResponse)}
+		}
+	}
+	missing := image.Missing(wanted, manifest.Platforms)
+	if len(missing) == 0 {
+		return decide.Answer{}
+	}
+	var names []string
+	for _, platform := range missing {
+		names = append(names, platform.String())
+	}
+	return decide.Answer{Failure: &fault.Error{Cause: fault.PlatformMissing, Message: fmt.Sprintf(
+		"%s@%s lacks %s (%s): whoever published the tag must publish these platforms too", via.Image, digest.Short(), strings.Join(names, ", "), whence)}}
+}

@@ -1,0 +1,60 @@
+package tick
+
+import (
+	"context"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// wait follows a workload until its rollout has an end, or rollouts has.
+func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decide.Waits) (progress, decide.Waits, *fault.Error) {
+	said := ""
+	newest, err := w.Cluster.Wait(rollouts, p.reading.object, func(object *workload.Object) bool {
+		rollout := object.Rollout(p.reading.staleUntil)
+		waits = waits.See(rollout)
+		if now := object.Progress(); now != said {
+			said = now
+			w.Log.InfoContext(ctx, "rollout", "workload", w.ref.String(), "progress", now)
+		}
+		return waits.Over(rollout, workload.Contents(object.Locate(w.bindings)))
+	})
+	if err != nil {
+		return p, waits, fault.Of(err, fault.API)
+	}
+	p.reading = p.reading.with(newest, w.boundWorkload)
+	p.facts.Object = w.facts(p.reading)
+	if cancelled(rollouts) {
+		waits = waits.Interrupted()
+	}
+	return p, waits, nil
+}
+
+// conclude decides after the wait, from the object as it is now.
+func (w workloadRun) conclude(ctx context.Context, p progress, waits decide.Waits, before []decide.Decision) decide.Step {
+	facts := p.facts
+	questions := w.rules.ConclusionQuestions(facts, w.targets, waits)
+	facts = w.answered(ctx, w.at, facts, questions, p.reading, w.resolved)
+	return w.rules.Conclude(facts, w.targets, waits, before)
+}
+
+// waitForRestored waits until what was restored has settled. Nothing is decided afterwards: the next tick reads what
+// became of it.
+func (w workloadRun) waitForRestored(ctx context.Context, p progress) reading {
+	restored, cancel := context.WithTimeout(ctx, w.rolloutTimeout())
+	defer cancel()
+	stale := p.reading.staleUntil
+	newest, err := w.Cluster.Wait(restored, p.reading.object, func(object *workload.Object) bool {
+		rollout := object.Rollout(stale)
+		return rollout.Settled || rollout.AwaitsDelete || rollout.Failure != ""
+	})
+	read := p.reading
+	if err == nil {
+		read = read.with(newest, w.boundWorkload)
+	}
+	if err != nil || !newest.Rollout(stale).Settled {
+		w.Log.WarnContext(ctx, "what was restored has not settled yet", "workload", w.ref.String())
+	}
+	return read
+}

@@ -1,0 +1,122 @@
+package workload
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// Binding is a target on a workload: what the configuration says of the two.
+type Binding struct {
+	Target  config.Target
+	Entries []config.Workload // of the target, those that mean this workload
+}
+
+// Place is where an entry's slot is, or why it cannot be worked with.
+type Place struct {
+	Slot    Slot // meaningless where there is a problem
+	Problem *fault.Error
+}
+
+// Locate finds the slots of every binding, by entry.
+func (o *Object) Locate(bindings []Binding) [][]Place {
+	places := make([][]Place, len(bindings))
+	claimed := map[string]*Place{}
+	owner := map[string]string{}
+	for at, binding := range bindings {
+		places[at] = make([]Place, len(binding.Entries))
+		for i, entry := range binding.Entries {
+			place := &places[at][i]
+			place.Slot, place.Problem = o.Find(binding.Target, entry)
+			key := place.Slot.Key()
+			if place.Problem == nil {
+				if first, double := claimed[key]; double { // neither is more right than the other
+					place.Problem = o.failure(fault.SlotInvalid, "target %s and target %s mean the same slot %s: a slot follows one target, once",
+						owner[key], binding.Target.Name, key)
+					first.Problem = place.Problem
+				} else {
+					claimed[key], owner[key] = place, binding.Target.Name
+				}
+			}
+			if first := places[at][0]; place.Problem == nil && i > 0 && first.Problem == nil && place.Slot.Follows.String() != first.Slot.Follows.String() {
+				place.Problem = o.failure(fault.SlotMismatch, "target %s follows %s in one container and %s in another: give each a target of its own",
+					binding.Target.Name, first.Slot.Follows, place.Slot.Follows)
+			}
+		}
+	}
+	return places
+}
+
+// Facts is the object in plain values, as decisions take it. A controller's report of failure that is not newer than stale
+// is ignored, as in Rollout.
+func (o *Object) Facts(holdLabel string, places [][]Place, stale time.Time) decide.Object {
+	object := decide.Object{
+		Namespace: o.Namespace, Labels: o.Meta.Labels, Annotations: o.Meta.Annotations,
+		Paused: o.Paused, HeldBy: o.heldBy(holdLabel), Rollout: o.Rollout(stale), Slots: make([][]decide.Slot, len(places)),
+	}
+	for at := range places {
+		object.Slots[at] = make([]decide.Slot, 0, len(places[at]))
+		for _, place := range places[at] {
+			object.Slots[at] = append(object.Slots[at], o.slotFacts(place))
+		}
+	}
+	return object
+}
+
+// Contents are what the slots of each binding hold together; nothing where one cannot be worked with. Nobody's claims are
+// read for it, which is most of what Facts costs.
+func Contents(places [][]Place) []annotate.Content {
+	contents := make([]annotate.Content, len(places))
+	for at := range places {
+		slots := make([]decide.Slot, 0, len(places[at]))
+		for _, place := range places[at] {
+			if place.Problem != nil {
+				slots = nil
+				break
+			}
+			slots = append(slots, decide.Slot{Live: place.Slot.Live})
+		}
+		contents[at] = decide.Together(slots)
+	}
+	return contents
+}
+
+// slotFacts says what a slot holds, and who claims it.
+func (o *Object) slotFacts(place Place) decide.Slot {
+	if place.Problem != nil {
+		return decide.Slot{Problem: place.Problem}
+	}
+	slot := decide.Slot{Key: place.Slot.Key(), Live: place.Slot.Live}
+	for _, claim := range o.claimsOn(place.Slot) {
+		switch {
+		case claim.manager == FieldManager:
+			slot.Ours = true
+		case claim.person():
+			slot.Person = claim.manager
+		default:
+			slot.Deployer = claim.manager
+		}
+		if claim.apply {
+			slot.Appliers = append(slot.Appliers, claim.manager)
+		}
+	}
+	return slot
+}
+
+// Change is a decision's change with the slots as they are on this object.
+func (o *Object) Change(change decide.Change, places [][]Place) Change {
+	out := Change{Labels: change.Labels, Annotations: change.Annotations}
+	for _, slot := range change.Slots {
+		out.Slots = append(out.Slots, SlotChange{Slot: places[slot.Binding][slot.Slot].Slot, Digest: slot.Digest})
+	}
+	return out
+}
+
+// Progress is how far the rollout is, for people.
+func (o *Object) Progress() string {
+	return fmt.Sprintf("%d of %d updated, %d available", o.status.updated, o.status.mustUpdate, o.status.available)
+}

@@ -1,0 +1,195 @@
+package workload_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// binding binds a target of this name to containers.
+func binding(t *testing.T, name, follows string, containers ...string) workload.Binding {
+	t.Helper()
+	bound := workload.Binding{Target: target(t, follows)}
+	bound.Target.Name = name
+	for _, container := range containers {
+		bound.Entries = append(bound.Entries, config.Workload{Container: container})
+	}
+	return bound
+}
+
+// causes are the problems of places, none for a slot that can be worked with.
+func causes(places [][]workload.Place) [][]fault.Cause {
+	all := make([][]fault.Cause, len(places))
+	for at := range places {
+		for _, place := range places[at] {
+			cause := fault.None
+			if place.Problem != nil {
+				cause = place.Problem.Cause
+			}
+			all[at] = append(all[at], cause)
+		}
+	}
+	return all
+}
+
+// A slot follows one target, once, and a target one image: neither of two is more right than the other.
+func TestLocateFindsEachSlotOnce(t *testing.T) {
+	t.Parallel()
+	const other = "nginx:1.2"
+	o := object(t, config.Deployment, pod(container("api", ingestor), container("web", ingestor), container("proxy", other)))
+	for name, c := range map[string]struct {
+		bindings []workload.Binding
+		want     [][]fault.Cause
+	}{
+		"one slot each":                 {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "web")}, [][]fault.Cause{{""}, {""}}},
+		"two slots of one":              {[]workload.Binding{binding(t, "a", ingestor, "api", "web")}, [][]fault.Cause{{"", ""}}},
+		"two targets, one slot":         {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "api")}, [][]fault.Cause{{fault.SlotInvalid}, {fault.SlotInvalid}}},
+		"one target, one slot, twice":   {[]workload.Binding{binding(t, "a", ingestor, "api", "api")}, [][]fault.Cause{{fault.SlotInvalid, fault.SlotInvalid}}},
+		"three, and the third is fine":  {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "api", "web")}, [][]fault.Cause{{fault.SlotInvalid}, {fault.SlotInvalid, ""}}},
+		"one target follows two images": {[]workload.Binding{binding(t, "a", "", "api", "proxy")}, [][]fault.Cause{{"", fault.SlotMismatch}}},
+		"no such container":             {[]workload.Binding{binding(t, "a", ingestor, "none"), binding(t, "b", ingestor, "web")}, [][]fault.Cause{{fault.WorkloadMissing}, {""}}},
+	} {
+		assert.Equal(t, c.want, causes(o.Locate(c.bindings)), name)
+	}
+	places := o.Locate([]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "api")})
+	assert.Contains(t, places[0][0].Problem.Message, "target a and target b mean the same slot api")
+}
+
+// Facts are an object in plain values.
+func TestFactsAreTheObjectInPlainValues(t *testing.T) {
+	t.Parallel()
+	d := deployment(func(d *appsv1.Deployment) {
+		d.Labels, d.Annotations = map[string]string{"l": "1"}, map[string]string{"a": "2"}
+		d.Spec.Paused = true
+		d.Spec.Template.Spec = pod(container("api", ingestor), container("web", "docker.io/tracebloc/ingestor:prod@"+string(digest("a"))))
+		d.Status.Conditions[1] = gaveUp(time.Unix(100, 0))
+		d.Status.UpdatedReplicas = 1
+	})
+	o, err := workload.New(d)
+	require.NoError(t, err)
+	bindings := []workload.Binding{binding(t, "x", "", "none"), binding(t, "y", "", "web")}
+	places := o.Locate(bindings)
+	facts := o.Facts("hold", places, time.Unix(99, 0))
+	assert.Equal(t, decide.Object{
+		Namespace: "tracebloc", Labels: d.Labels, Annotations: d.Annotations, Paused: true, Rollout: o.Rollout(time.Unix(99, 0)),
+		Slots: [][]decide.Slot{{{Problem: places[0][0].Problem}}, {{Key: "web", Live: annotate.Of(digest("a"))}}},
+	}, facts)
+	assert.NotEmpty(t, facts.Rollout.Failure)
+	assert.Empty(t, o.Facts("hold", places, time.Unix(100, 0)).Rollout.Failure, "a report that is as old as that is about the rollout before")
+}
+
+// Contents are what the slots of a binding hold together, as a wait sees them.
+func TestContentsAreWhatTheSlotsHoldTogether(t *testing.T) {
+	t.Parallel()
+	of := func(contents ...annotate.Content) []workload.Place {
+		var places []workload.Place
+		for _, content := range contents {
+			places = append(places, workload.Place{Slot: workload.Slot{Live: content}})
+		}
+		return places
+	}
+	a, b := annotate.Of(digest("a")), annotate.Of(digest("b"))
+	broken := append(of(a), workload.Place{Slot: workload.Slot{Live: a}, Problem: &fault.Error{Cause: fault.SlotInvalid}})
+	assert.Equal(t, []annotate.Content{a, a, annotate.Unpinned, annotate.None, annotate.None, annotate.None},
+		workload.Contents([][]workload.Place{of(a), of(a, a), of(a, b), of(a, annotate.None), broken, nil}))
+}
+
+// A decision's change names slots by binding and place; the object knows which those are.
+func TestChangeKnowsItsSlots(t *testing.T) {
+	t.Parallel()
+	o := object(t, config.Deployment, pod(container("api", ingestor), container("web", ingestor)))
+	places := o.Locate([]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "web")})
+	change := o.Change(decide.Change{
+		Labels: map[string]string{"l": "1"}, Annotations: map[string]string{"a": ""}, Slots: []decide.SlotChange{{Binding: 1, Slot: 0, Digest: digest("b")}},
+	}, places)
+	assert.Equal(t, map[string]string{"l": "1"}, change.Labels)
+	assert.Equal(t, map[string]string{"a": ""}, change.Annotations)
+	require.Len(t, change.Slots, 1)
+	assert.Equal(t, "web", change.Slots[0].Slot.Key())
+	assert.Equal(t, digest("b"), change.Slots[0].Digest)
+	assert.True(t, o.Change(decide.Change{}, places).Empty())
+}
+
+// Who says so on the workload itself, and since when, as far as managedFields say.
+func TestFactsSayWhoHolds(t *testing.T) {
+	t.Parallel()
+	const hold = "tracebloc.io/refresh-hold"
+	held := update("kubectl-label", `{"f:metadata":{"f:labels":{"f:`+hold+`":{}}}}`)
+	pausedBy := update("kubectl-rollout", `{"f:spec":{"f:paused":{}}}`)
+	later := pausedBy
+	later.Manager, later.Time = "argocd\x1b", &metav1.Time{Time: pausedBy.Time.Add(time.Hour)}
+	for name, c := range map[string]struct {
+		label   string
+		paused  bool
+		entries []metav1.ManagedFieldsEntry
+		want    string
+	}{
+		"nobody":                    {"", false, []metav1.ManagedFieldsEntry{held, pausedBy}, ""},
+		"a label that says nothing": {"yes", false, []metav1.ManagedFieldsEntry{held}, ""},
+		"held":                      {"true", false, []metav1.ManagedFieldsEntry{held, pausedBy}, " (by kubectl-label, since " + held.Time.UTC().Format(time.RFC3339) + ")"},
+		"held and paused":           {"true", true, []metav1.ManagedFieldsEntry{pausedBy, held}, " (by kubectl-label, since " + held.Time.UTC().Format(time.RFC3339) + ")"},
+		"paused":                    {"", true, []metav1.ManagedFieldsEntry{held, pausedBy}, " (by kubectl-rollout, since " + pausedBy.Time.UTC().Format(time.RFC3339) + ")"},
+		"paused twice: the latest":  {"", true, []metav1.ManagedFieldsEntry{later, pausedBy}, " (by " + fault.Clean("argocd\x1b") + ", since " + later.Time.UTC().Format(time.RFC3339) + ")"},
+		"nobody claims it":          {"true", true, nil, ""},
+	} {
+		o, err := workload.New(&appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{hold: c.label}, ManagedFields: c.entries}, Spec: appsv1.DeploymentSpec{Paused: c.paused},
+		})
+		require.NoError(t, err)
+		assert.Equal(t, c.want, o.Facts(hold, nil, time.Time{}).HeldBy, name)
+	}
+}
+
+// Who is a person: kubectl's commands that update, except client-side apply, which is how deployments are scripted. Whoever
+// is unknown is a deployer.
+func TestFactsTellPeopleFromDeployers(t *testing.T) {
+	t.Parallel()
+	claimed := func(entry metav1.ManagedFieldsEntry) decide.Slot {
+		o := owned(t, entry)
+		_, img := slots(t, o)
+		return factsOf(o, img)
+	}
+	const image = `"k:{\"name\":\"web\"}":{"f:image":{}}`
+	for _, manager := range []string{"kubectl", "kubectl-set", "kubectl-edit", "kubectl-patch", "kubectl-annotate", "kubectl-create", "kubectl-rollout"} {
+		byUpdate, byApply := claimed(update(manager, `{`+inPod(image)+`}`)), claimed(apply(manager, `{`+inPod(image)+`}`))
+		assert.Equal(t, manager, byUpdate.Person, manager)
+		assert.Empty(t, byUpdate.Deployer, manager)
+		assert.Empty(t, byUpdate.Appliers, manager)
+		assert.Empty(t, byApply.Person, "%s by server-side apply", manager)
+		assert.Equal(t, manager, byApply.Deployer, "%s by server-side apply", manager)
+		assert.Equal(t, []string{manager}, byApply.Appliers, manager)
+	}
+	for _, manager := range []string{"kubectl-client-side-apply", "helm", "argocd-controller", "kustomize-controller", "helm-controller", "k9s", "kubectlx", "before-first-apply"} {
+		facts := claimed(update(manager, `{`+inPod(image)+`}`))
+		assert.Empty(t, facts.Person, manager)
+		assert.Equal(t, manager, facts.Deployer, manager)
+	}
+	ours := claimed(update(workload.FieldManager, `{`+inPod(image)+`}`))
+	assert.True(t, ours.Ours)
+	assert.Empty(t, ours.Person+ours.Deployer)
+	assert.False(t, claimed(update(workload.FieldManager, oursMeta)).Ours, "our labels are no claim on a slot")
+	both := owned(t, apply("helm", helmAll), update("kubectl-set", `{`+inPod(image)+`}`))
+	_, img := slots(t, both)
+	assert.Equal(t, "kubectl-set", factsOf(both, img).Person, "beside a deployer that owned the value before")
+	assert.Equal(t, "helm", factsOf(both, img).Deployer)
+}
+
+// What was read of managedFields is kept, and nobody who is handed it can change it.
+func TestFactsAreTheSameEachTime(t *testing.T) {
+	t.Parallel()
+	o := owned(t, apply("helm", helmAll))
+	_, img := slots(t, o)
+	first := factsOf(o, img)
+	first.Appliers[0] = "somebody"
+	assert.Equal(t, []string{"helm"}, factsOf(o, img).Appliers)
+}

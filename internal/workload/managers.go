@@ -1,0 +1,58 @@
+package workload
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// FieldManager is the field manager under which this program writes
+// (https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers).
+const FieldManager = "image-refresh"
+
+// claim is an entry of managedFields that owns a slot.
+type claim struct {
+	manager string
+	apply   bool // the operation is Apply, not Update
+}
+
+// person says whether a person has made the claim: kubectl's commands that update, except client-side
+// apply, which is how deployments are scripted. Whoever is unknown is a deployer.
+func (c claim) person() bool {
+	return !c.apply && c.manager != "kubectl-client-side-apply" &&
+		(c.manager == "kubectl" || strings.HasPrefix(c.manager, "kubectl-"))
+}
+
+// LastManager says who set a field, by its path in managedFields, and when: the latest claim on it. The name is empty
+// where nobody claims it.
+func (o *Object) LastManager(path ...any) (manager string, at time.Time) {
+	for _, entry := range o.Meta.ManagedFields {
+		set, err := fields(entry)
+		if err != nil || !set.Has(fieldpath.MakePathOrDie(path...)) || entry.Time == nil || entry.Time.Before(&metav1.Time{Time: at}) {
+			continue
+		}
+		manager, at = entry.Manager, entry.Time.Time
+	}
+	return manager, at
+}
+
+// heldBy says who holds or has paused the workload, and since when; empty where that is not known, or nobody does.
+func (o *Object) heldBy(holdLabel string) string {
+	held := o.Meta.Labels[holdLabel] == "true"
+	if !held && !o.Paused {
+		return "" // without reading managedFields, which is most of what a workload costs
+	}
+	manager, at := o.LastManager("spec", "paused")
+	if held {
+		manager, at = o.LastManager("metadata", "labels", holdLabel)
+	}
+	if manager == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (by %s, since %s)", fault.Clean(manager), at.UTC().Format(time.RFC3339))
+}
