@@ -1,0 +1,249 @@
+package modelcheck
+
+import (
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/decide"
+)
+
+// The invariants of one step. Those of the future are in future_test.go.
+
+// longestStale is how many ticks in a row may be green while the slots are neither fresh nor held, as long as
+// nobody outside gives a reason to start again: the bounded count of invariant (a). Ticks that run at once count
+// as one.
+const longestStale = 4
+
+// Counts that two ticks at once must not both make. Those of the second target stand two bits to the left.
+const (
+	countsFailures = 1 << iota
+	countsAttempt
+	countsSkip = 1 << 7
+)
+
+// rollouts is how often a digest may be put somewhere for one change of what is desired:
+// invariant (b). Where the service is down a failed pull is restored and tried again, up to the threshold; after a joint
+// failure each target is tried alone once more.
+func (m *model) rollouts() uint8 {
+	most := uint8(1)
+	if m.recreate {
+		most = threshold
+	}
+	return most + uint8(m.targets-1)*2
+}
+
+// written checks a write before it is made.
+func (m *model) written(s *step, place, at int, got answer, concluding bool) {
+	o, g := &s.objects[at], &s.ghost
+	p := &s.ticks[place].each[at]
+	held := m.core.texts[o.labels][keys.Hold()] == "true"
+	counts, over := uint8(0), uint8(0)
+	for t := range m.targets {
+		before := m.core.recordOf(o, t)
+		after := *o
+		after.labels, after.annotations = got.labels, got.annotations
+		record := m.core.recordOf(&after, t)
+		s.require(!record.Rewound || before.Rewound, "what a tick writes does not look like an undo")
+		if got.rows[t] == 4 {
+			g.recordable[at][t][m.together(o, t)] = true // the first observation is taken as it is
+		}
+		if got.set[t] != [mostSlots]uint8{} {
+			m.put(s, place, at, t, before, record, got.set[t], concluding)
+			s.require(!held, "nothing is set on a held workload")
+		}
+		if record.Recorded != before.Recorded && record.Recorded != annotate.None { // an undo may take it away
+			number := numberOf(record.Recorded)
+			s.require(g.recordable[at][t][number] || concluding && got.set[t] != [mostSlots]uint8{}, "(c) nothing is recorded that no replica has run")
+		}
+		if attempt, earlier := record.State.Attempt, before.State.Attempt; attempt != nil {
+			s.require(attempt.Failed <= threshold, "counts have a bound")
+			switch {
+			case earlier == nil || earlier.Digest != attempt.Digest:
+				over |= countsAttempt << (2 * t)
+			case attempt.Failed > earlier.Failed:
+				counts |= countsAttempt << (2 * t)
+			}
+		} else {
+			over |= countsAttempt << (2 * t)
+		}
+		s.require(record.State.Reapplied <= threshold, "counts have a bound")
+		if before.Rewound {
+			over |= countsAttempt<<(2*t) | countsSkip | countsFailures<<(2*t)
+		}
+		if at == 0 {
+			switch was, is := m.core.failures(o.annotations, t), m.core.failures(got.annotations, t); {
+			case is > was:
+				counts |= countsFailures << (2 * t)
+			case is < was:
+				over |= countsFailures << (2 * t)
+			}
+		}
+	}
+	switch was, is := m.core.skipped(o.annotations), m.core.skipped(got.annotations); {
+	case is > was:
+		counts |= countsSkip
+		s.require(o.rollout != settled && !o.zero, "only an unsettled tick is counted as one")
+	case is < was:
+		over |= countsSkip
+	}
+	for i := range s.ticks {
+		s.ticks[i].each[at].beaten &^= over
+	}
+	s.require(counts&p.beaten == 0, "two ticks at once count once")
+	if other := &s.ticks[1-place].each[at]; s.ticks[1-place].running {
+		other.beaten |= counts & m.noticed(other, at, got.annotations)
+	}
+}
+
+// noticed are the counts that are another number now than what a tick has read. Where a count was over in between and has
+// come to the same number again, a tick counts on it, and nothing is lost.
+func (m *model) noticed(p *part, at int, annotations id) uint8 {
+	var counts uint8
+	if m.core.skipped(annotations) != m.core.skipped(p.began) {
+		counts |= countsSkip
+	}
+	for t := range m.targets {
+		if at == 0 && m.core.failures(annotations, t) != m.core.failures(p.began, t) {
+			counts |= countsFailures << (2 * t)
+		}
+		if p.phase == waiting && p.wait.digest[t] != 0 && m.failedIn(annotations, t) != m.failedIn(p.wait.annotations, t) {
+			counts |= countsAttempt << (2 * t) // they are counted from the begin of the wait
+		}
+	}
+	return counts
+}
+
+// failedIn is how many attempts have failed, as annotations say.
+func (m *model) failedIn(annotations id, t int) int {
+	attempt := m.core.recordOf(&object{annotations: annotations}, t).State.Attempt
+	if attempt == nil {
+		return 0
+	}
+	return attempt.Failed
+}
+
+// decided checks what is said before a wait.
+func (m *model) decided(s *step, place, at int, got answer) {
+	o := &s.objects[at]
+	for t := range m.targets {
+		if outcomes[got.outcomes[t]] != decide.Unchanged {
+			continue
+		}
+		after := *o
+		after.labels, after.annotations = got.labels, got.annotations
+		record, together := m.core.recordOf(&after, t), m.together(o, t)
+		s.require(together == s.ticks[place].knows.latest[at][t] && (o.rollout == settled || o.zero), "unchanged is fresh and settled")
+		s.require(record.Mark.Same(contentOf(together)) && record.Recorded.Same(contentOf(together)), "unchanged is marked and recorded")
+	}
+}
+
+// put checks that a digest may be put into the slots of a target.
+func (m *model) put(s *step, place, at, t int, before, after annotate.Record, set [mostSlots]uint8, restoring bool) {
+	o, g := &s.objects[at], &s.ghost
+	isEmpty := m.together(o, t) == empty
+	latest := s.ticks[place].knows.latest[at][t]
+	for i := range m.slots {
+		d := set[i]
+		s.require(d != empty || restoring, "a refresh sets every slot")
+		if d == empty {
+			continue
+		}
+		s.require(restoring || isEmpty || d == latest, "only latest is rolled out")
+		_, rejected := before.State.Rejection(contentOf(d))
+		s.require(restoring || isEmpty || !rejected, "what is rejected is not rolled out")
+		s.require(restoring || isEmpty || d != g.thrown[at][t], "a person's choice wins until the tag moves")
+	}
+	if restoring {
+		for i, held := range g.before[at][t][:m.slots] {
+			if digestNumber(held) == 0 && held != novel {
+				held = numberOf(before.Recorded) // a tag, or nothing
+			}
+			s.require(set[i] == held, "a restoration puts into each slot what it held before the first attempt")
+		}
+		return
+	}
+	if o := &s.objects[at]; before.State.Attempt == nil || o.rollout == settled && !o.zero {
+		for i := range m.slots {
+			g.before[at][t][i] = o.slots[t][i].content
+		}
+	}
+	s.require(after.Mark.Is(digestOf(set[0])) && after.State.Attempted() == digestOf(set[0]), "mark and intent are in the patch")
+	counter := &g.puts[at][t][set[0]]
+	*counter++
+	s.require(*counter <= m.rollouts(), "(b) one rollout a change, and the retries that the table states")
+}
+
+// concluded checks what is said after a wait.
+func (m *model) concluded(s *step, o *object, at, t int, digest uint8, got answer) {
+	outcome := outcomes[got.outcomes[t]]
+	if outcome == decide.Refreshed || outcome == decide.Reapplied {
+		s.require(o.rollout == settled && !o.zero && m.together(o, t) == digest, "(c) refreshed is settled, in the slot, and a replica runs it")
+	}
+	if outcome == decide.RolledBack && got.set[t] != [mostSlots]uint8{} { // mark and record say what is there
+		after := s.objects[at]
+		record := m.core.recordOf(&after, t)
+		together := contentOf(m.together(&after, t))
+		s.require(record.Mark.Same(together) && record.Recorded.Same(together), "mark and record are what was restored")
+	}
+}
+
+// allFine says whether a tick may end so for ever on a workload: for one of its targets it is loud, or all of them are fine.
+func (m *model) allFine(w *world, place, at int) bool {
+	fine := true
+	for t := range m.targets {
+		if outcomes[w.ticks[place].each[at].outcomes[t]].NeedsAttention() {
+			return true
+		}
+		fine = fine && m.fine(w, place, at, t)
+	}
+	return fine
+}
+
+// fine says whether a tick may end so for ever for a target on a workload: loud, held by a person, waiting for replicas that
+// nobody wants, or fresh.
+func (m *model) fine(w *world, place, at, t int) bool {
+	k, p, o := &w.ticks[place].knows, &w.ticks[place].each[at], &w.objects[at]
+	outcome := outcomes[p.outcomes[t]]
+	switch {
+	case outcome.NeedsAttention(), outcome == decide.Held, k.failed[t] && m.counted(w, place, t) >= threshold:
+		return true
+	case outcome == decide.Unchanged: // another target's rollout may be under way
+		return m.together(o, t) == k.latest[at][t] && (o.rollout == settled || o.zero || m.targets > 1)
+	case outcome == decide.Refreshed || outcome == decide.Reapplied:
+		return m.together(o, t) == k.latest[at][t] && (o.rollout == settled || o.zero)
+	default:
+		return outcome == decide.Waiting && o.zero
+	}
+}
+
+// counted is a target's failures in a row as a tick reports them.
+func (m *model) counted(w *world, place, t int) uint8 {
+	return max(w.ticks[place].each[0].failures[t], w.ticks[place].knows.count[t].n)
+}
+
+// ended checks the end of a tick's part in a workload.
+func (m *model) ended(s *step, place, at int) {
+	if m.parts != nil {
+		m.parts(&s.world, place, at)
+	}
+	if m.allFine(&s.world, place, at) {
+		s.ghost.stale[at] = 0
+		return
+	}
+	s.ghost.stale[at]++
+	s.require(s.ghost.stale[at] <= uint8((longestStale+2*(m.targets-1)+m.workloads-1)*m.parallel), "(a) green is fresh, held, or soon loud")
+}
+
+// endedAll checks the end of a tick: who had to wait for a turn waits for no more ticks than there are workloads.
+func (m *model) endedAll(s *step, place int) {
+	if m.maxRollouts == 0 {
+		return
+	}
+	t := &s.ticks[place]
+	for at := range m.workloads {
+		if t.each[at].turn || outcomes[t.each[at].outcomes[0]] != decide.Waiting {
+			s.ghost.deferred[at] = 0
+			continue
+		}
+		s.ghost.deferred[at]++
+		s.require(int(s.ghost.deferred[at]) < m.workloads*m.parallel, "who has waited longest for a turn goes first")
+	}
+}

@@ -1,0 +1,214 @@
+package modelcheck
+
+import (
+	"slices"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// The steps of a tick, between any two requests that can be told apart from outside. A write that is refused because the
+// object has changed is followed by reading and deciding again, until one goes through, so writing is one step that decides
+// from the object as it is. Only a decision without a write is made on what was read at the beginning, since nothing tells
+// it that the object has changed.
+
+// step is a world after something has happened, and the invariant that this broke; empty for none.
+type step struct {
+	world
+	broken string
+}
+
+func (s *step) require(holds bool, invariant string) {
+	if !holds && s.broken == "" {
+		s.broken = invariant
+	}
+}
+
+// begin reads every workload, asks the registry, and plans.
+func (m *model) begin(s *step) {
+	place := 0
+	if s.ticks[0].running {
+		place = 1
+	}
+	t := tick{running: true, knows: m.resolve(&s.world)}
+	key := planKey{knows: t.knows}
+	for at := range m.workloads {
+		key.views[at] = s.objects[at].view()
+	}
+	planned := m.core.planOf(key)
+	t.knows = planned.knows
+	for at := range m.workloads {
+		o := &s.objects[at]
+		t.each[at] = part{phase: writing, turn: planned.steps[at].turn, beganLabels: o.labels, began: o.annotations}
+	}
+	s.ticks[place] = t
+	if !m.ageless {
+		s.begun++
+	}
+	for at := range m.workloads {
+		o, got := &s.objects[at], planned.steps[at]
+		if m.weOwn(o) || got.sets() || got.labels != o.labels || got.annotations != o.annotations {
+			continue
+		}
+		m.decided(s, place, at, got)
+		m.proceed(s, place, at, got)
+	}
+}
+
+// resolve is what a tick learns of the tags.
+func (m *model) resolve(w *world) knowledge {
+	k := knowledge{targets: uint8(m.targets)}
+	if !m.ageless {
+		k.now = w.begun
+	}
+	unanswered := &fault.Error{Cause: fault.Proxy, Message: "why"}
+	for t := range m.targets {
+		answers := make([][]decide.Latest, m.workloads)
+		for at := range answers {
+			answer := decide.Latest{Digest: digestOf(w.tags[t])}
+			if w.registry[t] == down || w.registry[t] == half && at > 0 {
+				answer = decide.Latest{Failure: unanswered}
+			}
+			answers[at] = []decide.Latest{answer}
+		}
+		target, latest := decide.Agree(decide.Target{Name: names[t], Threshold: threshold}, true, answers)
+		k.failed[t], k.gateNo[t] = target.Failure != nil, w.registry[t] == gateNo
+		for at := range latest {
+			if latest[at].Digest != "" {
+				k.latest[at][t] = w.tags[t]
+			}
+		}
+	}
+	return k
+}
+
+func (m *model) weOwn(o *object) bool {
+	for t := range m.targets {
+		for s := range m.slots {
+			if o.slots[t][s].claims&claimUs != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (m *model) stepKey(s *step, place, at int) stepKey {
+	t := &s.ticks[place]
+	p := &t.each[at]
+	return stepKey{view: s.objects[at].view(), beganLabels: p.beganLabels, began: p.began, knows: t.knows, at: uint8(at), turn: p.turn}
+}
+
+// advance takes a tick one step further on one workload. pullFailed is what the pods say, where somebody asks.
+func (m *model) advance(s *step, place, at int, pullFailed bool) {
+	o, p := &s.objects[at], &s.ticks[place].each[at]
+	switch p.phase {
+	case writing:
+		if m.weOwn(o) { // a tick that died has left this undone
+			m.giveBack(o)
+			return
+		}
+		got := m.core.stepOf(m.stepKey(s, place, at))
+		m.decided(s, place, at, got)
+		patched := m.write(s, place, at, got, false)
+		p.outcomes, p.failures = got.outcomes, got.failures
+		if !got.sets() {
+			m.proceed(s, place, at, got)
+			return
+		}
+		p.phase = returning
+		p.wait = wait{digest: got.wait, contested: got.contested, patched: patched}
+	case returning:
+		m.giveBack(o)
+		if p.wait.restoring {
+			m.finish(s, place, at)
+			return
+		}
+		m.beginWait(o, p)
+	case waiting:
+		p.wait.restoring = false
+		key := endKey{stepKey: m.stepKey(s, place, at), wait: p.wait, pullFailed: pullFailed}
+		key.turn = false
+		got := m.core.endOf(key)
+		before := *o
+		m.write(s, place, at, got, true)
+		for t := range m.targets {
+			if p.wait.digest[t] != 0 {
+				p.outcomes[t] = got.outcomes[t]
+				m.concluded(s, &before, at, t, p.wait.digest[t], got)
+			}
+		}
+		if !got.sets() {
+			m.finish(s, place, at)
+			return
+		}
+		p.phase, p.wait.restoring = returning, true
+	}
+}
+
+// beginWait notes how things are when a wait begins.
+func (m *model) beginWait(o *object, p *part) {
+	p.phase, p.beaten = waiting, p.beaten&^(countsAttempt|countsAttempt<<2)
+	p.wait.labels, p.wait.annotations, p.wait.rollout = o.labels, o.annotations, o.rollout
+}
+
+// proceed is what follows a decision that set nothing.
+func (m *model) proceed(s *step, place, at int, got answer) {
+	o, p := &s.objects[at], &s.ticks[place].each[at]
+	p.outcomes, p.failures = got.outcomes, got.failures
+	if got.wait == [mostTargets]uint8{} {
+		m.finish(s, place, at)
+		return
+	}
+	p.wait = wait{digest: got.wait, contested: got.contested}
+	m.beginWait(o, p)
+}
+
+// write applies what was decided to the object, and says whether it changed slots.
+func (m *model) write(s *step, place, at int, got answer, concluding bool) bool {
+	o := &s.objects[at]
+	m.written(s, place, at, got, concluding)
+	before := o.template()
+	o.labels, o.annotations = got.labels, got.annotations
+	for t := range m.targets {
+		for i := range m.slots {
+			if d := got.set[t][i]; d != 0 {
+				o.slots[t][i] = slot{d, claimUs}
+			}
+		}
+	}
+	if o.template() != before {
+		o.rollout = hangs
+	}
+	m.synchronise(o)
+	return got.sets()
+}
+
+// giveBack gives the slots that are ours to those who were noted.
+func (m *model) giveBack(o *object) {
+	for t, claims := range m.core.returnOf(o.view()) {
+		for s, claim := range claims {
+			o.slots[t][s].claims = claim
+		}
+	}
+}
+
+// finish ends a tick's part in a workload and, with the last one, the tick.
+func (m *model) finish(s *step, place, at int) {
+	t := &s.ticks[place]
+	t.each[at].phase = done
+	t.each[at].wait, t.each[at].beaten = wait{}, 0
+	m.ended(s, place, at)
+	if !slices.ContainsFunc(t.each[:m.workloads], func(p part) bool { return p.phase != done }) {
+		m.endedAll(s, place)
+		s.drop(place)
+	}
+}
+
+// drop removes a tick.
+func (w *world) drop(place int) {
+	w.ticks[place] = tick{}
+	if place == 0 {
+		w.ticks[0], w.ticks[1] = w.ticks[1], tick{}
+	}
+}

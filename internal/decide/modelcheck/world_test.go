@@ -1,0 +1,215 @@
+// Package modelcheck explores what package decide does, with the product's own functions, in a small world: up to two
+// workloads that carry up to two targets in up to two slots each, and two ticks side by side. Whatever may happen around a
+// tick or between two, it lets happen in every order, and looks for a sequence of events that breaks an invariant
+// (invariants_test.go).
+//
+// The model knows how Kubernetes behaves (world_test.go, events_test.go): that a slot changes hands, that an undo brings
+// annotations back, that a rollout settles or hangs. It knows nothing of what the program does. It calls Remember,
+// Questions, Plan, Again, Waits, ConclusionQuestions, Conclude, ToReturn, Agree and NeedsAttention, applies the changes that
+// these return, and lets other events happen in between (ticks_test.go).
+//
+// What is abstracted: all thresholds are two; a rollout is settled, hangs, has progressed or was given up; a digest that
+// is new gets the next number. What is left out: minimum ages, OnDelete, the text of messages.
+package modelcheck
+
+// The largest world.
+const (
+	mostWorkloads = 2
+	mostTargets   = 2
+	mostSlots     = 2
+	mostRevisions = 4
+)
+
+// What a slot holds, by number: nothing, a digest, a digest that is new to the whole history, or a tag.
+const (
+	empty    = 0
+	digests  = 3 // 1, 2 and 3
+	novel    = 4 // only where the checker asks whether a new good digest leads out
+	unpinned = 5
+	contents = 6
+)
+
+// Who claims a slot in managedFields, as a set.
+const (
+	claimUs = 1 << iota
+	claimPerson
+	claimDeployer // by server-side apply
+)
+
+// How far the controller is.
+const (
+	settled = iota
+	hangs   // no replica is fresh
+	moves   // one is
+	gaveUp  // the controller's word for it
+)
+
+// What the registry answers about a target.
+const (
+	up      = iota
+	down    // latest is unknown
+	gateNo  // latest is known, and may not be rolled out
+	half    // the second workload's credential is refused
+	answers // how many
+)
+
+type slot struct{ content, claims uint8 }
+
+// template is what the slots hold: by target and slot.
+type template [mostTargets][mostSlots]uint8
+
+// revision is a ReplicaSet: a template, and the annotations that the workload had under it.
+type revision struct {
+	exists      bool
+	template    template
+	annotations id
+}
+
+// object is a workload.
+type object struct {
+	slots               [mostTargets][mostSlots]slot
+	labels, annotations id
+	rollout             uint8
+	zero                bool // scaled to zero
+	revisions           [mostRevisions]revision
+}
+
+func (o *object) template() template {
+	var t template
+	for i := range o.slots {
+		for j := range o.slots[i] {
+			t[i][j] = o.slots[i][j].content
+		}
+	}
+	return t
+}
+
+// tick is a running tick, between two of its requests.
+type tick struct {
+	running bool
+	knows   knowledge
+	each    [mostWorkloads]part
+}
+
+// knowledge is what a tick has found out before it acts.
+type knowledge struct {
+	latest  [mostWorkloads][mostTargets]uint8
+	gateNo  [mostTargets]bool
+	failed  [mostTargets]bool // not resolved, or refused by a gate
+	count   [mostTargets]count
+	now     uint8 // how many ticks have begun before, where time matters
+	targets uint8 // how many
+}
+
+type count struct {
+	n    uint8
+	byUs bool
+}
+
+// part is a tick's part in one workload.
+type part struct {
+	phase              uint8
+	turn               bool
+	beganLabels, began id // what it read first
+	outcomes           [mostTargets]uint8
+	failures           [mostTargets]uint8 // of the targets whose counters stand there
+	wait               wait
+	beaten             uint8 // what other ticks have counted while this one was running
+}
+
+// The phases of a part.
+const (
+	done = iota
+	writing
+	returning
+	waiting
+)
+
+// wait is what is waited for.
+type wait struct {
+	digest              [mostTargets]uint8
+	contested           [mostTargets]bool
+	labels, annotations id // when it began
+	rollout             uint8
+	patched             bool
+	restoring           bool // what follows the return of ownership is the end
+}
+
+// world is a state of the model. It is comparable.
+type world struct {
+	tags     [mostTargets]uint8
+	registry [mostTargets]uint8
+	known    uint8 // the digests 1 to known have been seen by somebody
+	objects  [mostWorkloads]object
+	ticks    [2]tick
+	begun    uint8 // ticks, where time matters
+	may      budget
+	ghost    ghost
+}
+
+// budget is how often the surroundings may still act.
+type budget struct {
+	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales uint8
+	ticks                                                                         uint8 // 0: endless
+}
+
+// ghost is what no tick can see, kept for the invariants.
+type ghost struct {
+	before [mostWorkloads]template // what the slots held before the first attempt since the workload was proven last
+	// recordable are the digests that were proven on a workload, or chosen by a person, by target.
+	recordable [mostWorkloads][mostTargets][contents]bool
+	puts       [mostWorkloads][mostTargets][contents]uint8 // patches to the digest since the surroundings last asked for one
+	thrown     [mostWorkloads][mostTargets]uint8           // what a person threw out, unless that was overtaken
+	stale      [mostWorkloads]uint8                        // ticks in a row that were green, with slots neither fresh nor held
+	deferred   [mostWorkloads]uint8                        // ticks in a row in which it had no turn
+}
+
+// demand says that the surroundings have given a reason for another rollout of a workload.
+func (w *world) demand(at int) {
+	w.ghost.puts[at], w.ghost.stale[at] = [mostTargets][contents]uint8{}, 0
+}
+
+func (w *world) demandAll() {
+	for at := range w.objects {
+		w.demand(at)
+	}
+}
+
+// together is what the slots of a target hold together, as the contract says it.
+func (m *model) together(o *object, target int) uint8 {
+	joint := o.slots[target][0].content
+	for s := range m.slots {
+		switch content := o.slots[target][s].content; {
+		case content == empty:
+			return empty
+		case content != joint:
+			joint = unpinned
+		}
+	}
+	return joint
+}
+
+// synchronise copies the annotations to the ReplicaSet of what is live. The controller never drops one that was removed
+// (https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/deployment/util/deployment_util.go, SetNewReplicaSetAnnotations).
+func (m *model) synchronise(o *object) {
+	if !m.undoes {
+		return
+	}
+	template := o.template()
+	for i := range o.revisions {
+		r := &o.revisions[i]
+		if r.exists && r.template == template {
+			r.annotations = m.core.merge(r.annotations, o.annotations)
+			return
+		}
+	}
+	fresh := revision{true, template, o.annotations}
+	for i := range o.revisions {
+		if !o.revisions[i].exists {
+			o.revisions[i] = fresh
+			return
+		}
+	}
+	copy(o.revisions[:], o.revisions[1:]) // the history limit
+	o.revisions[mostRevisions-1] = fresh
+}
