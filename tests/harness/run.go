@@ -188,20 +188,6 @@ func (s *Scenario) Shell(script string, programs, variables map[string]string) s
 	return string(output)
 }
 
-// Ticks runs n ticks at once and returns what each left behind.
-func (s *Scenario) Ticks(n int) []*product.Result {
-	s.t.Helper()
-	runs := make([]*Run, n)
-	for i := range runs {
-		runs[i] = s.Start()
-	}
-	results := make([]*product.Result, n)
-	for i, run := range runs {
-		results[i] = run.Finish()
-	}
-	return results
-}
-
 // RequireExit fails the test where a run ended with another exit code.
 func RequireExit(t testing.TB, code int, result *product.Result) {
 	t.Helper()

@@ -150,7 +150,7 @@ func reapplied(t *testing.T, s *harness.Scenario) int {
 	return stored.Reapplied
 }
 
-// I28, I38: eight ticks at once on a contested slot are all loud, and count once.
+// I28, I38: eight ticks at once on a contested slot are all loud, and are one tick of the eight after which it is put back.
 func TestI28I38EightTicksAtOnceOnAContestedSlot(t *testing.T) {
 	t.Parallel()
 	s := contested(t)
@@ -160,7 +160,32 @@ func TestI28I38EightTicksAtOnceOnAContestedSlot(t *testing.T) {
 		}
 		assert.Zero(t, slotPatches(s))
 	}
-	var kept struct{ Contested int }
-	require.NoError(t, json.Unmarshal([]byte(s.Deployment("jobs").Annotations[state]), &kept))
-	assert.Equal(t, 3, kept.Contested)
+	for range 4 {
+		requireOutcome(t, s.Tick(), 1, "failed", "contested")
+	}
+	assert.Zero(t, slotPatches(s))
+	requireOutcome(t, s.Tick(), 1, "failed", "contested")
+	assert.Equal(t, 1, slotPatches(s), "the eighth")
+}
+
+// I28, I38: eight ticks at once on a slot that was reverted put it back once, and count one re-application.
+func TestI28I38EightTicksAtOnceOnARevertedSlot(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	s.Setenv("CONTESTED_THRESHOLD", "2")
+	second := s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	for range 2 {
+		s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+		s.Settle(workloads.Deployment("jobs"))
+		for _, result := range eightAtOnce(t, s) {
+			harness.RequireExit(t, 0, result)
+		}
+		assert.Equal(t, 1, slotPatches(s))
+		assert.Equal(t, second, live(s))
+	}
+	s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+	s.Settle(workloads.Deployment("jobs"))
+	requireOutcome(t, s.Tick(), 1, "failed", "contested")
+	assert.Len(t, eventsOf(s, "DigestReapplied"), 2)
 }

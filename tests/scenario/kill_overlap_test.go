@@ -1,7 +1,7 @@
 package scenario_test
 
 import (
-	"syscall"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,26 +16,6 @@ import (
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
-
-// eightAtOnce runs eight ticks that have all begun, and read nothing yet, before any of them goes on.
-func eightAtOnce(t *testing.T, s *harness.Scenario) []*product.Result {
-	t.Helper()
-	s.Forget()
-	reads := apiproxy.Verb("get", "deployments")
-	released := make(chan struct{})
-	defer s.API.Inject(apiproxy.Fault{Match: reads, Times: 8, Do: fault.Hold(released)})()
-	runs := make([]*harness.Run, 8)
-	for i := range runs {
-		runs[i] = s.Start()
-	}
-	s.Eventually("all eight have begun", func() bool { return len(s.API.Requests(reads)) >= 8 })
-	close(released)
-	results := make([]*product.Result, len(runs))
-	for i, run := range runs {
-		results[i] = run.Finish()
-	}
-	return results
-}
 
 // slotPatches counts the writes that have changed a slot.
 func slotPatches(s *harness.Scenario) int {
@@ -59,14 +39,15 @@ func TestI28EightTicksAtOnceOnSlowPods(t *testing.T) {
 func TestI28EightTicksAtOnceOnARolloutThatFails(t *testing.T) {
 	t.Parallel()
 	s, first, latest := moved(t, kubelet.Failing("CrashLoopBackOff", "boom"))
-	s.Setenv("ROLLOUT_TIMEOUT", "2s")
+	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "2")
+	defer concludeTogether(s, 8, latest)()
 	for _, result := range eightAtOnce(t, s) {
-		requireOutcome(t, result, 1, "failed", "rollout-failed")
+		failed := requireOutcome(t, result, 1, "failed", "rollout-failed")
+		assert.Contains(t, failed.Message, "1/2")
 	}
 	assert.Equal(t, 1, slotPatches(s))
 	assert.Equal(t, 2, workloads.Revision(s.Deployment("jobs")))
-	assert.Contains(t, s.Deployment("jobs").Annotations[state], `"failed":1`)
 	assert.Len(t, eventsOf(s, "RolloutFailed"), 1)
 	assert.Equal(t, latest, live(s))
 
@@ -100,9 +81,7 @@ func TestI28EightTicksAtOnceOnAnUnsettledWorkload(t *testing.T) {
 // overlapping starts a tick, and a second one in the middle of the first one's wait.
 func overlapping(t *testing.T, s *harness.Scenario) (first, second *harness.Run) {
 	t.Helper()
-	waiting := func(n int) func() bool {
-		return func() bool { return len(s.API.Requests(apiproxy.Verb("watch", "deployments"))) >= n }
-	}
+	waiting := func(n int) func() bool { return func() bool { return len(s.API.Requests(waits)) >= n } }
 	first = s.Start()
 	s.Eventually("the first tick waits", waiting(1))
 	second = s.Start()
@@ -126,15 +105,16 @@ func TestI28ATickThatBeginsInTheMiddleOfAnother(t *testing.T) {
 // The same where the rollout fails: the second tick was running when the first one counted.
 func TestI28AFailureIsCountedOnceByTicksThatOverlap(t *testing.T) {
 	t.Parallel()
-	s, _, _ := moved(t, kubelet.Stuck())
-	s.Setenv("ROLLOUT_TIMEOUT", "4s")
+	s, _, latest := moved(t, kubelet.Stuck())
+	s.Setenv("ROLLOUT_TIMEOUT", "8s")
+	remove := concludeTogether(s, 2, latest)
 	first, second := overlapping(t, s)
-	requireOutcome(t, first.Finish(), 1, "failed", "rollout-failed")
-	assert.Contains(t, s.Deployment("jobs").Annotations[state], `"failed":1`)
-	requireOutcome(t, second.Finish(), 1, "failed", "rollout-failed")
-	assert.Contains(t, s.Deployment("jobs").Annotations[state], `"failed":1`)
-	requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
-	assert.Contains(t, s.Deployment("jobs").Annotations[state], `"failed":2`)
+	for _, run := range []*harness.Run{first, second} {
+		assert.Contains(t, requireOutcome(t, run.Finish(), 1, "failed", "rollout-failed").Message, "1/3")
+	}
+	remove()
+	s.Setenv("ROLLOUT_TIMEOUT", "1s")
+	assert.Contains(t, requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed").Message, "2/3", "one that waits later is another tick")
 	assert.Equal(t, 1, slotPatches(s))
 	assert.Len(t, eventsOf(s, "RolloutFailed"), 2)
 }
@@ -151,17 +131,41 @@ func TestI28TheOverlappingTickFinishesWhatAKilledOneBegan(t *testing.T) {
 	assert.Len(t, eventsOf(s, "DigestRefreshed"), 1)
 }
 
-// I28: ticks that are started together count once, also where one of them gets its first turn only when another is done.
-func TestI28ATickThatIsHeldUpBeforeItBeginsDoesNotCountAgain(t *testing.T) {
+// I28: a tick that reads before another one counts, and decides after it, does not count again.
+func TestI28ATickThatHasReadBeforeAnotherCountsDoesNotCountAgain(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
-	s.Site.Proxy.Refuse("ghcr.io", 403)
+	require.NoError(t, s.Site.Delete(ingestor))
+	s.Forget()
+	release := holdTag(t, s, 1)
 	late := s.Start()
-	require.NoError(t, late.Signal(syscall.SIGSTOP))
-	requireOutcome(t, s.Tick(), 0, "skipped", "proxy")
-	require.NoError(t, late.Signal(syscall.SIGCONT))
-	requireOutcome(t, late.Finish(), 0, "skipped", "proxy")
-	assert.Equal(t, "1", s.Deployment("jobs").Annotations[failures])
-	requireOutcome(t, s.Tick(), 0, "skipped", "proxy")
-	assert.Equal(t, "2", s.Deployment("jobs").Annotations[failures], "one that is started later is another tick")
+	requireAsking(t, s, 1)
+	requireFailures(t, s, s.Tick(), 1)
+	release()
+	requireFailures(t, s, late.Finish(), 1)
+	requireFailures(t, s, s.Tick(), 2)
+}
+
+// I28: a tick that reads after another one has counted is a later tick and counts, whenever its process was started.
+func TestI28ATickThatReadsAfterAnotherHasCountedCounts(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	require.NoError(t, s.Site.Delete(ingestor))
+	s.Forget()
+	released := make(chan struct{})
+	reads := apiproxy.Verb("get", "deployments")
+	defer s.API.Inject(apiproxy.Fault{Match: reads, Times: 1, Do: fault.Hold(released)})()
+	late := s.Start()
+	s.Eventually("it is about to read", func() bool { return len(s.API.Requests(reads)) == 1 })
+	requireFailures(t, s, s.Tick(), 1)
+	close(released)
+	requireFailures(t, s, late.Finish(), 2)
+}
+
+// requireFailures asserts how often in a row the tag could not be resolved, as a tick says and as it is stored.
+func requireFailures(t *testing.T, s *harness.Scenario, result *product.Result, count int) {
+	t.Helper()
+	requireOutcome(t, result, 0, "skipped", "not-found")
+	assert.Equal(t, count, result.Report.Target("ingestor").Failures)
+	assert.Equal(t, strconv.Itoa(count), s.Deployment("jobs").Annotations[failures])
 }

@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -229,20 +230,21 @@ func TestI27I28EightTicksAtOnceAreOneRolloutAndOneCount(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
 	second := s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	for _, result := range s.Ticks(8) {
+	for _, result := range eightAtOnce(t, s) {
 		harness.RequireExit(t, 0, result)
 	}
 	requireRolled(t, s, "jobs", second, 2)
 	assert.Len(t, eventsOf(s, "DigestRefreshed"), 1)
 
-	s.Site.Proxy.Blackhole("ghcr.io")
-	s.Setenv("RESOLVE_TIMEOUT", "3s") // all eight have read before the first one counts
-	for tick := 1; tick <= 2; tick++ {
-		for _, result := range s.Ticks(8) {
-			harness.RequireExit(t, 0, result)
+	require.NoError(t, s.Site.Delete(ingestor))
+	for count := 1; count <= 3; count++ {
+		for _, result := range eightAtOnce(t, s) {
+			harness.RequireExit(t, count/3, result)
+			assert.Equal(t, count, result.Report.Target("ingestor").Failures)
 		}
-		assert.Equal(t, string(rune('0'+tick)), s.Deployment("jobs").Annotations[failures])
+		assert.Equal(t, strconv.Itoa(count), s.Deployment("jobs").Annotations[failures])
 	}
+	assert.Len(t, eventsOf(s, "ResolveFailing"), 1)
 }
 
 // SIGTERM ends the tick within 5 s, and the next one continues.
