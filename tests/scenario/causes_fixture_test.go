@@ -75,9 +75,20 @@ func struck(t *testing.T, field cellOf) (c *cell, digest string) {
 // onTag makes a scenario in which a Deployment, scaled to zero, holds the digest that a tag means, and was adopted.
 func onTag(t *testing.T, reference string) (s *harness.Scenario, digest string) {
 	t.Helper()
+	return onTagWith(t, reference, 0)
+}
+
+// runsTag is the same with a replica, so that what is put there is rolled out.
+func runsTag(t *testing.T, reference string) (s *harness.Scenario, digest string) {
+	t.Helper()
+	return onTagWith(t, reference, 1)
+}
+
+func onTagWith(t *testing.T, reference string, replicas int32) (s *harness.Scenario, digest string) {
+	t.Helper()
 	s = environment.Scenario(t)
 	digest = s.Push(reference, image("first"))
-	s.Deploy(jobs(digest, workloads.Label(mark, label(digest)), workloads.Annotation(recorded, digest), workloads.Replicas(0)))
+	s.Deploy(jobs(digest, workloads.Label(mark, label(digest)), workloads.Annotation(recorded, digest), workloads.Replicas(replicas)))
 	return s, digest
 }
 

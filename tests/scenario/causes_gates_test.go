@@ -11,13 +11,13 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// behindTag makes a scenario whose Deployment, scaled to zero, holds one image while its tag has moved to another.
+// behindTag makes a scenario whose Deployment runs one image while its tag has moved to another.
 func behindTag(t *testing.T, live, latest registries.Content, lines ...string) (s *harness.Scenario, before, after string) {
 	t.Helper()
 	s = environment.Scenario(t)
 	before = s.Push(ingestor, live)
 	after = s.Push(ingestor, latest)
-	s.Deploy(jobs(before, workloads.Label(mark, label(before)), workloads.Annotation(recorded, before), workloads.Replicas(0)))
+	s.Deploy(jobs(before, workloads.Label(mark, label(before)), workloads.Annotation(recorded, before)))
 	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "jobs", "api", "env: "+slot), lines...))
 	s.Forget()
 	return s, before, after
@@ -85,7 +85,7 @@ func TestADigestInUseThatIsGoneAsksForNothing(t *testing.T) {
 func TestTheGatesAskOnceAndOfAChangedDigestAlone(t *testing.T) {
 	t.Parallel()
 	s, before, after := behindTag(t, image("a"), image("b"), "platforms: [linux/amd64]")
-	s.Deploy(workloads.Deployment("other", workloads.Container("main", ingestor+"@"+before), workloads.Replicas(0),
+	s.Deploy(workloads.Deployment("other", workloads.Container("main", ingestor+"@"+before),
 		workloads.Label(mark, label(before)), workloads.Annotation(recorded, before)))
 	s.Configure("targets:\n" + targetOf("ingestor", ingestor,
 		entry("Deployment", "jobs", "api", "env: "+slot)+entry("Deployment", "other", ""), "platforms: [linux/amd64]"))

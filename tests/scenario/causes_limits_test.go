@@ -42,7 +42,7 @@ func TestI31WhenA429SaysHowLongToWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, digest := onTag(t, ingestor)
+			s, digest := runsTag(t, ingestor)
 			s.Configure(ingestorConfig)
 			outcome, asked := "unchanged", 2
 			if c.second {
@@ -89,7 +89,7 @@ func TestQuota(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, digest := onTag(t, jobsManager)
+			s, digest := runsTag(t, jobsManager)
 			second := s.Push(jobsManager, image("second"))
 			s.Configure("targets:\n" + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "api", "env: "+slot)))
 			s.Site.DockerHub.LimitPulls(c.left)

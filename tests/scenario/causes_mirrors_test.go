@@ -41,7 +41,7 @@ func mirrored(t *testing.T, fallback bool) (s *harness.Scenario, live string, me
 		live = s.Push(reference, image("live"))
 		means[host] = s.Push(reference, image(host))
 	}
-	s.Deploy(workloads.Deployment("jobs", workloads.Container("main", jobsManager+"@"+live), workloads.Replicas(0),
+	s.Deploy(workloads.Deployment("jobs", workloads.Container("main", jobsManager+"@"+live),
 		workloads.Label(mark, label(live)), workloads.Annotation(recorded, live)))
 	s.Configure(fmt.Sprintf("registries: [{host: docker.io, mirrors: [%s/dockerhub, %s], fallback: %t}]\ntargets:\n", firstMirror, secondMirror, fallback) +
 		targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "")))
@@ -170,7 +170,7 @@ func TestPlainHTTPWhereItIsSaidAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, digest := onTag(t, jobsManager)
+			s, digest := runsTag(t, jobsManager)
 			host := s.Site.Front.PlainAddr()
 			store := registries.NewStore(t.Context())
 			s.Site.Add(host, store, store, host)

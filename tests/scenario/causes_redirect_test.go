@@ -26,7 +26,7 @@ func TestNoCredentialFollowsARedirectToAnotherHost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, _ := onTag(t, jobsManager)
+			s, _ := runsTag(t, jobsManager)
 			second := s.Push(jobsManager, registries.Image("second", "linux/amd64"))
 			s.Configure("targets:\n" + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "api", "env: "+slot), "pullSecrets: [puller]"))
 			hubAccount(t, s, "puller")
@@ -68,7 +68,7 @@ func TestAProxyThatReadsTLSAndIsTrusted(t *testing.T) {
 	for _, where := range []string{"SSL_CERT_FILE", "caFile"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
-			s, _ := onTag(t, jobsManager)
+			s, _ := runsTag(t, jobsManager)
 			authority, err := pki.NewAuthority("the company's proxy")
 			require.NoError(t, err)
 			file := filepath.Join(s.Dir, "company.crt")
