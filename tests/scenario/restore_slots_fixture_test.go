@@ -112,15 +112,16 @@ func requireRecords(t *testing.T, o workloads.Object, digest string, pinned bool
 	assert.Equal(t, wantRecorded, o.GetAnnotations()[recorded], "the record")
 }
 
-// requireNothingOdd asserts that the next tick finds what was restored in order: it is rejected still, and nothing is
-// written, held or contested.
+// requireNothingOdd asserts that the next ticks find what was restored in order: the digest that failed is rejected still,
+// nothing is put anywhere, and once that is noted nothing is written.
 func requireNothingOdd(t *testing.T, s *harness.Scenario) {
 	t.Helper()
-	s.Forget()
 	for range 2 {
+		s.Forget()
 		result := s.Tick()
 		requireOutcomes(t, result, 1, "rejected")
 		assert.Equal(t, "rollout-failed", result.Report.Targets[0].Workloads[0].Cause)
+		assert.Zero(t, slotPatches(s))
 	}
 	assert.Empty(t, s.API.Writes())
 }
