@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -58,6 +59,55 @@ func TestI58AKilledTickHasNotedWhatEachSlotHeld(t *testing.T) {
 	requireOutcomes(t, w.Tick(), 1, "rolled-back")
 	w.requireHeld(w.first, w.older)
 	w.requireServing()
+	requireNothingOdd(t, w.Scenario)
+}
+
+// I58, I19: a tick that is killed at any request while it gives up and restores is continued, and each slot holds what
+// it held.
+func TestI58ATickKilledWhileItRestoresSlotsThatDiffer(t *testing.T) {
+	t.Parallel()
+	w := twinOf(t, "Deployment", false).pinned()
+	w.Setenv("ROLLOUT_TIMEOUT", "1s")
+	w.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
+	for n := range tooMany {
+		w.crashes(fmt.Sprint("bad ", n))
+		if !killAt(t, w.Scenario, apiproxy.Fault{Skip: n, Times: 1}, before) {
+			require.GreaterOrEqual(t, n, 5, "read, patch, pods, restore, Events")
+			return
+		}
+		outcome := ""
+		for ticks := 0; outcome != "rejected"; ticks++ {
+			require.Less(t, ticks, 3, "request %d: the last outcome is %s", n+1, outcome)
+			result := w.Tick()
+			harness.RequireExit(t, 1, result)
+			outcome = result.Report.Target("ingestor").Workload("jobs").Outcome
+		}
+		w.requireHeld(w.first, w.older)
+		w.requireServing()
+		if t.Failed() {
+			t.Fatalf("killed at request %d", n+1)
+		}
+	}
+	t.Fatalf("a tick that restores makes more than %d requests", tooMany)
+}
+
+// I58, I28: eight ticks at once on a digest that crashes, where slots differ: one attempt, one restoration.
+func TestI28I58EightTicksAtOnceRestoreOnce(t *testing.T) {
+	t.Parallel()
+	w := twinOf(t, "Deployment", false).pinned()
+	w.settle()
+	latest := w.crashes("second")
+	w.Setenv("ROLLOUT_TIMEOUT", "8s")
+	w.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
+	remove := concludeTogether(w.Scenario, 8, latest)
+	for _, result := range eightAtOnce(t, w.Scenario) {
+		harness.RequireExit(t, 1, result)
+	}
+	remove()
+	assert.Equal(t, 2, slotPatches(w.Scenario))
+	w.requireHeld(w.first, w.older)
+	w.requireServing()
+	assert.Len(t, eventsOf(w.Scenario, "RolledBack"), 1)
 	requireNothingOdd(t, w.Scenario)
 }
 

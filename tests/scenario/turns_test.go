@@ -1,11 +1,11 @@
 package scenario_test
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -74,7 +74,7 @@ func TestI57ATagThatIsBackEndsTheWaitForATurn(t *testing.T) {
 	q.move(0)
 	rolled, waiting := q.tick(1)
 	assert.Len(t, waiting, 1)
-	assert.NoError(t, q.Site.Tag(ingestor, first))
+	require.NoError(t, q.Site.Tag(ingestor, first))
 	result := q.Tick()
 	outcomeOf(t, result, "ingestor", waiting[0], "unchanged", "")
 	assert.NotContains(t, q.Deployment(waiting[0]).Annotations, state)
@@ -119,6 +119,6 @@ func TestI57APlanTellsWhoseTurnItIs(t *testing.T) {
 		for _, name := range waiting {
 			outcomeOf(t, plan, "ingestor", name, "waiting", "")
 		}
-		assert.Len(t, waiting, 1, fmt.Sprint("tick ", turn+1))
+		assert.Len(t, waiting, 1, "tick %d", turn+1)
 	}
 }

@@ -101,6 +101,19 @@ func TestI56ATagThatMovesOnAtZeroIsFollowed(t *testing.T) {
 	}
 }
 
+// I28, I56: eight ticks at once at zero replicas put the digest there once, and all are green.
+func TestI28I56EightTicksAtOnceAtZero(t *testing.T) {
+	t.Parallel()
+	z := asleep(t, "Deployment", 1)
+	second := z.Push(ingestor, image("second"))
+	for _, result := range eightAtOnce(t, z.Scenario) {
+		requireOutcome(t, result, 0, "waiting", "")
+	}
+	assert.Equal(t, 1, slotPatches(z.Scenario))
+	z.requireUnproven(second)
+	z.requireAsleep(second)
+}
+
 // I56: a partition that covers every replica proves as little: all pods run the old digest.
 func TestI56APartitionThatCoversEveryReplicaProvesNothing(t *testing.T) {
 	t.Parallel()
