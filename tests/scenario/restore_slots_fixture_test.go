@@ -91,13 +91,14 @@ func (w *twin) requireHeld(api, side string) {
 	requireRecords(w.t, look(w.Scenario, w.kind, "jobs"), api, api == side)
 }
 
-// requireServing asserts that the workload has settled on what its slots hold.
+// requireServing asserts that the workload settles on what its slots hold, and that every pod that is left is Ready.
 func (w *twin) requireServing() {
 	w.t.Helper()
 	w.settle()
-	pods := w.Kubectl("get", "pods", "-o", `jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)
-	assert.NotContains(w.t, pods, "False")
-	assert.Contains(w.t, pods, "True")
+	w.Eventually("every pod is Ready", func() bool {
+		pods := w.Kubectl("get", "pods", "-o", `jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)
+		return strings.Contains(pods, "True") && !strings.Contains(pods, "False")
+	})
 }
 
 // requireRecords asserts mark and record of a workload: those of a digest, or unpinned.
