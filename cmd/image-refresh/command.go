@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 	"text/tabwriter"
 
 	"github.com/sethvargo/go-envconfig"
@@ -43,7 +44,7 @@ type arguments struct {
 
 // realMain runs one command and returns its exit code. The result goes to stdout, logs to stderr.
 func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, stdout, stderr io.Writer) int {
-	started := processStart()
+	started := time.Now()
 	arguments, err := parse(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

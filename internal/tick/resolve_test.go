@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -175,7 +176,7 @@ func platforms(t *testing.T, texts ...string) []image.Platform {
 	var all []image.Platform
 	for _, text := range texts {
 		platform, err := image.ParsePlatform(text)
-		assert.NoError(t, err)
+		require.NoError(t, err)
 		all = append(all, platform)
 	}
 	return all

@@ -81,7 +81,7 @@ type Runner struct {
 	Cluster   Cluster
 	Log       *slog.Logger
 	Now       func() time.Time
-	Started   time.Time // when the process began, for the report
+	Started   time.Time // when the tick began, for the report
 	Preflight bool      // the command is check: what a tick saves is asked too
 }
 
