@@ -232,7 +232,7 @@ func clean(in decide.Input) bool {
 	r, latest := in.Record, annotate.Of(in.Latest.Digest)
 	_, isRejected := r.State.Rejection(latest)
 	return r.Mark.Same(latest) && r.Recorded.Same(latest) && !isRejected && r.State.Reapplied == 0 && r.State.Contested == 0 &&
-		(r.State.Attempt == nil || r.State.Attempt.Failed > 0 && r.State.Attempt.Digest != in.Latest.Digest)
+		(r.State.Attempt == nil || r.State.Attempt.Failed > 0 && r.State.Attempt.Digest != in.Latest.Digest && r.State.Attempt.Held == nil)
 }
 
 // TestEveryConclusion is the same for what is decided after the wait.

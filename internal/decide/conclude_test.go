@@ -405,3 +405,22 @@ func TestInputsStayAsTheyAre(t *testing.T) {
 		assert.Equal(t, same, in)
 	}
 }
+
+// What stood before an old attempt is not put back once another digest has been recorded since (I58).
+func TestWhatIsRecordedSinceIsNotForgottenForAnOldAttempt_I58(t *testing.T) {
+	t.Parallel()
+	// B failed once and A was restored; a deployer brought D, which was latest, and a tick has recorded it.
+	onD := input(live(d), record(d, d), attempt(annotate.Attempt{Digest: digestB, Failed: 1, Served: 1, Held: map[string]annotate.Content{"0": a}}))
+	sameD := onD
+	latest(digestD)(&sameD)
+	confirmed := decide.Decide(sameD)
+	require.Equal(t, decide.Unchanged, confirmed.Outcome)
+	for name, change := range map[string]func(*decide.Input){"scaled to zero for the night": noReplica, "stuck for eight ticks": all(unsettled, streak(7))} {
+		in := onD
+		in.Record, in.Began = confirmed.Record, confirmed.Record
+		all(latest(digestC), change)(&in)
+		put := decide.Decide(in)
+		require.True(t, put.Rolls(), name)
+		assert.Equal(t, map[string]annotate.Content{"0": d}, put.Record.State.Attempt.Held, name)
+	}
+}

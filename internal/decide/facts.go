@@ -82,10 +82,17 @@ type Input struct {
 	Facts     Facts
 	Slots     []Slot
 	Record    annotate.Record // as it is now
+	Postponed Postponement    // why the slots are not to be changed in this tick, whatever the table says
 
 	// Began is the record as this tick read it first or, after a wait, as it was when the wait began. A tick counts only
 	// where the counter is still what it was then, so that ticks at once count once (I28, I80).
 	Began annotate.Record
+}
+
+// Postponement is a reason to leave the slots alone in one tick. The zero value is none.
+type Postponement struct {
+	Message string // for people
+	ForTurn bool   // another workload's turn comes first, and since when this one waits is to be noted
 }
 
 // Outcome is what became of a target on a workload. The set is part of the contract (docs/schema/result-v1.json).

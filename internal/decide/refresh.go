@@ -144,6 +144,9 @@ func (e evaluation) reapplies(digest image.Digest) bool {
 
 // put is the patch: the digest into every slot, with the intent in the same write (I35).
 func (e evaluation) put(digest image.Digest) Decision {
+	if e.Postponed.Message != "" {
+		return e.postponed()
+	}
 	before := e.Record.State
 	again := e.reapplies(digest)
 	contested := again && before.Reapplied >= e.Policy.Reapplications
@@ -174,6 +177,15 @@ func (e evaluation) put(digest image.Digest) Decision {
 		d.Outcome = Reapplied
 	}
 	d.Message = fmt.Sprintf("%s replaces %s", digest.Short(), e.live.Short())
+	return d
+}
+
+// postponed is what becomes of a patch whose turn is later. Nothing is counted; since when it waits is noted (I57).
+func (e evaluation) postponed() Decision {
+	d := Decision{Outcome: Waiting, Message: e.Postponed.Message, Record: e.Record}
+	if e.Postponed.ForTurn && d.Record.State.TurnSince == nil {
+		d.Record.State.TurnSince = &e.Now
+	}
 	return d
 }
 

@@ -148,6 +148,7 @@ func (e evaluation) acceptManualChange() found {
 	if movedOn || unpinned && e.live.Is(e.Latest.Digest) {
 		onward := e
 		onward.Record, onward.rewound = record, e.Record.Rewound
+		onward.Record.State.TurnSince = e.Record.State.TurnSince
 		onward.events = append(onward.events, Event{Reason: RefreshHeld, Note: replaced + ", and the tag has moved on since"})
 		return found{onward: &onward}
 	}
@@ -183,6 +184,8 @@ func (e evaluation) confirm() found {
 		}
 		if e.live.Is(attempt.Digest) || attempt.Failed == 0 {
 			state.Attempt = nil
+		} else { // its failures still count; what stood and served before it is another thing now
+			state.Attempt = &annotate.Attempt{Digest: attempt.Digest, Failed: attempt.Failed, Again: attempt.Again, Alone: attempt.Alone}
 		}
 	}
 	if state.Reapplied > 0 && state.Reapplied == e.Began.State.Reapplied {

@@ -411,3 +411,20 @@ func TestDecidedAgainFailuresAreCountedAnew(t *testing.T) {
 	assert.Equal(t, []decide.Outcome{decide.Failed}, outcomes(again.Decisions))
 	assert.Empty(t, again.Failures, "its counters stand elsewhere")
 }
+
+// A workload that a person has undone waits for its turn like any other: since when is written once, and is not rewound
+// with the rest (I44, I57).
+func TestAnUndoneWorkloadWaitsForItsTurnToo_I57(t *testing.T) {
+	t.Parallel()
+	undone := carryingFrom(1, input(live(a), record(b, a), person("kubectl"), latest(digestC)))
+	limited := rules
+	limited.MaxRollouts = 1
+	for tick := range 2 {
+		limited.Now = now.Add(time.Duration(tick) * time.Minute)
+		_, steps := limited.Plan(targets(2), []*decide.Workload{several(90)[0], &undone})
+		require.Equal(t, []decide.Outcome{decide.Waiting}, outcomes(steps[1].Decisions))
+		assert.Equal(t, tick > 0, steps[1].Change.Empty(), "tick %d writes %v", tick, steps[1].Change)
+		undone = begun(written(undone, steps[1].Change))
+	}
+	require.NotNil(t, recordOf(undone, 0).State.TurnSince)
+}

@@ -6,6 +6,7 @@ import "github.com/tracebloc/image-refresh/internal/annotate"
 type Waits struct {
 	Of       []Wait            // by binding; one without a digest is not waited for
 	began    []annotate.Record // by binding, when the wait began
+	skipped  int               // ticks in a row in which the workload was unsettled, when the wait began
 	baseline Rollout
 	known    bool // the baseline is about what was put there
 	patched  bool // by this tick: none of the replicas before the wait was of what it has put there
@@ -14,7 +15,10 @@ type Waits struct {
 // Waits begins the wait for what a step has put somewhere, or found under way. The workload is as it is after the step was
 // written; patched says that it changed slots.
 func (t Tick) Waits(w Workload, targets []Target, decisions []Decision, patched bool) Waits {
-	waits := Waits{Of: make([]Wait, len(decisions)), began: t.Remember(w, targets).Records, baseline: w.Object.Rollout, patched: patched}
+	memory := t.Remember(w, targets)
+	waits := Waits{
+		Of: make([]Wait, len(decisions)), began: memory.Records, skipped: memory.Skipped, baseline: w.Object.Rollout, patched: patched,
+	}
 	waited := 0
 	for at, d := range decisions {
 		if d.Wait != "" {
@@ -101,6 +105,7 @@ func (t Tick) ConclusionQuestions(w Workload, targets []Target, waits Waits) [][
 // what was decided before.
 func (t Tick) Conclude(w Workload, targets []Target, waits Waits, before []Decision) Step {
 	v := verdict{now: t.Remember(w, targets), began: w.Began, decisions: append([]Decision(nil), before...)}
+	v.began.Skipped = min(v.began.Skipped, waits.skipped) // the end of a streak, before the wait, is no other tick's count
 	conclude := func(restoredToo bool) (restores bool) {
 		for at, wait := range waits.Of {
 			if wait.Digest == "" {

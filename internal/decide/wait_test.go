@@ -258,3 +258,13 @@ func TestZeroReplicasProveNothing_I56(t *testing.T) {
 	concluded = concludes(t, rolling(proven, input().Facts.Rollout), waits, step.Decisions)
 	assert.Equal(t, b, recordOf(written(proven, concluded.Change), 0).Recorded)
 }
+
+// A tick whose own patch ends the skip streak counts the progress of what it has put there.
+func TestATickThatClearsTheStreakCountsItsProgress(t *testing.T) {
+	t.Parallel()
+	w, step, waits := begins(t, begun(counting(carrying(input()), 3)))
+	waits = waits.See(underWay(0))
+	concluded := concludes(t, rolling(w, underWay(1)), waits, step.Decisions)
+	assert.Equal(t, "1", concluded.Change.Annotations[keys.SkipStreak()])
+	assert.Contains(t, concluded.Decisions[0].Message, "1/8")
+}

@@ -107,7 +107,7 @@ func (t Tick) decide(w Workload, targets []Target) verdict {
 		v.now, v.began = v.now.withoutCounters(), v.began.withoutCounters()
 		v.decisions = t.decideEach(w, targets, v)
 	}
-	v.oneByOne()
+	t.oneByOne(w, targets, v)
 	return v
 }
 
@@ -154,35 +154,38 @@ func namesOf(w Workload, targets []Target) []string {
 
 // oneByOne holds all but one target back after a joint failure: which one it is that fails shows only then. Nothing is
 // counted.
-func (v verdict) oneByOne() {
+func (t Tick) oneByOne(w Workload, targets []Target, v verdict) {
 	alone := slices.IndexFunc(v.decisions, func(d Decision) bool {
 		attempt := d.Record.State.Attempt
 		return d.Rolls() && attempt != nil && attempt.Alone
 	})
 	for at, d := range v.decisions {
 		if alone >= 0 && at != alone && d.Rolls() {
-			v.decisions[at] = v.postponed(at, "after a joint failure the targets are tried one by one: another one's turn")
+			v.decisions[at] = t.postponed(w, targets, v, at, Postponement{Message: "after a joint failure the targets are tried one by one: another one's turn"})
 		}
 	}
 }
 
 // deferRollouts holds the workload back in this tick, and notes since when it waits (I57). Nothing is counted.
-func (v verdict) deferRollouts(now time.Time) {
+func (t Tick) deferRollouts(w Workload, targets []Target, v verdict) {
 	for at, d := range v.decisions {
-		if !d.Rolls() {
-			continue
+		if d.Rolls() {
+			v.decisions[at] = t.postponed(w, targets, v, at, Postponement{
+				Message: "enough workloads roll in this tick (MAX_ROLLOUTS): a later one goes on", ForTurn: true,
+			})
 		}
-		d = v.postponed(at, "enough workloads roll in this tick (MAX_ROLLOUTS): a later one goes on")
-		if d.Record.State.TurnSince == nil {
-			d.Record.State.TurnSince = &now
-		}
-		v.decisions[at] = d
 	}
 }
 
-func (v verdict) postponed(at int, message string) Decision {
-	d := v.decisions[at]
-	return Decision{Row: d.Row, Outcome: Waiting, Message: message, Record: v.now.Records[at], Gated: d.Gated}
+// postponed decides once more, and leaves the slots alone.
+func (t Tick) postponed(w Workload, targets []Target, v verdict, at int, why Postponement) Decision {
+	in := t.input(w, targets, v, at)
+	in.Postponed = why
+	d := Decide(in)
+	if d.Skip == SkipCount { // of an attempt to unblock the workload, which is not made
+		d.Skip = SkipKeep
+	}
+	return d
 }
 
 // waitsSince is since when the workload waits for its turn; zero where it does not yet.
@@ -200,7 +203,7 @@ func (v verdict) waitsSince() time.Time {
 // step is what becomes of a verdict once the tick has had its say. counted are the failures in a row of all targets.
 func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 	if !turn {
-		v.deferRollouts(t.Now)
+		t.deferRollouts(w, targets, v)
 	}
 	step := Step{Decisions: v.decisions, Turn: turn}
 	failures := make([]Count, len(targets))

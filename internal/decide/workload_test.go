@@ -113,10 +113,10 @@ func TestTheSkipStreakCountsOnceForAllTargets(t *testing.T) {
 // One that counts, and one that would clear, count.
 func TestWhoCountsTheSkipStreakIsNotClearedByAnother(t *testing.T) {
 	t.Parallel()
-	w := carrying(input(ours(0)), input(ours(0)))
+	w := begun(counting(carrying(input(ours(0)), input(ours(0))), 3))
 	of := targets(2)
 	waits := rules.Waits(w, of, planned(t, w, of).Decisions, false)
-	w = rolling(begun(counting(w, 3)), decide.Rollout{Observed: true, Fresh: 2, Available: 2, Desired: 2})
+	w = rolling(w, decide.Rollout{Observed: true, Fresh: 2, Available: 2, Desired: 2})
 	step := rules.Conclude(w, of, waits, make([]decide.Decision, 2))
 	assert.Equal(t, map[string]string{keys.SkipStreak(): "4"}, step.Change.Annotations, "progress of a rollout that two targets wait for (I43)")
 	w = rolling(w, input().Facts.Rollout)

@@ -1,5 +1,5 @@
 // Package preflight words what the command check found out: everything that could make a tick fail, before it
-// does, a line each with the fix. It is pure: package tick asks, this package says.
+// does, a line each with the fix. It is pure: package check asks, this package says.
 //
 // Lines stand in the order in which one thing rests on another: the configuration, the API server, permissions,
 // registries, credentials, images, workloads. What rests on something that failed is "could not be checked" and

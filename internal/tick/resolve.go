@@ -25,7 +25,7 @@ type resolution struct {
 func (t *tick) resolve(ctx context.Context, readings []reading) resolution {
 	queries, asked := t.queries(readings)
 	if t.Preflight {
-		queries = append(queries, t.unplaced(readings, asked)...)
+		queries = append(queries, t.unplaced(asked)...)
 	}
 	var answers []resolver.Answer
 	if len(queries) > 0 && ctx.Err() == nil {
@@ -75,7 +75,7 @@ func (t *tick) queries(readings []reading) (queries []resolver.Query, asked [][]
 
 // unplaced are the images of targets none of whose workloads could be worked with: a check asks their registries all the
 // same.
-func (t *tick) unplaced(readings []reading, asked [][][]int) []resolver.Query {
+func (t *tick) unplaced(asked [][][]int) []resolver.Query {
 	var queries []resolver.Query
 	for target, configured := range t.targets {
 		places := t.bindingsOf(target)

@@ -76,6 +76,7 @@ func scenarios() []scenario {
 		{"two workloads, and two ticks at once", twoWorkloads(2), false, 1, budget{tags: 1, registry: 1}},
 		{"one rollout a tick", inTurns(), false, 1, budget{tags: 4, ticks: 6}},
 		{"one rollout a tick", inTurns().recreating(), false, 1, budget{tags: 3, deploys: 1, ticks: 6}},
+		{"one rollout a tick, and a person", inTurns(), false, 1, budget{tags: 2, undos: 1, ticks: 6}},
 	}
 }
 

@@ -2,4 +2,4 @@
 
 package modelcheck
 
-const defaultWorlds = 40_000
+const defaultWorlds = 25_000
