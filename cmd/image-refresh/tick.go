@@ -81,19 +81,19 @@ func printReport(ctx context.Context, output string, report result.Report, style
 	case outputTable:
 		return report.WriteTable(stdout, style)
 	case outputValues, outputPatch:
-		for _, slot := range report.Wanted.Unknown {
+		for _, slot := range report.Desired.Unknown {
 			log.WarnContext(ctx, slot+" is left out: it is not known what it should hold")
 		}
 		if len(report.Targets) == 0 { // an empty file would be taken for one that names no digest
 			return nil
 		}
 		if output == outputPatch {
-			return report.Wanted.WritePatches(stdout)
+			return report.Desired.WritePatches(stdout)
 		}
-		for _, slot := range report.Wanted.Unnamed {
+		for _, slot := range report.Desired.Unnamed {
 			log.WarnContext(ctx, slot+" is left out: name the chart's value in its helmValue")
 		}
-		return report.Wanted.WriteValues(stdout)
+		return report.Desired.WriteValues(stdout)
 	default:
 		return report.WriteJSON(stdout)
 	}

@@ -1,4 +1,4 @@
-// Package cluster is the one package that talks to the API server: it reads workloads, patches them, hands
+// Package cluster is the one package that talks to the API server: it reads workloads, patches them, gives
 // back ownership, watches rollouts and emits Events. Every request has a deadline (I18), and every failure is
 // a *fault.Error that names the verb, the resource and what to do.
 package cluster

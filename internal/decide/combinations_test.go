@@ -153,7 +153,7 @@ func asksBadly(in decide.Input, questions []decide.Question, before decide.Decis
 // violates names the rule that a decision breaks; empty for none.
 func violates(in decide.Input, d decide.Decision) string {
 	after, rollout := d.Record, in.Facts.Rollout
-	parked := in.Facts.Held || in.Facts.Paused || in.Slots[0].Problem != nil
+	onHold := in.Facts.Held || in.Facts.Paused || in.Slots[0].Problem != nil
 	content := in.Slots[0].Live
 	known := in.Latest.Digest != ""
 	set := image.Digest("")
@@ -172,7 +172,7 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "only what the gates said is their failure"
 	case d.Rolls() && len(d.Set) != len(in.Slots):
 		return "there is a digest for every slot"
-	case d.Rolls() && (parked || in.Policy.Notify):
+	case d.Rolls() && (onHold || in.Policy.Notify):
 		return "nothing is set where a person, the slot or the mode says no"
 	case d.Rolls() && d.Row != 3 && d.Row != 12:
 		return "only rows 3 and 12 set"
@@ -207,9 +207,9 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "the streak ends when the workload is settled"
 	case !reflect.DeepEqual(in.Began, in.Record) && d.Row == 12 && d.Rolls():
 		return "what another tick has changed meanwhile makes the tag doubtful (I28)"
-	case known && content.Is(in.Latest.Digest) && rollout.Settled && !parked && in.Record.Mark != annotate.None && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
+	case known && content.Is(in.Latest.Digest) && rollout.Settled && !onHold && in.Record.Mark != annotate.None && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
 		return "what is fresh is unchanged"
-	case in.Record.Mark == annotate.None && content != annotate.None && !parked && d.Outcome != decide.Adopted:
+	case in.Record.Mark == annotate.None && content != annotate.None && !onHold && d.Outcome != decide.Adopted:
 		return "the first observation rolls nothing (I5)"
 	}
 	return ""
@@ -265,8 +265,8 @@ func noRollback(in *decide.Input) { in.Policy.Rollback = false }
 
 func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Question, d decide.Decision) string {
 	after, content, rollout := d.Record, in.Slots[0].Live, in.Facts.Rollout
-	parked := in.Facts.Held || in.Facts.Paused || in.Slots[0].Problem != nil
-	isOurs := !parked && content.Is(wait.Digest) && content.Same(in.Record.Mark) && in.Record.State.Attempted() == wait.Digest
+	onHold := in.Facts.Held || in.Facts.Paused || in.Slots[0].Problem != nil
+	isOurs := !onHold && content.Is(wait.Digest) && content.Same(in.Record.Mark) && in.Record.State.Attempted() == wait.Digest
 	_, answered := in.Answers[whyNotReady]
 	restorable := in.Policy.Rollback && !in.Policy.Notify && isOurs
 	_, wasRejected := in.Record.State.Rejection(annotate.Of(wait.Digest))

@@ -338,7 +338,7 @@ func TestServed(t *testing.T) {
 		want int
 	}{
 		"a healthy workload":                 {input(), 2},
-		"a cure":                             {input(unsettled, available(0), streak(7)), 0},
+		"an unblock attempt":                 {input(unsettled, available(0), streak(7)), 0},
 		"in place of what took it down, I45": {input(ours(0), latest(digestC), available(0)), 2},
 		"again, while it is being restored":  {input(attempted(2), available(1)), 2},
 		"again, where it has been scaled up": {input(attempted(1)), 2},

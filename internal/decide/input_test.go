@@ -157,7 +157,7 @@ func stood(content annotate.Content) func(*annotate.Record) {
 	return func(r *annotate.Record) { r.State.Stood = content }
 }
 
-// ours is the situation between a refresh to B and its record: B is live and marked, A recorded and held before.
+// ours is how it is between a refresh to B and its record: B is live and marked, A recorded and held before.
 func ours(failed int) func(*decide.Input) {
 	return func(in *decide.Input) {
 		live(b)(in)

@@ -24,7 +24,7 @@ func TestQuestions(t *testing.T) {
 		"only another digest is answered":         {input(unasked, func(in *decide.Input) { in.Answers = mayRollOut(digestC, nil) }), asked},
 		"an empty slot":                           {input(unasked, live(annotate.None)), asked},
 		"notify: whether it could be":             {input(unasked, notify), asked},
-		"a cure of what is stuck":                 {input(unasked, unsettled, streak(7)), asked},
+		"an attempt to unblock what is stuck":     {input(unasked, unsettled, streak(7)), asked},
 		"in place of a rollout of ours":           {input(ours(0), latest(digestC), unasked), []decide.Question{{Kind: decide.MayRollOut, Digest: digestC}}},
 		"a person has changed it, and it moved":   {input(unasked, record(c, c), person("kubectl")), asked},
 		"what is latest already":                  {input(latest(digestA), unasked), nil},

@@ -146,7 +146,7 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		{"12 contested: every eighth tick", input(flip, reapplied(3, 7)), want{row: 12, outcome: decide.Failed, cause: fault.Contested, set: digestB, wait: true,
 			record: both(again(digestB, a, 3), func(r *annotate.Record) { r.State.Contested = 8 })}},
 		{"12 contested: every eighth tick, of two at once", input(flip, reapplied(3, 7), read(func(r *annotate.Record) { r.State.Contested = 6 })), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
-		{"12 contested: a third digest is not fought over", input(latest(digestC), flip, reapplied(3, 3)),
+		{"12 contested: a third digest is not contested", input(latest(digestC), flip, reapplied(3, 3)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: both(put(digestC, a), func(r *annotate.Record) { r.State.Contested = 0 })}},
 		{"12 failed attempts go on counting, I13 I39", input(attempt(annotate.Attempt{Digest: digestB, Failed: 2, Alone: true})),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: both(put(digestB, a), func(r *annotate.Record) {

@@ -52,8 +52,8 @@ func both(changes ...func(*annotate.Record)) func(*annotate.Record) {
 	}
 }
 
-func marked(pin annotate.Content) func(*annotate.Record) {
-	return func(r *annotate.Record) { r.Mark, r.Recorded = pin, pin }
+func marked(content annotate.Content) func(*annotate.Record) {
+	return func(r *annotate.Record) { r.Mark, r.Recorded = content, content }
 }
 
 // keeping is the record in which the attempt remembers what the slots held before another one.
@@ -61,7 +61,7 @@ func keeping(put func(*annotate.Record), held map[string]annotate.Content) func(
 	return both(put, func(r *annotate.Record) { r.State.Attempt.Held = held })
 }
 
-// waitsForTurn is the situation where MAX_ROLLOUTS has left the workload no place so far.
+// waitsForTurn is how it is where MAX_ROLLOUTS has left the workload no place so far.
 func waitsForTurn(in *decide.Input) { in.Record.State.TurnSince = &earlier }
 
 func problem(cause fault.Cause) decide.Slot {
@@ -88,7 +88,7 @@ func TestRowsOfTheSlot(t *testing.T) {
 		{"2 paused", input(paused), want{row: 2, outcome: decide.Held, says: "paused"}},
 		{"2 held, empty", input(held, live(annotate.None)), want{row: 2, outcome: decide.Held}},
 		{"2 held, first observation", input(held, noRecord), want{row: 2, outcome: decide.Held}},
-		{"2 held, and a hand waits for its turn", input(held, live(c), person("kubectl-set")), want{row: 2, outcome: decide.Held}},
+		{"2 held, and a manual change waits for its turn", input(held, live(c), person("kubectl-set")), want{row: 2, outcome: decide.Held}},
 		{"2 held, streak over", input(held, streak(2)), want{row: 2, outcome: decide.Held, skip: decide.SkipClear}},
 		{"2 paused in mid-rollout", input(paused, ours(0)), want{row: 2, outcome: decide.Held}},
 
@@ -129,7 +129,7 @@ func TestRowsOfTheSlot(t *testing.T) {
 			want{row: 4, outcome: decide.Adopted, record: both(marked(annotate.Unpinned), stood(b))}},
 		{"4 what the script claimed means nothing, I36", input(claims), want{row: 4, outcome: decide.Adopted,
 			record: func(r *annotate.Record) { *r = annotate.Record{Mark: a, Recorded: a} }}},
-		{"4 set env by the script is no hand, I36", input(claims, person("kubectl-set")), want{row: 4, outcome: decide.Adopted,
+		{"4 set env by the script is no manual change, I36", input(claims, person("kubectl-set")), want{row: 4, outcome: decide.Adopted,
 			record: func(r *annotate.Record) { *r = annotate.Record{Mark: a, Recorded: a} }}},
 		{"4 unsettled, tag unknown", input(noRecord, unsettled, unknown), want{row: 4, outcome: decide.Adopted, record: marked(a)}},
 	})

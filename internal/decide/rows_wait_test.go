@@ -65,15 +65,15 @@ func TestRowsOfTheRollout(t *testing.T) {
 		{"10 still frozen: no second Event", input(unsettled, latest(digestA), streak(8)), stillFrozen},
 		{"10 tried before: frozen", input(unsettled, streak(7), func(in *decide.Input) { in.Record.State.Left = b }), frozen},
 		{"10 attempted before: frozen", input(unsettled, streak(7), attempt(annotate.Attempt{Digest: digestB, Failed: 1})), frozen},
-		{"10 the cure, once, I45", input(unsettled, streak(7)),
+		{"10 the unblock attempt, once, I45", input(unsettled, streak(7)),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, skip: decide.SkipCount, record: put(digestB, a)}},
-		{"10 the cure: gates first", input(unsettled, streak(7), unasked), want{asks: digestB}},
-		{"10 the cure may not be used", input(unsettled, streak(7), gateSaysNo), func() want {
+		{"10 the unblock attempt: gates first", input(unsettled, streak(7), unasked), want{asks: digestB}},
+		{"10 the unblock attempt may not be used", input(unsettled, streak(7), gateSaysNo), func() want {
 			w := frozen
 			w.row, w.gated = 11, true
 			return w
 		}()},
-		{"10 the cure is too young: its age counts", input(unsettled, streak(7), minAge), func() want {
+		{"10 the unblock attempt is too young: its age counts", input(unsettled, streak(7), minAge), func() want {
 			w := frozen
 			w.row = 11
 			w.record = func(r *annotate.Record) { r.State.Seen = &annotate.Seen{Digest: digestB, Since: now, Deferred: now} }

@@ -80,8 +80,8 @@ type evaluation struct {
 	Input
 	read     annotate.Record // the record as it stands on the workload
 	live     annotate.Content
-	person   string // who set a slot to something else than the mark, by hand
-	deployer string // the same, not by hand
+	person   string // the person who set a slot to something else than the mark, by the field manager's name
+	deployer string // the deployer who did
 
 	// What rows above have found.
 	events         []Event

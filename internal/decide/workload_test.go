@@ -101,7 +101,7 @@ func TestTheSkipStreakCountsOnceForAllTargets(t *testing.T) {
 	}
 
 	frozen := steps(begun(counting(three, 7)))
-	assert.Equal(t, []decide.Outcome{decide.Failed, decide.Failed, decide.Refreshed}, outcomes(frozen.Decisions), "and the cure of one is put there")
+	assert.Equal(t, []decide.Outcome{decide.Failed, decide.Failed, decide.Refreshed}, outcomes(frozen.Decisions), "and the unblock attempt of one is put there")
 	assert.Equal(t, "8", frozen.Change.Annotations[keys.SkipStreak()])
 	assert.Len(t, frozen.Events, 2)
 

@@ -31,7 +31,7 @@ type Report struct {
 	ExitCode        int       `json:"exitCode"`
 	Targets         []Target  `json:"targets"`
 	Checks          []Check   `json:"checks,omitempty"` // of the command check, and of no other
-	Wanted          Wanted    `json:"-"`                // of the command plan
+	Desired         Desired   `json:"-"`                // of the command plan
 }
 
 // New is the report of a command that begins: nothing has come of it yet.

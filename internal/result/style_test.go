@@ -66,7 +66,7 @@ func TestAPlanShowsAgeAndPlatformsWhereTheyAreKnown(t *testing.T) {
 
 func TestWantedValuesAndPatches(t *testing.T) {
 	t.Parallel()
-	wanted := result.Wanted{
+	wanted := result.Desired{
 		Values:  map[string]string{"api.image.digest": first, "api.ref": "x@" + second, "b": first},
 		Patches: []map[string]any{{"kind": "Deployment"}, {"kind": "DaemonSet"}},
 	}

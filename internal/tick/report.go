@@ -41,7 +41,7 @@ func (r reporter) of(ctx context.Context, e ended) result.Report {
 		report.Targets = append(report.Targets, out)
 	}
 	if r.plan {
-		report.Wanted = r.wanted(e)
+		report.Desired = r.desired(e)
 	}
 	if needsAttention {
 		report.ExitCode = result.ExitOperator

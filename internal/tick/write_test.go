@@ -215,13 +215,13 @@ func TestAnOldReportOfFailureIsNotAboutThisRollout(t *testing.T) {
 	stuck := deployment("web", gaveUp(0), func(d *appsv1.Deployment) { d.Annotations["tracebloc.io/refresh-skip-streak"] = "7" })
 	web := acting(stuck).during("web", gaveUp(0), settle)
 	report, _ := ran(t, web, "web")
-	assert.Equal(t, decide.Refreshed, outcomeOf(report, 0).Outcome, "the cure of what had given up")
+	assert.Equal(t, decide.Refreshed, outcomeOf(report, 0).Outcome, "the unblock attempt of what had given up")
 
 	otherTick := func(d *appsv1.Deployment) { runs(digestB)(d); remembers("web", attempting(0))(d) }
 	synctest.Test(t, func(t *testing.T) {
 		web := acting(stuck).on("patch", "web", otherTick).during("web", gaveUp(0), settle)
 		report, _ := ran(t, web, "web")
-		assert.Equal(t, decide.Refreshed, outcomeOf(report, 0).Outcome, "the cure that another tick has put there meanwhile")
+		assert.Equal(t, decide.Refreshed, outcomeOf(report, 0).Outcome, "the unblock attempt that another tick has put there meanwhile")
 		assert.Len(t, web.puts(), 1)
 	})
 

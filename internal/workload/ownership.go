@@ -89,7 +89,7 @@ type Taken struct {
 
 // TakenFrom lists who applied the slot's container, or variable, and no longer owns the slot itself: their next
 // apply fails with a conflict where it sets another value. What we have taken ourselves is not listed:
-// the next tick hands it back.
+// the next tick returns it.
 func (o *Object) TakenFrom(slot Slot) []Taken {
 	var taken []Taken
 	claims := o.claimsOn(slot)

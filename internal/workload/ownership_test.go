@@ -334,16 +334,16 @@ func TestReturnOwnershipLeavesOtherSlotsAlone(t *testing.T) {
 func TestTakenFromNamesWhoWouldConflict(t *testing.T) {
 	t.Parallel()
 	env, img := slots(t, owned(t))
-	hand := update("kubectl-set", `{`+inPod(api(`{"f:value":{}}`), web(`{"f:image":{}}`))+`}`)
+	person := update("kubectl-set", `{`+inPod(api(`{"f:value":{}}`), web(`{"f:image":{}}`))+`}`)
 	ours := update(workload.FieldManager, `{`+inPod(api(`{"f:value":{}}`), web(`{"f:image":{}}`))+`}`)
 	for name, c := range map[string]struct {
 		entries []metav1.ManagedFieldsEntry
 		want    []workload.Taken
 	}{
 		"the deployer's still":          {[]metav1.ManagedFieldsEntry{apply("helm", helmAll)}, nil},
-		"taken by a hand":               {[]metav1.ManagedFieldsEntry{apply("helm", helmRest), hand}, []workload.Taken{{Applier: "helm", Owner: "kubectl-set"}}},
+		"taken by a person":             {[]metav1.ManagedFieldsEntry{apply("helm", helmRest), person}, []workload.Taken{{Applier: "helm", Owner: "kubectl-set"}}},
 		"taken by us, to be given back": {[]metav1.ManagedFieldsEntry{apply("helm", helmRest), ours}, nil},
-		"a deployer by Update":          {[]metav1.ManagedFieldsEntry{update("helm", helmRest), hand}, nil},
+		"a deployer by Update":          {[]metav1.ManagedFieldsEntry{update("helm", helmRest), person}, nil},
 		"nobody's":                      {[]metav1.ManagedFieldsEntry{apply("helm", helmRest)}, nil},
 	} {
 		o := owned(t, c.entries...)

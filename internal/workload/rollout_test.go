@@ -15,7 +15,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// state is what is expected of a workload in one situation.
+// state is what is expected of a workload at one moment.
 type state struct {
 	rollout  decide.Rollout
 	lagging  bool // and so not observed

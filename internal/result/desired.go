@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Wanted is what slots should hold, for those who commit it in place of having it patched.
-type Wanted struct {
+// Desired is what slots should hold, for those who commit it in place of having it patched.
+type Desired struct {
 	Values  map[string]string // by the path of the chart's value
 	Patches []map[string]any  // strategic merge patches, one a workload
 	Unknown []string          // slots of which nothing is known that they should hold
@@ -21,7 +21,7 @@ type Wanted struct {
 const generated = "# Made by image-refresh plan: digests to commit.\n"
 
 // WriteValues prints the digests as a values file for Helm.
-func (w Wanted) WriteValues(out io.Writer) error {
+func (w Desired) WriteValues(out io.Writer) error {
 	root := map[string]any{}
 	for _, path := range slices.Sorted(maps.Keys(w.Values)) {
 		keys := strings.Split(path, ".")
@@ -41,7 +41,7 @@ func (w Wanted) WriteValues(out io.Writer) error {
 
 // WritePatches prints the digests as strategic merge patches, a document a workload, as kustomize and kubectl take
 // them.
-func (w Wanted) WritePatches(out io.Writer) error {
+func (w Desired) WritePatches(out io.Writer) error {
 	documents := make([]any, 0, len(w.Patches))
 	for _, patch := range w.Patches {
 		documents = append(documents, patch)

@@ -33,7 +33,7 @@ func TestWanted(t *testing.T) {
 		"not the slot": {deployment("web", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "nginx:1" }), ""},
 	} {
 		r, _ := runner(t, file, holding(c.of), serving(digestB, "web"))
-		wanted := r.Run(t.Context(), true).Wanted
+		wanted := r.Run(t.Context(), true).Desired
 		if c.want == "" {
 			assert.Empty(t, wanted.Values, name)
 			assert.Empty(t, wanted.Patches, name)
@@ -65,7 +65,7 @@ func TestWantedSaysWhatItCannotName(t *testing.T) {
 	heldBack := other()
 	heldBack.Labels["tracebloc.io/refresh-hold"] = "true"
 	r, _ := runner(t, file, holding(deployment("web"), heldBack, unnamed), serving(digestB, "web"))
-	wanted := r.Run(t.Context(), true).Wanted
+	wanted := r.Run(t.Context(), true).Desired
 	assert.Empty(t, wanted.Values)
 	assert.Equal(t, []string{"web on Deployment tracebloc/unnamed"}, wanted.Unnamed)
 	assert.Equal(t, []string{"web on Deployment far/gone", "the value image.digest, whose workloads want different digests,"}, wanted.Unknown)
@@ -81,5 +81,5 @@ func TestWantedOfAReference(t *testing.T) {
 		d.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "IMAGE", Value: "ghcr.io/tracebloc/web@" + string(digestA)}}
 	})
 	r, _ := runner(t, file, holding(d), serving(digestB, "web"))
-	assert.Equal(t, map[string]string{"web.image": "ghcr.io/tracebloc/web@" + string(digestB)}, r.Run(t.Context(), true).Wanted.Values)
+	assert.Equal(t, map[string]string{"web.image": "ghcr.io/tracebloc/web@" + string(digestB)}, r.Run(t.Context(), true).Desired.Values)
 }

@@ -9,18 +9,18 @@ import (
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
-// yields is the record after a person has left the digests for pin.
-func yields(manager string, pin annotate.Content, left ...annotate.Content) func(*annotate.Record) {
+// yields is the record after a person has left the digests for content.
+func yields(manager string, content annotate.Content, left ...annotate.Content) func(*annotate.Record) {
 	return func(r *annotate.Record) {
 		kept := r.State
 		for _, digest := range left {
 			kept = kept.Reject(annotate.Rejection{Digest: digest, By: annotate.ByPerson, Why: manager, At: now})
 		}
-		*r = annotate.Record{Mark: pin, Recorded: pin, State: annotate.State{Rejected: kept.Rejected, Owners: kept.Owners}}
+		*r = annotate.Record{Mark: content, Recorded: content, State: annotate.State{Rejected: kept.Rejected, Owners: kept.Owners}}
 	}
 }
 
-// Row 6: a person's hand.
+// Row 6: a manual change.
 func TestRowsOfHands(t *testing.T) {
 	t.Parallel()
 	onB := func(in *decide.Input) {
@@ -39,11 +39,11 @@ func TestRowsOfHands(t *testing.T) {
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", c, b)}},
 		{"6 edit to a tag", input(onB, live(annotate.Unpinned), person("kubectl-edit")),
 			want{row: 6, outcome: decide.Held, events: held, record: both(yields("kubectl-edit", annotate.Unpinned, b), stood(b))}},
-		{"6 a pin over what the tag stands for, I9", input(onTag(digestB), live(a), person("kubectl-set")),
+		{"6 a digest set over what the tag stands for, I9", input(onTag(digestB), live(a), person("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", a, b)}},
-		{"6 a pin to what the tag stands for", input(onTag(digestB), live(b), person("kubectl-set")),
+		{"6 a digest set to what the tag stands for", input(onTag(digestB), live(b), person("kubectl-set")),
 			want{row: 8, outcome: decide.Unchanged, record: yields("kubectl-set", b)}},
-		{"6 a pin, and the tag has moved on", input(onTag(digestC), live(a), person("kubectl-set")),
+		{"6 a digest is set, and the tag has moved on", input(onTag(digestC), live(a), person("kubectl-set")),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, events: held, record: both(yields("kubectl-set", a, c), put(digestB, a))}},
 		{"6 an undo has rewound the counters, I44", input(func(in *decide.Input) {
 			in.Record = annotate.Record{Mark: b, Recorded: b, Rewound: true}
@@ -81,10 +81,10 @@ func TestRowsOfHands(t *testing.T) {
 		{"6 they chose what is latest", input(live(b), person("kubectl-set")),
 			want{row: 8, outcome: decide.Unchanged, record: yields("kubectl-set", b, a)}},
 
-		{"6 a hand counts once, I44", input(live(a), person("kubectl"), rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "taken out by a person"}},
-		{"6 an old claim is no new hand, I9", input(person("kubectl")),
+		{"6 a manual change counts once, I44", input(live(a), person("kubectl"), rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "taken out by a person"}},
+		{"6 an old claim is no new change, I9", input(person("kubectl")),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
-		{"6 our own claim is no hand", input(live(c), taken),
+		{"6 our own claim is no manual change", input(live(c), taken),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
 	})
 }

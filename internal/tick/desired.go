@@ -11,17 +11,17 @@ import (
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// wanted is what every slot should hold, for those who commit it in place of having it patched: all slots, not those
+// desired is what every slot should hold, for those who commit it in place of having it patched: all slots, not those
 // alone that would change, so that what is committed is whole each time.
-func (r reporter) wanted(e ended) result.Wanted {
-	wanted := result.Wanted{Values: map[string]string{}}
+func (r reporter) desired(e ended) result.Desired {
+	wanted := result.Desired{Values: map[string]string{}}
 	disputed := map[string]bool{} // values whose workloads want different digests
 	for at, w := range r.workloads {
 		var change workload.Change
 		// Where the configuration names no namespace, neither do manifests that get theirs from an overlay.
 		ref := workload.Ref{Kind: w.ref.Kind, Name: w.ref.Name}
 		for i, binding := range w.bindings {
-			digests := desired(e, place{at, i})
+			digests := digestsFor(e, place{at, i})
 			if digests == nil {
 				wanted.Unknown = append(wanted.Unknown, binding.Target.Name+" on "+w.ref.String())
 				continue
@@ -56,9 +56,9 @@ func (r reporter) wanted(e ended) result.Wanted {
 	return wanted
 }
 
-// desired are the digests that a binding's slots should hold: what a run would put there; latest, where nothing speaks
+// digestsFor are the digests that a binding's slots should hold: what a run would put there; latest, where nothing speaks
 // against it; else what they hold. There are none where a slot cannot be worked with, or nothing is known to be good.
-func desired(e ended, p place) []image.Digest {
+func digestsFor(e ended, p place) []image.Digest {
 	o := e.outcomes[p.workload]
 	if o.failure != nil || o.decisions == nil {
 		return nil
