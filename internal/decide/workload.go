@@ -206,16 +206,11 @@ func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 		t.deferRollouts(w, targets, v)
 	}
 	step := Step{Decisions: v.decisions, Turn: turn}
-	failures := make([]Count, len(targets))
-	for at, target := range targets {
-		failures[at] = target.Failures
-	}
 	for at, home := range w.Homes {
-		failures[home] = targets[home].failuresInARow(v.began.Failures[at], v.now.Failures[at])
-		step.Failures = append(step.Failures, TargetFailure{home, failures[home]})
+		step.Failures = append(step.Failures, TargetFailure{home, targets[home].failuresInARow(v.began.Failures[at], v.now.Failures[at])})
 	}
 	for at, d := range v.decisions {
-		if target := w.Bindings[at].Target; d.Outcome == Skipped && failures[target].Reached() {
+		if d.Outcome == Skipped && step.failuresOf(w.Bindings[at].Target, targets).Reached() {
 			v.decisions[at].Outcome = Failed
 		}
 	}
@@ -235,6 +230,16 @@ func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 		}
 	}
 	return step
+}
+
+// failuresOf are a target's failures in a row: as its counters here say, if they stand here, or as was planned.
+func (s Step) failuresOf(target int, targets []Target) Count {
+	for _, counted := range s.Failures {
+		if counted.Target == target {
+			return counted.Count
+		}
+	}
+	return targets[target].Failures
 }
 
 func (w Workload) bindingOf(target int) int {

@@ -13,6 +13,7 @@ type layout struct {
 	targets   []config.Target
 	rules     []decide.Target // by target, as far as the configuration says
 	workloads []boundWorkload // in the configuration's order
+	places    [][]place       // by target: its bindings
 }
 
 // boundWorkload is a workload and what the configuration binds to it.
@@ -24,7 +25,7 @@ type boundWorkload struct {
 }
 
 func newLayout(read config.Config, namespace string) layout {
-	l := layout{targets: read.Targets}
+	l := layout{targets: read.Targets, places: make([][]place, len(read.Targets))}
 	known := map[workload.Ref]int{}
 	for target, configured := range read.Targets {
 		l.rules = append(l.rules, decide.Target{Name: configured.Name, Threshold: configured.ResolveFailureThreshold, Policy: policy(read, configured)})
@@ -41,6 +42,7 @@ func newLayout(read config.Config, namespace string) layout {
 				w.homes = append(w.homes, target)
 			}
 			if last := len(w.target) - 1; last < 0 || w.target[last] != target {
+				l.places[target] = append(l.places[target], place{at, len(w.bindings)})
 				w.target = append(w.target, target)
 				w.bindings = append(w.bindings, workload.Binding{Target: configured})
 			}
@@ -68,19 +70,6 @@ func policy(read config.Config, configured config.Target) decide.Policy {
 		MinAge:          configured.MinAge,
 		Notify:          configured.Notify,
 	}
-}
-
-// bindingsOf are the places of a target's bindings: workload and binding, in the configuration's order.
-func (l layout) bindingsOf(target int) []place {
-	var places []place
-	for at, w := range l.workloads {
-		for i, own := range w.target {
-			if own == target {
-				places = append(places, place{at, i})
-			}
-		}
-	}
-	return places
 }
 
 // place says which binding of which workload.

@@ -45,9 +45,9 @@ func TestLayoutIsTheConfigurationByWorkload(t *testing.T) {
 		containers = append(containers, entry.Container)
 	}
 	assert.Equal(t, []string{"app", "side"}, containers, "another workload between them changes nothing")
-	assert.Equal(t, []place{{0, 0}, {1, 0}}, l.bindingsOf(0))
-	assert.Equal(t, []place{{0, 1}}, l.bindingsOf(1))
-	assert.Equal(t, 0, l.homeOf(1))
+	assert.Equal(t, []place{{0, 0}, {1, 0}}, l.places[0])
+	assert.Equal(t, []place{{0, 1}}, l.places[1])
+	assert.Contains(t, l.workloads[0].homes, 1)
 	policy := decide.Policy{RolloutFailures: 3, Unsettled: 4, Reapplications: 3, MinAge: time.Hour}
 	assert.Equal(t, decide.Target{Name: "api", Threshold: 5, Policy: policy}, l.rules[0])
 	policy.MinAge, policy.Notify = 0, true

@@ -63,7 +63,7 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 		e = unwritten(t.plan(ctx, read, resolved), false)
 	}
 	for target := range t.targets {
-		for _, p := range t.bindingsOf(target) {
+		for _, p := range t.places[target] {
 			preview.Bindings = append(preview.Bindings, t.preview(e, p))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
@@ -30,13 +31,14 @@ func (r reporter) of(ctx context.Context, e ended) result.Report {
 	}
 	report := result.New(version.Version(), command, r.Started)
 	needsAttention := e.interrupted
+	failures := e.failures()
 	for target := range r.targets {
-		out, failures := r.target(e, target)
+		out := r.target(e, target, failures[target])
 		var outcomes []decide.Outcome
 		for _, w := range out.Workloads {
 			outcomes = append(outcomes, w.Outcome)
 		}
-		needsAttention = needsAttention || decide.NeedsAttention(failures, outcomes)
+		needsAttention = needsAttention || decide.NeedsAttention(failures[target], outcomes)
 		r.log(ctx, out)
 		report.Targets = append(report.Targets, out)
 	}
@@ -50,20 +52,23 @@ func (r reporter) of(ctx context.Context, e ended) result.Report {
 	return report
 }
 
-// failures are a target's failures in a row, as the workload that holds its counters was found to say when it was written.
-func (e ended) failures(target int) decide.Count {
+// failures are all targets' failures in a row, as the workloads that hold their counters were found to say when they were
+// written.
+func (e ended) failures() []decide.Count {
+	failures := make([]decide.Count, len(e.targets))
+	for at, target := range e.targets {
+		failures[at] = target.Failures
+	}
 	for _, o := range e.outcomes {
 		for _, counted := range o.failures {
-			if counted.Target == target {
-				return counted.Count
-			}
+			failures[counted.Target] = counted.Count
 		}
 	}
-	return e.targets[target].Failures
+	return failures
 }
 
-func (r reporter) target(e ended, target int) (result.Target, decide.Count) {
-	configured, known, failures := r.targets[target], e.targets[target], e.failures(target)
+func (r reporter) target(e ended, target int, failures decide.Count) result.Target {
+	configured, known := r.targets[target], e.targets[target]
 	out := result.Target{
 		Name: configured.Name, Digest: string(known.Digest), Failures: failures.N, Threshold: known.Threshold, Workloads: []result.Workload{},
 	}
@@ -73,32 +78,29 @@ func (r reporter) target(e ended, target int) (result.Target, decide.Count) {
 	if known.Failure != nil {
 		out.Cause, out.Message = known.Failure.Cause, known.Failure.Advice()
 	}
-	reported := map[place]int{}
+	reported := make([]int, len(r.places[target]))
 	for _, entry := range configured.Workloads {
-		p := r.placeOf(target, entry)
+		at := r.bindingOf(target, entry)
+		p := r.places[target][at]
 		o := e.outcomes[p.workload]
 		if out.Image == "" && o.reading.places != nil && o.reading.places[p.binding][0].Problem == nil {
 			out.Image = o.reading.places[p.binding][0].Slot.Follows.String()
 		}
-		out.Workloads = append(out.Workloads, r.entry(e, p, entry, reported[p]))
-		reported[p]++
+		out.Workloads = append(out.Workloads, r.entry(e, p, entry, reported[at]))
+		reported[at]++
 		if r.plan && len(out.Platforms) == 0 {
 			for _, platform := range r.verifier.known(e.via(p), known.Digest).Platforms {
 				out.Platforms = append(out.Platforms, platform.String())
 			}
 		}
 	}
-	return out, failures
+	return out
 }
 
-// placeOf is the binding that an entry of a target belongs to.
-func (r reporter) placeOf(target int, entry config.Workload) place {
-	for _, p := range r.bindingsOf(target) {
-		if r.workloads[p.workload].ref == refOf(entry, r.Namespace) {
-			return p
-		}
-	}
-	return place{}
+// bindingOf is which of a target's bindings an entry belongs to.
+func (r reporter) bindingOf(target int, entry config.Workload) int {
+	ref := refOf(entry, r.Namespace)
+	return slices.IndexFunc(r.places[target], func(p place) bool { return r.workloads[p.workload].ref == ref })
 }
 
 // entry reports one entry of a target: the slot is the at'th of its binding.

@@ -78,23 +78,18 @@ func (t *tick) queries(readings []reading) (queries []resolver.Query, asked [][]
 func (t *tick) unplaced(asked [][][]int) []resolver.Query {
 	var queries []resolver.Query
 	for target, configured := range t.targets {
-		places := t.bindingsOf(target)
+		places := t.places[target]
 		isAsked := slices.ContainsFunc(places, func(p place) bool { return len(asked[p.workload][p.binding]) > 0 })
 		if configured.Image == nil || isAsked {
 			continue
 		}
 		query := resolver.Query{Image: *configured.Image}
 		for _, name := range configured.PullSecrets {
-			query.PullSecrets = append(query.PullSecrets, secretOf(t.workloads[t.homeOf(target)].ref, name))
+			query.PullSecrets = append(query.PullSecrets, secretOf(t.workloads[places[0].workload].ref, name))
 		}
 		queries = append(queries, query)
 	}
 	return queries
-}
-
-// homeOf is the workload where a target's counters stand.
-func (l layout) homeOf(target int) int {
-	return slices.IndexFunc(l.workloads, func(w boundWorkload) bool { return slices.Contains(w.homes, target) })
 }
 
 // agree gives every target and every binding its answers.
@@ -107,7 +102,7 @@ func (t *tick) agree(queries []resolver.Query, asked [][][]int, answers []resolv
 		return r
 	}
 	for target, configured := range t.targets {
-		places := t.bindingsOf(target)
+		places := t.places[target]
 		answered := make([][]decide.Latest, 0, len(places))
 		for _, p := range places {
 			var own []decide.Latest
