@@ -20,13 +20,14 @@ func full() annotate.State {
 	return annotate.State{
 		Attempt: &annotate.Attempt{Digest: digest("a"), Failed: 2, Again: true, Reverted: true, Alone: true, Served: 3,
 			Held: map[string]annotate.Content{"api": annotate.Of(digest("e")), "init": annotate.Unpinned, "api/X": annotate.None}},
-		Owners:    map[string][]string{"api/X": {"helm"}, "init": nil},
-		Rejected:  []annotate.Rejection{{Digest: annotate.Of(digest("b")), By: annotate.ByPerson, Why: "kubectl-set", At: at}},
-		Left:      annotate.Of(digest("c")),
-		Reapplied: 2,
-		Contested: 3,
-		Seen:      &annotate.Seen{Digest: digest("d"), Since: at, Deferred: at},
-		TurnSince: &at,
+		Owners:      map[string][]string{"api/X": {"helm"}, "init": nil},
+		Rejected:    []annotate.Rejection{{Digest: annotate.Of(digest("b")), By: annotate.ByPerson, Why: "kubectl-set", At: at}},
+		Left:        annotate.Of(digest("c")),
+		Reapplied:   2,
+		ReappliedAt: &at,
+		Contested:   true,
+		Seen:        &annotate.Seen{Digest: digest("d"), Since: at, Deferred: at},
+		TurnSince:   &at,
 	}
 }
 

@@ -31,10 +31,12 @@ type State struct {
 	Left Content `json:"left,omitempty"`
 	// Stood is what the tag stood for when it was last seen in an unpinned slot: what a person left who contents the slot.
 	Stood Content `json:"stood,omitempty"`
-	// Reapplied counts re-applications; it falls by one in each tick that finds the slots fresh (I38).
+	// Reapplied counts re-applications. It falls by one in two hours without one, while the slots are fresh (I38, I53, I75).
 	Reapplied int `json:"reapplied,omitempty"`
-	// Contested counts the ticks since re-applying was given up; every eighth tries again.
-	Contested int `json:"contested,omitempty"`
+	// ReappliedAt is when the count last changed.
+	ReappliedAt *time.Time `json:"reappliedAt,omitempty"`
+	// Contested says that re-applying was given up, and that this has been said.
+	Contested bool `json:"contested,omitempty"`
 	// Seen is the digest that waits for its minimum age, and since when it has been latest.
 	Seen *Seen `json:"seen,omitempty"`
 	// TurnSince is since when the workload has waited for its turn among MAX_ROLLOUTS, whatever digest it waited for (I57).
@@ -138,7 +140,7 @@ func (s State) validate() error {
 			return fmt.Errorf("a digest in the state: %w", digestErr)
 		}
 	}
-	if s.Reapplied < 0 || s.Contested < 0 || s.Attempt != nil && (s.Attempt.Failed < 0 || s.Attempt.Served < 0) {
+	if s.Reapplied < 0 || s.Attempt != nil && (s.Attempt.Failed < 0 || s.Attempt.Served < 0) {
 		return fmt.Errorf("a count in the state is negative")
 	}
 	return nil
@@ -159,10 +161,41 @@ func (s State) String() string {
 	return string(text)
 }
 
+// NotAfter is the state without a time that is more than a minute later than now: such a time is replaced by now, since a
+// clock that was ahead for one tick must not count for all that follow (I48). It says whether there was one.
+func (s State) NotAfter(now time.Time) (State, bool) {
+	const tolerance = time.Minute
+	latest, replaced := now.Add(tolerance), false
+	bound := func(at time.Time) time.Time {
+		if at.After(latest) {
+			replaced = true
+			return now
+		}
+		return at
+	}
+	if s.Seen != nil {
+		seen := Seen{Digest: s.Seen.Digest, Since: bound(s.Seen.Since), Deferred: bound(s.Seen.Deferred)}
+		s.Seen = &seen
+	}
+	if s.TurnSince != nil {
+		since := bound(*s.TurnSince)
+		s.TurnSince = &since
+	}
+	if s.ReappliedAt != nil {
+		at := bound(*s.ReappliedAt)
+		s.ReappliedAt = &at
+	}
+	s.Rejected = slices.Clone(s.Rejected)
+	for i := range s.Rejected {
+		s.Rejected[i].At = bound(s.Rejected[i].At)
+	}
+	return s, replaced
+}
+
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
 	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Reapplied == 0 &&
-		s.Contested == 0 && s.Seen == nil && s.TurnSince == nil
+		s.ReappliedAt == nil && !s.Contested && s.Seen == nil && s.TurnSince == nil
 }
 
 // Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.

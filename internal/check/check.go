@@ -56,6 +56,9 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 		facts.Slots = slots(preview)
 	}
 	aside.Wait()
+	if date := c.Tick.Cluster.Date(); !date.IsZero() {
+		facts.ClockAhead = c.Tick.Now().Sub(date)
+	}
 	facts.Interrupted = ctx.Err() != nil
 	report := result.New(version.Version(), "check", c.Tick.Started)
 	report.Checks = preflight.Lines(facts)

@@ -40,6 +40,7 @@ type Options struct {
 
 // Client talks to one API server.
 type Client struct {
+	clock      *clock
 	namespace  string
 	groups     map[string]*rest.RESTClient // by API group
 	parameters runtime.ParameterCodec
@@ -95,13 +96,17 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	config.WarningHandlerWithContext = warnings{options.Logger}
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return traced{next, options.Logger} })
+	dates := &clock{}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		dates.next = traced{next, options.Logger}
+		return dates
+	})
 	transport, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", fault.Clean(err.Error()))}
 	}
 	client := &Client{
-		namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
+		clock: dates, namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
 		inFlight: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
 		library: logr.FromSlogHandler(errorsOnly{options.Logger.Handler()}),
 	}

@@ -33,7 +33,7 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 	switch event.Reason {
 	case decide.DigestRefreshed, decide.DigestReapplied, decide.RefreshHeld:
 		kind = corev1.EventTypeNormal
-	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen:
+	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen, decide.RefreshContested:
 	}
 	reference := fault.Reference(event.Cause) // never cut off: the reader may have nothing else
 	body := &eventsv1.Event{

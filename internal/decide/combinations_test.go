@@ -51,7 +51,7 @@ func dimensions() []dimension {
 		{nothing, unknown},
 		{nothing, unsettled, awaitsDelete, noReplica},
 		{nothing, rejected(b, annotate.ByFailure), rejected(b, annotate.ByPerson)},
-		{nothing, func(in *decide.Input) { reapplied(3, 0)(in); in.Record.State.Left = b }, func(in *decide.Input) { reapplied(3, 7)(in); in.Record.State.Left = b }},
+		{nothing, func(in *decide.Input) { reapplied(3, 0, false)(in); in.Record.State.Left = b }, func(in *decide.Input) { reapplied(3, 2*time.Hour, true)(in); in.Record.State.Left = b }},
 		{unasked, nothing, gateSaysNo},
 		{nothing, notify},
 		{nothing, func(in *decide.Input) { in.Policy.MinAge = time.Hour }},
@@ -64,7 +64,7 @@ func dimensions() []dimension {
 // anotherTime makes a record another one in all that is counted.
 func anotherTime(r *annotate.Record) {
 	r.State.Reapplied++
-	r.State.Contested++
+	r.State.Contested = !r.State.Contested
 	if r.State.Attempt == nil {
 		r.State.Attempt = &annotate.Attempt{Digest: digestB}
 	}
@@ -231,7 +231,7 @@ func handed(in decide.Input) bool {
 func clean(in decide.Input) bool {
 	r, latest := in.Record, annotate.Of(in.Latest.Digest)
 	_, isRejected := r.State.Rejection(latest)
-	return r.Mark.Same(latest) && r.Recorded.Same(latest) && !isRejected && r.State.Reapplied == 0 && r.State.Contested == 0 &&
+	return r.Mark.Same(latest) && r.Recorded.Same(latest) && !isRejected && r.State.Reapplied == 0 && !r.State.Contested &&
 		(r.State.Attempt == nil || r.State.Attempt.Failed > 0 && r.State.Attempt.Digest != in.Latest.Digest && r.State.Attempt.Held == nil)
 }
 

@@ -107,7 +107,7 @@ func (e evaluation) record(wait Wait) Decision {
 	if attempt.Again {
 		d.Outcome = Reapplied
 	}
-	if state.Contested > 0 {
+	if state.Contested && attempt.Again {
 		d.Outcome, d.Failure = Failed, wait.Contested
 		if d.Failure == nil { // the tick that put it there has died
 			d.Failure = e.contested()
@@ -137,6 +137,9 @@ func rolledOut(attempt annotate.Attempt) Event {
 // concluded: the slots hold the digest, and it is no tick's attempt any more: another tick was faster, or its
 // restoration was undone.
 func (e evaluation) concluded(wait Wait) Decision {
+	if e.settled() && e.Record.Recorded.Is(wait.Digest) && wait.Contested != nil {
+		return Decision{Outcome: Failed, Failure: wait.Contested, Record: e.Record}
+	}
 	if e.settled() && e.Record.Recorded.Is(wait.Digest) {
 		return Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out", Record: e.Record}
 	}
@@ -170,6 +173,8 @@ func (e evaluation) superseded(wait Wait) Decision {
 			reverted.Reverted = true
 			d.Record.State.Attempt = &reverted
 			d.Record.State.Reapplied = min(d.Record.State.Reapplied+1, e.Policy.Reapplications)
+			now := e.Now
+			d.Record.State.ReappliedAt = &now
 		}
 	}
 	return d

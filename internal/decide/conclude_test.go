@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -79,7 +80,7 @@ func TestConclude(t *testing.T) {
 	reverted := func(r *annotate.Record) {
 		attempt := *r.State.Attempt
 		attempt.Reverted = true
-		r.State.Attempt = &attempt
+		r.State.Attempt, r.State.ReappliedAt = &attempt, &now
 	}
 	moved := func(in *decide.Input) { // another tick has put C there
 		live(c)(in)
@@ -97,9 +98,9 @@ func TestConclude(t *testing.T) {
 			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
 		{"settled: streak and rejection go", input(ours(2), settled, streak(3), rejected(b, annotate.ByFailure)), waited(),
 			want{outcome: decide.Refreshed, skip: decide.SkipClear, events: refreshed, record: both(recorded, func(r *annotate.Record) { r.State = r.State.Unreject(b) })}},
-		{"settled: re-applications are counted on, I38", input(ours(0), settled, isAgain, reapplied(2, 0)), waited(),
+		{"settled: re-applications are counted on, I38", input(ours(0), settled, isAgain, reapplied(2, 0, false)), waited(),
 			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
-		{"settled, and contested: loud, I38", input(ours(0), settled, isAgain, reapplied(3, 8)), waited(),
+		{"settled, and contested: loud, I38", input(ours(0), settled, isAgain, reapplied(3, time.Hour, true)), waited(),
 			want{outcome: decide.Failed, cause: fault.Contested, events: reappliedEvent, record: recorded}},
 		{"another tick has recorded it, I28", input(live(b), record(b, b)), waited(), want{outcome: decide.Refreshed}},
 		{"another tick has recorded it, unsettled since", input(live(b), record(b, b), unsettled), waited(), waits},
@@ -122,7 +123,7 @@ func TestConclude(t *testing.T) {
 			record: both(reverted, func(r *annotate.Record) { r.State.Reapplied = 1 })}},
 		{"reverted meanwhile: counted once, I28", input(ours(1), byHelm, func(in *decide.Input) { in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1 }),
 			waited(), waits},
-		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, 8)), waited(), want{outcome: decide.Waiting, record: reverted}},
+		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, time.Hour, true)), waited(), want{outcome: decide.Waiting, record: reverted}},
 		{"a person was faster, I9", input(ours(1), live(a), person("kubectl")), waited(), want{outcome: decide.Held, says: "kubectl"}},
 		{"another tick has moved on, I28", input(moved), waited(), want{outcome: decide.Waiting, says: "another tick"}},
 		{"another tick has restored it, I28", input(ours(1), restored), waited(), want{outcome: decide.RolledBack, cause: fault.RolloutFailed}},
@@ -370,10 +371,11 @@ func TestServed(t *testing.T) {
 // Who reverts is known before the slot is written to, and is no other afterwards (I38).
 func TestAContestedRefreshNamesWhoReverts(t *testing.T) {
 	t.Parallel()
-	before := decide.Decide(input(record(b, b), reapplied(3, 7), deployer("argocd-controller")))
+	before := decide.Decide(input(record(b, b), reapplied(3, 2*time.Hour, true), deployer("argocd-controller")))
 	require.NotNil(t, before.Failure)
 	require.Contains(t, before.Failure.Message, "argocd-controller")
-	after := input(ours(0), reapplied(3, 8))
+	after := input(ours(0), reapplied(3, time.Hour, true))
+	after.Record.State.Attempt.Again = true
 	settled(&after)
 	wait := waited()
 	wait.Contested = before.Failure
@@ -385,8 +387,8 @@ func TestAContestedRefreshNamesWhoReverts(t *testing.T) {
 // Ticks that have lost the race to count are as loud as the one that won it (I28).
 func TestAContestedSlotIsLoudInEveryTick(t *testing.T) {
 	t.Parallel()
-	in := input(record(b, b), reapplied(3, 1), deployer("argocd-controller"))
-	in.Began.State.Contested = 0
+	in := input(record(b, b), reapplied(3, time.Hour, true), deployer("argocd-controller"))
+	in.Began.State.Contested = false
 	got := decide.Decide(in)
 	assert.Equal(t, decide.Failed, got.Outcome)
 	assert.Equal(t, fault.Contested, got.Failure.Cause)
@@ -396,7 +398,7 @@ func TestAContestedSlotIsLoudInEveryTick(t *testing.T) {
 // The record of an input is shared with whoever read it: a decision never changes it in place.
 func TestInputsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
-	for _, change := range []func(*decide.Input){ours(2), rejected(b, annotate.ByFailure), reapplied(3, 0)} {
+	for _, change := range []func(*decide.Input){ours(2), rejected(b, annotate.ByFailure), reapplied(3, 0, false)} {
 		in, same := input(change), input(change)
 		decide.Questions(in)
 		decide.Decide(in)

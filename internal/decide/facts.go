@@ -137,6 +137,8 @@ const (
 	RolledBackEvent Reason = "RolledBack"
 	RefreshHeld     Reason = "RefreshHeld"
 	RefreshFrozen   Reason = "RefreshFrozen"
+
+	RefreshContested Reason = "RefreshContested"
 )
 
 // Event is a change of state worth an Event on the workload.

@@ -174,8 +174,12 @@ func rejected(content annotate.Content, by annotate.Rejecter) func(*decide.Input
 	}
 }
 
-func reapplied(count, contested int) func(*decide.Input) {
-	return func(in *decide.Input) { in.Record.State.Reapplied, in.Record.State.Contested = count, contested }
+// reapplied says how often the digest was put back, how long ago that was last, and whether it is contested.
+func reapplied(count int, ago time.Duration, contested bool) func(*decide.Input) {
+	return func(in *decide.Input) {
+		at := now.Add(-ago)
+		in.Record.State.Reapplied, in.Record.State.ReappliedAt, in.Record.State.Contested = count, &at, contested
+	}
 }
 
 // person says that a person claims every slot, by this field manager.

@@ -9,8 +9,8 @@ import (
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
-// contestedEvery is how seldom a contested digest is still put back: once in so many ticks.
-const contestedEvery = 8
+// contestedFor is how long a contested digest is left alone after it was put there last.
+const contestedFor = 2 * time.Hour
 
 // minAgeFactor bounds how long a tag that keeps moving can defer a workload, in minimum ages.
 const minAgeFactor = 3
@@ -100,15 +100,16 @@ func (e evaluation) refresh() found {
 	return decided(e.put(e.Latest.Digest))
 }
 
-// contest counts this tick among those in which the digest stays contested.
-func (e evaluation) contest() Count {
-	return Increment(e.Began.State.Contested, e.Record.State.Contested, contestedEvery)
+// retryContested says whether a contested digest has been left alone for long enough to be put back once more.
+func (e evaluation) retryContested() bool {
+	last := e.Record.State.ReappliedAt
+	return last == nil || e.Now.Sub(*last) >= contestedFor
 }
 
-// retryContested says whether this is the tick, one of several, that puts a contested digest back all the same.
-func (e evaluation) retryContested() bool {
-	count := e.contest()
-	return count.ByUs && count.N%contestedEvery == 0
+// contestedMeanwhile says that another tick has put a contested digest back since this one began: both are loud (I28).
+func (e evaluation) contestedMeanwhile() bool {
+	before, now := e.Began.State.ReappliedAt, e.Record.State.ReappliedAt
+	return e.Record.State.Contested && now != nil && (before == nil || !before.Equal(*now))
 }
 
 // tagMayBeStale says that another tick has put, restored or recorded something here since this one resolved the tag: what
@@ -117,7 +118,7 @@ func (e evaluation) tagMayBeStale() bool {
 	// How long a digest has waited, for its age or for its turn, tells nothing of the tag. All else does, since a tag may
 	// move there and back.
 	facts := func(r annotate.Record) string {
-		r.State.Seen, r.State.Owners, r.State.TurnSince = nil, nil, nil
+		r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, false
 		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
 	}
 	return facts(e.Began) != facts(e.read)
@@ -126,11 +127,9 @@ func (e evaluation) tagMayBeStale() bool {
 // giveUp leaves the slots to whoever reverts them, and says so in every tick.
 func (e evaluation) giveUp() Decision {
 	d := Decision{Outcome: Failed, Failure: e.contested(), Record: e.Record}
-	if count := e.contest(); count.ByUs {
-		d.Record.State.Contested = count.N
-	}
-	if e.Record.State.Contested == 0 {
-		d.Events = []Event{about(RefreshFrozen, d.Failure)}
+	if !e.Record.State.Contested {
+		d.Record.State.Contested = true
+		d.Events = []Event{about(RefreshContested, d.Failure)}
 	}
 	return d
 }
@@ -155,14 +154,18 @@ func (e evaluation) put(digest image.Digest) Decision {
 	if !e.Record.Recorded.Is(digest) {
 		after.Left = e.leaving()
 	}
+	if again {
+		now := e.Now
+		after.ReappliedAt = &now
+	}
 	switch {
 	case contested:
-		after.Contested++
+		after.Contested = true
 	case again && !(before.Attempted() == digest && before.Attempt.Reverted): // that one is counted already
 		after.Reapplied++
 	}
 	if !contested { // a new digest is no part of the contest over the one before
-		after.Contested = 0
+		after.Contested = false
 	}
 	d := Decision{Outcome: Refreshed, Wait: digest, Record: annotate.Record{
 		Mark: annotate.Of(digest), Recorded: e.Record.Recorded, State: after,
@@ -184,7 +187,8 @@ func (e evaluation) put(digest image.Digest) Decision {
 func (e evaluation) postponed() Decision {
 	d := Decision{Outcome: Waiting, Message: e.Postponed.Message, Record: e.Record}
 	if e.Postponed.ForTurn && d.Record.State.TurnSince == nil {
-		d.Record.State.TurnSince = &e.Now
+		now := e.Now
+		d.Record.State.TurnSince = &now
 	}
 	return d
 }
@@ -232,7 +236,7 @@ func (e evaluation) contested() *fault.Error {
 	if e.live.Same(e.Record.Mark) && !e.ours() {
 		who = "the tag itself, which flips between digests,"
 	}
-	until := fmt.Sprintf("it is put back only every %dth tick", contestedEvery)
+	until := fmt.Sprintf("it is put back only once in %.0f hours", contestedFor.Hours())
 	if e.slotEmpty() { // which is an outage (I7)
 		until = "it is put back in every tick"
 	}

@@ -118,6 +118,9 @@ func (e evaluation) rolloutAwaited() Decision {
 	default:
 		d.Wait = e.Record.State.Attempted()
 	}
+	if e.contestedMeanwhile() {
+		d.Failure = e.contested()
+	}
 	return d
 }
 
@@ -188,16 +191,31 @@ func (e evaluation) confirm() found {
 			state.Attempt = &annotate.Attempt{Digest: attempt.Digest, Failed: attempt.Failed, Again: attempt.Again, Alone: attempt.Alone}
 		}
 	}
-	if state.Reapplied > 0 && state.Reapplied == e.Began.State.Reapplied {
-		state.Reapplied--
-	}
-	state.Contested = 0
+	state = e.calmer(state)
 	state.Seen, state.TurnSince = nil, nil
 	if !e.weOwnSlots() {
 		state.Owners = nil
 	}
 	record := annotate.Record{Mark: e.live, Recorded: e.live, State: state}
+	if e.contestedMeanwhile() {
+		return decided(Decision{Outcome: Failed, Failure: e.contested(), Record: record, Events: events})
+	}
 	return decided(Decision{Outcome: Unchanged, Record: record, Events: events})
+}
+
+// calmer is the state with a count of re-applications that has fallen by one for each two hours without one. So a revert in
+// every second tick is found as well as one in each, and a few deployments a day are none (I53, I75).
+func (e evaluation) calmer(state annotate.State) annotate.State {
+	if state.ReappliedAt != nil {
+		fallen := min(int(e.Now.Sub(*state.ReappliedAt)/contestedFor), state.Reapplied)
+		at := state.ReappliedAt.Add(time.Duration(fallen) * contestedFor)
+		state.Reapplied, state.ReappliedAt = state.Reapplied-fallen, &at
+	}
+	if state.Reapplied == 0 {
+		state.ReappliedAt = nil
+	}
+	state.Contested = state.Contested && state.Reapplied >= e.Policy.Reapplications
+	return state
 }
 
 // Row 9: the digest was tried here, or thrown out by a person; it stays out until the tag moves on.

@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
@@ -58,7 +59,7 @@ func TestRowsOfHands(t *testing.T) {
 				r.State = r.State.Unreject(a)
 				yields("kubectl", a, b)(r)
 			}}},
-		{"6 old counters go, I44", input(onB, live(a), person("kubectl"), reapplied(3, 5)),
+		{"6 old counters go, I44", input(onB, live(a), person("kubectl"), reapplied(3, time.Hour, true)),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
 		{"6 latest unknown", input(onB, live(a), person("kubectl"), unknown),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl", a, b)}},
@@ -100,10 +101,10 @@ func TestDeployersAreReapplied_I8(t *testing.T) {
 			t.Parallel()
 			in := input(onB, live(a), deployer(manager))
 			want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 1)}.decides(t, in)
-			in = input(onB, live(a), deployer(manager), reapplied(3, 0))
+			in = input(onB, live(a), deployer(manager), reapplied(3, 0, false))
 			want{
 				row: 12, outcome: decide.Failed, cause: fault.Contested, says: manager,
-				events: []decide.Reason{decide.RefreshFrozen}, record: func(r *annotate.Record) { r.State.Contested = 1 },
+				events: []decide.Reason{decide.RefreshContested}, record: func(r *annotate.Record) { r.State.Contested = true },
 			}.decides(t, in)
 		})
 	}

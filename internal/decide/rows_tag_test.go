@@ -35,11 +35,16 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"8 a deployer brought it", input(fresh, record(c, c), deployer("helm")), want{row: 8, outcome: decide.Unchanged, record: marked(a)}},
 		{"8 it works after all, I14", input(fresh, rejected(b, annotate.ByPerson), rejected(a, annotate.ByFailure)),
 			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { *s = s.Unreject(a) })}},
-		{"8 re-applications fall, I38", input(fresh, reapplied(3, 5)),
-			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Reapplied, s.Contested = 2, 0 })}},
-		{"8 re-applications fall once, I28", input(fresh, reapplied(3, 0), read(func(r *annotate.Record) { r.State.Reapplied = 4 })), want{row: 8, outcome: decide.Unchanged}},
-		{"8 the last re-application", input(fresh, reapplied(1, 0)),
-			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Reapplied = 0 })}},
+		{"8 re-applications stay for two hours, I53", input(fresh, reapplied(3, 2*time.Hour-time.Second, true)), want{row: 8, outcome: decide.Unchanged}},
+		{"8 re-applications fall by one in two hours, I53 I75", input(fresh, reapplied(3, 2*time.Hour, true)),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Reapplied, s.ReappliedAt, s.Contested = 2, &now, false })}},
+		{"8 re-applications fall by as many as there were hours for", input(fresh, reapplied(3, 5*time.Hour, false)),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) {
+				at := now.Add(-time.Hour)
+				s.Reapplied, s.ReappliedAt = 1, &at
+			})}},
+		{"8 the last re-application", input(fresh, reapplied(1, 9*time.Hour, false)),
+			want{row: 8, outcome: decide.Unchanged, record: state(func(s *annotate.State) { s.Reapplied, s.ReappliedAt = 0, nil })}},
 		{"8 nobody waits for its age", input(fresh, func(in *decide.Input) {
 			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: earlier, Deferred: earlier}
 		}),
@@ -87,9 +92,7 @@ func TestRowsOfTheRefresh(t *testing.T) {
 	refreshed := want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}
 	aged := refreshed
 	aged.record = both(put(digestB, a), forgotten)
-	contested := func(n int) want {
-		return want{row: 12, outcome: decide.Failed, cause: fault.Contested, record: func(r *annotate.Record) { r.State.Contested = n }}
-	}
+	contested := want{row: 12, outcome: decide.Failed, cause: fault.Contested}
 	reverted := func(in *decide.Input) { // B was put there, and a deployer took it out before it settled
 		in.Record = annotate.Record{Mark: b, Recorded: a, State: annotate.State{Attempt: &annotate.Attempt{Digest: digestB, Failed: 1}, Left: a}}
 		deployer("argocd-controller")(in)
@@ -134,20 +137,21 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		{"12 reverted before it settled counts once, I38", input(seenReverted), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true,
 			record: func(r *annotate.Record) {
 				r.State.Attempt = &annotate.Attempt{Digest: digestB, Failed: 1, Again: true}
+				r.State.ReappliedAt = &now
 			}}},
-		{"12 the tag flips, I46", input(flip, reapplied(1, 0)), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 2)}},
-		{"12 the tag flips: contested, I46", input(flip, reapplied(3, 0)), func() want {
-			w := contested(1)
-			w.says, w.events = "the tag itself", []decide.Reason{decide.RefreshFrozen}
+		{"12 the tag flips, I46", input(flip, reapplied(1, 0, false)), want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 2)}},
+		{"12 the tag flips: contested, I46", input(flip, reapplied(3, 0, false)), func() want {
+			w := contested
+			w.says, w.events = "the tag itself", []decide.Reason{decide.RefreshContested}
+			w.record = func(r *annotate.Record) { r.State.Contested = true }
 			return w
 		}()},
-		{"12 contested, I38", input(flip, reapplied(3, 1)), contested(2)},
-		{"12 contested: two ticks count once, I28", input(flip, reapplied(3, 1), read(func(r *annotate.Record) { r.State.Contested = 0 })), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
-		{"12 contested: every eighth tick", input(flip, reapplied(3, 7)), want{row: 12, outcome: decide.Failed, cause: fault.Contested, set: digestB, wait: true,
-			record: both(again(digestB, a, 3), func(r *annotate.Record) { r.State.Contested = 8 })}},
-		{"12 contested: every eighth tick, of two at once", input(flip, reapplied(3, 7), read(func(r *annotate.Record) { r.State.Contested = 6 })), want{row: 12, outcome: decide.Failed, cause: fault.Contested}},
-		{"12 contested: a third digest is not contested", input(latest(digestC), flip, reapplied(3, 3)),
-			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: both(put(digestC, a), func(r *annotate.Record) { r.State.Contested = 0 })}},
+		{"12 contested: said once, I38", input(flip, reapplied(3, time.Hour, true)), contested},
+		{"12 contested: the count does not fall while the slot is found reverted, I53", input(flip, reapplied(3, 2*time.Hour-time.Second, true)), contested},
+		{"12 contested: put back once in two hours", input(flip, reapplied(3, 2*time.Hour, true)), want{row: 12, outcome: decide.Failed, cause: fault.Contested, set: digestB, wait: true,
+			record: again(digestB, a, 3)}},
+		{"12 contested: a third digest is not contested", input(latest(digestC), flip, reapplied(3, time.Hour, true)),
+			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: both(put(digestC, a), func(r *annotate.Record) { r.State.Contested = false })}},
 		{"12 failed attempts go on counting, I13 I39", input(attempt(annotate.Attempt{Digest: digestB, Failed: 2, Alone: true})),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: both(put(digestB, a), func(r *annotate.Record) {
 				r.State.Attempt.Failed, r.State.Attempt.Alone = 2, true
@@ -172,6 +176,7 @@ func TestADoubtfulTagIsNotPut(t *testing.T) {
 		"rejected":             {func(s *annotate.State) { *s = s.Reject(annotate.Rejection{Digest: c, By: annotate.ByFailure}) }, false},
 		"flipped":              {func(s *annotate.State) { s.Left = c }, false},
 		"re-applied":           {func(s *annotate.State) { s.Reapplied++ }, false},
+		"calmer":               {func(s *annotate.State) { s.ReappliedAt, s.Contested = &now, true }, true},
 		"seen for its age":     {func(s *annotate.State) { s.Seen = &annotate.Seen{Digest: digestC, Since: now, Deferred: now} }, true},
 		"waiting for its turn": {func(s *annotate.State) { s.TurnSince = &now }, true},
 		"who owned the slots":  {func(s *annotate.State) { s.Owners = map[string][]string{"0": {"helm"}} }, true},

@@ -40,7 +40,7 @@ func again(digest image.Digest, left annotate.Content, reapplied int) func(*anno
 	return func(r *annotate.Record) {
 		put(digest, left)(r)
 		r.State.Attempt.Again = true
-		r.State.Reapplied = reapplied
+		r.State.Reapplied, r.State.ReappliedAt = reapplied, &now
 	}
 }
 
@@ -117,8 +117,8 @@ func TestRowsOfTheSlot(t *testing.T) {
 		{"3 latest rejected, nothing recorded", input(live(annotate.None), record(b, annotate.Unpinned), rejected(b, annotate.ByFailure)),
 			want{row: 3, outcome: decide.Rejected, cause: fault.RolloutFailed}},
 		{"3 notify", input(live(annotate.None), notify, unasked), want{row: 3, outcome: decide.Pending}},
-		{"3 contested, filled all the same", input(live(annotate.None), latest(digestA), reapplied(3, 0), deployer("helm")),
-			want{row: 3, outcome: decide.Failed, cause: fault.Contested, set: digestA, wait: true, says: "helm", record: both(again(digestA, annotate.None, 3), func(r *annotate.Record) { r.State.Contested = 1 })}},
+		{"3 contested, filled all the same", input(live(annotate.None), latest(digestA), reapplied(3, 0, false), deployer("helm")),
+			want{row: 3, outcome: decide.Failed, cause: fault.Contested, set: digestA, wait: true, says: "helm", record: both(again(digestA, annotate.None, 3), func(r *annotate.Record) { r.State.Contested = true })}},
 
 		{"4 live is adopted, I5 I6", input(noRecord), want{row: 4, outcome: decide.Adopted, record: marked(a)}},
 		{"4 a tag is adopted, with what it stands for", input(noRecord, live(annotate.Unpinned)),

@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -42,7 +43,7 @@ func TestWaitsAreForWhatIsUnderWay(t *testing.T) {
 	_, _, waits := begins(t, carrying(input(latest(digestA)), input(latest(digestA), notify)))
 	assert.False(t, waits.Any())
 
-	_, step, waits := begins(t, carrying(input(), input(latest(digestA)), input(record(b, b), deployer("helm"), reapplied(3, 7))))
+	_, step, waits := begins(t, carrying(input(), input(latest(digestA)), input(record(b, b), deployer("helm"), reapplied(3, 2*time.Hour, true))))
 	assert.True(t, waits.Any())
 	assert.Equal(t, []decide.Wait{
 		{Digest: digestB, Namespace: "ns", Joint: true},

@@ -44,8 +44,8 @@ type Memory struct {
 // Tick is what all decisions of one run have in common.
 type Tick struct {
 	Keys        annotate.Keys
-	Now         time.Time
-	MaxRollouts int // workloads rolled in one tick; 0: no limit
+	Now         time.Time // by the API server's clock, so that ticks on nodes whose clocks differ agree; only ages depend on it
+	MaxRollouts int       // workloads rolled in one tick; 0: no limit
 }
 
 // Remember reads what a workload remembers. What does not parse reads as absent.
@@ -53,6 +53,7 @@ func (t Tick) Remember(w Workload, targets []Target) Memory {
 	memory := Memory{Records: make([]annotate.Record, 0, len(w.Bindings))}
 	for _, binding := range w.Bindings {
 		record, _ := t.Keys.Read(targets[binding.Target].Name, w.Object.Labels, w.Object.Annotations)
+		record.State, _ = record.State.NotAfter(t.Now)
 		memory.Records = append(memory.Records, record)
 	}
 	memory.Skipped, _ = annotate.ParseCount(w.Object.Annotations[t.Keys.SkipStreak()])

@@ -27,6 +27,8 @@ type Facts struct {
 	Schedules   []Schedule
 	// NoSchedules is why the CronJobs that run this program could not be read.
 	NoSchedules *fault.Error
+	// ClockAhead is how far the clock here is ahead of the API server's; negative where it is behind.
+	ClockAhead time.Duration
 	// Interrupted says that the check was told to end before it was done.
 	Interrupted bool
 }

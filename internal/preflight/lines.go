@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -83,6 +84,7 @@ func (l *list) server(f Facts) *fault.Error {
 	for _, permission := range f.Permissions {
 		if permission.Failure == nil {
 			l.add(checkServer, "", result.OK, "answers")
+			l.clock(f.ClockAhead)
 			return nil
 		}
 		failure = permission.Failure
@@ -92,6 +94,21 @@ func (l *list) server(f Facts) *fault.Error {
 	}
 	l.wrong(checkServer, "", failure)
 	return failure
+}
+
+// clockTolerance is how far two clocks may be apart without a word.
+const clockTolerance = time.Minute
+
+// clock says how far the clock here is off.
+func (l *list) clock(ahead time.Duration) {
+	where := "ahead of"
+	if ahead < 0 {
+		where, ahead = "behind", -ahead
+	}
+	if ahead > clockTolerance {
+		l.add(checkServer, "", result.Warning, fmt.Sprintf(
+			"the clock here is %s %s the API server's, by which ticks go: have this machine's clock set (NTP)", ahead.Round(time.Second), where))
+	}
 }
 
 // permissions says what is not allowed, and returns the workloads that cannot be read for it.

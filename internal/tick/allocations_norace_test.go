@@ -43,6 +43,8 @@ func (registryAtRest) Resolve(_ context.Context, queries []resolver.Query) []res
 	return answers
 }
 
+func (clusterAtRest) Date() time.Time { return time.Now() }
+
 func (c clusterAtRest) Get(_ context.Context, ref workload.Ref) (*workload.Object, error) {
 	return workload.New(c.objects[ref.Name])
 }

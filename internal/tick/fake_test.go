@@ -84,6 +84,8 @@ func (f *fakeCluster) change(name string, change func(*appsv1.Deployment)) {
 	f.objects[name] = d
 }
 
+func (*fakeCluster) Date() time.Time { return now }
+
 func (f *fakeCluster) Get(_ context.Context, ref workload.Ref) (*workload.Object, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

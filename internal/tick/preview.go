@@ -56,6 +56,7 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 	defer cancel()
 	t := r.tick()
 	read := t.gather(ctx)
+	t = t.clocked(ctx, read)
 	resolved := t.resolve(ctx, read)
 	preview := Preview{Warnings: t.floating(read), Queries: resolved.queries, Answers: resolved.answers, Interrupted: ctx.Err() != nil}
 	e := undecided(read, resolved)

@@ -55,8 +55,14 @@ type Diagnoser interface {
 	PodProblems(context.Context, *workload.Object) decide.PodProblems
 }
 
+// Clock tells the API server's time, by its newest answer; zero where none of its answers has told it.
+type Clock interface {
+	Date() time.Time
+}
+
 // Cluster is the API server, as a tick uses it.
 type Cluster interface {
+	Clock
 	Reader
 	Writer
 	Watcher
@@ -90,8 +96,9 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
 	t := r.tick()
-	report := reporter{tick: t, plan: plan}
 	read := t.gather(ctx)
+	t = t.clocked(ctx, read)
+	report := reporter{tick: t, plan: plan}
 	for _, warning := range t.floating(read) {
 		t.Log.WarnContext(ctx, warning)
 	}
@@ -126,6 +133,31 @@ func (r *Runner) tick() *tick {
 		Runner: r, layout: newLayout(r.Config, r.Namespace), keys: keys, verifier: newVerifier(r.Registry, r.Log),
 		rules: decide.Tick{Keys: keys, Now: r.Now(), MaxRollouts: int(r.Config.MaxRollouts)},
 	}
+}
+
+// clocked is the tick with the API server's time, which its first answers have told: what is stored is as old as that clock
+// says, on whichever node a tick runs (I48). Times that are later than that are warned of.
+func (t *tick) clocked(ctx context.Context, readings []reading) *tick {
+	date := t.Cluster.Date()
+	if date.IsZero() {
+		t.Log.WarnContext(ctx, "the API server's answers have no Date: ages are by this node's clock")
+		return t
+	}
+	clocked := *t
+	clocked.rules.Now = date
+	for at, w := range t.workloads {
+		if readings[at].failure != nil {
+			continue
+		}
+		for _, binding := range w.bindings {
+			record, _ := t.keys.Read(binding.Target.Name, readings[at].object.Meta.Labels, readings[at].object.Meta.Annotations)
+			if _, replaced := record.State.NotAfter(date); replaced {
+				t.Log.WarnContext(ctx, t.keys.State(binding.Target.Name)+" has a time that is later than now, and is read as now: a clock was ahead",
+					"workload", w.ref.String())
+			}
+		}
+	}
+	return &clocked
 }
 
 // graceContext is a context for writes that must not be lost: it outlives the tick's own by a moment.

@@ -151,7 +151,7 @@ func (s *Scenario) CronJob(name string) *batchv1.CronJob {
 
 // reasons are the contract's: what tells the program's Events from those of
 // the controllers.
-const reasons = " DigestRefreshed DigestReapplied ResolveFailing RolloutFailed RolledBack RefreshHeld RefreshFrozen "
+const reasons = " DigestRefreshed DigestReapplied ResolveFailing RolloutFailed RolledBack RefreshHeld RefreshFrozen RefreshContested "
 
 // Events returns the Events of the namespace that have one of the contract's
 // reasons.

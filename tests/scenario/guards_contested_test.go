@@ -18,8 +18,8 @@ func set(value string) string {
 }
 
 // I38: a GitOps controller reverted what an updater set, the updater set it again: 18,000 ReplicaSets. After the
-// threshold it stops, is loud with the manager's name, and tries every eighth tick only.
-func TestI38AContestedSlotIsPutBackEveryEighthTickOnly(t *testing.T) {
+// threshold it stops, is loud with the manager's name, and tries once in two hours.
+func TestI38AContestedSlotIsPutBackOnceInTwoHours(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	s.Setenv("CONTESTED_THRESHOLD", "2")
@@ -35,34 +35,80 @@ func TestI38AContestedSlotIsPutBackEveryEighthTickOnly(t *testing.T) {
 		assert.Equal(t, second, live(s))
 	}
 	revert()
+	hour, atHour := 0.0, playClock(s)
 	for round := range 2 {
 		s.Forget()
-		for range 7 {
+		for range 3 {
+			atHour(hour + 0.5)
 			contested := requireOutcome(t, s.Tick(), 1, "failed", "contested")
 			assert.Contains(t, contested.Message, harness.Argo)
 			assert.Equal(t, first, live(s))
+			hour += 0.5
 		}
 		assert.Empty(t, slotWrites(s, "deployments", "jobs"), "nothing is patched")
+		hour += 0.6
+		atHour(hour)
 		plan := requireOutcome(t, s.Run("plan"), 1, "failed", "contested")
 		tried := requireOutcome(t, s.Tick(), 1, "failed", "contested")
 		assert.Equal(t, plan.Message, tried.Message)
 		assert.Contains(t, tried.Message, harness.Argo, "the tick that tries names it too")
-		assert.Equal(t, second, live(s), "the eighth tick tries")
+		assert.Equal(t, second, live(s), "two hours later it is tried")
 		assert.Len(t, slotWrites(s, "deployments", "jobs"), 1)
 		if round == 0 {
 			revert()
 		}
 	}
-	// The deployer has given in: each tick that finds the digest in place takes one off the count, and it is
-	// green again at once.
-	for range 3 {
+	// The deployer has given in: it is green at once, and the count falls by one in two hours.
+	for range 2 {
 		requireOutcome(t, s.Tick(), 0, "unchanged", "")
 	}
-	assert.Zero(t, reapplied(t, s))
-	assert.Len(t, eventsOf(s, "RefreshFrozen"), 1)
+	assert.Equal(t, 2, reapplied(t, s))
+	atHour(hour + 2.1)
+	requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	assert.Equal(t, 1, reapplied(t, s))
+	assert.Len(t, eventsOf(s, "RefreshContested"), 1)
 	requireQuietOnceSettled(t, s, workloads.Deployment("jobs"))
 	revert()
 	requireOutcome(t, s.Tick(), 0, "reapplied", "")
+}
+
+// I53: a GitOps controller reverted the slot in every second tick, and all of them were green, for ever.
+func TestI53ARevertInEverySecondTickIsContested(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	second := s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	atHour := playClock(s)
+	for round := range 4 {
+		s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+		s.Settle(workloads.Deployment("jobs"))
+		atHour(0.5 * float64(round))
+		if round == 3 {
+			requireOutcome(t, s.Tick(), 1, "failed", "contested")
+			break
+		}
+		requireOutcome(t, s.Tick(), 0, "reapplied", "")
+		assert.Equal(t, second, live(s))
+		atHour(0.5*float64(round) + 0.25)
+		requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	}
+}
+
+// I75: four deployments in a day, each of which reverted the slot, are none.
+func TestI75AFewDeploymentsADayAreNotContested(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t)
+	s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	atHour := playClock(s)
+	for deployment := range 6 {
+		s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+		s.Settle(workloads.Deployment("jobs"))
+		atHour(4 * float64(deployment))
+		requireOutcome(t, s.Tick(), 0, "reapplied", "")
+		atHour(4*float64(deployment) + 3)
+		requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	}
 }
 
 // contested is the Deployment "jobs" whose slot a deployer has reverted once more than it is put back.
@@ -150,22 +196,20 @@ func reapplied(t *testing.T, s *harness.Scenario) int {
 	return stored.Reapplied
 }
 
-// I28, I38: eight ticks at once on a contested slot are all loud, and are one tick of the eight after which it is put back.
+// I28, I38: eight ticks at once on a contested slot are all loud, and put it back once after two hours.
 func TestI28I38EightTicksAtOnceOnAContestedSlot(t *testing.T) {
 	t.Parallel()
 	s := contested(t)
-	for range 3 {
-		for _, result := range eightAtOnce(t, s) {
-			requireOutcome(t, result, 1, "failed", "contested")
-		}
-		assert.Zero(t, slotPatches(s))
-	}
-	for range 4 {
-		requireOutcome(t, s.Tick(), 1, "failed", "contested")
+	for _, result := range eightAtOnce(t, s) {
+		requireOutcome(t, result, 1, "failed", "contested")
 	}
 	assert.Zero(t, slotPatches(s))
-	requireOutcome(t, s.Tick(), 1, "failed", "contested")
-	assert.Equal(t, 1, slotPatches(s), "the eighth")
+	assert.Len(t, eventsOf(s, "RefreshContested"), 1)
+	playClock(s)(2.1)
+	for _, result := range eightAtOnce(t, s) {
+		harness.RequireExit(t, 1, result)
+	}
+	assert.Equal(t, 1, slotPatches(s))
 }
 
 // I28, I38: eight ticks at once on a slot that was reverted put it back once, and count one re-application.

@@ -262,10 +262,10 @@ var unsteady = []struct {
 	stands  string
 }{
 	{regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`"20\d\d-[0-9T:.-]*\.\.\.`), `"TIME...`}, // cut off by kubectl
 	{regexp.MustCompile(`\w{3}, \d\d \w{3} 20\d\d \d\d:\d\d:\d\d [+-]\d{4}`), "TIME"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
 	{regexp.MustCompile(`\b(jobs-[0-9a-f]{6,10})\b`), "jobs-HASH"},
-	{regexp.MustCompile(`"by":"[A-Z2-7]+"`), `"by":"TICK"`},
 	{regexp.MustCompile(`kube-api-access-\w+`), "kube-api-access-X"},
 	{regexp.MustCompile(`node-[ab]`), "NODE"},
 	{regexp.MustCompile(`(?m)^(  (?:Normal|Warning) +\w+ +)\S+(?: \(x\d+ over \w+\))? +`), "${1}AGE   "},
