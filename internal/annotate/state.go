@@ -37,6 +37,8 @@ type State struct {
 	ReappliedAt *time.Time `json:"reappliedAt,omitempty"`
 	// Contested says that re-applying was given up, and that this has been said.
 	Contested bool `json:"contested,omitempty"`
+	// UnblockFailed is the digest that was put there to unblock the workload, and failed, since the workload was last settled.
+	UnblockFailed image.Digest `json:"unblockFailed,omitempty"`
 	// Seen is the digest that waits for its minimum age, and since when it has been latest.
 	Seen *Seen `json:"seen,omitempty"`
 	// TurnSince is since when the workload has waited for its turn among MAX_ROLLOUTS, whatever digest it waited for (I57).
@@ -58,6 +60,12 @@ type Attempt struct {
 	// Served is how many replicas were available before the digest was put there: what was down already, it did
 	// not take down (I39, I45).
 	Served int `json:"served,omitempty"`
+	// Fresh is how many replicas were updated and available when the rollout was last seen: more of them are progress, in
+	// whichever tick they became so (I52).
+	Fresh int `json:"fresh,omitempty"`
+	// Unblock says that the workload was not settled, for reasons of its own, when the digest was put there: its failing
+	// proves nothing (I45).
+	Unblock bool `json:"unblock,omitempty"`
 	// Held is what each slot held before the first of the attempts since the workload was last settled, by the slot's key. A
 	// restoration puts it back (I58).
 	Held map[string]Content `json:"held,omitempty"`
@@ -121,6 +129,11 @@ func (s State) validate() error {
 			}
 		}
 	}
+	if s.UnblockFailed != "" {
+		if _, err := image.ParseDigest(string(s.UnblockFailed)); err != nil {
+			return fmt.Errorf("unblockFailed: %w", err)
+		}
+	}
 	if s.Seen != nil {
 		if _, err := image.ParseDigest(string(s.Seen.Digest)); err != nil {
 			return fmt.Errorf("seen: %w", err)
@@ -140,7 +153,7 @@ func (s State) validate() error {
 			return fmt.Errorf("a digest in the state: %w", digestErr)
 		}
 	}
-	if s.Reapplied < 0 || s.Attempt != nil && (s.Attempt.Failed < 0 || s.Attempt.Served < 0) {
+	if s.Reapplied < 0 || s.Attempt != nil && (s.Attempt.Failed < 0 || s.Attempt.Served < 0 || s.Attempt.Fresh < 0) {
 		return fmt.Errorf("a count in the state is negative")
 	}
 	return nil
@@ -195,7 +208,7 @@ func (s State) NotAfter(now time.Time) (State, bool) {
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
 	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Reapplied == 0 &&
-		s.ReappliedAt == nil && !s.Contested && s.Seen == nil && s.TurnSince == nil
+		s.ReappliedAt == nil && !s.Contested && s.UnblockFailed == "" && s.Seen == nil && s.TurnSince == nil
 }
 
 // Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.

@@ -12,7 +12,6 @@ import (
 // Wait is what a tick waited for, as it was when the wait began, and how the wait ended.
 type Wait struct {
 	Digest      image.Digest // what was waited for
-	Before      Rollout      // how far the controller was when the wait began
 	Contested   *fault.Error // that it was put there although somebody keeps reverting it, and who; nil where nobody does
 	Joint       bool         // several targets changed in this rollout: whose fault it is, is not known
 	RestoredToo bool         // another target of this rollout is restored, and so is this one
@@ -64,11 +63,19 @@ func (e evaluation) ending(wait Wait) ending {
 		return awaitsDelete
 	case wait.Interrupted:
 		return interrupted
-	case rollout.Failure == "" && rollout.Fresh > wait.Before.Fresh:
+	case rollout.Failure == "" && rollout.Fresh > e.freshBefore(wait.Digest):
 		return progressed
 	default:
 		return rolloutFailed
 	}
+}
+
+// freshBefore is how many replicas any tick before has seen updated and available.
+func (e evaluation) freshBefore(digest image.Digest) int {
+	if attempt := e.Began.State.Attempt; attempt != nil && attempt.Digest == digest {
+		return attempt.Fresh
+	}
+	return 0
 }
 
 func (e evaluation) conclude(wait Wait) Decision {
@@ -180,12 +187,18 @@ func (e evaluation) superseded(wait Wait) Decision {
 	return d
 }
 
-// progressing: progress is not failure (I43), but it is counted.
+// progressing: progress is not failure, and forgives failed attempts (I43, I52), but it is counted.
 func (e evaluation) progressing() Decision {
+	attempt := *e.Record.State.Attempt
+	attempt.Fresh, attempt.Failed = max(attempt.Fresh, e.Facts.Rollout.Fresh), 0
+	record := e.Record
+	record.State.Attempt = &attempt
 	if e.Unsettled.Reached() {
-		return e.frozen()
+		d := e.frozen()
+		d.Record = record
+		return d
 	}
-	return Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
+	return Decision{Outcome: Waiting, Record: record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
 		"the rollout of %s goes on: further replicas became available, %s", e.live.Short(), e.Unsettled)}
 }
 
@@ -206,6 +219,9 @@ func (e evaluation) fail(wait Wait) Decision {
 	down := attempt.Served > 0 && rollout.Down || rollout.StopsFirst && rollout.Available < min(attempt.Served, rollout.Desired)
 	enough := count.Reached() || down && !pods.PullFailed
 	restored, restorable := e.whatSlotsHeld(attempt)
+	if attempt.Unblock { // the workload was not settled before, for reasons of its own: this proves nothing
+		enough = false
+	}
 	restore := restorable && (enough || down || wait.RestoredToo)
 
 	// Whose fault a joint failure is, is not known: nobody is rejected, and each is tried alone once more.
@@ -217,6 +233,9 @@ func (e evaluation) fail(wait Wait) Decision {
 	}
 	state := e.Record.State
 	state.Attempt = &attempt
+	if attempt.Unblock {
+		state.UnblockFailed = wait.Digest
+	}
 	if enough && !alone {
 		state = state.Reject(annotate.Rejection{
 			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: strings.Join(reasons(rollout, pods), "; "), At: e.Now,
@@ -229,7 +248,7 @@ func (e evaluation) fail(wait Wait) Decision {
 		d.Outcome, d.Set = RolledBack, digestsOf(restored)
 		d.Record.Mark, d.Record.Recorded = after, after
 	}
-	d.Failure = e.rolloutFailed(wait, count, e.consequence(after, restore, enough, alone))
+	d.Failure = e.rolloutFailed(wait, count, e.consequence(after, restore, enough, alone, attempt.Unblock))
 	d.Events = []Event{about(RolloutFailed, d.Failure)}
 	if restore {
 		d.Events = append(d.Events, Event{Reason: RolledBackEvent, Cause: fault.RolloutFailed, Note: fmt.Sprintf(
@@ -275,11 +294,15 @@ func restoredAs(after annotate.Content) string {
 	return after.Short()
 }
 
-func (e evaluation) consequence(after annotate.Content, restore, enough, alone bool) string {
+func (e evaluation) consequence(after annotate.Content, restore, enough, alone, unblock bool) string {
 	restored := restoredAs(after)
 	switch {
 	case restore && alone:
 		return restored + " is restored; several targets changed at once, so the next ticks try them one by one"
+	case unblock && restore:
+		return restored + " is restored; the workload was not settled before either, so the digest is not blamed, and is tried again once it has been"
+	case unblock:
+		return "the workload was not settled before either, so the digest is not blamed"
 	case restore && enough:
 		return restored + " is restored and the digest is rejected: publish a working image under the tag"
 	case restore:

@@ -21,12 +21,12 @@ type conclusion struct {
 }
 
 func settled(in *decide.Input) {
-	in.Facts.Rollout = decide.Rollout{Observed: true, Settled: true, Fresh: 2, Available: 2, Desired: 2}
+	in.Facts.Rollout = decide.Rollout{Settled: true, Fresh: 2, Available: 2, Desired: 2}
 }
 
 // waited is the wait for B that began with one fresh replica of two.
 func waited(changes ...func(*decide.Wait)) decide.Wait {
-	wait := decide.Wait{Digest: digestB, Before: decide.Rollout{Fresh: 1, Available: 2}, Namespace: "ns"}
+	wait := decide.Wait{Digest: digestB, Namespace: "ns"}
 	for _, change := range changes {
 		change(&wait)
 	}
@@ -73,8 +73,13 @@ func TestConclude(t *testing.T) {
 	isAgain := func(in *decide.Input) { in.Record.State.Attempt.Again = true }
 	refreshed, reappliedEvent := []decide.Reason{decide.DigestRefreshed}, []decide.Reason{decide.DigestReapplied}
 	waits := want{outcome: decide.Waiting}
+	further := func(r *annotate.Record) { // progress is remembered, and forgives
+		attempt := *r.State.Attempt
+		attempt.Fresh, attempt.Failed = 2, 0
+		r.State.Attempt = &attempt
+	}
 	progress := func(says string) want {
-		return want{outcome: decide.Waiting, skip: decide.SkipCount, says: says}
+		return want{outcome: decide.Waiting, skip: decide.SkipCount, says: says, record: further}
 	}
 	byHelm := all(live(a), deployer("helm"))
 	reverted := func(r *annotate.Record) {
@@ -115,9 +120,9 @@ func TestConclude(t *testing.T) {
 		{"OnDelete", input(ours(0), awaitsDelete), waited(), want{outcome: decide.Waiting, says: "OnDelete"}},
 		{"told to end", input(ours(2)), waited(interrupted), waits},
 		{"progress is no failure, I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3)), waited(), progress("4/8")},
-		{"progress of two ticks counts once, I28 I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), lostStreak(3)), waited(), want{outcome: decide.Waiting, says: "3/8"}},
+		{"progress of two ticks counts once, I28 I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), lostStreak(3)), waited(), want{outcome: decide.Waiting, says: "3/8", record: further}},
 		{"progress for too long is loud, no rejection, I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), streak(7)), waited(),
-			want{outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}}},
+			want{outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}, record: further}},
 
 		{"reverted meanwhile: a re-application, no failed attempt, I38", input(ours(1), byHelm), waited(), want{outcome: decide.Waiting, says: "helm",
 			record: both(reverted, func(r *annotate.Record) { r.State.Reapplied = 1 })}},
@@ -176,6 +181,8 @@ func TestConcludeFailures(t *testing.T) {
 		w.record = both(w.record, aloneNext)
 		return w
 	}
+	unblocking := func(in *decide.Input) { in.Record.State.Attempt.Unblock = true }
+	inVain := func(r *annotate.Record) { r.State.UnblockFailed = digestB }
 	const crash = "CrashLoopBackOff"
 	for _, c := range []conclusion{
 		{"counted, with the pods' reasons, I3 I13", input(ours(0), hangs), waited(), counts(1, "attempt 1/3 (CrashLoopBackOff): the next tick goes on waiting")},
@@ -201,6 +208,16 @@ func TestConcludeFailures(t *testing.T) {
 		{"fewer available than before, I39", input(ours(0), fewer), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
 		{"as many available as before", input(ours(0), asMany), waited(), counts(1, "goes on waiting")},
 
+		{"an unblock attempt proves nothing, I45", input(ours(2), hangs, unblocking), waited(), func() want {
+			w := counts(3, "is not blamed")
+			w.record = both(w.record, inVain)
+			return w
+		}()},
+		{"an unblock attempt that took down what served is taken back, and not rejected", input(ours(0), down, unblocking), waited(), func() want {
+			w := restores(counts(1, "is tried again once it has been"))
+			w.record = both(w.record, inVain)
+			return w
+		}()},
 		{"several targets at once: one by one", input(ours(2), hangs), waited(joint), alone(counts(2, "one by one"))},
 		{"several targets at once, down", input(ours(0), down), waited(joint), alone(counts(1, "one by one"))},
 		{"several targets at once, a threshold of one", input(ours(0), down, one), waited(joint), alone(counts(0, "one by one"))},
@@ -235,7 +252,7 @@ func stoodBefore(contents ...annotate.Content) func(*decide.Input) {
 // (I58). Mark and record become what is restored.
 func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
 	t.Parallel()
-	hangs := all(ours(2), setRollout(decide.Rollout{Observed: true, Fresh: 1, Available: 2}))
+	hangs := all(ours(2), setRollout(decide.Rollout{Fresh: 1, Available: 2}))
 	two := all(hangs, live(b, b))
 	restores := func(after annotate.Content, digests ...image.Digest) want {
 		return want{
@@ -281,7 +298,7 @@ func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
 // Whatever is put there before one attempt has settled, what stood before the first comes back (I74).
 func TestWhatStoodBeforeTheFirstAttemptComesBack_I74(t *testing.T) {
 	t.Parallel()
-	crashes := setRollout(decide.Rollout{Observed: true, Down: true, Desired: 2})
+	crashes := setRollout(decide.Rollout{Down: true, Desired: 2})
 	next := func(in decide.Input, d decide.Decision, changes ...func(*decide.Input)) decide.Input {
 		for at, digest := range d.Set {
 			in.Slots = append([]decide.Slot(nil), in.Slots...)
@@ -363,7 +380,6 @@ func TestServed(t *testing.T) {
 		"as few as served":                {input(ours(0), setRollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2}), served(1)), decide.Failed},
 	} {
 		wait := waited()
-		wait.Before = decide.Rollout{} // of a tick that goes on with it, and knows nothing of before
 		assert.Equal(t, c.want, decide.Conclude(c.in, wait).Outcome, name)
 	}
 }

@@ -46,12 +46,11 @@ type Facts struct {
 
 // Rollout is how far the controller is with the newest generation of a workload.
 type Rollout struct {
-	Observed     bool   // the controller has seen the newest generation, so that its figures are about it
 	Settled      bool   // `kubectl rollout status` would return at once
 	NoReplica    bool   // no replica is meant to run the newest revision: scaled to zero, or a partition covers all of them
 	AwaitsDelete bool   // OnDelete: everything is available, but pods of an old revision await deletion by a person
 	Failure      string // the controller's own report that it gave up, cleaned; empty where it did not
-	Fresh        int    // replicas that are certainly both updated and available
+	Fresh        int    // replicas that are certainly both updated and available; 0 until the controller has seen the newest generation
 	Available    int    // replicas that are available, whatever their revision
 	Desired      int    // replicas that are wanted
 	StopsFirst   bool   // the controller stops old pods before new ones run (StatefulSet, DaemonSet)

@@ -40,7 +40,7 @@ func input(changes ...func(*decide.Input)) decide.Input {
 		Latest:    decide.Latest{Digest: digestB},
 		Answers:   mayRollOut(digestB, nil),
 		Unsettled: decide.Count{N: 1, Of: 8, ByUs: true},
-		Facts:     decide.Facts{Rollout: decide.Rollout{Observed: true, Settled: true, Fresh: 2, Available: 2, Desired: 2}, Targets: []string{"api", "web"}},
+		Facts:     decide.Facts{Rollout: decide.Rollout{Settled: true, Fresh: 2, Available: 2, Desired: 2}, Targets: []string{"api", "web"}},
 		Slots:     slotsOf(a),
 		Record:    annotate.Record{Mark: a, Recorded: a},
 	}
@@ -94,16 +94,16 @@ func setRollout(rollout decide.Rollout) func(*decide.Input) {
 }
 
 func unsettled(in *decide.Input) {
-	setRollout(decide.Rollout{Observed: true, Fresh: 1, Available: 1})(in)
+	setRollout(decide.Rollout{Fresh: 1, Available: 1})(in)
 }
 
 func awaitsDelete(in *decide.Input) {
-	setRollout(decide.Rollout{Observed: true, AwaitsDelete: true, Available: 2, StopsFirst: true})(in)
+	setRollout(decide.Rollout{AwaitsDelete: true, Available: 2, StopsFirst: true})(in)
 }
 
 // noReplica is a workload that is settled because nothing runs.
 func noReplica(in *decide.Input) {
-	setRollout(decide.Rollout{Observed: true, Settled: true, NoReplica: true})(in)
+	setRollout(decide.Rollout{Settled: true, NoReplica: true})(in)
 }
 
 // streak is so many ticks in a row, before this one, in which the workload was not settled.
@@ -163,7 +163,7 @@ func ours(failed int) func(*decide.Input) {
 		live(b)(in)
 		unsettled(in)
 		in.Record = annotate.Record{Mark: b, Recorded: a, State: annotate.State{
-			Attempt: &annotate.Attempt{Digest: digestB, Failed: failed, Served: 2, Held: map[string]annotate.Content{"0": a}}, Left: a,
+			Attempt: &annotate.Attempt{Digest: digestB, Failed: failed, Served: 2, Fresh: 1, Held: map[string]annotate.Content{"0": a}}, Left: a,
 		}}
 	}
 }

@@ -49,7 +49,7 @@ func TestQuestions(t *testing.T) {
 // Pods are asked why they are not ready where a rollout of ours has failed, once, and nowhere else.
 func TestConclusionQuestions(t *testing.T) {
 	t.Parallel()
-	hangs := setRollout(decide.Rollout{Observed: true, Fresh: 1, Available: 2})
+	hangs := setRollout(decide.Rollout{Fresh: 1, Available: 2})
 	asked := []decide.Question{whyNotReady}
 	for name, c := range map[string]struct {
 		in   decide.Input

@@ -270,11 +270,8 @@ func (e evaluation) waitOrUnblock() found {
 	}
 }
 
-// tried says whether latest has been in the slots of this workload before.
-func (e evaluation) tried() bool {
-	latest := e.Latest.Digest
-	return e.Record.Recorded.Is(latest) || e.Record.Mark.Is(latest) || e.Record.State.Left.Is(latest) || e.Record.State.Attempted() == latest
-}
+// tried says whether latest has been put here to unblock the workload, in vain, since it was settled last.
+func (e evaluation) tried() bool { return e.Record.State.UnblockFailed == e.Latest.Digest }
 
 // countsUnsettled counts this tick among those in which the workload was not settled, unless another one has.
 func (e evaluation) countsUnsettled() SkipChange {

@@ -23,6 +23,7 @@ func TestRowsOfTheRollout(t *testing.T) {
 		events: []decide.Reason{decide.RefreshFrozen}}
 	stillFrozen := frozen
 	stillFrozen.events = nil
+	unblocks := func(r *annotate.Record) { r.State.Attempt.Unblock = true }
 	run(t, []row{
 		{"5 continued, not restarted, I3 I10 I19", input(ours(1)), waits},
 		{"5 latest unknown", input(ours(0), unknown), waits},
@@ -63,10 +64,11 @@ func TestRowsOfTheRollout(t *testing.T) {
 		{"10 two ticks count once, at the threshold", input(unsettled, latest(digestA), lostStreak(8)), want{row: 10, outcome: decide.Failed, cause: fault.NotSettled}},
 		{"10 frozen, I11", input(unsettled, latest(digestA), streak(7)), frozen},
 		{"10 still frozen: no second Event", input(unsettled, latest(digestA), streak(8)), stillFrozen},
-		{"10 tried before: frozen", input(unsettled, streak(7), func(in *decide.Input) { in.Record.State.Left = b }), frozen},
-		{"10 attempted before: frozen", input(unsettled, streak(7), attempt(annotate.Attempt{Digest: digestB, Failed: 1})), frozen},
+		{"10 tried in vain since it was settled: frozen", input(unsettled, streak(7), func(in *decide.Input) { in.Record.State.UnblockFailed = digestB }), frozen},
 		{"10 the unblock attempt, once, I45", input(unsettled, streak(7)),
-			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, skip: decide.SkipCount, record: put(digestB, a)}},
+			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, skip: decide.SkipCount, record: both(put(digestB, a), unblocks)}},
+		{"10 the unblock attempt: what is recorded, and was taken away", input(live(c), record(b, b), deployer("helm"), unsettled, streak(7)),
+			want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, skip: decide.SkipCount, record: both(again(digestB, annotate.None, 1), unblocks)}},
 		{"10 the unblock attempt: gates first", input(unsettled, streak(7), unasked), want{asks: digestB}},
 		{"10 the unblock attempt may not be used", input(unsettled, streak(7), gateSaysNo), func() want {
 			w := frozen

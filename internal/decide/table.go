@@ -147,9 +147,13 @@ func (e evaluation) finish(d Decision) Decision {
 	return d
 }
 
-// stood notes what the tag of an unpinned slot stands for, and forgets it where the slot is pinned.
+// stood notes what the tag of an unpinned slot stands for, and forgets it where the slot is pinned; and what has failed to
+// unblock the workload, where that is settled.
 func (e evaluation) stood(record annotate.Record, row int) annotate.State {
 	state := record.State
+	if e.settled() && row != 1 {
+		state.UnblockFailed = "" // what is tried next is tried on a workload that works
+	}
 	switch {
 	case record.Mark != annotate.Unpinned:
 		state.Stood = annotate.None

@@ -4,20 +4,17 @@ import "github.com/tracebloc/image-refresh/internal/annotate"
 
 // Waits is what the rollout of one workload is waited for: a value that each look at the workload may replace.
 type Waits struct {
-	Of       []Wait            // by binding; one without a digest is not waited for
-	began    []annotate.Record // by binding, when the wait began
-	skipped  int               // ticks in a row in which the workload was unsettled, when the wait began
-	baseline Rollout
-	known    bool // the baseline is about what was put there
-	patched  bool // by this tick: none of the replicas before the wait was of what it has put there
+	Of      []Wait            // by binding; one without a digest is not waited for
+	began   []annotate.Record // by binding, when the wait began
+	skipped int               // ticks in a row in which the workload was unsettled, when the wait began
 }
 
 // Waits begins the wait for what a step has put somewhere, or found under way. The workload is as it is after the step was
-// written; patched says that it changed slots.
-func (t Tick) Waits(w Workload, targets []Target, decisions []Decision, patched bool) Waits {
+// written.
+func (t Tick) Waits(w Workload, targets []Target, decisions []Decision) Waits {
 	memory := t.Remember(w, targets)
 	waits := Waits{
-		Of: make([]Wait, len(decisions)), began: memory.Records, skipped: memory.Skipped, baseline: w.Object.Rollout, patched: patched,
+		Of: make([]Wait, len(decisions)), began: memory.Records, skipped: memory.Skipped,
 	}
 	waited := 0
 	for at, d := range decisions {
@@ -40,19 +37,6 @@ func (w Waits) Any() bool {
 		}
 	}
 	return false
-}
-
-// See takes note of how far the rollout is. Until the controller has observed the patch, its count of updated replicas is
-// still about the template before, and nothing could ever be progress beyond that (I43).
-func (w Waits) See(rollout Rollout) Waits {
-	if w.known || !rollout.Observed {
-		return w
-	}
-	w.baseline.Fresh, w.known = min(w.baseline.Fresh, rollout.Fresh), true
-	if w.patched {
-		w.baseline.Fresh = 0
-	}
-	return w
 }
 
 // Over says whether the wait has an end: settled, given up by the controller, or taken over by somebody else. contents are
@@ -84,9 +68,7 @@ func (w Waits) Interrupted() Waits {
 func (t Tick) inputAfter(w Workload, targets []Target, v verdict, waits Waits, at int) (Input, Wait) {
 	in := t.input(w, targets, v, at)
 	in.Began = waits.began[at]
-	wait := waits.Of[at]
-	wait.Before = waits.baseline
-	return in, wait
+	return in, waits.Of[at]
 }
 
 // ConclusionQuestions are those that the end of a wait raises, by binding.

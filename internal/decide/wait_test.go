@@ -13,7 +13,7 @@ import (
 
 // underWay is a workload of two replicas on its way: so many are fresh.
 func underWay(fresh int) decide.Rollout {
-	return decide.Rollout{Observed: true, Fresh: fresh, Available: 2, Desired: 2}
+	return decide.Rollout{Fresh: fresh, Available: 2, Desired: 2}
 }
 
 // begins is a workload with what was decided for it written, and the wait for that.
@@ -22,7 +22,7 @@ func begins(t *testing.T, w decide.Workload) (decide.Workload, decide.Step, deci
 	of := targets(len(w.Bindings))
 	step := planned(t, w, of)
 	w = rolling(written(w, step.Change), underWay(0))
-	return w, step, rules.Waits(w, of, step.Decisions, len(step.Change.Slots) > 0)
+	return w, step, rules.Waits(w, of, step.Decisions)
 }
 
 // concludes is the end of a wait: each that the pods are asked about, they crash.
@@ -67,7 +67,7 @@ func TestAWaitIsOver(t *testing.T) {
 		want     bool
 	}{
 		"under way":                             {underWay(1), []annotate.Content{b, a}, false},
-		"down":                                  {decide.Rollout{Observed: true, Down: true}, []annotate.Content{b, a}, false},
+		"down":                                  {decide.Rollout{Down: true}, []annotate.Content{b, a}, false},
 		"settled":                               {input().Facts.Rollout, []annotate.Content{b, a}, true},
 		"OnDelete":                              {decide.Rollout{AwaitsDelete: true}, []annotate.Content{b, a}, true},
 		"given up by the controller":            {decide.Rollout{Failure: "ProgressDeadlineExceeded"}, []annotate.Content{b, a}, true},
@@ -81,38 +81,28 @@ func TestAWaitIsOver(t *testing.T) {
 	}
 }
 
-// Progress is what has become fresh since the controller has seen what was put there (I43).
-func TestProgressIsMeasuredFromWhatTheControllerHasSeen_I43(t *testing.T) {
+// Progress is what is fresh beyond what any tick before has seen fresh, in whichever tick it became so (I43, I52).
+func TestProgressIsBeyondWhatAnyTickHasSeen_I43_I52(t *testing.T) {
 	t.Parallel()
-	unseen := decide.Rollout{Fresh: 2, Available: 2, Desired: 2}
-	stale := decide.Rollout{Observed: true, Fresh: 2, Available: 2, Desired: 2}
-	put, goesOn := carrying(input()), carrying(input(ours(0)))
+	put, goesOn := carrying(input()), carrying(input(ours(1)))
 	for name, c := range map[string]struct {
-		w     decide.Workload
-		start decide.Rollout
-		seen  []decide.Rollout
-		end   decide.Rollout
-		want  decide.Outcome
+		w    decide.Workload
+		end  decide.Rollout
+		want decide.Outcome
 	}{
-		"put, one became fresh":                          {put, stale, []decide.Rollout{underWay(0)}, underWay(1), decide.Waiting},
-		"put, and none did":                              {put, stale, []decide.Rollout{underWay(0)}, underWay(0), decide.Failed},
-		"put, and one was fresh at the first look":       {put, stale, []decide.Rollout{underWay(1)}, underWay(1), decide.Waiting},
-		"put, and one was, of which no more was seen":    {put, stale, []decide.Rollout{unseen, underWay(1), underWay(1)}, underWay(1), decide.Waiting},
-		"put, and the controller has seen nothing":       {put, unseen, []decide.Rollout{unseen}, unseen, decide.Failed},
-		"gone on with, and another became fresh":         {goesOn, underWay(0), []decide.Rollout{underWay(0)}, underWay(1), decide.Waiting},
-		"gone on with, and none did":                     {goesOn, underWay(1), []decide.Rollout{underWay(1)}, underWay(1), decide.Failed},
-		"gone on with, one was lost and came back":       {goesOn, underWay(1), []decide.Rollout{underWay(0), underWay(0)}, underWay(1), decide.Waiting},
-		"gone on with, one was lost later and came back": {goesOn, underWay(1), []decide.Rollout{underWay(1), underWay(0)}, underWay(1), decide.Failed},
-		"gone on with, one became fresh before the look": {goesOn, underWay(0), []decide.Rollout{underWay(1)}, underWay(1), decide.Waiting},
+		"put, one became fresh":                             {put, underWay(1), decide.Waiting},
+		"put, and none did":                                 {put, underWay(0), decide.Failed},
+		"gone on with, one became fresh since, in any tick": {goesOn, underWay(2), decide.Waiting},
+		"gone on with, and none did":                        {goesOn, underWay(1), decide.Failed},
+		"gone on with, and one was lost":                    {goesOn, underWay(0), decide.Failed},
 	} {
-		of := targets(1)
-		step := planned(t, c.w, of)
-		w := rolling(written(c.w, step.Change), c.start)
-		waits := rules.Waits(w, of, step.Decisions, len(step.Change.Slots) > 0)
-		for _, rollout := range c.seen {
-			waits = waits.See(rollout)
+		w, step, waits := begins(t, c.w)
+		concluded := concludes(t, rolling(w, c.end), waits, step.Decisions)
+		assert.Equal(t, []decide.Outcome{c.want}, outcomes(concluded.Decisions), name)
+		if c.want == decide.Waiting {
+			assert.Equal(t, c.end.Fresh, concluded.Decisions[0].Record.State.Attempt.Fresh, name)
+			assert.Zero(t, concluded.Decisions[0].Record.State.Attempt.Failed, "progress forgives")
 		}
-		assert.Equal(t, []decide.Outcome{c.want}, outcomes(concludes(t, rolling(w, c.end), waits, step.Decisions).Decisions), name)
 	}
 }
 
@@ -154,8 +144,8 @@ func TestTheOthersKeepWhatWasDecided(t *testing.T) {
 func TestAJointFailureRestoresAll(t *testing.T) {
 	t.Parallel()
 	w, step, waits := begins(t, carrying(input(), input()))
-	crashed := rolling(w, decide.Rollout{Observed: true, Down: true, Desired: 2})
-	concluded := concludes(t, crashed, waits.See(underWay(0)), step.Decisions)
+	crashed := rolling(w, decide.Rollout{Down: true, Desired: 2})
+	concluded := concludes(t, crashed, waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.RolledBack}, outcomes(concluded.Decisions))
 	assert.Equal(t, "0.0=a 1.0=a", puts(concluded.Change))
 	after := written(crashed, concluded.Change)
@@ -171,7 +161,7 @@ func TestAJointFailureRestoresAll(t *testing.T) {
 	next := begun(rolling(after, input().Facts.Rollout))
 	w, step, waits = begins(t, next)
 	assert.Equal(t, "0.0=b", puts(step.Change))
-	concluded = concludes(t, rolling(w, decide.Rollout{Observed: true, Down: true, Desired: 2}), waits, step.Decisions)
+	concluded = concludes(t, rolling(w, decide.Rollout{Down: true, Desired: 2}), waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.Waiting}, outcomes(concluded.Decisions))
 	after = written(w, concluded.Change)
 	assert.Len(t, recordOf(after, 0).State.Rejected, 1)
@@ -189,19 +179,19 @@ func TestWhereOneTargetIsRestoredAllAre(t *testing.T) {
 	w := carrying(input(ours(2)), input(ours(0)))
 	w, step, waits := begins(t, w)
 	assert.True(t, waits.Of[1].Joint)
-	concluded := concludes(t, w, waits.See(underWay(0)), step.Decisions)
+	concluded := concludes(t, w, waits, step.Decisions)
 	require.Equal(t, []decide.Outcome{decide.RolledBack, decide.RolledBack}, outcomes(concluded.Decisions))
 	after := written(w, concluded.Change)
 	assert.Equal(t, 2, recordOf(after, 0).State.Attempt.Failed, "short of its threshold, since nobody is rejected")
 	assert.Equal(t, 1, recordOf(after, 1).State.Attempt.Failed)
 
 	w, step, waits = begins(t, carrying(input(ours(1)), input(ours(0)))) // neither is at its threshold
-	concluded = concludes(t, w, waits.See(underWay(0)), step.Decisions)
+	concluded = concludes(t, w, waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.Failed, decide.Failed}, outcomes(concluded.Decisions))
 	assert.Empty(t, concluded.Change.Slots)
 
 	w, step, waits = begins(t, carrying(input(ours(2)), input(latest(digestA), unsettled))) // the other was not waited for
-	concluded = concludes(t, w, waits.See(underWay(0)), step.Decisions)
+	concluded = concludes(t, w, waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.Waiting}, outcomes(concluded.Decisions))
 	assert.Len(t, recordOf(written(w, concluded.Change), 0).State.Rejected, 1, "and so its own fault is known")
 }
@@ -211,7 +201,6 @@ func TestWhereOneTargetIsRestoredAllAre(t *testing.T) {
 func TestTwoTicksThatWaitCountOnce_I80(t *testing.T) {
 	t.Parallel()
 	w, step, waits := begins(t, carrying(input(ours(0))))
-	waits = waits.See(underWay(0))
 	first := concludes(t, w, waits, step.Decisions)
 	w = written(w, first.Change)
 	assert.Equal(t, 1, recordOf(w, 0).State.Attempt.Failed)
@@ -228,7 +217,7 @@ func TestTwoTicksThatWaitCountOnce_I80(t *testing.T) {
 // Zero replicas prove nothing: what was put there stays attempted until one runs it (I56).
 func TestZeroReplicasProveNothing_I56(t *testing.T) {
 	t.Parallel()
-	zero := decide.Rollout{Observed: true, Settled: true, NoReplica: true}
+	zero := decide.Rollout{Settled: true, NoReplica: true}
 	w, step, waits := begins(t, rolling(carrying(input()), zero))
 	assert.Equal(t, "0.0=b", puts(step.Change))
 	require.True(t, waits.Any())
@@ -243,7 +232,7 @@ func TestZeroReplicasProveNothing_I56(t *testing.T) {
 	assert.False(t, waits.Any(), "the next tick does not wait for what nothing runs")
 	assert.True(t, step.Change.Empty())
 
-	crash := decide.Rollout{Observed: true, Available: 0, Desired: 2} // scaled up in the morning
+	crash := decide.Rollout{Available: 0, Desired: 2} // scaled up in the morning
 	w, step, waits = begins(t, begun(rolling(w, crash)))
 	assert.True(t, waits.Any())
 	w = rolling(w, crash)
@@ -264,7 +253,6 @@ func TestZeroReplicasProveNothing_I56(t *testing.T) {
 func TestATickThatClearsTheStreakCountsItsProgress(t *testing.T) {
 	t.Parallel()
 	w, step, waits := begins(t, begun(counting(carrying(input()), 3)))
-	waits = waits.See(underWay(0))
 	concluded := concludes(t, rolling(w, underWay(1)), waits, step.Decisions)
 	assert.Equal(t, "1", concluded.Change.Annotations[keys.SkipStreak()])
 	assert.Contains(t, concluded.Decisions[0].Message, "1/8")

@@ -79,7 +79,6 @@ type progress struct {
 	reading reading
 	facts   decide.Workload
 	step    decide.Step
-	patched bool // this tick has put a digest into its slots
 }
 
 func (t *tick) run(at int, p plan) workloadRun {
@@ -96,7 +95,7 @@ func (w workloadRun) see(ctx, rollouts context.Context) outcome {
 	if failure != nil {
 		return out
 	}
-	waits := w.rules.Waits(written.facts, w.targets, written.step.Decisions, written.patched)
+	waits := w.rules.Waits(written.facts, w.targets, written.step.Decisions)
 	if !waits.Any() {
 		return out
 	}

@@ -12,13 +12,11 @@ import (
 func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decide.Waits) (progress, decide.Waits, *fault.Error) {
 	said := ""
 	newest, err := w.Cluster.Wait(rollouts, p.reading.object, func(object *workload.Object) bool {
-		rollout := object.Rollout(p.reading.staleUntil)
-		waits = waits.See(rollout)
 		if now := object.Progress(); now != said {
 			said = now
 			w.Log.InfoContext(ctx, "rollout", "workload", w.ref.String(), "progress", now)
 		}
-		return waits.Over(rollout, workload.Contents(object.Locate(w.bindings)))
+		return waits.Over(object.Rollout(p.reading.staleUntil), workload.Contents(object.Locate(w.bindings)))
 	})
 	if err != nil {
 		return p, waits, fault.Of(err, fault.API)

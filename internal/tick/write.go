@@ -68,7 +68,6 @@ func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workloa
 	written := p
 	written.reading = p.reading.with(object, w.boundWorkload)
 	if len(p.step.Change.Slots) > 0 {
-		written.patched = true
 		written.reading.staleUntil = p.reading.object.FailedAt()
 		written.reading = w.giveBack(ctx, written.reading)
 	}

@@ -89,6 +89,15 @@ func (s status) settled() bool {
 	return s.observed && s.complete() || !s.counted && s.desired == 0 && s.replicas == 0
 }
 
+// fresh is how many replicas are certainly both updated and available. Until the controller has seen the newest generation,
+// its count of updated replicas is still about the one before (I43).
+func (s status) fresh() int {
+	if !s.observed {
+		return 0
+	}
+	return int(min(s.updated, max(0, s.available-max(0, s.replicas-s.updated))))
+}
+
 // Lagging says whether the workload looks unsettled only because its controller has yet to observe the newest
 // generation, which an annotation write alone bumps on a Deployment: look again before counting it.
 func (o *Object) Lagging() bool { return !o.status.observed && o.status.complete() }
@@ -101,11 +110,10 @@ func (o *Object) FailedAt() time.Time { return o.status.failedAt }
 func (o *Object) Rollout(stale time.Time) decide.Rollout {
 	s := o.status
 	rollout := decide.Rollout{
-		Observed:     s.observed,
 		Settled:      s.settled(),
 		NoReplica:    s.mustUpdate == 0 && o.Kind != config.CronJob,
 		AwaitsDelete: s.onDelete && s.observed && s.available >= s.desired && s.updated < s.mustUpdate,
-		Fresh:        int(min(s.updated, max(0, s.available-max(0, s.replicas-s.updated)))),
+		Fresh:        s.fresh(),
 		Available:    int(s.available),
 		Desired:      int(s.desired),
 		StopsFirst:   s.stopsFirst,

@@ -31,7 +31,9 @@ func assertState(t *testing.T, name string, of any, stale time.Time, want state)
 	if want.rollout.Desired == 0 { // three, in most
 		rollout.Desired = 0
 	}
-	want.rollout.Observed = !want.lagging && !want.unseen
+	if want.lagging || want.unseen { // what it counts is about the generation before
+		want.rollout.Fresh = 0
+	}
 	assert.Equal(t, want.rollout, rollout, name)
 	assert.Equal(t, want.lagging, o.Lagging(), name)
 	if want.progress != "" {
@@ -236,12 +238,13 @@ func TestRolloutOfAStatefulSet(t *testing.T) {
 	}
 }
 
-func TestObservedIsAboutTheNewestGeneration(t *testing.T) {
+// Until the controller has seen the newest generation, what it counts is about the one before: none of it is fresh (I43).
+func TestFreshIsAboutTheNewestGeneration_I43(t *testing.T) {
 	t.Parallel()
-	for generation, want := range map[int64]bool{2: true, 3: true, 4: false} {
+	for generation, want := range map[int64]int{2: 3, 3: 3, 4: 0} {
 		o, err := workload.New(statefulSet(func(s *appsv1.StatefulSet) { s.Generation = generation }))
 		require.NoError(t, err)
-		assert.Equal(t, want, o.Rollout(time.Time{}).Observed, generation)
+		assert.Equal(t, want, o.Rollout(time.Time{}).Fresh, generation)
 	}
 }
 

@@ -171,7 +171,7 @@ func TestBrokenRules(t *testing.T) {
 		{"two ticks count attempts twice, I28 I80", overlap, func(p *product) {
 			p.conclude = func(t decide.Tick, w decide.Workload, targets []decide.Target, waits decide.Waits, decisions []decide.Decision) decide.Step {
 				began := []decide.Decision{{Wait: waits.Of[0].Digest, Failure: waits.Of[0].Contested}}
-				return t.Conclude(w, targets, t.Waits(w, targets, began, false), decisions)
+				return t.Conclude(w, targets, t.Waits(w, targets, began), decisions)
 			}
 		}, "count once"},
 		{"an older answer of the registry wins, I28", overlap, asks(func(w *decide.Workload) { w.Began.Records = remembered(*w).Records }), "(b) one rollout"},

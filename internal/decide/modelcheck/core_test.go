@@ -155,10 +155,10 @@ func (o *object) view() view { return view{o.slots, o.labels, o.annotations, o.r
 
 func (c *core) rolloutOf(r uint8, zero bool) decide.Rollout {
 	fresh := [...]int{settled: replicas, hangs: 0, moves: 1, gaveUp: 0}[r]
-	rollout := decide.Rollout{Observed: true, Fresh: fresh, Available: replicas, Desired: replicas}
+	rollout := decide.Rollout{Fresh: fresh, Available: replicas, Desired: replicas}
 	switch {
 	case zero:
-		return decide.Rollout{Observed: true, Settled: true, NoReplica: true}
+		return decide.Rollout{Settled: true, NoReplica: true}
 	case r == settled:
 		rollout.Settled = true
 	case r == gaveUp:
@@ -369,7 +369,7 @@ func (c *core) endOf(key endKey) answer {
 // waitsOf is the wait as it was when it began.
 func (c *core) waitsOf(key endKey) decide.Waits {
 	before := key.view
-	before.labels, before.annotations, before.rollout, before.zero = key.wait.labels, key.wait.annotations, key.wait.rollout, false
+	before.labels, before.annotations = key.wait.labels, key.wait.annotations
 	w := c.workloadOf(before, key.beganLabels, key.began, key.knows, int(key.at))
 	var decisions []decide.Decision
 	for t := range c.targets {
@@ -379,7 +379,7 @@ func (c *core) waitsOf(key endKey) decide.Waits {
 		}
 		decisions = append(decisions, d)
 	}
-	return c.tickOf(key.knows).Waits(w, c.targetsOf(key.knows), decisions, key.wait.patched).See(w.Object.Rollout)
+	return c.tickOf(key.knows).Waits(w, c.targetsOf(key.knows), decisions)
 }
 
 // returnOf is who claims the slots after ours were given back.

@@ -56,7 +56,7 @@ func (m *model) written(s *step, place, at int, got answer, concluding bool) {
 		if attempt, earlier := record.State.Attempt, before.State.Attempt; attempt != nil {
 			s.require(attempt.Failed <= threshold, "counts have a bound")
 			switch {
-			case earlier == nil || earlier.Digest != attempt.Digest:
+			case earlier == nil || earlier.Digest != attempt.Digest || attempt.Failed < earlier.Failed:
 				over |= countsAttempt << (2 * t)
 			case attempt.Failed > earlier.Failed:
 				counts |= countsAttempt << (2 * t)

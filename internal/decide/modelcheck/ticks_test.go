@@ -110,14 +110,14 @@ func (m *model) advance(s *step, place, at int, pullFailed bool) {
 		}
 		got := m.core.stepOf(m.stepKey(s, place, at))
 		m.decided(s, place, at, got)
-		patched := m.write(s, place, at, got, false)
+		m.write(s, place, at, got, false)
 		p.outcomes, p.failures = got.outcomes, got.failures
 		if !got.sets() {
 			m.proceed(s, place, at, got)
 			return
 		}
 		p.phase = returning
-		p.wait = wait{digest: got.wait, contested: got.contested, patched: patched}
+		p.wait = wait{digest: got.wait, contested: got.contested}
 	case returning:
 		m.giveBack(o)
 		if p.wait.restoring {
@@ -149,7 +149,7 @@ func (m *model) advance(s *step, place, at int, pullFailed bool) {
 // beginWait notes how things are when a wait begins.
 func (m *model) beginWait(o *object, p *part) {
 	p.phase, p.beaten = waiting, p.beaten&^(countsAttempt|countsAttempt<<2)
-	p.wait.labels, p.wait.annotations, p.wait.rollout = o.labels, o.annotations, o.rollout
+	p.wait.labels, p.wait.annotations = o.labels, o.annotations
 }
 
 // proceed is what follows a decision that set nothing.
@@ -164,8 +164,8 @@ func (m *model) proceed(s *step, place, at int, got answer) {
 	m.beginWait(o, p)
 }
 
-// write applies what was decided to the object, and says whether it changed slots.
-func (m *model) write(s *step, place, at int, got answer, concluding bool) bool {
+// write applies what was decided to the object.
+func (m *model) write(s *step, place, at int, got answer, concluding bool) {
 	o := &s.objects[at]
 	m.written(s, place, at, got, concluding)
 	before := o.template()
@@ -181,7 +181,6 @@ func (m *model) write(s *step, place, at int, got answer, concluding bool) bool 
 		o.rollout = hangs
 	}
 	m.synchronise(o)
-	return got.sets()
 }
 
 // giveBack gives the slots that are ours to those who were noted.

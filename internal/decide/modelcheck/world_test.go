@@ -129,9 +129,7 @@ const (
 type wait struct {
 	digest              [mostTargets]uint8
 	contested           [mostTargets]bool
-	labels, annotations id // when it began
-	rollout             uint8
-	patched             bool
+	labels, annotations id   // when it began
 	restoring           bool // what follows the return of ownership is the end
 }
 
