@@ -59,7 +59,7 @@ func (s *server) Schedules(context.Context) ([]cluster.Schedule, error) {
 }
 
 // registry has every image, but refuses who asks with one of these pull secrets.
-func (server) Date() time.Time { return time.Now() }
+func (*server) Date() time.Time { return time.Now() }
 
 type registry struct {
 	tick.Registry

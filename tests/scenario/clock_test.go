@@ -48,6 +48,7 @@ func TestI48AStoredTimeThatIsLaterThanNowIsReplaced(t *testing.T) {
 func TestAnAPIServerWithoutADateIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
+	s.Settle(s.Deployment("jobs")) // a watch has a Date of its own
 	s.API.Inject(apiproxy.Fault{Match: func(r apiproxy.Request) bool { return r.Verb != "watch" }, Do: fault.Header("Date", "")})
 	result := s.Tick()
 	requireOutcome(t, result, 0, "unchanged", "")
@@ -58,6 +59,7 @@ func TestAnAPIServerWithoutADateIsWarnedOf(t *testing.T) {
 func TestACheckSaysHowFarTheClockIsOff(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
+	s.Settle(s.Deployment("jobs")) // a watch is not played
 	playClock(s)(-8)
 	result := s.Run("check")
 	assert.Contains(t, result.Stdout, "8h0m")

@@ -21,6 +21,7 @@ func (r *release) owned() []string {
 // reverted: every upgrade succeeds, and the next tick heals what it has reverted.
 func TestI29UpgradesSucceedAndTheNextTickHeals(t *testing.T) {
 	forEachHelm(t, func(t *testing.T, r *release) {
+		r.Setenv("CONTESTED_THRESHOLD", "9") // more upgrades than a day has
 		r.Configure(applicationConfig)
 		old, _ := r.push("old")
 		r.install("--set", "digest="+old)
