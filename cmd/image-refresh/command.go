@@ -10,8 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 	"text/tabwriter"
+	"time"
 
 	"github.com/sethvargo/go-envconfig"
 	"golang.org/x/term"

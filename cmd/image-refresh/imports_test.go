@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,22 +50,27 @@ func TestOnePackageAloneImportsEachLibrary(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
 	for library, owners := range map[string][]string{
-		"k8s.io/client-go":                       {"internal/cluster"},
-		"k8s.io/klog":                            {"internal/cluster"},
-		"github.com/google/go-containerregistry": {"internal/resolver"},
-		"github.com/distribution/reference":      {"internal/image", "internal/resolver"},
-		"k8s.io/api/":                            {"internal/cluster", "internal/workload"},
-		"go.yaml.in/yaml":                        {"internal/config", "internal/result"},
-		"net/http":                               {"internal/cluster", "internal/credential", "internal/resolver"},
+		"k8s.io/client-go": {"internal/cluster"},
+		"k8s.io/klog":      {"internal/cluster"},
+		// Names are parsed in one place, and registries are asked from internal/resolver alone.
+		"github.com/google/go-containerregistry/pkg/name":  {"internal/image", "internal/resolver"},
+		"github.com/google/go-containerregistry/pkg/authn": {"internal/resolver"},
+		"github.com/google/go-containerregistry/pkg/v1":    {"internal/resolver", "internal/resolver/transport"},
+		"github.com/google/go-containerregistry":           {"internal/image", "internal/resolver", "internal/resolver/transport"},
+		"github.com/docker/":                               {"internal/resolver/dockerconfig"},
+		"os/exec":                                          {"internal/resolver/dockerconfig"},
+		"k8s.io/api/":                                      {"internal/cluster", "internal/workload"},
+		"go.yaml.in/yaml":                                  {"internal/config", "internal/result"},
+		"net/http":                                         {"internal/cluster", "internal/resolver", "internal/resolver/transport"},
 	} {
 		for name, one := range all {
 			imports := one.Imports
 			if strings.Contains(library, "client-go") || strings.Contains(library, "containerregistry") {
 				imports = slices.Concat(imports, one.TestImports, one.XTestImports)
 			}
-			for _, path := range imports {
-				if strings.HasPrefix(path, library) {
-					assert.Contains(t, owners, name, "%s imports %s", name, path)
+			for _, imported := range imports {
+				if strings.HasPrefix(imported, library) {
+					assert.Contains(t, owners, name, "%s imports %s", name, imported)
 				}
 			}
 		}
@@ -75,22 +81,24 @@ func TestOnePackageAloneImportsEachLibrary(t *testing.T) {
 func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
+	const asking = "github.com/google/go-containerregistry/pkg/v1" // pkg/name parses, and asks nobody
 	for name, never := range map[string][]string{
-		"internal/check":     {module + "cmd/image-refresh"},
-		"internal/tick":      {module + "cmd/image-refresh", module + "internal/check", module + "internal/preflight"},
-		"internal/cluster":   {module + "internal/tick", module + "internal/resolver"},
-		"internal/resolver":  {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},
-		"internal/workload":  {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
-		"internal/result":    {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/", "net/http"},
-		"internal/config":    {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", "k8s.io/api/"},
-		"internal/decide":    {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", "github.com/google/"},
-		"internal/preflight": {module + "internal/tick", module + "internal/check", module + "internal/cluster", "k8s.io/"},
-		"internal/annotate":  {module + "internal/decide", "k8s.io/", "net/http", "github.com/google/"},
+		"internal/check":              {module + "cmd/image-refresh"},
+		"internal/tick":               {module + "cmd/image-refresh", module + "internal/check", module + "internal/preflight"},
+		"internal/cluster":            {module + "internal/tick", module + "internal/resolver"},
+		"internal/resolver":           {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},
+		"internal/resolver/transport": {module + "internal/resolver", module + "internal/credential", module + "internal/image"},
+		"internal/workload":           {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
+		"internal/result":             {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/", "net/http"},
+		"internal/config":             {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", "k8s.io/api/"},
+		"internal/decide":             {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", asking},
+		"internal/preflight":          {module + "internal/tick", module + "internal/check", module + "internal/cluster", "k8s.io/"},
+		"internal/annotate":           {module + "internal/decide", "k8s.io/", "net/http", asking},
 	} {
 		require.Contains(t, all, name)
 		for _, dependency := range all[name].Deps {
-			for _, path := range never {
-				assert.False(t, strings.HasPrefix(dependency, path), "%s reaches %s", name, dependency)
+			for _, one := range never {
+				assert.False(t, dependency != module+name && strings.HasPrefix(dependency, one), "%s reaches %s", name, dependency)
 			}
 		}
 	}
@@ -111,9 +119,8 @@ func TestTheHouseIsDrawnAsItIsBuilt(t *testing.T) {
 	for _, match := range regexp.MustCompile(`(?m)^  (\w+ --> \w+)$`).FindAllStringSubmatch(drawn, -1) {
 		arrows = append(arrows, match[1])
 	}
-	short := func(path string) string {
-		name := strings.TrimPrefix(strings.TrimPrefix(path, module), "internal/")
-		return strings.TrimSuffix(name, "/image-refresh")
+	short := func(name string) string {
+		return path.Base(strings.TrimSuffix(name, "/image-refresh"))
 	}
 	for name, one := range all {
 		if len(one.GoFiles) == 0 {

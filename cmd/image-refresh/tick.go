@@ -140,6 +140,7 @@ func wire(arguments arguments, read config.Config, lookup envconfig.Lookuper, lo
 	registry, err := resolver.New(resolver.Options{
 		Registries: registries, PullSecretsDir: string(read.PullSecretsDir), DockerConfig: dockerConfig,
 		Timeout: time.Duration(read.ResolveTimeout), Concurrency: int(read.Concurrency), Logger: log, UserAgent: agent,
+		Check: arguments.command == commandCheck,
 	})
 	if err != nil {
 		return wired{}, &config.Invalid{Problems: []error{err}}

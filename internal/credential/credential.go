@@ -34,11 +34,22 @@ type Credential struct {
 	Entry  string // the key in that file, normalised: a host, perhaps with a port, a path and globs
 
 	username, password string
-	token              bool // an identity token stands where the password should
+	identityToken      string // in a docker configuration, in place of both
+	token              bool   // in a pull secret, one stands where the password should, which nodes ignore
+}
+
+// Docker is an entry of DOCKER_CONFIG, or what a helper that is named there holds.
+func Docker(entry, username, password, identityToken string) Credential {
+	return Credential{Entry: entry, username: username, password: password, identityToken: identityToken}
 }
 
 // Anonymous says whether there is nothing to authenticate with.
-func (c Credential) Anonymous() bool { return c.username == "" && c.password == "" }
+func (c Credential) Anonymous() bool {
+	return c.username == "" && c.password == "" && c.identityToken == ""
+}
+
+// IdentityToken is what is exchanged for tokens in place of an account, where there is one. It is secret.
+func (c Credential) IdentityToken() string { return c.identityToken }
 
 // Authorization is the value of the Authorization header (RFC 7617). It is secret.
 func (c Credential) Authorization() string {
@@ -55,7 +66,7 @@ func (c Credential) Identity() Identity {
 	if c.Anonymous() {
 		return Identity{}
 	}
-	return sha256.Sum256([]byte(c.username + "\x00" + c.password))
+	return sha256.Sum256([]byte(c.username + "\x00" + c.password + "\x00" + c.identityToken))
 }
 
 // longestAccount is the longest user name that is printed: longer ones are tokens, not names.
@@ -63,6 +74,9 @@ const longestAccount = 128
 
 // Account is the user name as people know it, cleaned, or "redacted" where it looks like a token itself.
 func (c Credential) Account() string {
+	if c.username == "" && c.identityToken != "" {
+		return "of an identity token"
+	}
 	if c.username == c.password || len(c.username) > longestAccount {
 		return "redacted"
 	}
@@ -72,6 +86,12 @@ func (c Credential) Account() string {
 		}
 	}
 	return fault.Clean(c.username)
+}
+
+// ManyHosts says that the entry stands for more than one host.
+func (c Credential) ManyHosts() bool {
+	host, _, _ := strings.Cut(c.Entry, "/")
+	return strings.ContainsAny(host, "*?[")
 }
 
 // String says where the credential comes from, and never what it is.

@@ -24,7 +24,7 @@ func mount(t *testing.T, files map[string]string) credential.Store {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	}
-	return credential.Store{PullSecretsDir: dir, DockerConfig: filepath.Join(dir, "docker")}
+	return credential.Store{PullSecretsDir: dir}
 }
 
 // auths is a docker configuration with one account, named after its key, for each key.
@@ -136,28 +136,25 @@ func TestUnusableSecretsAreNamed(t *testing.T) {
 	assert.NotContains(t, fmt.Sprintf("%+v", unusable), "hunter2")
 }
 
-func TestDockerConfigOnlyWhereNoSecretIsNamed(t *testing.T) {
+func TestWhatNodesDoNotUseIsKnown(t *testing.T) {
 	t.Parallel()
-	store := mount(t, map[string]string{
-		"docker/config.json":        `{"auths":{"ghcr.io":{"auth":"dTpwdw"},"empty.io":{}},"credsStore":"desktop"}`,
-		"ns/pull/.dockerconfigjson": auths("quay.io"),
-	})
-	keyring, unusable := store.Keyring(nil)
+	store := mount(t, map[string]string{"ns/pull/.dockerconfigjson": `{"auths":{"ghcr.io":{"auth":"dTpwdw"},"empty.io":{},"a.io":{"identitytoken":"x"}},"credsStore":"desktop"}`})
+	keyring, unusable := store.Keyring([]credential.Name{{Namespace: "ns", Name: "pull"}})
 	assert.Empty(t, unusable)
 	assert.True(t, keyring.Helpers)
 	assert.Equal(t, []string{"u"}, accounts(keyring.Lookup("ghcr.io/t/i")), "auth without padding")
 	assert.Empty(t, keyring.Lookup("empty.io/i"), "an entry with neither account nor password is nobody")
-	keyring, _ = store.Keyring([]credential.Name{{Namespace: "ns", Name: "pull"}})
-	assert.Empty(t, keyring.Lookup("ghcr.io/t/i"))
-
-	for content, want := range map[string]credential.State{"{": credential.Malformed, "": credential.Malformed, `{"auths":{"a.io":{"auth":"%"}}}`: credential.Malformed} {
-		_, unusable := mount(t, map[string]string{"docker/config.json": content}).Keyring(nil)
-		assert.Equal(t, []credential.Unusable{{State: want}}, unusable, content)
-	}
-	_, unusable = mount(t, nil).Keyring(nil)
-	assert.Empty(t, unusable, "no file is no mistake")
-	_, unusable = credential.Store{}.Keyring(nil)
+	assert.True(t, keyring.IdentityToken("a.io/i"))
+	keyring, unusable = store.Keyring(nil)
 	assert.Empty(t, unusable)
+	assert.Empty(t, keyring.Lookup("ghcr.io/t/i"))
+}
+
+func TestEntriesForManyHosts(t *testing.T) {
+	t.Parallel()
+	for entry, want := range map[string]bool{"*.example.com": true, "h?.example.com": true, "h[ab].io": true, "h.example.com": false, "h.example.com/t*": false} {
+		assert.Equal(t, want, credential.Docker(entry, "u", "p", "").ManyHosts(), entry)
+	}
 }
 
 func TestNoPrintShowsAPassword(t *testing.T) {

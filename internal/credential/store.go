@@ -17,32 +17,29 @@ type State int
 
 // The states of a secret that cannot be used.
 const (
-	NotMounted State = iota + 1 // neither file is there
-	Unreadable                  // a file is there and cannot be read
-	Malformed                   // what is there is no docker configuration
+	NotMounted   State = iota + 1 // neither file is there
+	Unreadable                    // a file is there and cannot be read
+	Malformed                     // what is there is no docker configuration
+	HelperFailed                  // the helper program that the DOCKER_CONFIG file names is missing, or fails
 )
 
 // Unusable is a named secret that gives nothing, and why. The zero Source is the DOCKER_CONFIG file.
 type Unusable struct {
 	Source Name
 	State  State
+	Helper string // of HelperFailed
 }
 
-// Store reads pull secrets from the directory that they are mounted in, and a docker configuration.
+// Store reads pull secrets from the directory that they are mounted in.
 type Store struct {
 	PullSecretsDir string // NAMESPACE/NAME/.dockerconfigjson or .dockercfg
-	DockerConfig   string // the directory of config.json; empty for none
 }
 
 // kubernetesName is what a namespace or a Secret may be called; nothing that leads out of a directory is.
 var kubernetesName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 
-// Keyring reads the secrets named, in that order, or DOCKER_CONFIG where none is named (DESIGN.md,
-// "Registries and credentials"), and lists those that could not be used.
+// Keyring reads the secrets named, in that order, and lists those that could not be used.
 func (s Store) Keyring(names []Name) (Keyring, []Unusable) {
-	if len(names) == 0 {
-		return s.dockerConfig()
-	}
 	var credentials []Credential
 	var unusable []Unusable
 	helped := false
@@ -57,26 +54,6 @@ func (s Store) Keyring(names []Name) (Keyring, []Unusable) {
 	keyring := NewKeyring(credentials)
 	keyring.Helpers = helped
 	return keyring, unusable
-}
-
-func (s Store) dockerConfig() (Keyring, []Unusable) {
-	if s.DockerConfig == "" {
-		return Keyring{}, nil
-	}
-	data, err := read(filepath.Join(s.DockerConfig, "config.json"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return Keyring{}, nil
-	case err != nil:
-		return Keyring{}, []Unusable{{State: Unreadable}}
-	}
-	credentials, helpers, err := parseConfig(data, Name{})
-	if err != nil {
-		return Keyring{}, []Unusable{{State: Malformed}}
-	}
-	keyring := NewKeyring(credentials)
-	keyring.Helpers = helpers
-	return keyring, nil
 }
 
 // secret reads one mounted secret, in either of the two formats that Kubernetes knows.

@@ -14,7 +14,7 @@ import (
 func TestImports(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/tracebloc/image-refresh/"
-	const reference = "github.com/distribution/reference" // parses names, asks nobody
+	const reference = "github.com/google/go-containerregistry/pkg/name" // parses names, asks nobody
 	allowed := map[string][]string{
 		"internal/decide":   {module + "internal/annotate", module + "internal/fault", module + "internal/image", reference},
 		"internal/annotate": {module + "internal/image", reference},

@@ -1,10 +1,11 @@
 package image
 
 import (
-	"fmt"
+	"errors"
+	"regexp"
 	"strings"
 
-	"github.com/distribution/reference"
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // Reference is an image reference, normalised as the kubelet normalises it: docker.io and library/ filled
@@ -18,38 +19,48 @@ type Reference struct {
 	Floating   bool   // the text had no tag, or the tag latest
 }
 
-// ParseReference reads an image reference as a container's image field or a configuration may spell it. Its
-// error names the rule that was broken, not the whole text, which may come from outside.
+// What the kubelet accepts is narrower than what package name does (a repository of dashes, a path that climbs out
+// of itself, a tag that begins with a dot), and what it refuses no node can pull.
+var (
+	hostPattern       = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$`)
+	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagPattern        = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
+	identifier        = regexp.MustCompile(`^[a-f0-9]{64}$`) // of an image on a node, which no registry can be asked for
+)
+
+// errReference never repeats the text, which may come from outside.
+var errReference = errors.New("not an image reference as in ghcr.io/team/image:1.2, in lower case, with a tag of at most 128 characters")
+
+// ParseReference reads an image reference as a container's image field or a configuration may spell it.
 func ParseReference(text string) (Reference, error) {
-	named, err := reference.ParseNormalizedNamed(text)
-	if err != nil {
-		return Reference{}, fmt.Errorf("not an image reference: %w", err)
+	base, digest, pinned := strings.Cut(text, "@")
+	tag, err := name.NewTag(base, name.WithDefaultTag(""))
+	if err != nil || strings.Contains(base, "://") || identifier.MatchString(base) {
+		return Reference{}, errReference
 	}
-	ref := Reference{Host: reference.Domain(named), Repository: reference.Path(named)}
-	if digested, ok := named.(reference.Digested); ok {
-		if ref.Digest, err = ParseDigest(digested.Digest().String()); err != nil {
+	ref := Reference{Host: tag.RegistryStr(), Repository: tag.RepositoryStr(), Tag: tag.TagStr(), Spelled: base}
+	if ref.Host == name.DefaultRegistry {
+		ref.Host = "docker.io"
+	}
+	if ref.Tag != "" {
+		ref.Spelled = strings.TrimSuffix(base, ":"+ref.Tag)
+	}
+	if pinned {
+		if ref.Digest, err = ParseDigest(digest); err != nil {
 			return Reference{}, err
 		}
-	}
-	if tagged, ok := named.(reference.Tagged); ok {
-		ref.Tag = tagged.Tag()
-	}
-	if ref.Tag == "" && ref.Digest == "" {
+	} else if ref.Tag == "" {
 		ref.Tag = "latest"
 	}
 	ref.Floating = ref.Tag == "latest"
-	ref.Spelled = spelling(text)
+	if !hostPattern.MatchString(ref.Host) || !repositoryPattern.MatchString(ref.Repository) || ref.Tag != "" && !tagPattern.MatchString(ref.Tag) {
+		return Reference{}, errReference
+	}
 	return ref, nil
 }
 
-// spelling cuts tag and digest off a reference that has been found valid.
-func spelling(text string) string {
-	text, _, _ = strings.Cut(text, "@")
-	if colon := strings.LastIndexByte(text, ':'); colon > strings.LastIndexByte(text, '/') {
-		text = text[:colon]
-	}
-	return text
-}
+// ValidHost says whether a reference may name a host like this, port included.
+func ValidHost(host string) bool { return hostPattern.MatchString(host) }
 
 // Name is host and repository, the identity that credentials and token scopes are chosen by.
 func (r Reference) Name() string { return r.Host + "/" + r.Repository }

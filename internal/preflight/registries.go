@@ -38,6 +38,8 @@ func (l *list) registries(f Facts) map[string]*fault.Error {
 			}
 		}
 		switch {
+		case registry.Unused != "":
+			l.add(checkRegistry, registry.Host, result.Warning, registry.Unused)
 		case failure == nil && registry.Challenge == "":
 			l.add(checkRegistry, registry.Host, result.Unchecked, "was not asked")
 		case failure == nil:

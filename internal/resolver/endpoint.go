@@ -1,6 +1,9 @@
 package resolver
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/image"
@@ -43,6 +46,32 @@ func endpoints(ref image.Reference, registries map[string]Registry) []endpoint {
 		all = append(all, endpoint{host: ref.Host, repository: ref.Repository})
 	}
 	return all
+}
+
+// noteUnused finds the entries of the configuration that none of the images is asked with, and says so once: one that is
+// misspelt looks like one that works. Docker Hub is docker.io, whatever its API's host is called.
+func (r *Resolver) noteUnused(ctx context.Context, queries []Query) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unused != nil || len(queries) == 0 {
+		return
+	}
+	r.unused = map[string]bool{}
+	for key := range r.registries {
+		r.unused[key] = true
+	}
+	for _, q := range queries {
+		delete(r.unused, hostKey(q.Image.Host))
+		for _, e := range endpoints(q.Image, r.registries) {
+			delete(r.unused, hostKey(e.host))
+		}
+	}
+	if r.options.Check {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.unused)) {
+		r.options.Logger.WarnContext(ctx, unusedText(key))
+	}
 }
 
 // hostKey is the spelling by which registries are told apart: lower case, and one name for Docker Hub.

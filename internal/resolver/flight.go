@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // flights does work that several callers need once: a ping, a token, a manifest. Results are kept for the
@@ -26,21 +28,20 @@ type flight[V any] struct {
 	problem *problem
 	waiters int
 	cancel  context.CancelFunc
-	watch   *watch
+	watch   *wire.Watch
 }
 
 // do returns the result of the work for key, and starts it where nobody has.
 func (f *flights[K, V]) do(ctx context.Context, key K, limit time.Duration, fn func(context.Context) (V, *problem)) (V, *problem) {
 	it := f.join(ctx, key, limit, fn)
-	mine := watchOf(ctx)
-	mine.follow(it.watch)
-	defer mine.follow(nil)
+	wire.Follow(ctx, it.watch)
+	defer wire.Follow(ctx, nil)
 	select {
 	case <-it.done:
 		return it.value, it.problem
 	case <-ctx.Done():
 	}
-	where := mine.where()
+	ended := wire.Ended(ctx)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the work's own time ends with its caller's, and it knows more
 		select {
 		case <-it.done:
@@ -50,7 +51,7 @@ func (f *flights[K, V]) do(ctx context.Context, key K, limit time.Duration, fn f
 	}
 	f.leave(key, it)
 	var none V
-	return none, outOfTime(ctx, where)
+	return none, lost(ended)
 }
 
 func (f *flights[K, V]) join(ctx context.Context, key K, limit time.Duration, fn func(context.Context) (V, *problem)) *flight[V] {
@@ -61,7 +62,7 @@ func (f *flights[K, V]) join(ctx context.Context, key K, limit time.Duration, fn
 		return it
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	own, watch := withWatch(own)
+	own, watch := wire.WithWatch(own)
 	it := &flight[V]{done: make(chan struct{}), waiters: 1, cancel: cancel, watch: watch}
 	if f.work == nil {
 		f.work = map[K]*flight[V]{}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/tracebloc/image-refresh/internal/fault"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 func TestFlightsDoWorkOnce(t *testing.T) {
@@ -37,23 +38,22 @@ func TestFlightsDoWorkOnce(t *testing.T) {
 	assert.False(t, there)
 }
 
-// A caller that gives up does not take the work of the others with it, and says how far it was.
+// A caller that gives up does not take the work of the others with it.
 func TestACallerThatLeavesPoisonsNobody(t *testing.T) {
 	t.Parallel()
 	var f flights[string, int]
 	started, finish := make(chan struct{}), make(chan struct{})
 	work := func(ctx context.Context) (int, *problem) {
-		watchOf(ctx).begin(fault.StageToken, "auth.example.com", true).to(handshaking)
 		close(started)
 		select {
 		case <-finish:
 			return 7, nil
 		case <-ctx.Done():
-			return 0, outOfTime(ctx, step{})
+			return 0, lost(wire.Ended(ctx))
 		}
 	}
 	first, cancel := context.WithCancel(t.Context())
-	first, _ = withWatch(first)
+	first, _ = wire.WithWatch(first)
 	results := make(chan *problem)
 	go func() { _, p := f.do(first, "key", time.Minute, work); results <- p }()
 	<-started
@@ -66,7 +66,8 @@ func TestACallerThatLeavesPoisonsNobody(t *testing.T) {
 	}
 	cancel()
 	p := <-results
-	assert.Equal(t, &problem{cause: fault.Timeout, detail: interrupted, stage: fault.StageTLS, role: fault.StageToken, host: "auth.example.com", secure: true, err: context.Canceled}, p)
+	assert.Equal(t, fault.Timeout, p.cause)
+	assert.Equal(t, wire.Interrupted, p.kind)
 	close(finish)
 	assert.Equal(t, 7, <-values)
 }
@@ -81,9 +82,9 @@ func TestWorkThatNobodyWaitsForIsStopped(t *testing.T) {
 		cancel()
 		<-own.Done()
 		close(stopped)
-		return 0, outOfTime(own, step{})
+		return 0, lost(wire.Ended(own))
 	})
-	assert.Equal(t, interrupted, p.detail)
+	assert.Equal(t, wire.Interrupted, p.kind)
 	<-stopped
 	got, p := f.do(t.Context(), "key", time.Minute, func(context.Context) (int, *problem) { return 3, nil })
 	assert.Nil(t, p)
@@ -96,8 +97,8 @@ func TestWorkIsBounded(t *testing.T) {
 	var f flights[string, int]
 	_, p := f.do(t.Context(), "key", time.Millisecond, func(ctx context.Context) (int, *problem) {
 		<-ctx.Done()
-		return 0, outOfTime(ctx, step{phase: naming, host: "a.io"})
+		return 0, lost(wire.Ended(ctx))
 	})
-	assert.Equal(t, fault.DNS, p.cause, "a name that is not resolved in time is the cluster's DNS")
-	assert.Equal(t, fault.StageName, p.stage)
+	assert.Equal(t, fault.Timeout, p.cause)
+	assert.Equal(t, wire.Late, p.kind)
 }

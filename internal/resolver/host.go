@@ -2,79 +2,58 @@ package resolver
 
 import (
 	"net/http"
-	"net/url"
+	"strings"
 	"sync"
-	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/tracebloc/image-refresh/internal/fault"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
-// silence is how many images in a row may run into their time at a host before the others are not asked for
+// maxTimeouts is how many images in a row may run into their time at a host before the others are not asked for
 // any more: a tick ends in bounded time whatever hangs (I18), however many images it has.
-const silence = 3
+const maxTimeouts = 3
 
 // host is one registry, for one tick.
 type host struct {
-	name   string // as references name it
-	scheme string
-	addr   string
-	client *client
+	key       string // as references name it
+	address   string // where it is asked
+	registry  name.Registry
+	plainHTTP bool
+	plain     func(host string) bool // whether any host may be asked without TLS
+	network   http.RoundTripper
 
-	mu        sync.Mutex
-	late      *challenge // what a manifest's 401 asked for where /v2/ had asked for nothing
-	notBefore time.Time  // when it may be asked again after a 429
-	silent    int        // images in a row that were not answered in time
-	last      *problem   // of those
+	mu    sync.Mutex
+	late  *challenge // what a manifest's 401 asked for where /v2/ had asked for nothing
+	inRow int        // images in a row that were not answered in time
+	last  *problem   // of those
 }
 
-// url is the address of something in a repository: manifests/<tag or digest>, blobs/<digest>. An empty
-// repository is /v2/ itself.
-func (h *host) url(repository, kind, name string) *url.URL {
-	u := &url.URL{Scheme: h.scheme, Host: h.addr, Path: "/v2/"}
-	if repository != "" {
-		u.Path += repository + "/" + kind + "/" + name
-	}
-	return u
+// hostname is where the registry is, without a port.
+func (h *host) hostname() string {
+	hostname, _, _ := strings.Cut(h.address, ":")
+	return hostname
 }
 
-func (h *host) challenged() *challenge {
+func (h *host) lateChallenge() *challenge {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.late
 }
 
-// adopt takes the challenge of a manifest's 401 where /v2/ had none.
-func (h *host) adopt(header http.Header) (challenge, bool) {
-	ch, d := choose(parseChallenges(header.Values("Www-Authenticate")), h.scheme == "http")
-	if d != plain {
-		return challenge{}, false
-	}
+// useLateChallenge takes the challenge of a manifest's 401 where /v2/ had none.
+func (h *host) useLateChallenge(c challenge) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.late = &ch
-	return ch, true
+	h.late = &c
 }
 
-// hold notes that the host asked not to be asked for a while; wait is how long that still is.
-func (h *host) hold(d time.Duration) {
+// circuitOpen returns the problem of those before where the host did not answer too many of them.
+func (h *host) circuitOpen() *problem {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if until := time.Now().Add(d); until.After(h.notBefore) {
-		h.notBefore = until
-	}
-}
-
-func (h *host) wait() time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return max(time.Until(h.notBefore), 0)
-}
-
-// gone returns the problem of those before where the host has been silent to too many of them.
-func (h *host) gone() *problem {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.silent < silence {
+	if h.inRow < maxTimeouts {
 		return nil
 	}
 	p := *h.last
@@ -82,33 +61,41 @@ func (h *host) gone() *problem {
 	return &p
 }
 
-// answered keeps count of silence.
+// answered keeps count of timeouts.
 func (h *host) answered(p *problem) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case p == nil || p.cause != fault.Timeout:
-		h.silent, h.last = 0, nil
-	case p.detail == plain:
-		h.silent, h.last = h.silent+1, p
+		h.inRow, h.last = 0, nil
+	case p.kind == wire.Late && p.detail == plain:
+		h.inRow, h.last = h.inRow+1, p
 	}
 }
 
-// hosts returns the host that an endpoint is asked at, the same one each time.
-func (r *Resolver) host(name string) *host {
+// host returns the host that an endpoint is asked at, the same one each time.
+func (r *Resolver) host(named string) *host {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := hostKey(name)
+	key := hostKey(named)
 	if h, ok := r.hosts[key]; ok {
 		return h
 	}
-	h := &host{name: key, scheme: "https", addr: address(name), client: r.client}
-	if r.registries[key].PlainHTTP {
-		h.scheme = "http"
+	h := &host{key: key, address: address(named), plain: r.plain, plainHTTP: r.plain(named)}
+	options := []name.Option{name.WeakValidation}
+	if h.plainHTTP {
+		options = append(options, name.Insecure)
 	}
-	if own, ok := r.clients[key]; ok {
-		h.client = own
+	// References and mirrors have been parsed by the same library; what it refuses all the same no name resolves to.
+	h.registry, _ = name.NewRegistry(h.address, options...)
+	network := r.network
+	if own, ok := r.networks[key]; ok {
+		network = own
 	}
+	h.network = network.To(h.address)
 	r.hosts[key] = h
 	return h
 }
+
+// plain says whether a host may be asked without TLS.
+func (r *Resolver) plain(host string) bool { return r.registries[hostKey(host)].PlainHTTP }

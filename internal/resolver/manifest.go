@@ -4,21 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"mime"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/tracebloc/image-refresh/internal/image"
-)
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
-// The kinds of manifest that a pod can run, and the configurations that make one an image.
-const (
-	mediaIndex          = "application/vnd.oci.image.index.v1+json"
-	mediaManifest       = "application/vnd.oci.image.manifest.v1+json"
-	mediaConfig         = "application/vnd.oci.image.config.v1+json"
-	mediaDockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
-	mediaDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	mediaDockerConfig   = "application/vnd.docker.container.image.v1+json"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // maxEntries bounds an index. Real ones have a dozen.
@@ -27,139 +19,83 @@ const maxEntries = 1000
 // contents is what a manifest says: either the images of an index, or the configuration of one image.
 type contents struct {
 	platforms []image.Platform // of the entries that name one
-	unnamed   []image.Digest   // entries that are images and name no platform
-	config    image.Digest     // of an image
+	unnamed   []v1.Hash        // entries that are images and name no platform
+	config    *v1.Descriptor   // of an image
 	created   time.Time        // as the annotation org.opencontainers.image.created says, if it does
 }
 
-type platform struct {
-	OS           string `json:"os"`
-	Architecture string `json:"architecture"`
-	Variant      string `json:"variant"`
-}
-
-type descriptor struct {
-	MediaType    string    `json:"mediaType"`
-	Digest       string    `json:"digest"`
-	ArtifactType string    `json:"artifactType"`
-	Platform     *platform `json:"platform"`
-}
-
-type document struct {
+// shape is what tells an index from an image.
+type shape struct {
 	SchemaVersion int             `json:"schemaVersion"`
-	MediaType     string          `json:"mediaType"`
-	ArtifactType  string          `json:"artifactType"`
+	MediaType     types.MediaType `json:"mediaType"`
 	Manifests     json.RawMessage `json:"manifests"`
-	Config        *descriptor     `json:"config"`
+	Config        json.RawMessage `json:"config"`
 	Layers        json.RawMessage `json:"layers"`
 	FSLayers      json.RawMessage `json:"fsLayers"`
-	Annotations   json.RawMessage `json:"annotations"`
 }
 
 // parseManifest reads an image manifest or an index of images, OCI or Docker, and refuses all else: schema 1,
 // artifacts, an index of nothing, a document that could be read as either (OCI image specification, "manifest" and
-// "image index"). Where the document names its media type, that must be what it was sent as.
+// "image index"). An index that was sent as the other kind of index is one, as it is for nodes.
 func parseManifest(body []byte, contentType string) (contents, detail) {
-	var doc document
+	var doc shape
 	if json.Unmarshal(body, &doc) != nil {
 		return contents{}, notManifest
-	}
-	sentAs, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		sentAs = ""
 	}
 	if doc.SchemaVersion == 1 || doc.FSLayers != nil {
 		return contents{}, schema1
 	}
-	kind := doc.MediaType
+	sent, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		sent = ""
+	}
+	sentAs, kind := types.MediaType(sent), doc.MediaType
 	if kind == "" {
 		kind = sentAs
 	}
-	if doc.SchemaVersion != 2 || known(sentAs) && known(kind) && sentAs != kind {
-		return contents{}, notManifest
-	}
-	isIndex, isImage := doc.Manifests != nil && string(doc.Manifests) != "null", doc.Config != nil
+	isIndex, isImage := given(doc.Manifests), given(doc.Config)
 	switch {
-	case isIndex == isImage, isIndex && doc.Layers != nil:
+	case doc.SchemaVersion != 2, isIndex == isImage, isIndex && given(doc.Layers):
 		return contents{}, notManifest
-	case !isImageType(doc.ArtifactType):
-		return contents{}, artifact
-	case isIndex && (kind == mediaIndex || kind == mediaDockerList):
-		c, d := readIndex(doc.Manifests)
-		return c.dated(doc.Annotations, d)
-	case isImage && (kind == mediaManifest || kind == mediaDockerManifest):
-		c, d := readImage(*doc.Config)
-		return c.dated(doc.Annotations, d)
+	case isIndex && kind.IsIndex() && !sentAs.IsImage():
+		return readIndex(body)
+	case isImage && kind.IsImage() && !sentAs.IsIndex():
+		return readImage(body)
 	default:
 		return contents{}, notManifest
 	}
 }
 
-// dated adds when the image was built, where an annotation says so (OCI image specification, "annotations"). It is
-// for people to read, so what does not parse is left out.
-func (c contents) dated(annotations json.RawMessage, d detail) (contents, detail) {
-	var found struct {
-		Created string `json:"org.opencontainers.image.created"`
-	}
-	if d == plain && json.Unmarshal(annotations, &found) == nil {
-		if at, err := time.Parse(time.RFC3339, found.Created); err == nil {
-			c.created = at
-		}
-	}
-	return c, d
-}
+func given(raw json.RawMessage) bool { return raw != nil && string(raw) != "null" }
 
-func known(kind string) bool {
-	return slices.Contains([]string{mediaIndex, mediaManifest, mediaDockerList, mediaDockerManifest}, kind)
-}
-
-// isImageType says whether an artifact type is none, or that of an image: some tools write an image's
-// configuration type there, as the image specification has it for manifests without an artifact type.
-func isImageType(artifactType string) bool {
-	return artifactType == "" || artifactType == mediaConfig || artifactType == mediaDockerConfig
-}
-
-func readImage(config descriptor) (contents, detail) {
-	if config.MediaType != mediaConfig && config.MediaType != mediaDockerConfig {
+func readImage(body []byte) (contents, detail) {
+	found, err := v1.ParseManifest(bytes.NewReader(body))
+	switch {
+	case err != nil || found.Config.Digest.Hex == "" && found.Config.MediaType.IsConfig():
+		return contents{}, notManifest
+	case !found.Config.MediaType.IsConfig():
 		return contents{}, artifact
 	}
-	digest, err := image.ParseDigest(config.Digest)
-	if err != nil {
-		return contents{}, notManifest
-	}
-	return contents{config: digest}, plain
+	return contents{config: &found.Config, created: created(found.Annotations)}, plain
 }
 
 // readIndex collects platforms. Attestations and the like are entries with platform "unknown", an artifact
 // type, or another media type; an index of nothing else is no index of images.
-//
-// Entries are read one by one: four megabytes of empty ones would unfold to a hundred times as much.
-func readIndex(raw json.RawMessage) (contents, detail) {
-	var c contents
-	seen := map[image.Platform]bool{}
-	entries := json.NewDecoder(bytes.NewReader(raw))
-	if first, err := entries.Token(); err != nil || first != json.Delim('[') {
+func readIndex(body []byte) (contents, detail) {
+	index, err := v1.ParseIndexManifest(bytes.NewReader(body))
+	if err != nil || len(index.Manifests) > maxEntries {
 		return contents{}, notManifest
 	}
-	for count := 0; entries.More(); count++ {
-		var entry descriptor
-		if count == maxEntries || entries.Decode(&entry) != nil {
+	c := contents{created: created(index.Annotations)}
+	seen := map[image.Platform]bool{}
+	for _, entry := range index.Manifests {
+		switch p, ok := normal(entry.Platform); {
+		case entry.Digest.Hex == "":
 			return contents{}, notManifest
-		}
-		digest, err := image.ParseDigest(entry.Digest)
-		if err != nil {
-			return contents{}, notManifest
-		}
-		if !known(entry.MediaType) || !isImageType(entry.ArtifactType) {
-			continue
-		}
-		if entry.Platform == nil {
-			if entry.MediaType == mediaManifest || entry.MediaType == mediaDockerManifest {
-				c.unnamed = append(c.unnamed, digest)
-			}
-			continue
-		}
-		if p, ok := entry.Platform.normal(); ok && !seen[p] {
+		case !entry.MediaType.IsImage() && !entry.MediaType.IsIndex(), !isImageType(entry.ArtifactType):
+		case entry.Platform == nil && entry.MediaType.IsImage():
+			c.unnamed = append(c.unnamed, entry.Digest)
+		case ok && !seen[p]:
 			seen[p] = true
 			c.platforms = append(c.platforms, p)
 		}
@@ -170,8 +106,27 @@ func readIndex(raw json.RawMessage) (contents, detail) {
 	return c, plain
 }
 
+// isImageType says whether the artifact type of an entry is none, or that of an image: some tools write an image's
+// configuration type there, as the image specification has it for manifests without an artifact type.
+func isImageType(artifactType string) bool {
+	return artifactType == "" || types.MediaType(artifactType).IsConfig()
+}
+
+// created is when an image was built, where an annotation says so (OCI image specification, "annotations"). It is for
+// people to read, so what does not parse is left out.
+func created(annotations map[string]string) time.Time {
+	at, err := time.Parse(time.RFC3339, annotations["org.opencontainers.image.created"])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
 // normal spells a platform as Go and Kubernetes do. False where it is none: unknown, or not a word.
-func (p platform) normal() (image.Platform, bool) {
+func normal(p *v1.Platform) (image.Platform, bool) {
+	if p == nil {
+		return image.Platform{}, false
+	}
 	text := strings.ToLower(p.OS + "/" + p.Architecture)
 	switch text {
 	case "linux/x86_64", "linux/x86-64":
@@ -188,9 +143,9 @@ func (p platform) normal() (image.Platform, bool) {
 
 // parseConfig reads the platform of an image from its configuration.
 func parseConfig(body []byte) (image.Platform, bool) {
-	var config platform
+	var config struct{ OS, Architecture, Variant string }
 	if json.Unmarshal(body, &config) != nil {
 		return image.Platform{}, false
 	}
-	return config.normal()
+	return normal(&v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // subject is what a sentence is about.
@@ -55,7 +56,8 @@ func (r *Resolver) failure(s subject, p *problem) *fault.Error {
 
 // refusedNobody says that a credential is what is lacking.
 func (s subject) refusedNobody(p *problem) bool {
-	return (p.cause == fault.Unauthorized || p.cause == fault.Forbidden) && p.role != fault.StagePing && s.outcome.who.Anonymous()
+	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == plain
+	return refused && p.role != fault.StagePing && s.outcome.who.Anonymous()
 }
 
 func (r *Resolver) sentence(s subject, p *problem) string {
@@ -72,11 +74,11 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 	case fault.DNS:
 		return fmt.Sprintf("%s could not be asked for: the name of %s does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)", what, place(p))
 	case fault.ConnectionRefused:
-		return fmt.Sprintf("%s could not be asked for: %s %s%s; let NetworkPolicies and firewalls allow egress to %s, and check the port", what, placePort(p), cutText(p.detail), during(p), target(p))
+		return fmt.Sprintf("%s could not be asked for: %s %s%s; let NetworkPolicies and firewalls allow egress to %s, and check the port", what, placePort(p), cutText(p.kind), during(p), target(p))
 	case fault.Timeout:
 		return what + r.timeoutText(p)
 	case fault.TLS:
-		return fmt.Sprintf("%s could not be asked for: TLS with %s failed, %s; %s", what, placePort(p), tlsText(p.detail), tlsFix(p.detail))
+		return fmt.Sprintf("%s could not be asked for: TLS with %s failed, %s; %s", what, placePort(p), tlsText(p.kind), tlsFix(p.kind))
 	case fault.Proxy:
 		return what + proxyText(p)
 	case fault.ServerError:
@@ -85,9 +87,9 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 		return what + " has no tag, so there is nothing to follow; name one"
 	case fault.BadResponse:
 		if p.detail == oddStatus && p.role == fault.StageToken && !s.outcome.who.Anonymous() {
-			return fmt.Sprintf("%s could not be asked for: %s answered %s to %s; check account and secret, which it may mean by that, and what it is that answers there", what, place(p), answer(p), holder(s.outcome.who))
+			return fmt.Sprintf("%s could not be asked for: %s answered %s to %s; check account and secret, which it may mean by that, and what it is that answers there", what, place(p), status(p), holder(s.outcome.who))
 		}
-		return fmt.Sprintf("%s could not be read: %s %s; %s", what, place(p), badText(p), badFix(p.detail))
+		return fmt.Sprintf("%s could not be read: %s %s; %s", what, place(p), badText(p), badFix(p))
 	default:
 		return fmt.Sprintf("%s could not be asked for at %s", what, place(p))
 	}
@@ -124,8 +126,8 @@ func target(p *problem) string {
 	return host + ":80"
 }
 
-// answer is a status, with the registry's own code for it.
-func answer(p *problem) string {
+// status is that of an answer, with the registry's own code for it.
+func status(p *problem) string {
 	if p.code != "" {
 		return fmt.Sprintf("%d (%s)", p.status, p.code)
 	}
@@ -162,7 +164,11 @@ func notFoundText(s subject, p *problem) string {
 	case p.role == fault.StageToken:
 		return fmt.Sprintf(" could not be asked for: %s, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there", place(p))
 	default:
-		return fmt.Sprintf(" was not found: %s answered %s; compare repository and tag in the values with the registry, and build and push the image if it is not there", place(p), answer(p))
+		hidden := ""
+		if !s.outcome.who.Anonymous() {
+			hidden = fmt.Sprintf("; or %s lacks the right to pull it, which some registries hide behind a 404", holder(s.outcome.who))
+		}
+		return fmt.Sprintf(" was not found: %s answered %s; compare repository and tag in the values with the registry, and build and push the image if it is not there%s", place(p), status(p), hidden)
 	}
 }
 
@@ -170,25 +176,27 @@ func unauthorizedText(s subject, p *problem) string {
 	who := s.outcome.who
 	switch {
 	case p.detail == noChallenge:
-		return fmt.Sprintf(" could not be asked for: %s %s; %s", place(p), badText(p), badFix(p.detail))
+		return fmt.Sprintf(" could not be asked for: %s %s; %s", place(p), badText(p), badFix(p))
 	case p.detail == rejected:
-		return fmt.Sprintf(" cannot be resolved: %s was rejected by %s with %s; %s", holder(who), place(p), answer(p), deadFix)
+		return fmt.Sprintf(" cannot be resolved: %s was rejected by %s with %s; %s", holder(who), place(p), status(p), deadFix)
 	case who.Anonymous():
 		return nobodyText(s, p)
 	default:
-		return fmt.Sprintf(" was refused to %s by %s with %s; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret", holder(who), place(p), answer(p))
+		return fmt.Sprintf(" was refused to %s by %s with %s; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret", holder(who), place(p), status(p))
 	}
 }
 
 // nobodyText tells of a request without a credential, which a registry refuses for a private image and for one that
 // does not exist alike.
 func nobodyText(s subject, p *problem) string {
-	refused := fmt.Sprintf(" was refused by %s with %s to a request without a credential", place(p), answer(p))
+	refused := fmt.Sprintf(" was refused by %s with %s to a request without a credential", place(p), status(p))
 	switch {
 	case len(s.ring.unusable) > 0:
-		return fmt.Sprintf("%s, and %s; %s", refused, unusableText(s.ring.unusable), unusableFix)
+		return fmt.Sprintf("%s, and %s; %s", refused, unusableText(s.ring.unusable), fixUnusable(s.ring.unusable[0]))
+	case len(s.ring.withheld) > 0:
+		return fmt.Sprintf("%s: it is private or does not exist, and %s; name the host itself in the secret, or the image in the target", refused, withheldText(s.ring.withheld))
 	case s.ring.Helpers, s.ring.IdentityToken(s.outcome.at.name()):
-		return fmt.Sprintf("%s: it is private or does not exist, and %s; compare the name with the registry, and put account and password into the file itself", refused, unusedText(s))
+		return fmt.Sprintf("%s: it is private or does not exist, and %s; compare the name with the registry, and put account and password into the file itself", refused, ignoredText(s))
 	case len(s.query.PullSecrets) > 0:
 		return fmt.Sprintf("%s: it is private or does not exist, and none of the pull secrets named (%s) has an entry for %s; compare the name with the registry, and add the entry", refused, secretNames(s.query.PullSecrets), s.outcome.at.name())
 	default:
@@ -196,16 +204,13 @@ func nobodyText(s subject, p *problem) string {
 	}
 }
 
-// unusedText says what stands in a docker configuration that only docker itself can use.
-func unusedText(s subject) string {
-	where := "DOCKER_CONFIG"
-	if len(s.query.PullSecrets) > 0 {
-		where = "one of the pull secrets named (" + secretNames(s.query.PullSecrets) + ")"
-	}
+// ignoredText says what stands in a pull secret that only docker itself can use.
+func ignoredText(s subject) string {
+	where := "one of the pull secrets named (" + secretNames(s.query.PullSecrets) + ")"
 	if s.ring.Helpers {
-		return where + " leaves credentials to a helper program, which is not run here"
+		return where + " leaves credentials to a helper program, which nodes do not run"
 	}
-	return where + " has an identity token in place of a password, which neither nodes nor image-refresh use"
+	return where + " has an identity token in place of a password, which nodes do not use"
 }
 
 // deadFix says how to mend a credential that was rejected, in each of the ways that cannot be told apart.
@@ -214,7 +219,13 @@ const deadFix = "it may be expired, disabled, deleted or have a wrong password, 
 func forbiddenText(s subject, p *problem) string {
 	switch {
 	case p.role == fault.StagePing:
-		return fmt.Sprintf(" could not be asked for: %s answers nobody here, it says %s to /v2/ already; check whether it, or something in between, allows this network", place(p), answer(p))
+		return fmt.Sprintf(" could not be asked for: %s answers nobody here, it says %s to /v2/ already; check whether it, or something in between, allows this network", place(p), status(p))
+	case p.detail == storage:
+		return fmt.Sprintf(" could not be read: the storage %s, to which the registry sends, answered %s; allow egress to %s, or have it serve this network", fault.Clean(p.host), status(p), target(p))
+	case p.detail == policy:
+		return fmt.Sprintf(" is withheld: %s answered %s, a policy of its own (after a scan, for want of a signature, a lock, a legal reason); have that fixed for the image, or the policy changed", place(p), status(p))
+	case p.detail == between:
+		return fmt.Sprintf(" could not be asked for: %s answered %s, and not as a registry does; check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there", place(p), status(p))
 	case s.outcome.who.Anonymous():
 		return nobodyText(s, p)
 	}
@@ -222,7 +233,7 @@ func forbiddenText(s subject, p *problem) string {
 	if p.detail == unproven {
 		fix = ", and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret"
 	}
-	return fmt.Sprintf(" is forbidden to %s: %s answered %s; give the account the right to pull from that project%s", holder(s.outcome.who), place(p), answer(p), fix)
+	return fmt.Sprintf(" is forbidden to %s: %s answered %s; give the account the right to pull from that project%s", holder(s.outcome.who), place(p), status(p), fix)
 }
 
 func rateText(p *problem) string {
@@ -243,11 +254,11 @@ func within(window time.Duration) string {
 	return ", counted over " + window.String()
 }
 
-func cutText(d detail) string {
-	switch d {
-	case refused:
+func cutText(k wire.Kind) string {
+	switch k {
+	case wire.Refused:
 		return "refused the connection"
-	case unreachable:
+	case wire.Unreachable:
 		return "could not be reached"
 	default:
 		return "cut the connection"
@@ -255,42 +266,42 @@ func cutText(d detail) string {
 }
 
 func (r *Resolver) timeoutText(p *problem) string {
-	switch p.detail {
-	case interrupted:
+	switch {
+	case p.kind == wire.Interrupted:
 		return " was not asked for to the end: the tick was told to stop; the next one asks again"
-	case givenUp:
-		return fmt.Sprintf(" was not asked for: %s did not answer for %d images before it; allow egress to %s", placePort(p), silence, target(p))
-	case unasked:
+	case p.detail == givenUp:
+		return fmt.Sprintf(" was not asked for: %s did not answer for %d images before it; allow egress to %s", placePort(p), maxTimeouts, target(p))
+	case p.detail == unasked:
 		return " was not asked for: the tick's time was over before its turn came; ask for fewer images or raise the concurrency"
 	default:
 		return fmt.Sprintf(" could not be asked for: no answer from %s within %s (at: %s); allow egress to %s", placePort(p), r.options.Timeout, p.stage, target(p))
 	}
 }
 
-func tlsText(d detail) string {
-	switch d {
-	case unknownAuthority:
+func tlsText(k wire.Kind) string {
+	switch k {
+	case wire.UnknownAuthority:
 		return "its certificate is signed by an authority that is not trusted here"
-	case wrongName:
+	case wire.WrongName:
 		return "its certificate is for another name"
-	case expired:
+	case wire.Expired:
 		return "its certificate has expired or is not valid yet"
-	case notTLS:
+	case wire.NotTLS:
 		return "it does not speak TLS there"
 	default:
 		return "the handshake was refused"
 	}
 }
 
-func tlsFix(d detail) string {
-	switch d {
-	case unknownAuthority:
+func tlsFix(k wire.Kind) string {
+	switch k {
+	case wire.UnknownAuthority:
 		return "give the authority's certificate as caFile of the registry or in SSL_CERT_FILE, be it the registry's own or that of a proxy that intercepts TLS"
-	case wrongName:
+	case wire.WrongName:
 		return "use the name that the certificate is for, or have it issued for this one"
-	case expired:
+	case wire.Expired:
 		return "have the certificate renewed, and check the clock here"
-	case notTLS:
+	case wire.NotTLS:
 		return "check the port, and set plainHTTP for the registry if it has no TLS"
 	default:
 		return "check its TLS versions and whether it wants a client certificate"
@@ -303,7 +314,7 @@ func proxyText(p *problem) string {
 		through = " " + through
 	}
 	switch {
-	case p.detail == badProxy:
+	case p.kind == wire.ProxySetting:
 		return " could not be asked for: the proxy setting is no address; write HTTPS_PROXY as http://host:port"
 	case p.status == 407:
 		return fmt.Sprintf(" could not be asked for: the proxy%s wants a user and password (407) before it connects to %s; put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS", through, placePort(p))

@@ -6,30 +6,34 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // The rules of message.go hold here as well.
 
 func badText(p *problem) string {
+	switch p.kind {
+	case wire.TooLarge:
+		return "sent more than a manifest or token may have"
+	case wire.Truncated:
+		return "sent half an answer"
+	case wire.Downgrade:
+		return "redirected to plain HTTP"
+	case wire.Astray:
+		return "redirected to nowhere, or too often"
+	case wire.NotHTTP:
+		return "sent what is no HTTP answer"
+	default:
+	}
 	switch p.detail {
 	case noChallenge:
 		return "answered 401 to /v2/ without saying how to authenticate"
 	case badRealm:
-		return "named a token endpoint that is no https address"
+		return "named a token endpoint that no credential may be sent to: its address is not https, no address at all, or on this machine"
 	case badToken:
 		return "answered without a token"
 	case badDigest:
 		return "sent a digest that is not sha256: and 64 lowercase hex digits"
-	case tooLarge:
-		return "sent more than a manifest or token may have"
-	case truncated:
-		return "sent half an answer"
-	case downgrade:
-		return "redirected to plain HTTP"
-	case redirects:
-		return "redirected to nowhere, or too often"
-	case notHTTP:
-		return "sent what is no HTTP answer"
 	case schema1:
 		return "has it in the format schema 1, which no node runs any more"
 	case artifact:
@@ -41,14 +45,16 @@ func badText(p *problem) string {
 	case badConfig:
 		return "has no image configuration for it, or another one's"
 	case oddStatus:
-		return "answered " + answer(p)
+		return "answered " + status(p)
 	default:
 		return "sent a body that is no image manifest"
 	}
 }
 
-func badFix(d detail) string {
-	switch d {
+func badFix(p *problem) string {
+	switch p.detail {
+	case badRealm:
+		return "have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"
 	case schema1, artifact, emptyIndex:
 		return "check what was pushed there"
 	default:
@@ -72,6 +78,8 @@ const unusableFix = "create it where it is missing, and mount it here (the chart
 
 func fixUnusable(one credential.Unusable) string {
 	switch {
+	case one.State == credential.HelperFailed:
+		return "install " + fault.Clean(one.Helper) + " or see what it says, or put account and password into the file"
 	case one.Source == (credential.Name{}):
 		return "mend the file"
 	case one.State == credential.Malformed:
@@ -90,6 +98,9 @@ func unusableText(all []credential.Unusable) string {
 			state = "cannot be read"
 		case credential.Malformed:
 			state = "is no docker configuration"
+		case credential.HelperFailed:
+			parts = append(parts, "the credential helper "+fault.Clean(one.Helper)+", which DOCKER_CONFIG names, is missing or failed")
+			continue
 		case credential.NotMounted:
 		}
 		name := "pull secret " + one.Source.String()
@@ -122,9 +133,41 @@ func unusableWarnings(q Query, ring keyring) []*fault.Error {
 	return all
 }
 
+// spoiltFailure is that of an image whose pods name a secret that does not parse: nodes pull nothing for them, whatever
+// the other secrets hold (I60).
+func spoiltFailure(q Query, ring keyring) *fault.Error {
+	var spoilt []credential.Unusable
+	for _, one := range ring.unusable {
+		if one.State == credential.Malformed {
+			spoilt = append(spoilt, one)
+		}
+	}
+	return &fault.Error{Cause: fault.CredentialMissing, Message: fmt.Sprintf(
+		"%s:%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold; %s",
+		q.Image.Name(), q.Image.Tag, unusableText(spoilt), fixUnusable(spoilt[0]))}
+}
+
+// unusedText says that an entry of the configuration does nothing.
+func unusedText(host string) string {
+	hint := ""
+	if strings.HasSuffix(host, "docker.io") || strings.HasSuffix(host, "docker.com") {
+		hint = "; Docker Hub is docker.io there"
+	}
+	return "registries: the entry for " + fault.Clean(host) + " is for none of the images that are asked for; write the host as the images name it, or remove the entry" + hint
+}
+
+// withheldText names entries that stand for many hosts, and are not used where the workload names the image.
+func withheldText(withheld []credential.Credential) string {
+	var parts []string
+	for _, one := range withheld {
+		parts = append(parts, holder(one))
+	}
+	return strings.Join(parts, ", ") + " stands for any host of that form, and is not used for one that the workload names"
+}
+
 // warnings says what went wrong beside the answer: credentials that were rejected though they were not needed, and
 // mirrors that could not be asked. That a mirror does not have an image is nothing to warn of.
-func (r *Resolver) warnings(q Query, out outcome) []*fault.Error {
+func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*fault.Error {
 	var all []*fault.Error
 	name := q.Image.Name() + ":" + q.Image.Tag
 	for _, one := range out.rejected {
@@ -133,8 +176,11 @@ func (r *Resolver) warnings(q Query, out outcome) []*fault.Error {
 		}
 		all = append(all, &fault.Error{
 			Cause: fault.Unauthorized, Stage: one.problem.stage, Host: fault.Clean(one.problem.host),
-			Message: fmt.Sprintf("%s, of %s, was rejected by %s with %s: the image is not asked for with it, and pods that do may be refused; %s", holder(one.credential), name, place(one.problem), answer(one.problem), deadFix),
+			Message: fmt.Sprintf("%s, of %s, was rejected by %s with %s: the image is served all the same, but pods may be refused at any time; %s", holder(one.credential), name, place(one.problem), status(one.problem), deadFix),
 		})
+	}
+	if len(ring.withheld) > 0 {
+		all = append(all, &fault.Error{Cause: fault.CredentialMissing, Message: name + " is asked for without one of its credentials: " + withheldText(ring.withheld) + "; name the host itself in the secret, or the image in the target"})
 	}
 	if out.problem != nil {
 		return all

@@ -8,11 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"time"
 
-	"github.com/distribution/reference"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // Registry is how one registry is to be asked. Registries without such an entry are asked over TLS, themselves.
@@ -31,8 +30,10 @@ type Options struct {
 	DockerConfig   string        // the directory that DOCKER_CONFIG names, with config.json in it; empty for none
 	Timeout        time.Duration // for one image, its retries included
 	Concurrency    int           // images asked for at once
-	Logger         *slog.Logger
-	UserAgent      string
+	// Check has each origin asked beside its mirrors, to see whether they agree. What Report says is not logged.
+	Check     bool
+	Logger    *slog.Logger
+	UserAgent string
 
 	// Proxy chooses the proxy of a request; nil reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
 	Proxy func(*http.Request) (*url.URL, error)
@@ -42,9 +43,6 @@ type Options struct {
 	// empty for none. Retries never outlast Timeout.
 	Backoff []time.Duration
 }
-
-// hostPattern is a host as references may name one, port included.
-var hostPattern = regexp.MustCompile(`^(?:` + reference.DomainRegexp.String() + `)$`)
 
 // complete fills in what may be left out, and reports all that contradicts itself, at once.
 func (o Options) complete() (Options, error) {
@@ -70,7 +68,7 @@ func (o Options) complete() (Options, error) {
 	var seen []string
 	for i, registry := range o.Registries {
 		at := fmt.Sprintf("registries[%d]", i)
-		if hostPattern.MatchString(registry.Host) {
+		if image.ValidHost(registry.Host) {
 			at = fmt.Sprintf("registries[%d] (%s)", i, registry.Host)
 		} else {
 			problems = append(problems, fmt.Errorf("%s.host: not a host as in harbor.example.com or harbor.example.com:8443", at))
@@ -87,9 +85,9 @@ func (o Options) complete() (Options, error) {
 func (r Registry) check(at string) []error {
 	var problems []error
 	for _, mirror := range r.Mirrors {
-		named, err := reference.ParseNamed(mirror + "/name")
+		named, err := image.ParseReference(mirror + "/name")
 		switch {
-		case err != nil || named.Name() != mirror+"/name" || reference.Domain(named) == "docker.io":
+		case err != nil || named.Name() != mirror+"/name" || named.Host == "docker.io":
 			problems = append(problems, fmt.Errorf("%s.mirrors: not host[:port][/path] as in harbor.example.com/dockerhub", at))
 		case hostKey(mirror) == hostKey(r.Host):
 			problems = append(problems, fmt.Errorf("%s.mirrors: the host is no mirror of itself", at))

@@ -1,26 +1,34 @@
 package resolver
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
 	"github.com/tracebloc/image-refresh/internal/fault"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // problem is a failure as it was recognised, in plain values: what is made of it, and what is said of it, is
 // decided by those who know the image and the credential (see message.go).
 type problem struct {
-	cause     fault.Cause
-	stage     fault.Stage   // how far the request had come
-	role      fault.Stage   // what was being asked: /v2/, the token endpoint, the manifest
-	detail    detail        // which of the ways to have that cause
-	host      string        // that was asked, as its URL spells it
-	secure    bool          // asked over TLS
-	proxy     string        // host:port of the proxy between, where one was
-	status    int           // of the answer, or of the proxy's answer to CONNECT
-	code      string        // the registry's own error code, checked by errorCode
-	retry     time.Duration // how long the other side asked to wait; 0 where it did not say
-	temporary bool          // worth another try within the same tick
-	err       error         // for errors.Is and errors.As only
+	cause   fault.Cause
+	stage   fault.Stage // how far the request had come
+	role    fault.Stage // what was being asked: /v2/, the token endpoint, the manifest
+	detail  detail      // which of the ways to have that cause, where a registry answered
+	kind    wire.Kind   // the same, where none did
+	host    string      // that was asked, as its URL spells it
+	secure  bool        // asked over TLS
+	proxy   string      // host:port of the proxy between, where one was
+	status  int         // of the answer, or of the proxy's answer to CONNECT
+	code    string      // the registry's own error code, checked by errorCode
+	errors  []transport.Diagnostic
+	crossed bool          // another host answered than the one that was asked
+	retry   time.Duration // how long the other side asked to wait; 0 where it did not say
+	err     error         // for errors.Is and errors.As only
 }
 
 // detail tells the ways apart in which one cause comes about.
@@ -30,32 +38,19 @@ const (
 	plain detail = iota
 
 	// timeout
-	interrupted // the tick was told to stop
-	unasked     // its turn never came
-	givenUp     // this host did not answer others; it was not asked again
-
-	// connection-refused
-	refused
-	reset
-	unreachable
-
-	// tls
-	unknownAuthority
-	wrongName
-	expired
-	notTLS
-	handshake
-
-	// proxy
-	badProxy // the setting cannot be read
+	unasked // its turn never came
+	givenUp // this host did not answer others; it was not asked again
 
 	// unauthorized
-	rejected  // the credential itself is not accepted
-	noGrant   // the credential may be fine, the image is refused all the same
+	rejected  // the login itself is refused
+	noGrant   // the login may be fine, the image is refused all the same
 	noAccount // asked without a credential
 
 	// forbidden
 	unproven // to a credential that the host has not accepted before either
+	between  // something that is no registry says so
+	policy   // the registry's own rules withhold the image
+	storage  // another host, to which the registry sends, says so
 
 	// not-found
 	noProject // Harbor has no such project
@@ -75,11 +70,6 @@ const (
 	badToken
 	noDigest
 	badDigest
-	tooLarge
-	truncated
-	downgrade
-	redirects
-	notHTTP
 	notManifest
 	schema1
 	artifact
@@ -89,17 +79,121 @@ const (
 	oddStatus
 )
 
+// problemOf makes a problem of what the library returned; unreadable is what it means that it could not make sense of an
+// answer that was none of a refusal. The library's own errors are not kept: they quote bodies.
+func problemOf(ctx context.Context, err error, call *wire.Call, unreadable detail) *problem {
+	if refusal, ok := errors.AsType[*transport.Error](err); ok {
+		return refusedBy(refusal, call)
+	}
+	if failure, ok := errors.AsType[*wire.Failure](err); ok {
+		return lost(failure)
+	}
+	if ctx.Err() != nil {
+		return lost(wire.Ended(ctx))
+	}
+	return bad(call, unreadable)
+}
+
+// causes are those of what can keep a registry from answering.
+var causes = map[wire.Kind]fault.Cause{
+	wire.Interrupted: fault.Timeout, wire.Late: fault.Timeout,
+	wire.NoName: fault.DNS, wire.NameTrouble: fault.DNS,
+	wire.Refused: fault.ConnectionRefused, wire.Reset: fault.ConnectionRefused, wire.Unreachable: fault.ConnectionRefused,
+	wire.UnknownAuthority: fault.TLS, wire.WrongName: fault.TLS, wire.Expired: fault.TLS, wire.NotTLS: fault.TLS, wire.Handshake: fault.TLS,
+	wire.ProxySetting: fault.Proxy, wire.ProxyRefused: fault.Proxy, wire.ProxyHungUp: fault.Proxy,
+	wire.NotHTTP: fault.BadResponse, wire.TooLarge: fault.BadResponse, wire.Truncated: fault.BadResponse,
+	wire.Downgrade: fault.BadResponse, wire.Astray: fault.BadResponse, wire.Superfluous: fault.BadResponse,
+	wire.Held: fault.RateLimited,
+}
+
+func lost(f *wire.Failure) *problem {
+	return &problem{
+		cause: causes[f.Kind], kind: f.Kind, stage: f.Stage, role: f.Role, host: f.Host, secure: f.Secure, proxy: f.Proxy,
+		status: f.Status, retry: f.Retry, err: f.Err,
+	}
+}
+
+// refusedBy is the problem of an answer that is no 200, as far as its status alone says what it is.
+func refusedBy(refusal *transport.Error, call *wire.Call) *problem {
+	seen := call.Answer()
+	p := &problem{
+		stage: call.Stage, role: call.Stage, status: refusal.StatusCode, code: errorCode(refusal.Errors), errors: refusal.Errors,
+		crossed: seen.Crossed,
+	}
+	if refusal.Request != nil {
+		p.host, p.secure = refusal.Request.URL.Host, refusal.Request.URL.Scheme == "https"
+	}
+	switch status := refusal.StatusCode; status {
+	case http.StatusUnauthorized:
+		p.cause = fault.Unauthorized
+	case http.StatusForbidden:
+		p.cause = fault.Forbidden
+		if seen.Crossed {
+			p.detail = storage
+		}
+	case http.StatusPaymentRequired:
+		p.cause = fault.Forbidden
+	case http.StatusPreconditionFailed, http.StatusLocked, http.StatusUnavailableForLegalReasons:
+		p.cause, p.detail = fault.Forbidden, policy
+	case http.StatusNotFound, http.StatusGone:
+		p.cause = fault.NotFound
+	case http.StatusTooManyRequests:
+		p.cause, p.retry = fault.RateLimited, seen.Retry
+	case http.StatusProxyAuthRequired: // a proxy for plain HTTP answers in the registry's place
+		p.cause, p.stage = fault.Proxy, fault.StageProxy
+	default:
+		p.cause, p.detail = fault.BadResponse, oddStatus
+		if status >= http.StatusInternalServerError || status == http.StatusRequestTimeout {
+			p.cause, p.detail = fault.ServerError, plain
+		}
+	}
+	return p
+}
+
+// bad is the problem of an answer that came and cannot be used.
+func bad(call *wire.Call, d detail) *problem {
+	seen := call.Answer()
+	p := &problem{cause: fault.BadResponse, detail: d, stage: call.Stage, role: call.Stage, status: seen.Status}
+	if seen.Status >= http.StatusMultipleChoices && seen.Status < http.StatusBadRequest { // which the library did not follow
+		p.kind, p.detail = wire.Astray, plain
+	}
+	if seen.URL != nil {
+		p.host, p.secure = seen.URL.Host, seen.URL.Scheme == "https"
+	}
+	return p
+}
+
+// errorCode is the first error code that looks like one: it is printed, so it must be a word.
+func errorCode(errors []transport.Diagnostic) string {
+	for _, e := range errors {
+		ok := len(e.Code) > 0 && len(e.Code) <= 40
+		for _, r := range e.Code {
+			ok = ok && (r >= 'A' && r <= 'Z' || r == '_')
+		}
+		if ok {
+			return string(e.Code)
+		}
+	}
+	return ""
+}
+
+// refusesLogin says that a registry answered a login by refusing it: with 401, or with 403 and an error of its own. A 403
+// of any other kind (a firewall, a geo block, single sign-on in between) accuses no account.
+func (p *problem) refusesLogin() bool {
+	return p != nil && !p.crossed && (p.status == http.StatusUnauthorized || p.status == http.StatusForbidden && len(p.errors) > 0)
+}
+
 // denied says that somebody with another credential may be served.
 func (p *problem) denied() bool {
 	return p.cause == fault.Unauthorized || p.cause == fault.Forbidden || p.cause == fault.NotFound
 }
 
-// elsewhere says that the next of several mirrors is to be asked (DESIGN.md: connection errors, 404 and 5xx
-// go on; 401, 403 and 429 stop, and so does an answer that cannot be trusted).
+// elsewhere says that the next of several mirrors is to be asked: connection errors, 404 and 5xx go on; 401, 403 and 429
+// stop, and so does an answer that cannot be trusted.
 func (p *problem) elsewhere() bool {
 	switch p.cause {
 	case fault.DNS, fault.ConnectionRefused, fault.Timeout, fault.TLS, fault.Proxy, fault.NotFound, fault.ServerError:
-		return p.detail != interrupted
+		return p.kind != wire.Interrupted
 	default:
 		return false
 	}

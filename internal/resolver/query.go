@@ -6,6 +6,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // Query asks for one image as one set of workloads pulls it.
@@ -14,6 +15,9 @@ type Query struct {
 	// PullSecrets are named by the workload, or by the target in their place, in that order. Where none is
 	// named, DOCKER_CONFIG is looked into; where some are, it is not.
 	PullSecrets []credential.Name
+	// WorkloadsImage says that the workload, and not the configuration, names the image: whoever may edit it chooses
+	// the host, so no entry of a pull secret is used that stands for many hosts.
+	WorkloadsImage bool
 }
 
 // Answer is what came of a Query. Exactly one of Digest and Failure is set.
@@ -34,11 +38,4 @@ type Manifest struct {
 }
 
 // Quota is what a registry said about pulls that are left (docker.io: ratelimit-remaining).
-type Quota struct {
-	Known     bool          // false also where there is no limit
-	Remaining int           // manifests that may still be pulled
-	Window    time.Duration // the time over which pulls are counted; 0 where it was not said
-}
-
-// Exhausted says that a pod could not pull now.
-func (q Quota) Exhausted() bool { return q.Known && q.Remaining <= 0 }
+type Quota = wire.Quota

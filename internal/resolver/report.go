@@ -16,6 +16,8 @@ type HostReport struct {
 	TokenHost string // of a bearer challenge
 	Failure   *fault.Error
 	Proofs    []Proof
+	// Unused says what is wrong with an entry of the configuration that is for no image; empty where one is asked.
+	Unused string
 }
 
 // Proof is what a registry made of one credential.
@@ -33,13 +35,15 @@ func (r *Resolver) Report() []HostReport {
 	defer r.mu.Unlock()
 	var all []HostReport
 	for name, h := range r.hosts {
-		report := HostReport{Host: name, Address: h.addr}
+		report := HostReport{Host: name, Address: h.address}
 		ch, p, asked := r.pings.peek(name)
-		if late := h.challenged(); late != nil {
+		if late := h.lateChallenge(); late != nil {
 			ch, p = *late, nil
 		}
 		switch {
 		case !asked:
+		case p != nil && !r.planned(name): // asked for its opinion of a mirror alone: that it has none is nothing to report
+			continue
 		case p != nil:
 			report.Failure = hostFailure(r, name, p)
 		default:
@@ -51,8 +55,21 @@ func (r *Resolver) Report() []HostReport {
 		report.Proofs = r.proofsAt(name)
 		all = append(all, report)
 	}
+	for name := range r.unused {
+		all = append(all, HostReport{Host: name, Address: address(name), Unused: unusedText(name)})
+	}
 	slices.SortFunc(all, func(a, b HostReport) int { return strings.Compare(a.Host, b.Host) })
 	return all
+}
+
+// planned says whether images are to be asked for at a host.
+func (r *Resolver) planned(host string) bool {
+	for key := range r.groups {
+		if key.host == host {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Resolver) proofsAt(host string) []Proof {
@@ -62,12 +79,12 @@ func (r *Resolver) proofsAt(host string) []Proof {
 			continue
 		}
 		c := key.credential
-		v, _, _ := r.proofs.peek(proofKey{host, c.Identity()})
+		v, _, _ := r.proofs.peek(loginKey{host, c.Identity()})
 		proof := Proof{Source: c.Source, Account: c.Account(), Entry: fault.Clean(c.Entry), State: v.state}
 		if v.problem != nil {
 			proof.Failure = &fault.Error{
 				Cause: v.problem.cause, Stage: v.problem.stage, Host: fault.Clean(v.problem.host),
-				Message: holder(c) + " was rejected by " + place(v.problem) + " with " + answer(v.problem) + "; " + deadFix,
+				Message: holder(c) + " was rejected by " + place(v.problem) + " with " + status(v.problem) + "; " + deadFix,
 			}
 		}
 		proofs = append(proofs, proof)

@@ -16,36 +16,41 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/resolver/dockerconfig"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // Resolver asks registries for the length of one tick, and remembers for as long what they said. It is made by
 // New and may be used from several goroutines.
 type Resolver struct {
-	options    Options
-	registries map[string]Registry // by hostKey
-	store      credential.Store
-	client     *client
-	clients    map[string]*client // of registries with certificates of their own
-	slots      chan struct{}      // images asked for at once
-	large      chan struct{}      // large bodies read at once
+	options      Options
+	registries   map[string]Registry // by hostKey
+	store        credential.Store
+	dockerConfig *dockerconfig.File
+	network      *wire.Network
+	networks     map[string]*wire.Network // of registries with certificates of their own
+	inFlight     chan struct{}            // images asked for at once
 
-	pings  flights[string, challenge]
-	tokens flights[tokenKey, grant]
-	proofs flights[proofKey, verdict]
-	tags   flights[tagKey, found]
-	bodies flights[bodyKey, found]
+	keyrings flights[string, keyring]
+	dockers  flights[string, dockers]
+	pings    flights[string, challenge]
+	tokens   flights[tokenKey, token]
+	proofs   flights[loginKey, verdict]
+	logins   flights[loginKey, verdict]
+	tags     flights[tagKey, resolved]
+	bodies   flights[bodyKey, resolved]
 
 	mu       sync.Mutex
 	hosts    map[string]*host
-	keyrings map[string]keyring
 	groups   map[groupKey][][]string // repositories that are asked for in one token
 	answered map[string]answered     // by query
 	tried    map[tried]bool
+	unused   map[string]bool // entries of the configuration that are for no image
 }
 
 // answered is where the digest of a query came from.
 type answered struct {
-	found
+	resolved
 	endpoint endpoint
 }
 
@@ -53,20 +58,23 @@ type answered struct {
 func New(o Options) (*Resolver, error) {
 	o, problem := o.complete()
 	r := &Resolver{
-		options:    o,
-		registries: map[string]Registry{},
-		store:      credential.Store{PullSecretsDir: o.PullSecretsDir, DockerConfig: o.DockerConfig},
-		clients:    map[string]*client{},
-		slots:      make(chan struct{}, max(o.Concurrency, 1)),
-		large:      make(chan struct{}, 1),
-		hosts:      map[string]*host{},
-		keyrings:   map[string]keyring{},
-		groups:     map[groupKey][][]string{},
-		answered:   map[string]answered{},
-		tried:      map[tried]bool{},
+		options:      o,
+		registries:   map[string]Registry{},
+		store:        credential.Store{PullSecretsDir: o.PullSecretsDir},
+		dockerConfig: dockerconfig.Read(o.DockerConfig),
+		networks:     map[string]*wire.Network{},
+		inFlight:     make(chan struct{}, max(o.Concurrency, 1)),
+		hosts:        map[string]*host{},
+		groups:       map[groupKey][][]string{},
+		answered:     map[string]answered{},
+		tried:        map[tried]bool{},
 	}
 	problems := []error{problem}
-	r.client = r.newClient(newTransport(o.Proxy, o.Roots, o))
+	with := wire.Options{
+		Timeout: o.Timeout, Concurrency: o.Concurrency, Backoff: o.Backoff, Logger: o.Logger, UserAgent: o.UserAgent, Proxy: o.Proxy, Plain: r.plain,
+	}
+	large := make(chan struct{}, 1) // large bodies read at once
+	r.network = wire.NewNetwork(with, o.Roots, large)
 	for i, registry := range o.Registries {
 		key := hostKey(registry.Host)
 		r.registries[key] = registry
@@ -78,7 +86,7 @@ func New(o Options) (*Resolver, error) {
 			problems = append(problems, fmt.Errorf("registries[%d] (%s).caFile: %s %w", i, fault.Clean(registry.Host), registry.CAFile, err))
 			continue
 		}
-		r.clients[key] = r.newClient(newTransport(o.Proxy, roots, o))
+		r.networks[key] = wire.NewNetwork(with, roots, large)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -86,16 +94,11 @@ func New(o Options) (*Resolver, error) {
 	return r, nil
 }
 
-func (r *Resolver) newClient(transport transport) *client {
-	plain := func(host string) bool { return r.registries[hostKey(host)].PlainHTTP }
-	return &client{transport: transport, plain: plain, large: r.large, logger: r.options.Logger, userAgent: r.options.UserAgent}
-}
-
 // Close lets go of the connections that were kept for further requests.
 func (r *Resolver) Close() {
-	r.client.transport.CloseIdleConnections()
-	for _, c := range r.clients {
-		c.transport.CloseIdleConnections()
+	r.network.Close()
+	for _, network := range r.networks {
+		network.Close()
 	}
 }
 
@@ -110,7 +113,8 @@ func (r *Resolver) Resolve(ctx context.Context, queries []Query) []Answer {
 			order = append(order, q)
 		}
 	}
-	r.plan(order)
+	r.plan(ctx, order)
+	r.noteUnused(ctx, order)
 	var group sync.WaitGroup
 	for _, q := range interleave(order) {
 		into := distinct[q.key()]
@@ -127,7 +131,7 @@ func (r *Resolver) Resolve(ctx context.Context, queries []Query) []Answer {
 // resolve answers one query in the time that one image has, which starts when its turn comes.
 func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	ctx, release, p := r.turn(ctx)
-	ring := r.keyring(q.PullSecrets)
+	ring := r.keyring(ctx, q)
 	if p != nil {
 		return Answer{Failure: r.failure(subject{query: q, ring: ring}, p), Warnings: unusableWarnings(q, ring)}
 	}
@@ -135,34 +139,42 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	if q.Image.Tag == "" {
 		return Answer{Failure: r.failure(subject{query: q, ring: ring}, &problem{cause: fault.SlotInvalid, detail: noTag})}
 	}
+	if ring.spoilt() {
+		return Answer{Failure: spoiltFailure(q, ring)}
+	}
 	places := endpoints(q.Image, r.registries)
-	got, out := walk(ctx, r, places, ring, func(ctx context.Context, e endpoint, who account) (found, *problem) {
+	got, out := walk(ctx, r, places, ring, func(ctx context.Context, e endpoint, who credential.Credential) (resolved, *problem) {
 		return r.tag(ctx, e, who, q.Image.Tag)
 	})
-	answer := Answer{Warnings: append(unusableWarnings(q, ring), r.warnings(q, out)...)}
+	answer := Answer{Warnings: append(unusableWarnings(q, ring), r.warnings(q, ring, out)...)}
 	if out.problem != nil {
 		answer.Failure = r.failure(subject{query: q, ring: ring, outcome: out}, out.problem)
 		return answer
 	}
 	answer.Digest, answer.Quota, answer.Via = got.digest, got.quota, out.at.via()
+	if lag := r.lag(ctx, q, ring, got, out); lag != nil {
+		answer.Warnings = append(answer.Warnings, lag)
+	}
 	r.mu.Lock()
-	r.answered[q.key()] = answered{found: got, endpoint: out.at}
+	r.answered[q.key()] = answered{resolved: got, endpoint: out.at}
 	r.mu.Unlock()
 	return answer
 }
 
 // turn waits for a free slot and starts the clock of one image.
 func (r *Resolver) turn(ctx context.Context) (context.Context, func(), *problem) {
-	select {
-	case r.slots <- struct{}{}:
-	case <-ctx.Done():
-		p := outOfTime(ctx, step{})
-		if p.detail == plain {
-			p.detail = unasked
+	if ctx.Err() == nil {
+		select {
+		case r.inFlight <- struct{}{}:
+			ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
+			ctx, _ = wire.WithWatch(ctx)
+			return ctx, func() { cancel(); <-r.inFlight }, nil
+		case <-ctx.Done():
 		}
-		return ctx, func() {}, p
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
-	ctx, _ = withWatch(ctx)
-	return ctx, func() { cancel(); <-r.slots }, nil
+	p := lost(wire.Ended(ctx))
+	if p.kind != wire.Interrupted {
+		p.detail = unasked
+	}
+	return ctx, func() {}, p
 }

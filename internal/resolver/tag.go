@@ -2,19 +2,18 @@ package resolver
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
-// found is what a registry serves under a name.
-type found struct {
+// resolved is what a registry serves under a name.
+type resolved struct {
 	digest    image.Digest
 	platforms []image.Platform // of a manifest that was fetched
 	created   time.Time        // the same
@@ -23,78 +22,63 @@ type found struct {
 
 type tagKey struct {
 	host, repository, tag string
-	as, group             credential.Identity
+	as                    credential.Identity
 }
 
-// tag asks for the digest behind a tag: one HEAD, which docker.io does not count as a pull, and a GET only
-// where the answer is a 200 without a digest (older registries).
-func (r *Resolver) tag(ctx context.Context, e endpoint, who account, tag string) (found, *problem) {
-	key := tagKey{e.host, e.repository, tag, who.credential.Identity(), who.group}
-	return r.tags.do(ctx, key, r.options.Timeout, func(ctx context.Context) (found, *problem) {
+// tag asks for the digest behind a tag: one HEAD, which docker.io does not count as a pull, and a GET only where the
+// registry has no HEAD, or answers it without what makes it useful. Never after a 429.
+func (r *Resolver) tag(ctx context.Context, e endpoint, who credential.Credential, tag string) (resolved, *problem) {
+	key := tagKey{e.host, e.repository, tag, who.Identity()}
+	return r.tags.do(ctx, key, r.options.Timeout, func(ctx context.Context) (resolved, *problem) {
 		h := r.host(e.host)
-		answer, got, p := r.fetch(ctx, h, e.repository, who, thing{method: http.MethodHead, kind: "manifests", name: tag})
-		if p != nil {
-			return found{}, p
-		}
-		if answer.status != http.StatusOK {
-			return found{}, r.refused(ctx, h, e.repository, who, tag, answer, got)
-		}
-		digest, d := headerDigest(answer.header)
-		if d == noDigest {
+		ref := h.registry.Repo(e.repository).Tag(tag)
+		var digest image.Digest
+		got, p := r.ask(ctx, h, e.repository, who, noDigest, func(o ...remote.Option) error {
+			found, err := remote.Head(ref, o...)
+			if err == nil {
+				digest, err = image.ParseDigest(found.Digest.String())
+			}
+			return err
+		})
+		switch {
+		case p != nil && (p.detail == noDigest || p.status == http.StatusMethodNotAllowed || p.status == http.StatusNotImplemented),
+			p == nil && len(got.Header.Values(digestHeader)) > 1:
 			return r.tagByBody(ctx, h, e.repository, who, tag)
+		case p != nil:
+			return resolved{}, r.explain(ctx, h, ref, who, got, p)
 		}
-		if d != plain {
-			return found{}, bad(answer, d)
-		}
-		return found{digest: digest, quota: parseQuota(answer.header)}, nil
+		return resolved{digest: digest, quota: got.Quota}, nil
 	})
 }
 
-// tagByBody computes the digest that a registry does not send.
-func (r *Resolver) tagByBody(ctx context.Context, h *host, repository string, who account, tag string) (found, *problem) {
-	answer, got, p := r.fetch(ctx, h, repository, who, thing{method: http.MethodGet, kind: "manifests", name: tag, limit: maxManifest})
-	if p != nil {
-		return found{}, p
-	}
-	if answer.status != http.StatusOK {
-		return found{}, r.refused(ctx, h, repository, who, tag, answer, got)
-	}
-	if _, d := parseManifest(answer.body, answer.header.Get("Content-Type")); d != plain {
-		return found{}, bad(answer, d)
-	}
-	digest := hashOf(answer.body)
-	if sent, d := headerDigest(answer.header); d == badDigest || d == plain && sent != digest {
-		return found{}, bad(answer, otherDigest)
-	}
-	return found{digest: digest, quota: parseQuota(answer.header)}, nil
-}
+const digestHeader = "Docker-Content-Digest"
 
-// headerDigest reads Docker-Content-Digest. Several that differ are as bad as one that is none (I37).
-func headerDigest(header http.Header) (image.Digest, detail) {
-	var digest image.Digest
-	for _, value := range header.Values("Docker-Content-Digest") {
-		if strings.TrimSpace(value) == "" {
+// tagByBody computes the digest that a registry does not send. One that it does send must be the same (I37).
+func (r *Resolver) tagByBody(ctx context.Context, h *host, repository string, who credential.Credential, tag string) (resolved, *problem) {
+	ref := h.registry.Repo(repository).Tag(tag)
+	var found *remote.Descriptor
+	got, p := r.ask(ctx, h, repository, who, notManifest, func(o ...remote.Option) (err error) {
+		found, err = remote.Get(ref, o...)
+		return err
+	})
+	if p != nil {
+		return resolved{}, r.explain(ctx, h, ref, who, got, p)
+	}
+	if _, d := parseManifest(found.Manifest, got.Header.Get("Content-Type")); d != plain {
+		return resolved{}, bad(got.call, d)
+	}
+	digest, err := image.ParseDigest(found.Digest.String())
+	if err != nil {
+		return resolved{}, bad(got.call, badDigest)
+	}
+	for _, sent := range got.Header.Values(digestHeader) {
+		if sent = strings.TrimSpace(sent); sent == "" || sent == string(digest) {
 			continue
 		}
-		parsed, err := image.ParseDigest(value)
-		if err != nil || digest != "" && digest != parsed {
-			return "", badDigest
+		if _, err := image.ParseDigest(sent); err != nil {
+			return resolved{}, bad(got.call, badDigest)
 		}
-		digest = parsed
+		return resolved{}, bad(got.call, otherDigest)
 	}
-	if digest == "" {
-		return "", noDigest
-	}
-	return digest, plain
-}
-
-func hashOf(body []byte) image.Digest {
-	sum := sha256.Sum256(body)
-	return image.Digest("sha256:" + hex.EncodeToString(sum[:]))
-}
-
-func bad(answer response, d detail) *problem {
-	return &problem{
-		cause: fault.BadResponse, detail: d, stage: fault.StageManifest, role: fault.StageManifest, host: answer.host, status: answer.status,
-	}
+	return resolved{digest: digest, quota: got.Quota}, nil
 }

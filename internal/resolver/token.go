@@ -1,12 +1,19 @@
 package resolver
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
-	"math"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // Bounds on what a token endpoint may say of a token's life. One that says nothing means 60 seconds
@@ -19,33 +26,88 @@ const (
 // token is what a token endpoint gave.
 type token struct {
 	value   string // secret
-	life    time.Duration
+	scopes  []string
 	subject string // whom Harbor's tokens name; empty for nobody, and where the token is no JWT
+	until   time.Time
 }
 
-// parseToken reads a token endpoint's answer. Registries use either field; Harbor sends access_token empty,
-// some clouds send it alone.
-func parseToken(body []byte) (token, bool) {
-	var answer struct {
-		Token       string  `json:"token"`
-		AccessToken string  `json:"access_token"`
-		ExpiresIn   float64 `json:"expires_in"`
+type tokenKey struct {
+	host   string
+	as     credential.Identity
+	scopes string
+}
+
+func scopeOf(repository string) string { return "repository:" + repository + ":pull" }
+
+// token returns the token for some scopes, asking for it where there is none that still lives.
+func (r *Resolver) token(ctx context.Context, h *host, ch challenge, who credential.Credential, scopes []string) (token, *problem) {
+	key := tokenKey{host: h.key, as: who.Identity(), scopes: strings.Join(scopes, "\n")}
+	for {
+		mine := false
+		got, p := r.tokens.do(ctx, key, r.options.Timeout, func(ctx context.Context) (token, *problem) {
+			mine = true
+			ctx, call := wire.Begin(ctx, fault.StageToken)
+			return exchange(ctx, call, h, ch, who, scopes)
+		})
+		if p != nil || mine || time.Now().Before(got.until) { // a new one is used however short it lives
+			return got, p
+		}
+		r.tokens.forget(key)
 	}
-	if json.Unmarshal(body, &answer) != nil {
-		return token{}, false
+}
+
+// exchange asks the token endpoint.
+func exchange(ctx context.Context, call *wire.Call, h *host, ch challenge, who credential.Credential, scopes []string) (token, *problem) {
+	asked := *ch.library
+	asked.Insecure = ch.realm.Scheme == "http" // which h.realm has found to be allowed there
+	got, err := transport.Exchange(ctx, h.as(ch.realm), authenticator(who), h.network, scopes, &asked)
+	if err != nil {
+		if call.Answer().Status == 0 && ctx.Err() == nil {
+			if p := problemOf(ctx, err, call, badRealm); p.detail == badRealm {
+				p.host = ch.realm.Host
+				return token{}, p
+			}
+		}
+		return token{}, tokenProblem(problemOf(ctx, err, call, badToken), who)
 	}
-	value := answer.Token
-	if value == "" {
-		value = answer.AccessToken
+	value := got.Token
+	if value == "" { // some clouds send the other one alone; Harbor sends the other one empty
+		value = got.AccessToken
 	}
-	if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return token{}, false
+	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return token{}, bad(call, badToken)
 	}
 	life := defaultLife
-	if answer.ExpiresIn > 0 {
-		life = time.Duration(math.Min(answer.ExpiresIn, longestLife.Seconds()) * float64(time.Second))
+	if got.ExpiresIn > 0 {
+		life = min(time.Duration(got.ExpiresIn), longestLife/time.Second) * time.Second
 	}
-	return token{value: value, life: life, subject: jwtSubject(value)}, true
+	// The token is given up a little early, so that it does not end on the way; never at once.
+	life = max(life-5*time.Second, life/2)
+	return token{value: value, scopes: scopes, subject: jwtSubject(value), until: time.Now().Add(life)}, nil
+}
+
+// tokenProblem says what a token endpoint's refusal means.
+func tokenProblem(p *problem, who credential.Credential) *problem {
+	switch {
+	case p.cause == fault.Unauthorized && who.Anonymous():
+		p.detail = noAccount
+	case p.refusesLogin() && !who.Anonymous():
+		p.cause, p.detail = fault.Unauthorized, noGrant
+	case p.cause == fault.Forbidden && len(p.errors) == 0:
+		p.detail = between
+	}
+	return p
+}
+
+// authenticator is a credential as the library takes it.
+func authenticator(c credential.Credential) authn.Authenticator {
+	if c.Anonymous() {
+		return authn.Anonymous
+	}
+	if identity := c.IdentityToken(); identity != "" {
+		return authn.FromConfig(authn.AuthConfig{IdentityToken: identity})
+	}
+	return authn.FromConfig(authn.AuthConfig{Auth: strings.TrimPrefix(c.Authorization(), "Basic ")})
 }
 
 // jwtSubject reads whom a JWT is for. It is not verified: it only helps to say what went wrong.
@@ -67,29 +129,31 @@ func jwtSubject(jwt string) string {
 	return claims.Subject
 }
 
-// Bounds on one token request: several scopes are worth one request, up to what Harbor's nginx still accepts in one
-// line of 8 KiB (FACTS.md, Harbor). The line that grows fastest is not the request for the token but the header with
-// the token, which names every repository again, in JSON and base64.
+// group returns the repositories that are asked for in one token together with this one.
+func (r *Resolver) group(h *host, as credential.Identity, repository string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, batch := range r.groups[groupKey{h.key, as}] {
+		if slices.Contains(batch, repository) {
+			return batch
+		}
+	}
+	return []string{repository}
+}
+
+type groupKey struct {
+	host string
+	as   credential.Identity
+}
+
+// Bounds on one token request: several scopes are worth one request, up to what nginx in front of Harbor still accepts
+// in one line of 8 KiB. The line that grows fastest is not the request for the token but the header with the token,
+// which names every repository again, in JSON and base64.
 const (
 	maxScopes     = 50
 	maxScopeBytes = 6000
 	claimBytes    = len(`{"type":"repository","name":"","actions":["pull"]},`)
 )
-
-// tokenURL is the token endpoint asked for pull rights on repositories; on none, it asks for proof of the
-// account alone.
-func tokenURL(ch challenge, repositories []string) *url.URL {
-	u := *ch.realm
-	query := u.Query()
-	if ch.service != "" {
-		query.Set("service", ch.service)
-	}
-	for _, repository := range repositories {
-		query.Add("scope", "repository:"+repository+":pull")
-	}
-	u.RawQuery = query.Encode()
-	return &u
-}
 
 // batches splits repositories into groups that one token request may ask for.
 func batches(repositories []string) [][]string {

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -29,12 +30,11 @@ type rejection struct {
 	problem    *problem
 }
 
-// ask asks one place as somebody.
-type ask[T any] func(ctx context.Context, e endpoint, who account) (T, *problem)
+// visit asks one place as somebody.
+type visit[T any] func(ctx context.Context, e endpoint, who credential.Credential) (T, *problem)
 
-// walk asks the places in order until one has what is asked for, or has a problem that the next cannot mend
-// (DESIGN.md, "Registries and credentials").
-func walk[T any](ctx context.Context, r *Resolver, places []endpoint, ring keyring, f ask[T]) (T, outcome) {
+// walk asks the places in order until one has what is asked for, or has a problem that the next cannot fix.
+func walk[T any](ctx context.Context, r *Resolver, places []endpoint, ring keyring, f visit[T]) (T, outcome) {
 	var out outcome
 	var failed []outcome
 	for _, e := range places {
@@ -56,7 +56,7 @@ func walk[T any](ctx context.Context, r *Resolver, places []endpoint, ring keyri
 	}
 	counts := failed[len(failed)-1]
 	if counts.problem.elsewhere() {
-		counts = failed[indexOf(problems, worst(problems))]
+		counts = failed[slices.Index(problems, worst(problems))]
 	}
 	out.at, out.who, out.problem = counts.at, counts.who, counts.problem
 	for _, one := range passedBy(failed) {
@@ -76,61 +76,51 @@ func passedBy(failed []outcome) []passed {
 	return all
 }
 
-func indexOf(problems []*problem, p *problem) int {
-	for i := range problems {
-		if problems[i] == p {
-			return i
-		}
-	}
-	return len(problems) - 1
-}
-
-// tryAll asks one place with every credential that matches, in the kubelet's order, until one is served. It asks as
-// nobody where none matches, and where every one that matches was rejected, to know whether the image is public
-// all the same. A credential that is accepted but has no right is never given up for nobody.
-func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f ask[T]) (T, outcome) {
+// tryAll asks one place with every credential that matches, in the kubelet's order, until one is served, and as nobody
+// where none matches. Pods whose only login is refused cannot pull, be the image public or not, so nobody else asks for
+// them either.
+func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f visit[T]) (T, outcome) {
 	out := outcome{at: e}
-	matching := ring.Lookup(e.name())
+	matching := ring.lookup(e)
 	if len(matching) == 0 {
-		got, p := f(ctx, e, account{})
+		got, p := f(ctx, e, credential.Credential{})
 		out.problem = p
 		return got, out
 	}
 	r.note(e, matching)
+	h := r.host(e.host)
 	var none T
 	var failed []outcome
+	var problems []*problem
 	for i, c := range matching {
-		got, p := f(ctx, e, as(c))
+		got, p := f(ctx, e, c)
+		dead := r.known(h, c)
+		if dead.state == Rejected {
+			out.rejected = append(out.rejected, rejection{at: e, credential: c, problem: dead.problem})
+		}
 		switch {
 		case p == nil:
 			out.who = c
-			r.proveRest(ctx, e, matching[i+1:], &out)
+			r.proveRest(ctx, h, e, matching[i+1:], &out)
 			return got, out
-		case p.detail == rejected:
-			out.rejected = append(out.rejected, rejection{at: e, credential: c, problem: p})
-		case p.denied():
-			failed = append(failed, outcome{at: e, who: c, problem: p})
-		default: // nothing that another credential could change
+		case !p.denied(): // nothing that another credential could change
 			out.who, out.problem = c, p
 			return none, out
+		case dead.state == Rejected && !(e.mirror && p.cause == fault.NotFound): // that a mirror does not have it is no refusal
+			p = dead.problem
+		}
+		failed, problems = append(failed, outcome{at: e, who: c, problem: p}), append(problems, p)
+	}
+	counts := failed[slices.Index(problems, worst(problems))]
+	out.who, out.problem = counts.who, counts.problem
+	if ring.docker != nil && out.problem.detail == rejected { // pods do not have it, and may be served as nobody
+		got, p := f(ctx, e, credential.Credential{})
+		if p == nil || !p.denied() {
+			out.who, out.problem = credential.Credential{}, p
+			return got, out
 		}
 	}
-	if len(failed) > 0 {
-		var problems []*problem
-		for _, one := range failed {
-			problems = append(problems, one.problem)
-		}
-		counts := failed[indexOf(problems, worst(problems))]
-		out.who, out.problem = counts.who, counts.problem
-		return none, out
-	}
-	got, p := f(ctx, e, as(matching[0]).nobody())
-	// It cannot be resolved without the credential, which is dead. That a mirror does not have it is no refusal.
-	if p != nil && p.denied() && !(e.mirror && p.cause == fault.NotFound) {
-		out.who, p = out.rejected[0].credential, out.rejected[0].problem
-	}
-	out.problem = p
-	return got, out
+	return none, out
 }
 
 // tried is one credential that is for one host, for the report.
@@ -148,8 +138,7 @@ func (r *Resolver) note(e endpoint, matching []credential.Credential) {
 }
 
 // proveRest proves the credentials that were not needed: a dead one among them is said too.
-func (r *Resolver) proveRest(ctx context.Context, e endpoint, rest []credential.Credential, out *outcome) {
-	h := r.host(e.host)
+func (r *Resolver) proveRest(ctx context.Context, h *host, e endpoint, rest []credential.Credential, out *outcome) {
 	ch, p := r.ping(ctx, h)
 	if p != nil || ch.method == open || ch.foreign {
 		return
@@ -162,7 +151,7 @@ func (r *Resolver) proveRest(ctx context.Context, e endpoint, rest []credential.
 }
 
 // suspect says whether the rejections of a walk are to be believed: a registry whose own trouble kept the image
-// from being served may have refused a valid account for the same reason (FACTS.md, Harbor).
+// from being served may have refused a valid account for the same reason.
 func (o outcome) suspect() bool {
 	return o.problem != nil && o.problem.cause == fault.ServerError
 }

@@ -140,6 +140,16 @@ func (c *cell) request() registries.Matcher {
 	}
 }
 
+// throughout has whatever is asked of the registry from the stage on answered like this: what /v2/ says is not the last
+// word.
+func (c *cell) throughout(do fault.Action) {
+	if c.stage == "ping" {
+		c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost), Do: do})
+		return
+	}
+	c.answer(do)
+}
+
 // answer has the request of the stage answered like this.
 func (c *cell) answer(do fault.Action) {
 	c.Site.Front.Inject(registries.Fault{Match: c.request(), Do: do})
@@ -165,7 +175,12 @@ func (c *cell) lead(address, phrase string) {
 	case "proxy":
 		c.Setenv("HTTPS_PROXY", "http://"+address)
 	case "token":
-		c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Ping), Do: fault.Reply(
+		registry := hubHost
+		if strings.HasPrefix(address, "127.") { // no registry elsewhere may name this machine
+			registry = c.Site.Front.TLSAddr()
+			c.image = registry + "/tracebloc/jobs-manager:prod"
+		}
+		c.Site.Front.Inject(registries.Fault{Match: registries.At(registry, registries.Ping), Do: fault.Reply(
 			http.StatusUnauthorized, "", "WWW-Authenticate", `Bearer realm="https://`+address+`/token",service="registry.docker.io"`)})
 		c.phrases = append(c.phrases, phrase)
 	case "manifest", "index":

@@ -74,10 +74,14 @@ func TestI22MirrorsAreAskedInOrder(t *testing.T) {
 			s.Site.Proxy.Refuse(firstMirror, 403)
 			s.Site.Proxy.Refuse(secondMirror, 502)
 		}, "docker.io", ""},
-		"a 401":                    {at(fault.Reply(401, "", "WWW-Authenticate", `Basic realm="x"`)), "", "unauthorized"},
-		"a 403":                    {at(fault.Reply(403, "")), "", "forbidden"},
-		"a 429":                    {at(fault.Reply(429, "")), "", "rate-limited"},
-		"a digest that is none":    {at(fault.Header("Docker-Content-Digest", "sha256:zz")), "", "bad-response"},
+		"a 401": {at(fault.Reply(401, "", "WWW-Authenticate", `Basic realm="x"`)), "", "unauthorized"},
+		"a 403": {at(fault.Reply(403, "")), "", "forbidden"},
+		"a 429": {at(fault.Reply(429, "")), "", "rate-limited"},
+		"a digest that is none": {func(s *harness.Scenario) {
+			s.Site.Front.Inject(registries.Fault{
+				Match: registries.At(firstMirror, registries.Head, registries.Get), Do: fault.Header("Docker-Content-Digest", "sha256:zz"),
+			})
+		}, "", "bad-response"},
 		"a digest it hasn't (I22)": {at(fault.Header("Docker-Content-Digest", digestOf("elsewhere"))), "", "not-found"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,4 +222,47 @@ func TestCAFileIsOfOneRegistry(t *testing.T) {
 	assert.Contains(t, result.Report.Target("other").Message, "caFile of the registry")
 	assert.Empty(t, s.Site.Front.Calls(registries.At("ghcr.io")))
 	assert.NotEmpty(t, s.Site.Front.Calls(func(c registries.Call) bool { return c.Host == hubTokens && c.Status == http.StatusOK }))
+}
+
+// I62: a proxy cache served an old digest for weeks while its origin rate-limited it. A check asks both, where it can.
+func TestI62ACheckComparesAMirrorWithItsOrigin(t *testing.T) {
+	t.Parallel()
+	s, _, means := mirrored(t, false)
+	line := requireCheck(t, check(t, s, 0), "registry", "warning", jobsManager)
+	for _, text := range []string{means[firstMirror] + " at the mirror " + firstMirror + "/dockerhub", means["docker.io"] + " at docker.io itself", "lags behind"} {
+		assert.Contains(t, line.Message, text)
+	}
+	s.Forget()
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	assert.Empty(t, s.Site.Front.Calls(registries.At(hubHost)), "a tick asks where pods pull from")
+
+	refused := s.Site.Proxy.Refuse(hubHost, http.StatusForbidden) // and that it cannot be asked is nothing to say
+	for _, one := range check(t, s, 0).Checks {
+		assert.NotContains(t, one.Message, "docker.io could not be asked")
+		assert.NotContains(t, one.Message, "lags behind")
+	}
+	refused()
+	s.Push(inHub[firstMirror], image("docker.io")) // it has caught up
+	for _, one := range check(t, s, 0).Checks {
+		assert.NotContains(t, one.Message, "lags behind")
+	}
+}
+
+// An entry of the configuration that no image is asked with does nothing, and looks as though it did.
+func TestAnEntryForNoImageIsSaid(t *testing.T) {
+	t.Parallel()
+	s, _ := onTag(t, jobsManager)
+	target := "targets:\n" + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "api", "env: "+slot))
+	const entries = "registries: [{host: registry-1.docker.io, fallback: true}, {host: harbor.example.com, plainHTTP: true}, {host: docker.io, mirrors: [mirror.example.com]}, {host: mirror.example.com}]\n"
+	s.Site.Front.Handle(secondMirror, http.NotFoundHandler())
+	s.Configure(entries + target)
+	for range 2 {
+		result := s.Tick()
+		requireOutcome(t, result, 0, "unchanged", "")
+		assert.Equal(t, 1, strings.Count(result.Stderr, "the entry for registry-1.docker.io is for none of the images"), "once a tick")
+		assert.Equal(t, 1, strings.Count(result.Stderr, "the entry for harbor.example.com is for none of the images"))
+		assert.Equal(t, 2, strings.Count(result.Stderr, "is for none of the images"))
+	}
+	line := requireCheck(t, check(t, s, 0), "registry", "warning", "registry-1.docker.io")
+	assert.Contains(t, line.Message, "Docker Hub is docker.io there")
 }

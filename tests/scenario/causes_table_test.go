@@ -48,7 +48,7 @@ a gigabyte                                    bad-response        h     h       
 a redirect in a circle                        bad-response        h     h        h      h    x     x      x         x
 a redirect to plain HTTP                      bad-response        h     h        h      h    x     x      x         x
 a status that means nothing                   bad-response        h     h        h      h    x     x      x         x
-a 401 that does not say how                   unauthorized        h     h        h      h    x     n      o         o
+a 401 that does not say how                   unauthorized        h     h        h      h    x     n      x         x
 a 401                                         unauthorized        h     h        h      h    p     x      x         x
 a 401, and a named secret is not there        credential-missing  h     h        h      h    p     x      x         x
 a 403                                         forbidden           h     h        h      h    x     x      x         x
@@ -83,7 +83,6 @@ var impossible = map[string]string{
 	"l": "it reads every tunnel: the first one fails, and is the ping's",
 	"m": "a proxy that answers has a name and a port",
 	"n": "a token endpoint need not say how: it is a 401",
-	"o": "from a registry that has said how it is Harbor's, without its database",
 	"p": "a 401 is how /v2/ says what it wants",
 	"q": "Harbor's token endpoint gives tokens to everybody (FACTS.md)",
 	"r": "a manifest is asked for at the last two stages alone",

@@ -72,7 +72,10 @@ var troubles = map[string]func(*cell){
 	"a status that means nothing": func(c *cell) { c.says = "answered 418"; c.answer(fault.Reply(http.StatusTeapot, "")) },
 	"a 401 that does not say how": func(c *cell) {
 		c.says = "without saying how to authenticate"
-		c.answer(fault.Reply(http.StatusUnauthorized, ""))
+		if c.stage != "ping" {
+			c.says = "private or does not exist"
+		}
+		c.throughout(fault.Reply(http.StatusUnauthorized, ""))
 	},
 	"a 401": func(c *cell) { c.says = "private or does not exist"; c.deny() },
 	"a 401, and a named secret is not there": func(c *cell) {
@@ -82,7 +85,7 @@ var troubles = map[string]func(*cell){
 	},
 	"a 403": func(c *cell) {
 		c.says = "403"
-		c.answer(fault.Reply(http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"denied"}]}`))
+		c.throughout(fault.Reply(http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"denied"}]}`))
 	},
 	"a 404": notFound,
 	"a 429": func(c *cell) {
@@ -95,13 +98,15 @@ var troubles = map[string]func(*cell){
 	},
 	"Harbor without its database": func(c *cell) {
 		c.says = "refuses even valid accounts"
+		c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Ping), Do: fault.Reply(
+			http.StatusUnauthorized, "", "WWW-Authenticate", `Bearer realm="https://`+hubTokens+`/token",service="harbor-registry"`)})
 		c.Site.Front.Inject(registries.Fault{Match: c.manifests(), Do: fault.Reply(
 			http.StatusUnauthorized, `{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized to access repository"}]}`)})
 	},
 
 	"a digest that is none": func(c *cell) {
 		c.says = "64 lowercase hex digits"
-		c.answer(fault.Header("Docker-Content-Digest", "sha256:zz"))
+		c.Site.Front.Inject(registries.Fault{Match: c.manifests(), Do: fault.Header("Docker-Content-Digest", "sha256:zz")})
 	},
 	"a body that is not its digest's": func(c *cell) { c.says = "not its digest's"; c.answer(fault.Body(`{"schemaVersion":2}`)) },
 	"a manifest of schema 1": func(c *cell) {
@@ -233,7 +238,7 @@ func notFound(c *cell) {
 			}
 		})})
 	default:
-		c.answer(fault.Reply(http.StatusNotFound, "page not found"))
+		c.throughout(fault.Reply(http.StatusNotFound, "page not found"))
 	}
 }
 

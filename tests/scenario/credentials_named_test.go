@@ -92,7 +92,7 @@ func TestOnlyNamedSecretsCount(t *testing.T) {
 			assert.Regexp(t, `pull secret `+s.Namespace+`/(absent|foreign) is not mounted; create it where it is missing, and mount it here`, said.Msg)
 		}
 		assert.Equal(t, map[string]int{somePrivate: 3, somePublic: 1}, missing)
-		assert.Equal(t, 1, logins(s, "auth."+someHost, deadLogin), "one proof, which failed")
+		assert.Equal(t, 2, logins(s, "auth."+someHost, deadLogin), "one proof, and one token, which both failed")
 		assert.Equal(t, 2, logins(s, "auth."+someHost, goodLogin), "one proof, and one token")
 	}
 	missing := requireCheck(t, check(t, s, 1), "credential", "failed", somePublic)
@@ -167,7 +167,9 @@ func TestDockerConfigThenNobody(t *testing.T) {
 	assert.Equal(t, "unauthorized", dead["cause"])
 	assert.Contains(t, dead["message"], "DOCKER_CONFIG's entry (account dead, entry registry.example.com) was rejected by the token endpoint auth.registry.example.com")
 	write(map[string]any{"auths": map[string]any{}, "credsStore": "desktop"})
-	assert.Contains(t, named()["message"], "DOCKER_CONFIG leaves credentials to a helper program, which is not run here")
+	helped := named()
+	assert.Equal(t, "credential-missing", helped["cause"])
+	assert.Contains(t, helped["message"], "the credential helper docker-credential-desktop, which DOCKER_CONFIG names, is missing or failed")
 	write([]string{"not a configuration"})
 	assert.Equal(t, "credential-missing", named()["cause"])
 	require.NoError(t, os.Remove(filepath.Join(folder, "config.json")))

@@ -1,7 +1,6 @@
 package scenario_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -12,26 +11,6 @@ import (
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
-
-// header answers as usual, but for one header; an empty value takes it away.
-func header(name, value string) fault.Action {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		next.ServeHTTP(&rewriter{ResponseWriter: w, name: name, value: value}, r)
-	}
-}
-
-type rewriter struct {
-	http.ResponseWriter
-	name, value string
-}
-
-func (w *rewriter) WriteHeader(status int) {
-	w.Header().Del(w.name)
-	if w.value != "" {
-		w.Header().Set(w.name, w.value)
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
 
 // I21: a proxy dropped repeated Accept headers, and changed the case of header names.
 func TestI21AProxyThatDropsAndRecasesHeaders(t *testing.T) {
@@ -81,13 +60,13 @@ func TestI32I37NothingMalformedReachesAPatch(t *testing.T) {
 	hex := strings.Repeat("a", 64)
 	for name, action := range map[string]fault.Action{
 		"login page":        fault.Reply(200, "<html>please log in</html>", "Content-Type", "text/html"),
-		"not hex":           header("Docker-Content-Digest", "sha256:zz"),
-		"another algorithm": header("Docker-Content-Digest", "sha512:"+hex+hex),
-		"upper case":        header("Docker-Content-Digest", "sha256:"+strings.Repeat("A", 64)),
-		"four thousand":     header("Docker-Content-Digest", "sha256:"+strings.Repeat("a", 4000)),
-		"quotes":            header("Docker-Content-Digest", `"sha256:`+hex+`"`),
-		"injection":         header("Docker-Content-Digest", `sha256:`+hex+`","other":"x`),
-		"another's digest":  header("Docker-Content-Digest", "sha256:"+hex), // a well-formed lie: GET by digest finds out
+		"not hex":           fault.Header("Docker-Content-Digest", "sha256:zz"),
+		"another algorithm": fault.Header("Docker-Content-Digest", "sha512:"+hex+hex),
+		"upper case":        fault.Header("Docker-Content-Digest", "sha256:"+strings.Repeat("A", 64)),
+		"four thousand":     fault.Header("Docker-Content-Digest", "sha256:"+strings.Repeat("a", 4000)),
+		"quotes":            fault.Header("Docker-Content-Digest", `"sha256:`+hex+`"`),
+		"injection":         fault.Header("Docker-Content-Digest", `sha256:`+hex+`","other":"x`),
+		"another's digest":  fault.Header("Docker-Content-Digest", "sha256:"+hex), // a well-formed lie: GET by digest finds out
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -116,7 +95,7 @@ func TestADigestHeaderThatIsMissing(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
 	moved := s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Head, registries.Get), Do: header("Docker-Content-Digest", "")})
+	s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Head, registries.Get), Do: fault.Header("Docker-Content-Digest")})
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	assert.Equal(t, moved, live(s))
 }

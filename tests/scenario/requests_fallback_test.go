@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -39,6 +40,9 @@ func TestOneTokenEachWhereARegistryWantsIt(t *testing.T) {
 		"400 to several":       {severalScopes(fault.Reply(400, "")), 1 + 3, 3},
 		"401 to several":       {severalScopes(fault.Reply(401, "")), 1 + 3, 3},
 		"403 to several":       {severalScopes(fault.Reply(403, "")), 1 + 3, 3},
+		"404 to several":       {severalScopes(fault.Reply(404, "")), 1 + 3, 3},
+		"500 to several":       {severalScopes(fault.Reply(500, "")), 3 + 3, 3},
+		"502 to several":       {severalScopes(fault.Reply(502, "<html>")), 3 + 3, 3},
 		"the first one alone":  {firstScope, 1 + 2, 3 + 2},
 		"a 429 is not split":   {severalScopes(fault.Reply(429, "")), 1, 0},
 		"no token for several": {severalScopes(fault.Reply(200, "{}")), 1, 0},
@@ -60,6 +64,40 @@ func TestOneTokenEachWhereARegistryWantsIt(t *testing.T) {
 	}
 }
 
+// A token that was granted in part makes some registries answer 403 or 404 for the others' manifests: nothing is said of an
+// image before it was asked for with a token of its own.
+func TestWhatATokenForSeveralIsRefusedIsAskedForAlone(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{403, 404} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			s := fleet(t, 3, countedRegistries[:1])
+			s.Site.Front.Inject(registries.Fault{Match: registries.At(hubTokens, registries.Token), Do: firstScope})
+			s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head), Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				answer := httptest.NewRecorder()
+				next.ServeHTTP(answer, r)
+				if answer.Code == http.StatusUnauthorized {
+					w.WriteHeader(status)
+					return
+				}
+				next.ServeHTTP(w, r)
+			}})
+			requireOutcomes(t, s.Tick(), 0, "unchanged")
+			assert.Equal(t, 1+2, asked(s, hubTokens, registries.Token))
+			assert.Equal(t, 3+2, asked(s, hubHost, registries.Head))
+		})
+	}
+}
+
+// A token endpoint that is in trouble is not asked once for each image.
+func TestATokenEndpointInTroubleIsAskedForOneMore(t *testing.T) {
+	t.Parallel()
+	s := fleet(t, 30, countedRegistries[:1])
+	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubTokens, registries.Token), Do: fault.Reply(503, "")})
+	requireOutcomes(t, s.Tick(), 0, "skipped")
+	assert.Equal(t, 3+3, asked(s, hubTokens, registries.Token), "each with its retries")
+}
+
 // ghcr.io gives no token at all where one of the images is not there: the others are not the worse for it.
 func TestOneImageThatIsNotThereCostsTheOthersATokenEach(t *testing.T) {
 	t.Parallel()
@@ -74,7 +112,8 @@ func TestOneImageThatIsNotThereCostsTheOthersATokenEach(t *testing.T) {
 	assert.Equal(t, 2, asked(s, "ghcr.io", registries.Head))
 }
 
-// An account that is rejected is used for nothing more: its images are asked for as nobody, together, and not one by one.
+// A login that is refused, to what pods ask for as well as by itself, is used for nothing more, and nobody is asked in its
+// place: pods could not pull.
 func TestARejectedAccountIsNotAskedWithAgain(t *testing.T) {
 	t.Parallel()
 	s := fleet(t, 3, countedRegistries[:1], "pullSecrets: [puller]")
@@ -90,8 +129,8 @@ func TestARejectedAccountIsNotAskedWithAgain(t *testing.T) {
 	}
 	proofs, others := loginsOf(s, "puller")
 	assert.Equal(t, 1, proofs)
-	assert.Zero(t, others)
+	assert.Equal(t, 1, others, "the token that pods ask for")
 	assert.Equal(t, 1, asked(s, hubHost, registries.Ping))
-	assert.Equal(t, 1+1, asked(s, hubTokens, registries.Token), "the proof, and one for nobody")
-	assert.Equal(t, 3, asked(s, hubHost, registries.Head))
+	assert.Equal(t, 1+1, asked(s, hubTokens, registries.Token))
+	assert.Zero(t, asked(s, hubHost, registries.Head))
 }

@@ -1,0 +1,28 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// lag asks an image's own registry as well, where a mirror answered and the check wants to know, and says what the two
+// have where they differ: a proxy cache serves what it has while its origin refuses it, for weeks (I62). A tick does not
+// ask: pods pull from the mirror.
+func (r *Resolver) lag(ctx context.Context, q Query, ring keyring, got resolved, out outcome) *fault.Error {
+	if !r.options.Check || !out.at.mirror {
+		return nil
+	}
+	own := endpoint{host: q.Image.Host, repository: q.Image.Repository}
+	origin, from := tryAll(ctx, r, own, ring, func(ctx context.Context, e endpoint, who credential.Credential) (resolved, *problem) {
+		return r.tag(ctx, e, who, q.Image.Tag)
+	})
+	if from.problem != nil || origin.digest == got.digest {
+		return nil
+	}
+	return &fault.Error{Message: fmt.Sprintf(
+		"%s:%s is %s at the mirror %s and %s at %s itself: the mirror lags behind, or serves an image of its own; see whether it may reach its origin, and as whom",
+		q.Image.Name(), q.Image.Tag, got.digest, out.at.via(), origin.digest, own.host)}
+}

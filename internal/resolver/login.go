@@ -1,0 +1,121 @@
+package resolver
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
+)
+
+// ProofState is what is known of a credential at a host.
+type ProofState int
+
+// The states of a proof.
+const (
+	Unproven ProofState = iota // the registry wants none, or its answer proves nothing
+	Proven
+	Rejected
+)
+
+func (s ProofState) String() string {
+	switch s {
+	case Proven:
+		return "proven"
+	case Rejected:
+		return "rejected"
+	default:
+		return "unproven"
+	}
+}
+
+type loginKey struct {
+	host string
+	as   credential.Identity
+}
+
+// verdict is what a registry made of a credential; its problem is set where that was rejected.
+type verdict struct {
+	state   ProofState
+	problem *problem
+	// refused says that the registry also refuses what pods ask for with it. Where it is only rejected, the registry
+	// serves the dead all the same, as Harbor does.
+	refused bool
+}
+
+// login finds out, once a tick, what a host makes of a credential, since a public image would hide a dead one (I25, I59):
+// by what is asked for anyway, as pods ask it, and beside it by a question about the account alone. The image at hand
+// asks for both; the others wait for the verdict, so that a dead account is not used for each of them: a failed login
+// costs Harbor 1.5 s and counts against the account.
+func (r *Resolver) login(ctx context.Context, h *host, ch challenge, who credential.Credential, asPods func(context.Context) *problem) verdict {
+	v, _ := r.logins.do(ctx, loginKey{h.key, who.Identity()}, r.options.Timeout, func(ctx context.Context) (verdict, *problem) {
+		var v verdict
+		var p *problem
+		if ch.method == bearer {
+			var both sync.WaitGroup
+			connected, there := context.WithCancel(ctx) // over whose connection the other goes as well
+			both.Go(func() { defer there(); p = asPods(wire.WithConnected(ctx, there)) })
+			both.Go(func() { <-connected.Done(); v = r.prove(ctx, h, ch, who) })
+			both.Wait()
+		} else if v = r.prove(ctx, h, ch, who); v.state == Rejected { // who is accepted asks for the manifest anyway
+			p = asPods(ctx)
+		}
+		v.refused = v.state == Rejected && p.refusesLogin()
+		return v, nil
+	})
+	return v
+}
+
+// prove asks a host about the account alone: by a token request without a scope or, where there are no tokens, by /v2/.
+// It is asked once and without a retry.
+func (r *Resolver) prove(ctx context.Context, h *host, ch challenge, who credential.Credential) verdict {
+	// Half of the time is left for those whose registry does not answer this question.
+	v, _ := r.proofs.do(ctx, loginKey{h.key, who.Identity()}, r.options.Timeout/2, func(ctx context.Context) (verdict, *problem) {
+		if ch.method == bearer {
+			ctx, call := wire.Begin(ctx, fault.StageToken)
+			call.Once = true
+			_, p := exchange(ctx, call, h, ch, who, nil)
+			return judge(p, call), nil
+		}
+		ctx, call := wire.Begin(ctx, fault.StagePing)
+		call.Once = true
+		with, err := h.with(ch, who, token{})
+		if err != nil {
+			return verdict{}, nil
+		}
+		if _, err = transport.Ping(ctx, h.registry, with); err != nil {
+			return verdict{}, nil
+		}
+		if call.Answer().Status == http.StatusUnauthorized {
+			p := bad(call, plain)
+			return judge(p, call), nil
+		}
+		return judge(nil, call), nil
+	})
+	return v
+}
+
+// judge reads the answer to a proof. A refusal after a redirect to another host is no verdict: the credential was not sent
+// there.
+func judge(p *problem, call *wire.Call) verdict {
+	switch {
+	case call.Answer().Crossed:
+		return verdict{}
+	case p == nil:
+		return verdict{state: Proven}
+	case !p.refusesLogin():
+		return verdict{}
+	}
+	p.cause, p.detail = fault.Unauthorized, rejected
+	return verdict{state: Rejected, problem: p}
+}
+
+// known is what has been found out about a credential at a host so far.
+func (r *Resolver) known(h *host, who credential.Credential) verdict {
+	v, _, _ := r.proofs.peek(loginKey{h.key, who.Identity()})
+	return v
+}

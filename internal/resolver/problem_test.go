@@ -1,0 +1,79 @@
+package resolver
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
+)
+
+// refusal is what the library makes of an answer.
+func refusal(t *testing.T, status int, body string) error {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://a.io/v2/x/manifests/1", nil)
+	require.NoError(t, err)
+	return transport.CheckError(&http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader([]byte(body))), Request: r}, http.StatusOK)
+}
+
+func TestCausesOfStatuses(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]fault.Cause{
+		400: fault.BadResponse, 401: fault.Unauthorized, 402: fault.Forbidden, 403: fault.Forbidden, 404: fault.NotFound, 407: fault.Proxy, 408: fault.ServerError,
+		410: fault.NotFound, 412: fault.Forbidden, 418: fault.BadResponse, 423: fault.Forbidden, 429: fault.RateLimited, 451: fault.Forbidden,
+		500: fault.ServerError, 502: fault.ServerError, 521: fault.ServerError,
+	} {
+		ctx, call := wire.Begin(t.Context(), fault.StageManifest)
+		p := problemOf(ctx, refusal(t, status, `{"errors":[{"code":"DENIED","message":"hunter2"}]}`), call, plain)
+		assert.Equal(t, want, p.cause, status)
+		assert.Equal(t, "DENIED", p.code)
+		assert.Equal(t, "a.io", p.host)
+		assert.NoError(t, p.err, "the library's error quotes the body")
+	}
+}
+
+// Every kind of failure on the way is a cause, but for the one that the library never shows.
+func TestEveryKindHasACause(t *testing.T) {
+	t.Parallel()
+	for kind := wire.Interrupted; kind <= wire.Superfluous; kind++ {
+		assert.NotEmpty(t, lost(&wire.Failure{Kind: kind}).cause, kind)
+	}
+}
+
+func TestWhatRefusesALogin(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status  int
+		body    string
+		refuses bool
+	}{
+		{401, "", true}, {401, "<html>", true}, {403, `{"errors":[{"code":"DENIED"}]}`, true}, {403, "<html>", false}, {403, "", false},
+		{400, `{"errors":[{"code":"X"}]}`, false}, {402, `{"errors":[{"code":"X"}]}`, false}, {404, "", false}, {429, "", false}, {503, "", false},
+	} {
+		ctx, call := wire.Begin(t.Context(), fault.StageToken)
+		assert.Equal(t, c.refuses, problemOf(ctx, refusal(t, c.status, c.body), call, plain).refusesLogin(), c)
+	}
+	assert.False(t, (*problem)(nil).refusesLogin())
+}
+
+func TestErrorCodeIsAWord(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]string{"NOT_FOUND": "NOT_FOUND", "a\nb": "", strings.Repeat("A", 41): "", "": "", "denied": ""} {
+		assert.Equal(t, want, errorCode([]transport.Diagnostic{{Code: transport.ErrorCode(code)}}), code)
+	}
+	assert.Equal(t, "DENIED", errorCode([]transport.Diagnostic{{Code: "a\x1b"}, {Code: "DENIED"}}))
+	assert.Empty(t, errorCode(nil))
+}
+
+func TestWorst(t *testing.T) {
+	t.Parallel()
+	forbidden, absent := &problem{cause: fault.Forbidden}, &problem{cause: fault.NotFound}
+	assert.Same(t, forbidden, worst([]*problem{absent, forbidden}))
+}

@@ -1,0 +1,74 @@
+package resolver
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// explain makes more of a refusal of a manifest than its status says. Most speak for themselves; of 401s there are several
+// kinds, and what a registry's policy withholds is named in a body, which HEAD does not have.
+func (r *Resolver) explain(ctx context.Context, h *host, ref name.Reference, who credential.Credential, got answer, p *problem) *problem {
+	harborsBasic := got.Challenge != nil && strings.Contains(got.Challenge.Get("Www-Authenticate"), `realm="harbor"`)
+	switch {
+	case p.role != fault.StageManifest || got.Crossed:
+	case p.cause == fault.Forbidden && p.code == "" && got.how.method != basic: // where each request is a login
+		if told := r.told(ctx, h, ref, who); told != nil && told.status == p.status {
+			p.code, p.errors = told.code, told.errors
+		}
+	case p.cause == fault.Forbidden && p.detail == plain && !who.Anonymous() && r.known(h, who).state == Unproven:
+		p.detail = unproven
+	case p.status != http.StatusUnauthorized:
+	case harborsBasic && got.token.subject != "" && !who.Anonymous():
+		p.cause = fault.Forbidden // Harbor knows the account, which has no right here
+	case got.how.harbor() && got.Challenge.Get("Www-Authenticate") == "" && len(got.Challenge.Values("Www-Authenticate")) <= 1:
+		return r.harbors(ctx, h, ref, who, p)
+	}
+	if p.cause == fault.Unauthorized && p.detail == plain {
+		p.detail = noGrant
+		if who.Anonymous() || got.Crossed {
+			p.detail = noAccount
+		}
+	}
+	return p
+}
+
+// told asks once more, by GET, for the errors in the body of a refusal. That a GET is served where HEAD is not helps
+// nobody: nodes ask by HEAD.
+func (r *Resolver) told(ctx context.Context, h *host, ref name.Reference, who credential.Credential) *problem {
+	_, p := r.ask(ctx, h, ref.Context().RepositoryStr(), who, plain, func(o ...remote.Option) error {
+		_, err := remote.Get(ref, o...)
+		return err
+	})
+	return p
+}
+
+// harbors tells Harbor's two 401s without a challenge apart: a project that does not exist, and trouble of its own in
+// which valid accounts are refused.
+func (r *Resolver) harbors(ctx context.Context, h *host, ref name.Reference, who credential.Credential, p *problem) *problem {
+	if p.code == "" {
+		told := r.told(ctx, h, ref, who)
+		switch {
+		case told == nil: // it has thought better of it; the next tick will see
+		case told.status != http.StatusUnauthorized:
+			return told
+		default:
+			p = told
+		}
+	}
+	p.cause, p.detail = fault.ServerError, ownTrouble
+	project, _, _ := strings.Cut(ref.Context().RepositoryStr(), "/")
+	for _, e := range p.errors {
+		// The one sentence in which Harbor says so; its error code is that of any 401.
+		if strings.EqualFold(strings.TrimSpace(e.Message), "project "+project+" not found") {
+			p.cause, p.detail = fault.NotFound, noProject
+		}
+	}
+	return p
+}

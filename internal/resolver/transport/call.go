@@ -1,0 +1,61 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// Call is one question to a registry: what it is about, and what came of it. It travels in the context, since the
+// library hands neither headers nor addresses back to its caller.
+type Call struct {
+	Stage fault.Stage
+	Once  bool // not asked again, whatever came of it
+
+	mu     sync.Mutex
+	answer Answer
+}
+
+// Answer is the last answer of a Call.
+type Answer struct {
+	Status    int           // 0 where none came
+	Header    http.Header   // without a challenge
+	Challenge http.Header   // of a 401
+	URL       *url.URL      // that answered
+	Crossed   bool          // another host than the one asked answered
+	Retry     time.Duration // how long it asked to wait; 0 where it did not say
+	Quota     Quota
+}
+
+type callKey struct{}
+
+// Begin starts a call.
+func Begin(ctx context.Context, stage fault.Stage) (context.Context, *Call) {
+	call := &Call{Stage: stage}
+	return context.WithValue(ctx, callKey{}, call), call
+}
+
+// callOf returns the call of ctx, or one that nobody looks at.
+func callOf(ctx context.Context) *Call {
+	if call, ok := ctx.Value(callKey{}).(*Call); ok {
+		return call
+	}
+	return &Call{}
+}
+
+// Answer is what came last.
+func (c *Call) Answer() Answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answer
+}
+
+func (c *Call) answered(a Answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answer = a
+}

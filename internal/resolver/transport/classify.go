@@ -1,0 +1,178 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// proxyRefusal is the answer of a proxy that did not open the way to a host.
+type proxyRefusal struct{ status int }
+
+func (*proxyRefusal) Error() string { return "the proxy refused to connect" }
+
+// proxyUnreadable stands for a proxy setting that is no address. What stands there is not kept: it may hold a
+// password.
+type proxyUnreadable struct{}
+
+func (*proxyUnreadable) Error() string { return "the proxy setting is no address" }
+
+// streamError has the shape of the error with which net/http reports that the other side has reset an HTTP/2
+// stream; that type is not exported and offers itself to errors.As in this form alone.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (streamError) Error() string { return "the other side has reset the stream" }
+
+// classify recognises what kept a request from being answered: from the types of errors and from how far the
+// request had come, never from an error's text.
+func classify(ctx context.Context, err error, at step) *Failure {
+	f := &Failure{Stage: at.stage(), Role: at.role, Host: at.host, Secure: at.secure, Proxy: at.proxy, Err: err}
+	if refusal, ok := errors.AsType[*proxyRefusal](err); ok {
+		f.Kind, f.Stage, f.Status = ProxyRefused, fault.StageProxy, refusal.status
+		return f
+	}
+	if _, ok := errors.AsType[*proxyUnreadable](err); ok {
+		f.Kind, f.Stage = ProxySetting, fault.StageProxy
+		return f
+	}
+	if ctx.Err() != nil {
+		return ended(ctx, at, err)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" && at.proxy != "" { // the proxy itself could not be reached
+		f.Host, f.Stage = at.proxy, fault.StageProxy
+	}
+	if unresolved, ok := errors.AsType[*net.DNSError](err); ok {
+		f.Kind, f.Stage = NameTrouble, fault.StageName
+		if unresolved.IsNotFound {
+			f.Kind = NoName
+		}
+		return f
+	}
+	if kind := tlsKind(err); kind != 0 {
+		f.Kind = kind
+		if f.Stage != fault.StageProxy {
+			f.Stage = fault.StageTLS
+		}
+		return f
+	}
+	switch cut := cutKind(err); {
+	case timedOut(err):
+		f.Kind = Late
+	case at.progress == tunnelling && f.Stage == fault.StageProxy && f.Host != at.proxy: // instead of answering CONNECT
+		f.Kind = ProxyHungUp
+	case cut != 0:
+		f.Kind = cut
+	case at.progress == handshaking:
+		f.Kind = Handshake
+	case at.progress < asking:
+		f.Kind = Unreachable
+	case at.http2: // a GOAWAY in mid-request, whose type net/http does not export either
+		f.Kind = Reset
+	default:
+		f.Kind, f.Stage = NotHTTP, at.role
+	}
+	return f
+}
+
+// Ended is the failure of a caller whose context has ended, by where its work was.
+func Ended(ctx context.Context) *Failure { return ended(ctx, watchOf(ctx).where(), ctx.Err()) }
+
+// ended says what the end of a context means at a step. A name that is not resolved in time is the cluster's DNS, not
+// the registry.
+func ended(ctx context.Context, at step, err error) *Failure {
+	f := &Failure{Kind: Late, Stage: at.stage(), Role: at.role, Host: at.host, Secure: at.secure, Proxy: at.proxy, Err: err}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		f.Kind = Interrupted
+	case at.progress == naming:
+		f.Kind = NameTrouble
+	}
+	if at.proxy != "" && at.progress < tunnelling {
+		f.Host = at.proxy
+	}
+	return f
+}
+
+func (s step) stage() fault.Stage {
+	switch s.progress {
+	case naming:
+		return fault.StageName
+	case connecting:
+		if s.proxy != "" {
+			return fault.StageProxy
+		}
+		return fault.StageConnect
+	case tunnelling:
+		return fault.StageProxy
+	case handshaking:
+		return fault.StageTLS
+	case waiting, asking:
+	}
+	return s.role
+}
+
+func timedOut(err error) bool {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) {
+		return true
+	}
+	network, ok := errors.AsType[net.Error](err)
+	return ok && network.Timeout()
+}
+
+// tlsKind recognises what crypto/tls and crypto/x509 report as types. An alert is sent by the other side
+// ("remote error") or by us ("local error").
+func tlsKind(err error) Kind {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return UnknownAuthority
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return WrongName
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		if invalid.Reason == x509.Expired {
+			return Expired
+		}
+		return Handshake
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return NotTLS
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return Handshake
+	}
+	for op, ok := errors.AsType[*net.OpError](err); ok; op, ok = errors.AsType[*net.OpError](op.Err) {
+		if op.Op == "remote error" || op.Op == "local error" {
+			return Handshake
+		}
+	}
+	return 0
+}
+
+// cutKind recognises a connection that was not made, or cut.
+func cutKind(err error) Kind {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Refused
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return Reset
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EACCES),
+		errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return Unreachable
+	}
+	if _, ok := errors.AsType[streamError](err); ok {
+		return Reset
+	}
+	return 0
+}

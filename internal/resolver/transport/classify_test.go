@@ -1,0 +1,105 @@
+package transport
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+func dialing(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+
+func toTheProxy(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
+
+// What cannot be had from a network in a test is made of the types that the standard library reports it with.
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	errno := func(e syscall.Errno) error { return os.NewSyscallError("connect", e) }
+	alert := &net.OpError{Op: "remote error", Err: errors.New("an alert, which has no exported type")}
+	direct := step{role: fault.StagePing, host: "a.io", secure: true}
+	proxied := step{role: fault.StagePing, host: "a.io", secure: true, proxy: "p:3128"}
+	spoken := step{role: fault.StagePing, host: "a.io", secure: true, http2: true, progress: asking}
+	at := func(s step, p progress) step { s.progress = p; return s }
+	for name, c := range map[string]struct {
+		err       error
+		at        step
+		kind      Kind
+		stage     fault.Stage
+		host      string
+		temporary bool
+	}{
+		"no such host":              {dialing(&net.DNSError{IsNotFound: true}), at(direct, naming), NoName, fault.StageName, "a.io", false},
+		"DNS does not answer":       {dialing(&net.DNSError{IsTimeout: true}), at(direct, naming), NameTrouble, fault.StageName, "a.io", true},
+		"proxy has no such name":    {toTheProxy(dialing(&net.DNSError{IsNotFound: true})), at(proxied, naming), NoName, fault.StageName, "p:3128", false},
+		"refused":                   {dialing(errno(syscall.ECONNREFUSED)), at(direct, connecting), Refused, fault.StageConnect, "a.io", true},
+		"proxy refused":             {toTheProxy(dialing(errno(syscall.ECONNREFUSED))), at(proxied, connecting), Refused, fault.StageProxy, "p:3128", true},
+		"no route":                  {dialing(errno(syscall.EHOSTUNREACH)), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
+		"forbidden by a policy":     {dialing(errno(syscall.EPERM)), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
+		"some other dial error":     {dialing(errors.New("new kind")), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
+		"connect timed out":         {dialing(os.ErrDeadlineExceeded), at(direct, connecting), Late, fault.StageConnect, "a.io", true},
+		"kernel timed out":          {dialing(errno(syscall.ETIMEDOUT)), at(direct, connecting), Late, fault.StageConnect, "a.io", true},
+		"connect to proxy too late": {toTheProxy(dialing(os.ErrDeadlineExceeded)), at(proxied, connecting), Late, fault.StageProxy, "p:3128", true},
+		"proxy's certificate":       {toTheProxy(x509.UnknownAuthorityError{}), at(proxied, tunnelling), UnknownAuthority, fault.StageProxy, "p:3128", false},
+		"proxy cuts":                {io.EOF, at(proxied, tunnelling), ProxyHungUp, fault.StageProxy, "a.io", true},
+		"proxy speaks nonsense":     {errors.New("malformed HTTP response"), at(proxied, tunnelling), ProxyHungUp, fault.StageProxy, "a.io", true},
+		"proxy refuses":             {&proxyRefusal{status: 403}, at(proxied, tunnelling), ProxyRefused, fault.StageProxy, "a.io", false},
+		"proxy is in trouble":       {&proxyRefusal{status: 503}, at(proxied, tunnelling), ProxyRefused, fault.StageProxy, "a.io", true},
+		"expired":                   {x509.CertificateInvalidError{Reason: x509.Expired}, at(direct, handshaking), Expired, fault.StageTLS, "a.io", false},
+		"not for servers":           {x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, at(direct, handshaking), Handshake, fault.StageTLS, "a.io", false},
+		"wrong name":                {x509.HostnameError{Certificate: &x509.Certificate{}}, at(direct, handshaking), WrongName, fault.StageTLS, "a.io", false},
+		"alert later on":            {&net.OpError{Op: "read", Err: alert}, at(direct, asking), Handshake, fault.StageTLS, "a.io", false},
+		"cut in the handshake":      {io.EOF, at(direct, handshaking), Reset, fault.StageTLS, "a.io", true},
+		"some other TLS error":      {errors.New("tls: new kind"), at(direct, handshaking), Handshake, fault.StageTLS, "a.io", false},
+		"cut later on":              {errno(syscall.ECONNRESET), at(direct, asking), Reset, fault.StagePing, "a.io", true},
+		"stream reset":              {streamError{StreamID: 1}, at(direct, asking), Reset, fault.StagePing, "a.io", true},
+		"GOAWAY in mid-request":     {errors.New("http2: server sent GOAWAY"), spoken, Reset, fault.StagePing, "a.io", true},
+		"no HTTP":                   {errors.New("malformed HTTP response"), at(direct, asking), NotHTTP, fault.StagePing, "a.io", false},
+	} {
+		got := classify(t.Context(), c.err, c.at)
+		assert.Equal(t, c.kind, got.Kind, name)
+		assert.Equal(t, c.stage, got.Stage, name)
+		assert.Equal(t, c.host, got.Host, name)
+		assert.Equal(t, c.temporary, got.temporary(), name)
+		assert.ErrorIs(t, got, c.err, name)
+	}
+}
+
+func TestTheEndOfAContext(t *testing.T) {
+	t.Parallel()
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	direct := step{role: fault.StageToken, host: "a.io"}
+	proxied := step{role: fault.StageToken, host: "a.io", proxy: "p:3128"}
+	at := func(s step, p progress) step { s.progress = p; return s }
+	for name, c := range map[string]struct {
+		ctx   context.Context
+		at    step
+		kind  Kind
+		stage fault.Stage
+		host  string
+	}{
+		"naming":                    {late, at(direct, naming), NameTrouble, fault.StageName, "a.io"},
+		"connecting":                {late, at(direct, connecting), Late, fault.StageConnect, "a.io"},
+		"connecting to the proxy":   {late, at(proxied, connecting), Late, fault.StageProxy, "p:3128"},
+		"waiting for the proxy":     {late, at(proxied, tunnelling), Late, fault.StageProxy, "a.io"},
+		"shaking hands":             {late, at(direct, handshaking), Late, fault.StageTLS, "a.io"},
+		"asking":                    {late, at(direct, asking), Late, fault.StageToken, "a.io"},
+		"asking through the proxy":  {late, at(proxied, asking), Late, fault.StageToken, "a.io"},
+		"told to stop while asking": {stopped, at(direct, asking), Interrupted, fault.StageToken, "a.io"},
+	} {
+		got := classify(c.ctx, io.EOF, c.at)
+		assert.Equal(t, c.kind, got.Kind, name)
+		assert.Equal(t, c.stage, got.Stage, name)
+		assert.Equal(t, c.host, got.Host, name)
+	}
+}

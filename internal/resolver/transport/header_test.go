@@ -1,0 +1,21 @@
+package transport
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	under := &answering{answers: []*http.Response{reply(200, "")}}
+	r, _ := get(t, "https://a.io/v2/", fault.StagePing)
+	r.Header.Set("Referer", "https://cdn.io/?sig=secret")
+	_, err := (&header{next: under, userAgent: "image-refresh/1"}).RoundTrip(r)
+	require.NoError(t, err)
+	assert.Equal(t, http.Header{"User-Agent": {"image-refresh/1"}}, under.asked[0].Header)
+}

@@ -1,0 +1,64 @@
+// Package transport stands between go-containerregistry and the network. The library speaks the protocol of
+// registries (the handshake, tokens, redirects, manifests); what it leaves to its caller, or does otherwise than this
+// program promises, is mended here, under it, by one http.RoundTripper a file. From the library down to the wire:
+//
+//	redirect   where an answer may send to, and how often
+//	note       what came of it, for the one who asked: the last answer, its challenge, its quota
+//	retry      asks again what may pass by itself
+//	origin     the scheme, and no credential for another origin
+//	debug      a line in the log for each request
+//	body       bounds, and the whole of it before anybody above looks at it
+//	header     what every request carries, and what none does
+//	trace      how far a request has come, and a Failure where it came no further
+//
+// Each knows the next and what its own job takes. None knows images, accounts or causes: package resolver makes a
+// cause of a Failure.
+package transport
+
+import (
+	"crypto/x509"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Options are what all registries are asked with.
+type Options struct {
+	Timeout     time.Duration   // to connect, and for a TLS handshake
+	Concurrency int             // connections that are kept for a host
+	Backoff     []time.Duration // the pause before each further try
+	Logger      *slog.Logger
+	UserAgent   string
+	Proxy       func(*http.Request) (*url.URL, error)
+	Plain       func(host string) bool // whether this host may be asked without TLS
+}
+
+// Network is the way to all registries that are trusted by the same certificates.
+type Network struct {
+	options Options
+	wire    *http.Transport
+	large   chan struct{}
+}
+
+// NewNetwork trusts roots, or the system's where that is nil. Networks that share large read one large body at a time.
+func NewNetwork(o Options, roots *x509.CertPool, large chan struct{}) *Network {
+	return &Network{options: o, wire: newWire(o, roots), large: large}
+}
+
+// Close lets go of the connections that were kept for further requests.
+func (n *Network) Close() { n.wire.CloseIdleConnections() }
+
+// To is the way to one registry, by the address that its requests are sent to. It remembers when the registry asked to
+// be left alone.
+func (n *Network) To(address string) http.RoundTripper {
+	o := n.options
+	var next http.RoundTripper = &trace{next: n.wire}
+	next = &header{next: next, userAgent: o.UserAgent}
+	next = &body{next: next, large: n.large}
+	next = &debug{next: next, logger: o.Logger}
+	next = &origin{next: next, host: address, plain: o.Plain}
+	next = &retry{next: next, backoff: o.Backoff}
+	next = &note{next: next, host: address}
+	return &redirect{next: next, plain: o.Plain}
+}

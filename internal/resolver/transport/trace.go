@@ -1,0 +1,188 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// progress is how far one request has come.
+type progress int
+
+const (
+	waiting progress = iota
+	naming
+	connecting
+	tunnelling // connected to the proxy, which has not opened the way yet
+	handshaking
+	asking
+)
+
+// step is where one request stands.
+type step struct {
+	role     fault.Stage // what is being asked
+	host     string      // of the request's URL
+	secure   bool        // https
+	proxy    string      // host:port of the proxy, where one is used
+	proxyTLS bool        // the proxy itself is spoken to over TLS, and that handshake is still to come
+	http2    bool        // the connection speaks HTTP/2
+	progress progress
+}
+
+// trace follows a request, so that it can be said how far it came, and makes a Failure of what ended it.
+type trace struct {
+	next http.RoundTripper
+}
+
+func (t *trace) RoundTrip(r *http.Request) (*http.Response, error) {
+	follower := watchOf(r.Context()).begin(callOf(r.Context()).Stage, r.URL.Host, r.URL.Scheme == "https")
+	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), tracerKey{}, follower), follower.hooks(connectedOf(r.Context())))
+	answer, err := t.next.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		return nil, classify(r.Context(), err, follower.now())
+	}
+	follower.to(asking)
+	return answer, nil
+}
+
+type connectedKey struct{}
+
+// WithConnected has f called, once, when what is done with the context has a connection that others can share.
+func WithConnected(ctx context.Context, f func()) context.Context {
+	return context.WithValue(ctx, connectedKey{}, sync.OnceFunc(f))
+}
+
+func connectedOf(ctx context.Context) func() {
+	if f, ok := ctx.Value(connectedKey{}).(func()); ok {
+		return f
+	}
+	return func() {}
+}
+
+// Watch follows what is done on behalf of one caller, so that when its time runs out it can be said where.
+type Watch struct {
+	mu      sync.Mutex
+	current *step
+	waits   *Watch // the shared work that the caller waits for
+}
+
+type watchKey struct{}
+
+// WithWatch has what is done with the context followed.
+func WithWatch(ctx context.Context) (context.Context, *Watch) {
+	w := &Watch{}
+	return context.WithValue(ctx, watchKey{}, w), w
+}
+
+func watchOf(ctx context.Context) *Watch {
+	if w, ok := ctx.Value(watchKey{}).(*Watch); ok {
+		return w
+	}
+	return &Watch{} // that nobody looks at
+}
+
+// Follow has the watch of ctx look at another one's work, until it is told to look at none.
+func Follow(ctx context.Context, other *Watch) {
+	w := watchOf(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waits = other
+}
+
+// where returns the step under way, in the shared work first.
+func (w *Watch) where() step {
+	w.mu.Lock()
+	waits, current := w.waits, w.current
+	var now step
+	if current != nil {
+		now = *current
+	}
+	w.mu.Unlock()
+	if waits != nil {
+		if there := waits.where(); there.host != "" {
+			return there
+		}
+	}
+	return now
+}
+
+// begin starts a new step; later events of earlier ones (a dial that goes on in the background) no longer count.
+func (w *Watch) begin(role fault.Stage, host string, secure bool) *tracer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.current = &step{role: role, host: host, secure: secure}
+	return &tracer{watch: w, step: w.current}
+}
+
+// tracer moves one step on as net/http reports its progress.
+type tracer struct {
+	watch *Watch
+	step  *step
+}
+
+type tracerKey struct{}
+
+// stepOf is where the request with this context stands.
+func stepOf(ctx context.Context) step {
+	if t, ok := ctx.Value(tracerKey{}).(*tracer); ok {
+		return t.now()
+	}
+	return step{}
+}
+
+// proxied notes the proxy that net/http has chosen.
+func proxied(ctx context.Context, host string, secure bool) {
+	if t, ok := ctx.Value(tracerKey{}).(*tracer); ok {
+		t.change(func(s *step) { s.proxy, s.proxyTLS = host, secure })
+	}
+}
+
+func (t *tracer) change(f func(s *step)) {
+	t.watch.mu.Lock()
+	defer t.watch.mu.Unlock()
+	f(t.step)
+}
+
+func (t *tracer) now() step {
+	t.watch.mu.Lock()
+	defer t.watch.mu.Unlock()
+	return *t.step
+}
+
+func (t *tracer) to(next progress) { t.change(func(s *step) { s.progress = next }) }
+
+func (t *tracer) hooks(connected func()) *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:      func(string) { t.to(connecting) },
+		DNSStart:     func(httptrace.DNSStartInfo) { t.to(naming) },
+		DNSDone:      func(httptrace.DNSDoneInfo) { t.to(connecting) },
+		ConnectStart: func(string, string) { t.to(connecting) },
+		ConnectDone: func(_, _ string, err error) {
+			t.change(func(s *step) {
+				if err == nil && s.proxy != "" && s.secure {
+					s.progress = tunnelling
+				}
+			})
+		},
+		TLSHandshakeStart: func() {
+			t.change(func(s *step) {
+				if s.proxyTLS { // the first of two handshakes is the proxy's
+					s.proxyTLS = false
+					return
+				}
+				s.progress = handshaking
+			})
+		},
+		GotConn: func(got httptrace.GotConnInfo) {
+			secure, ok := got.Conn.(*tls.Conn)
+			t.change(func(s *step) {
+				s.progress, s.http2 = asking, ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+			})
+			connected()
+		},
+	}
+}

@@ -1,0 +1,49 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/fault"
+)
+
+// A second handshake on one connection is the registry's; the first, where the proxy itself has TLS, is the proxy's.
+func TestTheProxysHandshakeIsTheProxys(t *testing.T) {
+	t.Parallel()
+	w := &Watch{}
+	trace := w.begin(fault.StagePing, "a.io", true)
+	proxied(context.WithValue(t.Context(), tracerKey{}, trace), "p:443", true)
+	hooks := trace.hooks(func() {})
+	hooks.ConnectDone("tcp", "p:443", nil)
+	hooks.TLSHandshakeStart()
+	assert.Equal(t, fault.StageProxy, w.where().stage())
+	hooks.TLSHandshakeStart()
+	assert.Equal(t, fault.StageTLS, w.where().stage())
+}
+
+// What ends a request becomes a Failure that says where it was, also to whom the work is shared with.
+func TestAFailureSaysWhere(t *testing.T) {
+	t.Parallel()
+	server := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	shared, watch := WithWatch(t.Context())
+	shared, _ = Begin(shared, fault.StageToken)
+	_, err := (&trace{next: http.DefaultTransport}).RoundTrip(request(t, shared, http.MethodGet, server.URL))
+	failure, ok := errors.AsType[*Failure](err)
+	require.True(t, ok)
+	assert.Equal(t, Reset, failure.Kind)
+	assert.Equal(t, fault.StageToken, failure.Stage)
+	assert.NotContains(t, failure.Error(), "EOF", "which may be anything")
+
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	ctx, _ = WithWatch(ctx)
+	Follow(ctx, watch)
+	ended := Ended(ctx)
+	assert.Equal(t, Late, ended.Kind)
+	assert.Equal(t, address(t, server.URL).Host, ended.Host)
+}
