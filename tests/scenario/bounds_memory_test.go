@@ -44,6 +44,7 @@ func TestAGigabyteFromARegistryIsNotHeld(t *testing.T) {
 		"manifest by tag":                  {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: endless}},
 		"manifest by digest":               {{Match: registries.At(hubHost, registries.Get), Do: endless}},
 		"config":                           {{Match: registries.At(hubHost, registries.Blob), Do: endless}},
+		"a manifest that unfolds":          {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: unfolding()}},
 		"the largest manifest that is one": {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: largest()}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,6 +99,13 @@ func peakOf(t *testing.T, s *harness.Scenario, binary string) (peak int64) {
 	harness.RequireExit(t, 0, run.Finish())
 	require.Positive(t, peak)
 	return peak
+}
+
+// unfolding answers with as many layers of nothing as a manifest has room for, of which a reader would make a hundred times
+// as much.
+func unfolding() fault.Action {
+	body := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[` + strings.Repeat("0,", 2<<20-100) + `0]}`
+	return fault.Reply(200, body, "Content-Type", "application/vnd.oci.image.manifest.v1+json")
 }
 
 // largest answers with an index as large as a manifest may be, most of which is kept while it is read.

@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -194,6 +195,53 @@ func TestPlainHTTPWhereItIsSaidAlone(t *testing.T) {
 			assert.Contains(t, failed.Message, host)
 			assert.Equal(t, digest, live(s))
 			assert.Empty(t, s.Site.Front.Calls(func(call registries.Call) bool { return !call.TLS }))
+		})
+	}
+}
+
+// A registry without TLS may be anybody who answers in its place: the token endpoint that it names is another host, which is
+// asked without TLS only where that is said of it as well. A metadata service's answer would do for a token.
+func TestATokenEndpointInClearIsAHostOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		realm, also string
+		asked       bool
+	}{
+		"beside it":                 {"http://HOST/token", "", true},
+		"elsewhere":                 {"http://metadata.example.com/token", "", false},
+		"elsewhere, and said of it": {"http://metadata.example.com/token", ", {host: metadata.example.com, plainHTTP: true}", true},
+		"a metadata service":        {"http://169.254.169.254/token", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := environment.Scenario(t)
+			host := s.Site.Front.PlainAddr()
+			store := registries.NewStore(t.Context())
+			s.Site.Add(host, store, store, host)
+			digest := s.Push(host+"/team/app:1", image("one"))
+			mount(t, s, "puller", entries{host: goodLogin})
+			tokens := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write([]byte(`{"Token":"instance-credentials"}`))
+			})
+			for _, one := range []string{"metadata.example.com", "169.254.169.254"} {
+				s.Site.Front.Handle(one, tokens)
+			}
+			s.Site.Front.Inject(registries.Fault{Match: registries.At(host, registries.Token), Do: fault.Reply(200, `{"token":"x"}`)})
+			s.Site.Front.Inject(registries.Fault{Match: registries.At(host, registries.Ping), Do: fault.Reply(
+				401, "", "WWW-Authenticate", `Bearer realm="`+strings.ReplaceAll(c.realm, "HOST", host)+`",service="x"`)})
+			watch(s, map[string]pull{"ingestor": {image: host + "/team/app:1", secrets: []string{"puller"}}})
+			configuration, err := os.ReadFile(filepath.Join(s.Dir, "config.yaml"))
+			require.NoError(t, err)
+			s.Configure("registries: [{host: " + host + ", plainHTTP: true}" + c.also + "]\n" + string(configuration))
+			s.Forget()
+			result := s.Run("plan")
+			if c.asked {
+				requireResolved(t, result, "ingestor", digest)
+				return
+			}
+			assert.Equal(t, "bad-response", result.Report.Target("ingestor").Cause)
+			requireAsked(t, s, host)
+			assert.Empty(t, s.Site.Front.Calls(func(c registries.Call) bool { return c.Scheme != "" }))
 		})
 	}
 }
