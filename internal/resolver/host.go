@@ -2,7 +2,7 @@ package resolver
 
 import (
 	"net/http"
-	"strings"
+	"net/url"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -32,8 +32,7 @@ type host struct {
 
 // hostname is where the registry is, without a port.
 func (h *host) hostname() string {
-	hostname, _, _ := strings.Cut(h.address, ":")
-	return hostname
+	return (&url.URL{Host: h.address}).Hostname()
 }
 
 func (h *host) lateChallenge() *challenge {

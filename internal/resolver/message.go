@@ -18,7 +18,6 @@ import (
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
-	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // subject is what a sentence is about.
@@ -74,11 +73,11 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 	case fault.DNS:
 		return fmt.Sprintf("%s could not be asked for: the name of %s does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)", what, place(p))
 	case fault.ConnectionRefused:
-		return fmt.Sprintf("%s could not be asked for: %s %s%s; let NetworkPolicies and firewalls allow egress to %s, and check the port", what, placePort(p), cutText(p.kind), during(p), target(p))
+		return fmt.Sprintf("%s could not be asked for: %s %s%s; let NetworkPolicies and firewalls allow egress to %s, and check the port", what, placePort(p), cut[p.kind], during(p), target(p))
 	case fault.Timeout:
 		return what + r.timeoutText(p)
 	case fault.TLS:
-		return fmt.Sprintf("%s could not be asked for: TLS with %s failed, %s; %s", what, placePort(p), tlsText(p.kind), tlsFix(p.kind))
+		return fmt.Sprintf("%s could not be asked for: TLS with %s failed, %s; %s", what, placePort(p), tlsTrouble[p.kind].what, tlsTrouble[p.kind].fix)
 	case fault.Proxy:
 		return what + proxyText(p)
 	case fault.ServerError:
@@ -132,17 +131,6 @@ func status(p *problem) string {
 		return fmt.Sprintf("%d (%s)", p.status, p.code)
 	}
 	return fmt.Sprint(p.status)
-}
-
-func during(p *problem) string {
-	switch p.stage {
-	case fault.StageTLS:
-		return " during the TLS handshake"
-	case fault.StageConnect, fault.StageProxy, fault.StageName:
-		return ""
-	default:
-		return " while it was asked for " + string(p.stage)
-	}
 }
 
 // holder names a credential: the secret, the account in it and the entry that matched.
@@ -254,82 +242,21 @@ func within(window time.Duration) string {
 	return ", counted over " + window.String()
 }
 
-func cutText(k wire.Kind) string {
-	switch k {
-	case wire.Refused:
-		return "refused the connection"
-	case wire.Unreachable:
-		return "could not be reached"
-	default:
-		return "cut the connection"
-	}
-}
-
-func (r *Resolver) timeoutText(p *problem) string {
-	switch {
-	case p.kind == wire.Interrupted:
-		return " was not asked for to the end: the tick was told to stop; the next one asks again"
-	case p.detail == givenUp:
-		return fmt.Sprintf(" was not asked for: %s did not answer for %d images before it; allow egress to %s", placePort(p), maxTimeouts, target(p))
-	case p.detail == unasked:
-		return " was not asked for: the tick's time was over before its turn came; ask for fewer images or raise the concurrency"
-	default:
-		return fmt.Sprintf(" could not be asked for: no answer from %s within %s (at: %s); allow egress to %s", placePort(p), r.options.Timeout, p.stage, target(p))
-	}
-}
-
-func tlsText(k wire.Kind) string {
-	switch k {
-	case wire.UnknownAuthority:
-		return "its certificate is signed by an authority that is not trusted here"
-	case wire.WrongName:
-		return "its certificate is for another name"
-	case wire.Expired:
-		return "its certificate has expired or is not valid yet"
-	case wire.NotTLS:
-		return "it does not speak TLS there"
-	default:
-		return "the handshake was refused"
-	}
-}
-
-func tlsFix(k wire.Kind) string {
-	switch k {
-	case wire.UnknownAuthority:
-		return "give the authority's certificate as caFile of the registry or in SSL_CERT_FILE, be it the registry's own or that of a proxy that intercepts TLS"
-	case wire.WrongName:
-		return "use the name that the certificate is for, or have it issued for this one"
-	case wire.Expired:
-		return "have the certificate renewed, and check the clock here"
-	case wire.NotTLS:
-		return "check the port, and set plainHTTP for the registry if it has no TLS"
-	default:
-		return "check its TLS versions and whether it wants a client certificate"
-	}
-}
-
-func proxyText(p *problem) string {
-	through := fault.Clean(p.proxy)
-	if through != "" {
-		through = " " + through
-	}
-	switch {
-	case p.kind == wire.ProxySetting:
-		return " could not be asked for: the proxy setting is no address; write HTTPS_PROXY as http://host:port"
-	case p.status == 407:
-		return fmt.Sprintf(" could not be asked for: the proxy%s wants a user and password (407) before it connects to %s; put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS", through, placePort(p))
-	case p.status >= 500:
-		return fmt.Sprintf(" could not be asked for: the proxy%s answered %d and could not connect to %s; allow it to reach %s, as it may reach others", through, p.status, placePort(p), target(p))
-	case p.status > 0:
-		return fmt.Sprintf(" could not be asked for: the proxy%s refused with %d to connect to %s; have %s allowed there, as other hosts may be already", through, p.status, placePort(p), target(p))
-	default:
-		return fmt.Sprintf(" could not be asked for: the proxy%s hung up when asked to connect to %s; have %s allowed there, as other hosts may be already", through, placePort(p), target(p))
-	}
-}
-
 func serverText(p *problem) string {
 	if p.detail == ownTrouble {
 		return fmt.Sprintf(" could not be asked for: %s refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here", place(p))
 	}
 	return fmt.Sprintf(" could not be asked for: %s answered %d; that is the registry's own trouble, and there is nothing to do here", place(p), p.status)
+}
+
+// asides names the mirrors that were asked beside the place that the sentence is about.
+func asides(out outcome) string {
+	var parts []string
+	for _, one := range out.passed {
+		parts = append(parts, fmt.Sprintf("%s: %s", one.at.via(), one.problem.cause))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (also asked, " + strings.Join(parts, ", ") + ")"
 }

@@ -1,54 +1,39 @@
 package resolver
 
-import (
-	"fmt"
-	"strings"
+import wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 
-	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
-	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
+// What is said of an answer that is of no use. The rules of message.go hold here as well.
+
+var (
+	badOnTheWay = map[wire.Kind]string{
+		wire.TooLarge:  "sent more than a manifest or token may have",
+		wire.Truncated: "sent half an answer",
+		wire.Downgrade: "redirected to plain HTTP",
+		wire.Astray:    "redirected to nowhere, or too often",
+		wire.NotHTTP:   "sent what is no HTTP answer",
+	}
+	badAnswer = map[detail]string{
+		noChallenge: "answered 401 to /v2/ without saying how to authenticate",
+		badRealm:    "named a token endpoint that no credential may be sent to: its address is not https, no address at all, or on this machine",
+		badToken:    "answered without a token",
+		badDigest:   "sent a digest that is not sha256: and 64 lowercase hex digits",
+		notManifest: "sent a body that is no image manifest",
+		schema1:     "has it in the format schema 1, which no node runs any more",
+		artifact:    "has an artifact there, which is no image",
+		emptyIndex:  "has an index there that holds no image",
+		otherDigest: "sent a body that is not its digest's",
+		badConfig:   "has no image configuration for it, or another one's",
+	}
 )
 
-// The rules of message.go hold here as well.
-
 func badText(p *problem) string {
-	switch p.kind {
-	case wire.TooLarge:
-		return "sent more than a manifest or token may have"
-	case wire.Truncated:
-		return "sent half an answer"
-	case wire.Downgrade:
-		return "redirected to plain HTTP"
-	case wire.Astray:
-		return "redirected to nowhere, or too often"
-	case wire.NotHTTP:
-		return "sent what is no HTTP answer"
-	default:
+	if text := badOnTheWay[p.kind]; text != "" {
+		return text
 	}
-	switch p.detail {
-	case noChallenge:
-		return "answered 401 to /v2/ without saying how to authenticate"
-	case badRealm:
-		return "named a token endpoint that no credential may be sent to: its address is not https, no address at all, or on this machine"
-	case badToken:
-		return "answered without a token"
-	case badDigest:
-		return "sent a digest that is not sha256: and 64 lowercase hex digits"
-	case schema1:
-		return "has it in the format schema 1, which no node runs any more"
-	case artifact:
-		return "has an artifact there, which is no image"
-	case emptyIndex:
-		return "has an index there that holds no image"
-	case otherDigest:
-		return "sent a body that is not its digest's"
-	case badConfig:
-		return "has no image configuration for it, or another one's"
-	case oddStatus:
-		return "answered " + status(p)
-	default:
-		return "sent a body that is no image manifest"
+	if text := badAnswer[p.detail]; text != "" {
+		return text
 	}
+	return "answered " + status(p)
 }
 
 func badFix(p *problem) string {
@@ -60,138 +45,4 @@ func badFix(p *problem) string {
 	default:
 		return "check what it is that answers there: a captive portal, a login page, a proxy?"
 	}
-}
-
-// asides names the mirrors that were asked beside the place that the sentence is about.
-func asides(out outcome) string {
-	var parts []string
-	for _, one := range out.passed {
-		parts = append(parts, fmt.Sprintf("%s: %s", one.at.via(), one.problem.cause))
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return " (also asked, " + strings.Join(parts, ", ") + ")"
-}
-
-const unusableFix = "create it where it is missing, and mount it here (the chart's pullSecrets)"
-
-func fixUnusable(one credential.Unusable) string {
-	switch {
-	case one.State == credential.HelperFailed:
-		return "install " + fault.Clean(one.Helper) + " or see what it says, or put account and password into the file"
-	case one.Source == (credential.Name{}):
-		return "mend the file"
-	case one.State == credential.Malformed:
-		return "write it anew (kubectl create secret docker-registry)"
-	default:
-		return unusableFix
-	}
-}
-
-func unusableText(all []credential.Unusable) string {
-	var parts []string
-	for _, one := range all {
-		state := "is not mounted"
-		switch one.State {
-		case credential.Unreadable:
-			state = "cannot be read"
-		case credential.Malformed:
-			state = "is no docker configuration"
-		case credential.HelperFailed:
-			parts = append(parts, "the credential helper "+fault.Clean(one.Helper)+", which DOCKER_CONFIG names, is missing or failed")
-			continue
-		case credential.NotMounted:
-		}
-		name := "pull secret " + one.Source.String()
-		if one.Source == (credential.Name{}) {
-			name = "the DOCKER_CONFIG file"
-		}
-		parts = append(parts, name+" "+state)
-	}
-	return strings.Join(parts, ", ")
-}
-
-func secretNames(names []credential.Name) string {
-	var parts []string
-	for _, name := range names {
-		parts = append(parts, name.String())
-	}
-	return strings.Join(parts, ", ")
-}
-
-// unusableWarnings says, each tick, which of the named secrets gives nothing.
-func unusableWarnings(q Query, ring keyring) []*fault.Error {
-	var all []*fault.Error
-	for _, one := range ring.unusable {
-		text := unusableText([]credential.Unusable{one})
-		all = append(all, &fault.Error{
-			Cause:   fault.CredentialMissing,
-			Message: fmt.Sprintf("%s:%s is asked for without one of its credentials: %s; %s", q.Image.Name(), q.Image.Tag, text, fixUnusable(one)),
-		})
-	}
-	return all
-}
-
-// spoiltFailure is that of an image whose pods name a secret that does not parse: nodes pull nothing for them, whatever
-// the other secrets hold (I60).
-func spoiltFailure(q Query, ring keyring) *fault.Error {
-	var spoilt []credential.Unusable
-	for _, one := range ring.unusable {
-		if one.State == credential.Malformed {
-			spoilt = append(spoilt, one)
-		}
-	}
-	return &fault.Error{Cause: fault.CredentialMissing, Message: fmt.Sprintf(
-		"%s:%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold; %s",
-		q.Image.Name(), q.Image.Tag, unusableText(spoilt), fixUnusable(spoilt[0]))}
-}
-
-// unusedText says that an entry of the configuration does nothing.
-func unusedText(host string) string {
-	hint := ""
-	if strings.HasSuffix(host, "docker.io") || strings.HasSuffix(host, "docker.com") {
-		hint = "; Docker Hub is docker.io there"
-	}
-	return "registries: the entry for " + fault.Clean(host) + " is for none of the images that are asked for; write the host as the images name it, or remove the entry" + hint
-}
-
-// withheldText names entries that stand for many hosts, and are not used where the workload names the image.
-func withheldText(withheld []credential.Credential) string {
-	var parts []string
-	for _, one := range withheld {
-		parts = append(parts, holder(one))
-	}
-	return strings.Join(parts, ", ") + " stands for any host of that form, and is not used for one that the workload names"
-}
-
-// warnings says what went wrong beside the answer: credentials that were rejected though they were not needed, and
-// mirrors that could not be asked. That a mirror does not have an image is nothing to warn of.
-func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*fault.Error {
-	var all []*fault.Error
-	name := q.Image.Name() + ":" + q.Image.Tag
-	for _, one := range out.rejected {
-		if out.suspect() || out.problem == one.problem {
-			continue
-		}
-		all = append(all, &fault.Error{
-			Cause: fault.Unauthorized, Stage: one.problem.stage, Host: fault.Clean(one.problem.host),
-			Message: fmt.Sprintf("%s, of %s, was rejected by %s with %s: the image is served all the same, but pods may be refused at any time; %s", holder(one.credential), name, place(one.problem), status(one.problem), deadFix),
-		})
-	}
-	if len(ring.withheld) > 0 {
-		all = append(all, &fault.Error{Cause: fault.CredentialMissing, Message: name + " is asked for without one of its credentials: " + withheldText(ring.withheld) + "; name the host itself in the secret, or the image in the target"})
-	}
-	if out.problem != nil {
-		return all
-	}
-	for _, one := range out.passed {
-		if one.problem.cause == fault.NotFound {
-			continue
-		}
-		e := r.failure(subject{query: q, outcome: outcome{at: one.at}}, one.problem)
-		e.Message += "; " + out.at.via() + " answered in place of the mirror " + one.at.via()
-		all = append(all, e)
-	}
-	return all
 }

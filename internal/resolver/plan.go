@@ -13,10 +13,9 @@ import (
 
 // keyring is what may be asked with for a query.
 type keyring struct {
-	credential.Keyring
+	secrets
 	docker   map[string]credential.Credential // by endpoint, where no secret is named
-	unusable []credential.Unusable
-	withheld []credential.Credential // that match the image, and stand for more hosts than its own
+	withheld []credential.Credential          // that match the image, and stand for more hosts than its own
 }
 
 // lookup returns every credential for an endpoint, in the order in which the kubelet tries them.
@@ -49,53 +48,56 @@ func secretsKey(names []credential.Name) string {
 	return strings.Join(parts, "\n")
 }
 
-// keyring reads what a query names once, so that a whole tick sees the same.
-func (r *Resolver) keyring(ctx context.Context, q Query) keyring {
-	ring, _ := r.keyrings.do(ctx, q.key(), r.options.Timeout, func(ctx context.Context) (keyring, *problem) {
-		if len(q.PullSecrets) > 0 {
-			found, unusable := r.store.Keyring(q.PullSecrets)
-			ring := keyring{Keyring: found, unusable: unusable}
-			if q.WorkloadsImage {
-				ring.withheld = slices.DeleteFunc(found.Lookup(q.Image.Name()), func(c credential.Credential) bool { return !c.ManyHosts() })
-			}
-			return ring, nil
-		}
-		ring := keyring{docker: map[string]credential.Credential{}}
-		for _, e := range endpoints(q.Image, r.registries) {
-			one := r.fromDocker(ctx, e)
-			ring.docker[e.name()] = one.credential
-			if one.unusable != nil && !slices.Contains(ring.unusable, *one.unusable) {
-				ring.unusable = append(ring.unusable, *one.unusable)
-			}
-		}
-		return ring, nil
-	})
-	return ring
+// secrets is what a list of pull secrets gave, read once, so that a whole tick sees the same.
+type secrets struct {
+	credential.Keyring
+	unusable []credential.Unusable
 }
 
-// dockers is what DOCKER_CONFIG has for an endpoint.
-type dockers struct {
-	credential credential.Credential
-	unusable   *credential.Unusable
-}
-
-func (r *Resolver) fromDocker(ctx context.Context, e endpoint) dockers {
-	found, _ := r.dockers.do(ctx, hostKey(e.host)+"/"+e.repository, r.options.Timeout, func(ctx context.Context) (dockers, *problem) {
-		c, unusable := r.dockerConfig.For(ctx, hostKey(e.host), e.repository)
-		return dockers{c, unusable}, nil
-	})
+func (r *Resolver) secrets(names []credential.Name) secrets {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := secretsKey(names)
+	found, read := r.read[key]
+	if !read {
+		found.Keyring, found.unusable = r.store.Keyring(names)
+		r.read[key] = found
+	}
 	return found
+}
+
+// keyring is what may be asked with for a query: what the secrets hold that it names or, where it names none,
+// DOCKER_CONFIG.
+func (r *Resolver) keyring(ctx context.Context, q Query) keyring {
+	if len(q.PullSecrets) > 0 {
+		ring := keyring{secrets: r.secrets(q.PullSecrets)}
+		if q.WorkloadsImage {
+			ring.withheld = slices.DeleteFunc(ring.Lookup(q.Image.Name()), func(c credential.Credential) bool { return !c.ManyHosts() })
+		}
+		return ring
+	}
+	ring := keyring{docker: map[string]credential.Credential{}}
+	for _, e := range endpoints(q.Image, r.registries) {
+		found, unusable := r.dockerConfig.For(ctx, hostKey(e.host), e.repository)
+		ring.docker[e.name()] = found
+		if unusable != nil && !slices.Contains(ring.unusable, *unusable) {
+			ring.unusable = append(ring.unusable, *unusable)
+		}
+	}
+	return ring
 }
 
 // plan notes which repositories may be asked for as whom at which host, so that one token request can ask for
 // all of them (the request floor).
 func (r *Resolver) plan(ctx context.Context, queries []Query) {
 	repositories := map[groupKey][]string{}
-	var reading sync.WaitGroup
-	for _, q := range queries {
-		reading.Go(func() { r.keyring(ctx, q) })
+	if r.dockerConfig.Helped() { // programs take their time, so side by side
+		var asking sync.WaitGroup
+		for _, q := range queries {
+			asking.Go(func() { r.keyring(ctx, q) })
+		}
+		asking.Wait()
 	}
-	reading.Wait()
 	for _, q := range queries {
 		ring := r.keyring(ctx, q)
 		for _, e := range endpoints(q.Image, r.registries) {

@@ -42,9 +42,7 @@ const (
 	givenUp // this host did not answer others; it was not asked again
 
 	// unauthorized
-	rejected  // the login itself is refused
-	noGrant   // the login may be fine, the image is refused all the same
-	noAccount // asked without a credential
+	rejected // the login itself is refused
 
 	// forbidden
 	unproven // to a credential that the host has not accepted before either
@@ -197,15 +195,4 @@ func (p *problem) elsewhere() bool {
 	default:
 		return false
 	}
-}
-
-// worst is fault.Worst for problems.
-func worst(problems []*problem) *problem {
-	var order []*fault.Error
-	of := map[*fault.Error]*problem{}
-	for _, p := range problems {
-		e := &fault.Error{Cause: p.cause}
-		order, of[e] = append(order, e), p
-	}
-	return of[fault.Worst(order...)]
 }

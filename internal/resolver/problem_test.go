@@ -74,6 +74,6 @@ func TestErrorCodeIsAWord(t *testing.T) {
 
 func TestWorst(t *testing.T) {
 	t.Parallel()
-	forbidden, absent := &problem{cause: fault.Forbidden}, &problem{cause: fault.NotFound}
-	assert.Same(t, forbidden, worst([]*problem{absent, forbidden}))
+	forbidden, absent := outcome{problem: &problem{cause: fault.Forbidden}}, outcome{problem: &problem{cause: fault.NotFound}}
+	assert.Same(t, forbidden.problem, worst([]outcome{absent, forbidden}).problem)
 }

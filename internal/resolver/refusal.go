@@ -15,26 +15,23 @@ import (
 // explain makes more of a refusal of a manifest than its status says. Most speak for themselves; of 401s there are several
 // kinds, and what a registry's policy withholds is named in a body, which HEAD does not have.
 func (r *Resolver) explain(ctx context.Context, h *host, ref name.Reference, who credential.Credential, got answer, p *problem) *problem {
-	harborsBasic := got.Challenge != nil && strings.Contains(got.Challenge.Get("Www-Authenticate"), `realm="harbor"`)
-	switch {
-	case p.role != fault.StageManifest || got.Crossed:
-	case p.cause == fault.Forbidden && p.code == "" && got.how.method != basic: // where each request is a login
+	if p.role != fault.StageManifest || got.Crossed {
+		return p
+	}
+	if p.cause == fault.Forbidden && p.code == "" && got.how.method != basic { // where each request is a login
 		if told := r.told(ctx, h, ref, who); told != nil && told.status == p.status {
 			p.code, p.errors = told.code, told.errors
 		}
+	}
+	challenge := got.Challenge.Get("Www-Authenticate")
+	switch {
 	case p.cause == fault.Forbidden && p.detail == plain && !who.Anonymous() && r.known(h, who).state == Unproven:
 		p.detail = unproven
 	case p.status != http.StatusUnauthorized:
-	case harborsBasic && got.token.subject != "" && !who.Anonymous():
+	case strings.Contains(challenge, `realm="harbor"`) && got.token.subject != "" && !who.Anonymous():
 		p.cause = fault.Forbidden // Harbor knows the account, which has no right here
-	case got.how.harbor() && got.Challenge.Get("Www-Authenticate") == "" && len(got.Challenge.Values("Www-Authenticate")) <= 1:
+	case challenge == "" && got.how.harbor():
 		return r.harbors(ctx, h, ref, who, p)
-	}
-	if p.cause == fault.Unauthorized && p.detail == plain {
-		p.detail = noGrant
-		if who.Anonymous() || got.Crossed {
-			p.detail = noAccount
-		}
 	}
 	return p
 }

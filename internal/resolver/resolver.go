@@ -31,17 +31,16 @@ type Resolver struct {
 	networks     map[string]*wire.Network // of registries with certificates of their own
 	inFlight     chan struct{}            // images asked for at once
 
-	keyrings flights[string, keyring]
-	dockers  flights[string, dockers]
-	pings    flights[string, challenge]
-	tokens   flights[tokenKey, token]
-	proofs   flights[loginKey, verdict]
-	logins   flights[loginKey, verdict]
-	tags     flights[tagKey, resolved]
-	bodies   flights[bodyKey, resolved]
+	pings  flights[string, challenge]
+	tokens flights[tokenKey, token]
+	proofs flights[loginKey, verdict]
+	logins flights[loginKey, verdict]
+	tags   flights[tagKey, resolved]
+	bodies flights[bodyKey, resolved]
 
 	mu       sync.Mutex
 	hosts    map[string]*host
+	read     map[string]secrets      // by the secrets' names
 	groups   map[groupKey][][]string // repositories that are asked for in one token
 	answered map[string]answered     // by query
 	tried    map[tried]bool
@@ -65,6 +64,7 @@ func New(o Options) (*Resolver, error) {
 		networks:     map[string]*wire.Network{},
 		inFlight:     make(chan struct{}, max(o.Concurrency, 1)),
 		hosts:        map[string]*host{},
+		read:         map[string]secrets{},
 		groups:       map[groupKey][][]string{},
 		answered:     map[string]answered{},
 		tried:        map[tried]bool{},

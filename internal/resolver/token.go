@@ -62,13 +62,11 @@ func exchange(ctx context.Context, call *wire.Call, h *host, ch challenge, who c
 	asked.Insecure = ch.realm.Scheme == "http" // which h.realm has found to be allowed there
 	got, err := transport.Exchange(ctx, h.as(ch.realm), authenticator(who), h.network, scopes, &asked)
 	if err != nil {
-		if call.Answer().Status == 0 && ctx.Err() == nil {
-			if p := problemOf(ctx, err, call, badRealm); p.detail == badRealm {
-				p.host = ch.realm.Host
-				return token{}, p
-			}
+		p := problemOf(ctx, err, call, badToken)
+		if p.detail == badToken && p.status == 0 { // the library did not ask there
+			p.detail, p.host = badRealm, ch.realm.Host
 		}
-		return token{}, tokenProblem(problemOf(ctx, err, call, badToken), who)
+		return token{}, tokenProblem(p, who)
 	}
 	value := got.Token
 	if value == "" { // some clouds send the other one alone; Harbor sends the other one empty
@@ -89,10 +87,8 @@ func exchange(ctx context.Context, call *wire.Call, h *host, ch challenge, who c
 // tokenProblem says what a token endpoint's refusal means.
 func tokenProblem(p *problem, who credential.Credential) *problem {
 	switch {
-	case p.cause == fault.Unauthorized && who.Anonymous():
-		p.detail = noAccount
 	case p.refusesLogin() && !who.Anonymous():
-		p.cause, p.detail = fault.Unauthorized, noGrant
+		p.cause = fault.Unauthorized
 	case p.cause == fault.Forbidden && len(p.errors) == 0:
 		p.detail = between
 	}

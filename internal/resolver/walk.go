@@ -8,24 +8,17 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
-// outcome is how a walk over places and credentials ended.
+// outcome is how one place, or a walk over several, ended.
 type outcome struct {
 	at       endpoint // that answered, or whose problem counts
 	who      credential.Credential
-	problem  *problem // nil where something was found
-	passed   []passed // mirrors that were gone past
+	problem  *problem  // nil where something was found
+	passed   []outcome // of mirrors that were asked beside
 	rejected []rejection
-}
-
-// passed is a place that was asked before the one that counts.
-type passed struct {
-	at      endpoint
-	problem *problem
 }
 
 // rejection is a credential that a host does not accept.
 type rejection struct {
-	at         endpoint
 	credential credential.Credential
 	problem    *problem
 }
@@ -35,45 +28,37 @@ type visit[T any] func(ctx context.Context, e endpoint, who credential.Credentia
 
 // walk asks the places in order until one has what is asked for, or has a problem that the next cannot fix.
 func walk[T any](ctx context.Context, r *Resolver, places []endpoint, ring keyring, f visit[T]) (T, outcome) {
-	var out outcome
 	var failed []outcome
+	var rejected []rejection
 	for _, e := range places {
 		got, one := tryAll(ctx, r, e, ring, f)
-		out.rejected = append(out.rejected, one.rejected...)
+		rejected = append(rejected, one.rejected...)
 		if one.problem == nil {
-			out.at, out.who, out.problem = e, one.who, nil
-			out.passed = passedBy(failed)
-			return got, out
+			one.passed, one.rejected = failed, rejected
+			return got, one
 		}
 		failed = append(failed, one)
 		if !one.problem.elsewhere() {
 			break
 		}
 	}
-	var problems []*problem
-	for _, one := range failed {
-		problems = append(problems, one.problem)
-	}
 	counts := failed[len(failed)-1]
 	if counts.problem.elsewhere() {
-		counts = failed[slices.Index(problems, worst(problems))]
+		counts = worst(failed)
 	}
-	out.at, out.who, out.problem = counts.at, counts.who, counts.problem
-	for _, one := range passedBy(failed) {
-		if one.at != out.at {
-			out.passed = append(out.passed, one)
-		}
-	}
+	counts.passed = slices.DeleteFunc(failed, func(one outcome) bool { return one.at == counts.at })
+	counts.rejected = rejected
 	var none T
-	return none, out
+	return none, counts
 }
 
-func passedBy(failed []outcome) []passed {
-	var all []passed
+// worst is the outcome whose problem counts where several failed.
+func worst(failed []outcome) outcome {
+	var order []*fault.Error
 	for _, one := range failed {
-		all = append(all, passed{at: one.at, problem: one.problem})
+		order = append(order, &fault.Error{Cause: one.problem.cause})
 	}
-	return all
+	return failed[slices.Index(order, fault.Worst(order...))]
 }
 
 // tryAll asks one place with every credential that matches, in the kubelet's order, until one is served, and as nobody
@@ -91,17 +76,16 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 	h := r.host(e.host)
 	var none T
 	var failed []outcome
-	var problems []*problem
 	for i, c := range matching {
 		got, p := f(ctx, e, c)
 		dead := r.known(h, c)
 		if dead.state == Rejected {
-			out.rejected = append(out.rejected, rejection{at: e, credential: c, problem: dead.problem})
+			out.rejected = append(out.rejected, rejection{credential: c, problem: dead.problem})
 		}
 		switch {
 		case p == nil:
 			out.who = c
-			r.proveRest(ctx, h, e, matching[i+1:], &out)
+			r.proveRest(ctx, h, matching[i+1:], &out)
 			return got, out
 		case !p.denied(): // nothing that another credential could change
 			out.who, out.problem = c, p
@@ -109,9 +93,9 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 		case dead.state == Rejected && !(e.mirror && p.cause == fault.NotFound): // that a mirror does not have it is no refusal
 			p = dead.problem
 		}
-		failed, problems = append(failed, outcome{at: e, who: c, problem: p}), append(problems, p)
+		failed = append(failed, outcome{at: e, who: c, problem: p})
 	}
-	counts := failed[slices.Index(problems, worst(problems))]
+	counts := worst(failed)
 	out.who, out.problem = counts.who, counts.problem
 	if ring.docker != nil && out.problem.detail == rejected { // pods do not have it, and may be served as nobody
 		got, p := f(ctx, e, credential.Credential{})
@@ -138,14 +122,14 @@ func (r *Resolver) note(e endpoint, matching []credential.Credential) {
 }
 
 // proveRest proves the credentials that were not needed: a dead one among them is said too.
-func (r *Resolver) proveRest(ctx context.Context, h *host, e endpoint, rest []credential.Credential, out *outcome) {
+func (r *Resolver) proveRest(ctx context.Context, h *host, rest []credential.Credential, out *outcome) {
 	ch, p := r.ping(ctx, h)
 	if p != nil || ch.method == open || ch.foreign {
 		return
 	}
 	for _, c := range rest {
 		if v := r.prove(ctx, h, ch, c); v.state == Rejected {
-			out.rejected = append(out.rejected, rejection{at: e, credential: c, problem: v.problem})
+			out.rejected = append(out.rejected, rejection{credential: c, problem: v.problem})
 		}
 	}
 }

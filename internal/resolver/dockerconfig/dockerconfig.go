@@ -101,6 +101,11 @@ func (f *File) ask(ctx context.Context, helper, server string) func() (credentia
 	return f.asked[server]
 }
 
+// Helped says that programs hold credentials in the file's place.
+func (f *File) Helped() bool {
+	return f.config.CredentialsStore != "" || len(f.config.CredentialHelpers) > 0
+}
+
 func (f *File) helper(host string) string {
 	for _, key := range []string{server(host), host} {
 		if helper := f.config.CredentialHelpers[key]; helper != "" {

@@ -24,9 +24,7 @@ func (t *note) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	seen := Answer{Status: answer.StatusCode, URL: answer.Request.URL, Crossed: crossed(r), Quota: parseQuota(answer.Header)}
-	if wait, hinted := askedToWait(answer, time.Now()); hinted {
-		seen.Retry = wait
-	}
+	seen.Retry, _ = askedToWait(answer, time.Now())
 	if answer.StatusCode == http.StatusUnauthorized {
 		preferBearer(answer.Header)
 		seen.Challenge = answer.Header

@@ -33,7 +33,8 @@ func (t *redirect) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = answer.Body.Close() // it has been read
 		return nil, failureOf(asked, kind)
 	}
-	if address, err := netip.ParseAddr(next.Hostname()); err == nil && (address.IsPrivate() || !address.IsGlobalUnicast()) {
+	address, err := netip.ParseAddr(next.Hostname())
+	if err == nil && (address.IsPrivate() || !address.IsGlobalUnicast()) && next.Hostname() != first(asked).URL.Hostname() {
 		return t.RoundTrip(after(r, answer, next))
 	}
 	answer.Header.Set("Location", next.String())

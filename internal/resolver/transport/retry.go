@@ -28,60 +28,69 @@ type retry struct {
 }
 
 func (t *retry) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx := r.Context()
 	var before outcome
 	for try := 0; ; try++ {
-		if wait := t.wait(); wait > 0 && !pause(ctx, wait) {
-			held := failureOf(r, Held)
-			held.Retry = wait
-			return before.or(outcome{err: held}).values()
-		}
 		now := t.send(r)
-		if now.late() {
-			now = before.or(now)
+		if try > 0 && now.outOfTime() { // what an earlier try was told says more
+			now = before
 		}
-		if wait, hinted := now.hint(); now.status() == http.StatusTooManyRequests && hinted {
-			t.hold(wait)
-		}
-		wait, again := t.again(now, try)
-		if !again || callOf(ctx).Once || !pause(ctx, wait) {
-			return now.values()
+		if try == len(t.backoff) || !now.passes() || callOf(r.Context()).Once || !pause(r.Context(), max(now.wait, t.backoff[try])) {
+			return now.answer, now.err
 		}
 		before = now
 	}
 }
 
-// send sends a copy, so that it can be sent again, and those below may change it.
-func (t *retry) send(r *http.Request) outcome {
-	one := r.Clone(r.Context())
-	if r.GetBody != nil {
-		fresh, err := r.GetBody()
-		if err != nil {
-			return outcome{err: err}
-		}
-		one.Body = fresh
-	}
-	answer, err := t.next.RoundTrip(one) //nolint:bodyclose // by whoever gets it; those that nobody gets hold no connection
-	return outcome{answer: answer, err: err}
+// outcome is what came of one try. The body of its answer is in memory.
+type outcome struct {
+	answer *http.Response
+	err    error
+	wait   time.Duration // that the answer asks for
+	hinted bool          // it does ask
 }
 
-// again says whether another try is worth it, and after what pause.
-func (t *retry) again(o outcome, try int) (time.Duration, bool) {
-	if try >= len(t.backoff) {
-		return 0, false
+// send sends a copy, so that it can be sent again, and those below may change it.
+func (t *retry) send(r *http.Request) (o outcome) {
+	if wait := t.held(); wait > 0 && !pause(r.Context(), wait) {
+		held := failureOf(r, Held)
+		held.Retry = wait
+		return outcome{err: held}
 	}
-	asked, hinted := o.hint()
-	failure, _ := errors.AsType[*Failure](o.err)
-	switch status := o.status(); {
-	case status == http.StatusTooManyRequests:
-		return asked, hinted
-	case status >= http.StatusInternalServerError && status != http.StatusNotImplemented, status == http.StatusRequestTimeout:
-		return max(asked, t.backoff[try]), true
-	case failure != nil && failure.temporary():
-		return t.backoff[try], true
+	one := r.Clone(r.Context())
+	if r.GetBody != nil {
+		if one.Body, o.err = r.GetBody(); o.err != nil {
+			return o
+		}
+	}
+	o.answer, o.err = t.next.RoundTrip(one) //nolint:bodyclose // by whoever gets it; those that nobody gets hold no connection
+	if o.err == nil {
+		o.wait, o.hinted = askedToWait(o.answer, time.Now())
+		if o.answer.StatusCode == http.StatusTooManyRequests {
+			t.hold(o.wait)
+		}
+	}
+	return o
+}
+
+// passes says that another try is worth it.
+func (o outcome) passes() bool {
+	if o.err != nil {
+		failure, ok := errors.AsType[*Failure](o.err)
+		return ok && failure.temporary()
+	}
+	switch status := o.answer.StatusCode; status {
+	case http.StatusTooManyRequests:
+		return o.hinted
+	case http.StatusNotImplemented:
+		return false
 	default:
-		return 0, false
+		return status >= http.StatusInternalServerError || status == http.StatusRequestTimeout
 	}
+}
+
+func (o outcome) outOfTime() bool {
+	failure, ok := errors.AsType[*Failure](o.err)
+	return ok && (failure.Kind == Late || failure.Kind == Held)
 }
 
 func (t *retry) hold(d time.Duration) {
@@ -92,51 +101,18 @@ func (t *retry) hold(d time.Duration) {
 	}
 }
 
-func (t *retry) wait() time.Duration {
+func (t *retry) held() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return max(time.Until(t.notBefore), 0)
 }
 
-// outcome is what came of one try. The body of its answer is in memory.
-type outcome struct {
-	answer *http.Response
-	err    error
-}
-
-func (o outcome) values() (*http.Response, error) { return o.answer, o.err }
-
-func (o outcome) status() int {
-	if o.answer == nil {
-		return 0
-	}
-	return o.answer.StatusCode
-}
-
-func (o outcome) hint() (time.Duration, bool) {
-	if o.answer == nil {
-		return 0, false
-	}
-	return askedToWait(o.answer, time.Now())
-}
-
-// late says that there was no time left for this try.
-func (o outcome) late() bool {
-	failure, ok := errors.AsType[*Failure](o.err)
-	return ok && failure.Kind == Late
-}
-
-// or prefers what an earlier try found out to "no time was left" of a later one.
-func (o outcome) or(later outcome) outcome {
-	if o.answer == nil && o.err == nil {
-		return later
-	}
-	return o
-}
-
 // askedToWait is how long an answer asks to wait: in its header or, as ghcr.io's, in the message of its error, as in
 // "retry-after: 285.47µs, allowed: 44000/minute".
 func askedToWait(answer *http.Response, now time.Time) (time.Duration, bool) {
+	if answer.StatusCode < http.StatusBadRequest {
+		return 0, false
+	}
 	if wait, ok := parseRetryAfter(answer.Header.Get("Retry-After"), now); ok {
 		return wait, true
 	}
