@@ -25,10 +25,10 @@ func TestARegistryThatGoesAwayInMidRequest(t *testing.T) {
 			t.Parallel()
 			s := environment.Scenario(t)
 			store := registries.NewStore(t.Context())
-			leaver, err := registries.NewLeaver(t.Context(), s.Site.Authority, store, c.path, c.leaves)
+			address, err := registries.NewLeaver(t.Context(), s.Site.Authority, store, c.path, c.leaves)
 			require.NoError(t, err)
-			s.Site.Add(leaver.Address, store, store)
-			image := leaver.Address + "/tracebloc/ingestor:0.3"
+			s.Site.Add(address, store, store)
+			image := address + "/tracebloc/ingestor:0.3"
 			digest := s.Push(image, registries.Image("one", "linux/amd64"))
 			watch(s, map[string]pull{"ingestor": {image: image}})
 			result := s.Run("plan")
