@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// Cause says why a target or a workload is not fresh. The set is part of the contract (DESIGN.md, "Failure
-// causes"): it appears in results, logs, Events, annotations and the termination message.
+// Cause says why a target or a workload is not fresh. The set is part of the contract: it appears in results, logs, Events, annotations and the termination message.
 type Cause string
 
 // The causes, in the order in which one is worse than another for a target that fails in several ways at

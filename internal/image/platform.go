@@ -37,7 +37,7 @@ func (p Platform) String() string {
 }
 
 // offers says whether an image built for p runs where want is asked for. An unset variant matches any, and
-// arm64 means arm64/v8 (DESIGN.md, "Gates").
+// arm64 means arm64/v8.
 func (p Platform) offers(want Platform) bool {
 	if p.OS != want.OS || p.Architecture != want.Architecture {
 		return false

@@ -26,29 +26,29 @@ type answer struct {
 
 // ask asks something of a repository as somebody. unreadable is what it means that the library cannot make sense of the
 // answer.
-func (r *Resolver) ask(ctx context.Context, h *host, repository string, who credential.Credential, unreadable detail, q question) (answer, *problem) {
+func (h *host) ask(ctx context.Context, repository string, who credential.Credential, unreadable detail, q question) (answer, *problem) {
 	if p := h.circuitOpen(); p != nil {
 		return answer{}, p
 	}
-	got, p := r.authorized(ctx, h, repository, who, unreadable, q)
+	got, p := h.authorized(ctx, repository, who, unreadable, q)
 	h.answered(p)
 	return got, p
 }
 
 // authorized asks until there is nothing left that the registry may have wanted: a challenge that /v2/ did not show, a
 // token for this repository alone, one for the scope that the refusal names, a fresh one. Each of these once.
-func (r *Resolver) authorized(ctx context.Context, h *host, repository string, who credential.Credential, unreadable detail, q question) (answer, *problem) {
-	ch, p := r.ping(ctx, h)
+func (h *host) authorized(ctx context.Context, repository string, who credential.Credential, unreadable detail, q question) (answer, *problem) {
+	ch, p := h.ping(ctx)
 	if p != nil {
 		return answer{}, p
 	}
 	need := needs{repository: repository}
 	for {
-		got, p := r.grant(ctx, h, ch, who, need, q)
+		got, p := h.grant(ctx, ch, who, need, q)
 		if p != nil {
 			return answer{}, p
 		}
-		one, p := r.put(ctx, h, ch, who, got, unreadable, q)
+		one, p := h.put(ctx, ch, who, got, unreadable, q)
 		if p == nil || one.Crossed {
 			return one, p
 		}
@@ -59,11 +59,11 @@ func (r *Resolver) authorized(ctx context.Context, h *host, repository string, w
 			h.useLateChallenge(named)
 		case ch.silent != nil && p.denied():
 			return one, ch.silent
-		case len(got.scopes) > 1 && slices.Contains([]int{401, 403, 404}, p.status) && r.known(h, who).state != Rejected: // to whom no token will help
+		case len(got.scopes) > 1 && slices.Contains([]int{401, 403, 404}, p.status) && h.known(who).state != Rejected: // to whom no token will help
 			need.alone, need.scope = true, named.scope
 		case late && ch.method == bearer && !need.again && (named.expired || named.scope != "" && !slices.Contains(got.scopes, named.scope)):
 			need.alone, need.again, need.scope = true, true, named.scope
-			r.tokens.forget(tokenKey{h.key, who.Identity(), got.scopes[0]})
+			h.tokens.forget(tokenKey{who.Identity(), got.scopes[0]})
 		default:
 			return one, p
 		}
@@ -86,7 +86,7 @@ func (n needs) own() []string {
 }
 
 // put asks once, with what was granted.
-func (r *Resolver) put(ctx context.Context, h *host, ch challenge, who credential.Credential, got token, unreadable detail, q question) (answer, *problem) {
+func (h *host) put(ctx context.Context, ch challenge, who credential.Credential, got token, unreadable detail, q question) (answer, *problem) {
 	ctx, call := wire.Begin(ctx, fault.StageManifest)
 	with, err := h.with(ch, who, got)
 	if err == nil {
@@ -115,21 +115,21 @@ func (h *host) with(ch challenge, who credential.Credential, got token) (http.Ro
 
 // grant gets what is needed to ask for a repository: nothing, the account itself, or a token, which is one for many
 // repositories where the registry agrees.
-func (r *Resolver) grant(ctx context.Context, h *host, ch challenge, who credential.Credential, need needs, q question) (token, *problem) {
+func (h *host) grant(ctx context.Context, ch challenge, who credential.Credential, need needs, q question) (token, *problem) {
 	if ch.foreign {
 		who = credential.Credential{}
 	}
 	group := need.own()
 	if !need.alone {
-		group = scopesOf(r.group(h, who.Identity(), need.repository))
+		group = scopesOf(h.group(who.Identity(), need.repository))
 	}
 	if !who.Anonymous() && ch.method != open {
-		v := r.login(ctx, h, ch, who, func(ctx context.Context) *problem {
+		v := h.login(ctx, ch, who, func(ctx context.Context) *problem {
 			var p *problem
 			if ch.method == bearer {
-				_, p = r.token(ctx, h, ch, who, group)
+				_, p = h.token(ctx, ch, who, group)
 			} else {
-				_, p = r.put(ctx, h, ch, who, token{}, plain, q)
+				_, p = h.put(ctx, ch, who, token{}, plain, q)
 			}
 			return p
 		})
@@ -140,24 +140,24 @@ func (r *Resolver) grant(ctx context.Context, h *host, ch challenge, who credent
 	if ch.method != bearer {
 		return token{}, nil
 	}
-	got, p := r.token(ctx, h, ch, who, group)
+	got, p := h.token(ctx, ch, who, group)
 	if p != nil && len(group) > 1 && p.splittable() {
-		return r.alone(ctx, h, ch, who, group, need)
+		return h.alone(ctx, ch, who, group, need)
 	}
 	return got, p
 }
 
 // alone asks for a token for one repository, after one for several was refused. Where the registry is in trouble, one of
 // them is asked for before the others: it must not be asked fifty times where it cannot answer once.
-func (r *Resolver) alone(ctx context.Context, h *host, ch challenge, who credential.Credential, group []string, need needs) (token, *problem) {
-	key := tokenKey{h.key, who.Identity(), "first of\n" + group[0]}
-	_, p := r.tokens.do(ctx, key, r.options.Timeout, func(ctx context.Context) (token, *problem) {
-		return r.token(ctx, h, ch, who, need.own())
+func (h *host) alone(ctx context.Context, ch challenge, who credential.Credential, group []string, need needs) (token, *problem) {
+	key := tokenKey{who.Identity(), "first of\n" + group[0]}
+	_, p := h.tokens.do(ctx, key, h.timeout, func(ctx context.Context) (token, *problem) {
+		return h.token(ctx, ch, who, need.own())
 	})
 	if p != nil && p.cause == fault.ServerError {
 		return token{}, p
 	}
-	return r.token(ctx, h, ch, who, need.own())
+	return h.token(ctx, ch, who, need.own())
 }
 
 // splittable says that a token request for several repositories may fare better as one for each: some registries refuse

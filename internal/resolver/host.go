@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
@@ -15,19 +17,30 @@ import (
 // any more: a tick ends in bounded time whatever hangs (I18), however many images it has.
 const maxTimeouts = 3
 
-// host is one registry, for one tick.
+// host is one registry, for one tick: how it wants to be asked, as whom it was, and what it said. Package transport is
+// the way to it.
 type host struct {
-	key       string // as references name it
 	address   string // where it is asked
 	registry  name.Registry
 	plainHTTP bool
 	plain     func(host string) bool // whether any host may be asked without TLS
 	network   http.RoundTripper
+	timeout   time.Duration // for one image
 
-	mu    sync.Mutex
-	late  *challenge // what a manifest's 401 asked for where /v2/ had asked for nothing
-	inRow int        // images in a row that were not answered in time
-	last  *problem   // of those
+	pings  flights[struct{}, challenge]
+	tokens flights[tokenKey, token]
+	proofs flights[credential.Identity, verdict]
+	logins flights[credential.Identity, verdict]
+	tags   flights[tagKey, resolved]
+	bodies flights[bodyKey, resolved]
+
+	mu      sync.Mutex
+	groups  map[credential.Identity][][]string // repositories that are asked for in one token, by account
+	tried   map[credential.Credential]bool     // that match images here
+	visited bool                               // it was asked, or was about to be
+	late    *challenge                         // what a manifest's 401 asked for where /v2/ had asked for nothing
+	inRow   int                                // images in a row that were not answered in time
+	last    *problem                           // of those
 }
 
 // hostname is where the registry is, without a port.
@@ -80,7 +93,10 @@ func (r *Resolver) host(named string) *host {
 	if h, ok := r.hosts[key]; ok {
 		return h
 	}
-	h := &host{key: key, address: address(named), plain: r.plain, plainHTTP: r.plain(named)}
+	h := &host{
+		address: address(named), plain: r.plain, plainHTTP: r.plain(named), timeout: r.options.Timeout,
+		groups: map[credential.Identity][][]string{}, tried: map[credential.Credential]bool{},
+	}
 	options := []name.Option{name.WeakValidation}
 	if h.plainHTTP {
 		options = append(options, name.Insecure)

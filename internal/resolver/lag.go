@@ -17,7 +17,7 @@ func (r *Resolver) lag(ctx context.Context, q Query, ring keyring, got resolved,
 	}
 	own := endpoint{host: q.Image.Host, repository: q.Image.Repository}
 	origin, from := tryAll(ctx, r, own, ring, func(ctx context.Context, e endpoint, who credential.Credential) (resolved, *problem) {
-		return r.tag(ctx, e, who, q.Image.Tag)
+		return r.host(e.host).tag(ctx, e.repository, who, q.Image.Tag)
 	})
 	if from.problem != nil || origin.digest == got.digest {
 		return nil

@@ -33,11 +33,6 @@ func (s ProofState) String() string {
 	}
 }
 
-type loginKey struct {
-	host string
-	as   credential.Identity
-}
-
 // verdict is what a registry made of a credential; its problem is set where that was rejected.
 type verdict struct {
 	state   ProofState
@@ -51,17 +46,17 @@ type verdict struct {
 // by what is asked for anyway, as pods ask it, and beside it by a question about the account alone. The image at hand
 // asks for both; the others wait for the verdict, so that a dead account is not used for each of them: a failed login
 // costs Harbor 1.5 s and counts against the account.
-func (r *Resolver) login(ctx context.Context, h *host, ch challenge, who credential.Credential, asPods func(context.Context) *problem) verdict {
-	v, _ := r.logins.do(ctx, loginKey{h.key, who.Identity()}, r.options.Timeout, func(ctx context.Context) (verdict, *problem) {
+func (h *host) login(ctx context.Context, ch challenge, who credential.Credential, asPods func(context.Context) *problem) verdict {
+	v, _ := h.logins.do(ctx, who.Identity(), h.timeout, func(ctx context.Context) (verdict, *problem) {
 		var v verdict
 		var p *problem
 		if ch.method == bearer {
 			var both sync.WaitGroup
 			connected, there := context.WithCancel(ctx) // over whose connection the other goes as well
 			both.Go(func() { defer there(); p = asPods(wire.WithConnected(ctx, there)) })
-			both.Go(func() { <-connected.Done(); v = r.prove(ctx, h, ch, who) })
+			both.Go(func() { <-connected.Done(); v = h.prove(ctx, ch, who) })
 			both.Wait()
-		} else if v = r.prove(ctx, h, ch, who); v.state == Rejected { // who is accepted asks for the manifest anyway
+		} else if v = h.prove(ctx, ch, who); v.state == Rejected { // who is accepted asks for the manifest anyway
 			p = asPods(ctx)
 		}
 		v.refused = v.state == Rejected && p.refusesLogin()
@@ -72,13 +67,13 @@ func (r *Resolver) login(ctx context.Context, h *host, ch challenge, who credent
 
 // prove asks a host about the account alone: by a token request without a scope or, where there are no tokens, by /v2/.
 // It is asked once and without a retry.
-func (r *Resolver) prove(ctx context.Context, h *host, ch challenge, who credential.Credential) verdict {
+func (h *host) prove(ctx context.Context, ch challenge, who credential.Credential) verdict {
 	// Half of the time is left for those whose registry does not answer this question.
-	v, _ := r.proofs.do(ctx, loginKey{h.key, who.Identity()}, r.options.Timeout/2, func(ctx context.Context) (verdict, *problem) {
+	v, _ := h.proofs.do(ctx, who.Identity(), h.timeout/2, func(ctx context.Context) (verdict, *problem) {
 		if ch.method == bearer {
 			ctx, call := wire.Begin(ctx, fault.StageToken)
 			call.Once = true
-			_, p := exchange(ctx, call, h, ch, who, nil)
+			_, p := h.exchange(ctx, call, ch, who, nil)
 			return judge(p, call), nil
 		}
 		ctx, call := wire.Begin(ctx, fault.StagePing)
@@ -115,7 +110,7 @@ func judge(p *problem, call *wire.Call) verdict {
 }
 
 // known is what has been found out about a credential at a host so far.
-func (r *Resolver) known(h *host, who credential.Credential) verdict {
-	v, _, _ := r.proofs.peek(loginKey{h.key, who.Identity()})
+func (h *host) known(who credential.Credential) verdict {
+	v, _, _ := h.proofs.peek(who.Identity())
 	return v
 }

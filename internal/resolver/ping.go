@@ -44,11 +44,11 @@ func (c challenge) harbor() bool {
 }
 
 // ping asks a registry, once, how it wants to be asked (distribution specification, "Determining support").
-func (r *Resolver) ping(ctx context.Context, h *host) (challenge, *problem) {
+func (h *host) ping(ctx context.Context) (challenge, *problem) {
 	if late := h.lateChallenge(); late != nil {
 		return *late, nil
 	}
-	return r.pings.do(ctx, h.key, r.options.Timeout, func(ctx context.Context) (challenge, *problem) {
+	return h.pings.do(ctx, struct{}{}, h.timeout, func(ctx context.Context) (challenge, *problem) {
 		ctx, call := wire.Begin(ctx, fault.StagePing)
 		_, err := transport.Ping(ctx, h.registry, h.network)
 		seen := call.Answer()

@@ -90,7 +90,11 @@ func (r *Resolver) keyring(ctx context.Context, q Query) keyring {
 // plan notes which repositories may be asked for as whom at which host, so that one token request can ask for
 // all of them (the request floor).
 func (r *Resolver) plan(ctx context.Context, queries []Query) {
-	repositories := map[groupKey][]string{}
+	type account struct {
+		at *host
+		as credential.Identity
+	}
+	repositories := map[account][]string{}
 	if r.dockerConfig.Helped() { // programs take their time, so side by side
 		var asking sync.WaitGroup
 		for _, q := range queries {
@@ -106,16 +110,16 @@ func (r *Resolver) plan(ctx context.Context, queries []Query) {
 				matching = []credential.Credential{{}}
 			}
 			for _, c := range matching {
-				key := groupKey{hostKey(e.host), c.Identity()}
+				key := account{r.host(e.host), c.Identity()}
 				repositories[key] = append(repositories[key], e.repository)
 			}
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for key, names := range repositories {
 		slices.Sort(names)
-		r.groups[key] = batches(slices.Compact(names))
+		key.at.mu.Lock()
+		key.at.groups[key.as] = batches(slices.Compact(names))
+		key.at.mu.Unlock()
 	}
 }
 

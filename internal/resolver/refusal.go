@@ -14,32 +14,32 @@ import (
 
 // explain makes more of a refusal of a manifest than its status says. Most speak for themselves; of 401s there are several
 // kinds, and what a registry's policy withholds is named in a body, which HEAD does not have.
-func (r *Resolver) explain(ctx context.Context, h *host, ref name.Reference, who credential.Credential, got answer, p *problem) *problem {
+func (h *host) explain(ctx context.Context, ref name.Reference, who credential.Credential, got answer, p *problem) *problem {
 	if p.role != fault.StageManifest || got.Crossed {
 		return p
 	}
 	if p.cause == fault.Forbidden && p.code == "" && got.how.method != basic { // where each request is a login
-		if told := r.told(ctx, h, ref, who); told != nil && told.status == p.status {
+		if told := h.told(ctx, ref, who); told != nil && told.status == p.status {
 			p.code, p.errors = told.code, told.errors
 		}
 	}
 	challenge := got.Challenge.Get("Www-Authenticate")
 	switch {
-	case p.cause == fault.Forbidden && p.detail == plain && !who.Anonymous() && r.known(h, who).state == Unproven:
+	case p.cause == fault.Forbidden && p.detail == plain && !who.Anonymous() && h.known(who).state == Unproven:
 		p.detail = unproven
 	case p.status != http.StatusUnauthorized:
 	case strings.Contains(challenge, `realm="harbor"`) && got.token.subject != "" && !who.Anonymous():
 		p.cause = fault.Forbidden // Harbor knows the account, which has no right here
 	case challenge == "" && got.how.harbor():
-		return r.harbors(ctx, h, ref, who, p)
+		return h.harbors(ctx, ref, who, p)
 	}
 	return p
 }
 
 // told asks once more, by GET, for the errors in the body of a refusal. That a GET is served where HEAD is not helps
 // nobody: nodes ask by HEAD.
-func (r *Resolver) told(ctx context.Context, h *host, ref name.Reference, who credential.Credential) *problem {
-	_, p := r.ask(ctx, h, ref.Context().RepositoryStr(), who, plain, func(o ...remote.Option) error {
+func (h *host) told(ctx context.Context, ref name.Reference, who credential.Credential) *problem {
+	_, p := h.ask(ctx, ref.Context().RepositoryStr(), who, plain, func(o ...remote.Option) error {
 		_, err := remote.Get(ref, o...)
 		return err
 	})
@@ -48,9 +48,9 @@ func (r *Resolver) told(ctx context.Context, h *host, ref name.Reference, who cr
 
 // harbors tells Harbor's two 401s without a challenge apart: a project that does not exist, and trouble of its own in
 // which valid accounts are refused.
-func (r *Resolver) harbors(ctx context.Context, h *host, ref name.Reference, who credential.Credential, p *problem) *problem {
+func (h *host) harbors(ctx context.Context, ref name.Reference, who credential.Credential, p *problem) *problem {
 	if p.code == "" {
-		told := r.told(ctx, h, ref, who)
+		told := h.told(ctx, ref, who)
 		switch {
 		case told == nil: // it has thought better of it; the next tick will see
 		case told.status != http.StatusUnauthorized:

@@ -35,15 +35,15 @@ func (r *Resolver) Report() []HostReport {
 	defer r.mu.Unlock()
 	var all []HostReport
 	for name, h := range r.hosts {
-		report := HostReport{Host: name, Address: h.address}
-		ch, p, asked := r.pings.peek(name)
+		report := HostReport{Host: name, Address: h.address, Proofs: h.report()}
+		ch, p, asked := h.pings.peek(struct{}{})
 		if late := h.lateChallenge(); late != nil {
 			ch, p = *late, nil
 		}
-		switch {
-		case !asked:
-		case p != nil && !r.planned(name): // asked for its opinion of a mirror alone: that it has none is nothing to report
+		switch planned, visited := h.standing(); {
+		case !visited, p != nil && !planned: // for its opinion of a mirror alone: that it has none is nothing to report
 			continue
+		case !asked:
 		case p != nil:
 			report.Failure = hostFailure(r, name, p)
 		default:
@@ -52,7 +52,6 @@ func (r *Resolver) Report() []HostReport {
 				report.TokenHost = fault.Clean(ch.realm.Host)
 			}
 		}
-		report.Proofs = r.proofsAt(name)
 		all = append(all, report)
 	}
 	for name := range r.unused {
@@ -62,24 +61,20 @@ func (r *Resolver) Report() []HostReport {
 	return all
 }
 
-// planned says whether images are to be asked for at a host.
-func (r *Resolver) planned(host string) bool {
-	for key := range r.groups {
-		if key.host == host {
-			return true
-		}
-	}
-	return false
+// standing says whether images are to be asked for at a host, and whether one was, or was about to be.
+func (h *host) standing() (planned, visited bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.groups) > 0, h.visited
 }
 
-func (r *Resolver) proofsAt(host string) []Proof {
+// report tells what a host made of each credential.
+func (h *host) report() []Proof {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var proofs []Proof
-	for key := range r.tried {
-		if key.host != host {
-			continue
-		}
-		c := key.credential
-		v, _, _ := r.proofs.peek(loginKey{host, c.Identity()})
+	for c := range h.tried {
+		v := h.known(c)
 		proof := Proof{Source: c.Source, Account: c.Account(), Entry: fault.Clean(c.Entry), State: v.state}
 		if v.problem != nil {
 			proof.Failure = &fault.Error{

@@ -3,6 +3,11 @@
 // images of a tick side by side, with no more requests than that takes: a HEAD an image, a ping and a token a
 // registry, a proof a credential.
 //
+// The Resolver knows which images are asked for where (endpoint, plan), with which credentials (plan), and what counts where
+// several places and accounts were asked (walk). A host is one registry: its handshake (ping), its tokens (token), what it
+// makes of an account (login), and one question to it (ask), which is for a tag or for what a digest holds (tag, body).
+// What came of it is a problem in plain values, and a sentence (message) last.
+//
 // What fails is recognised from types and statuses as one of the causes of package fault, with the host and the
 // stage that failed. Secrets stay inside: no password, token or Authorization value reaches a log line, an error
 // or a message, and neither does the query of a URL or the body of an answer.
@@ -31,20 +36,11 @@ type Resolver struct {
 	networks     map[string]*wire.Network // of registries with certificates of their own
 	inFlight     chan struct{}            // images asked for at once
 
-	pings  flights[string, challenge]
-	tokens flights[tokenKey, token]
-	proofs flights[loginKey, verdict]
-	logins flights[loginKey, verdict]
-	tags   flights[tagKey, resolved]
-	bodies flights[bodyKey, resolved]
-
 	mu       sync.Mutex
 	hosts    map[string]*host
-	read     map[string]secrets      // by the secrets' names
-	groups   map[groupKey][][]string // repositories that are asked for in one token
-	answered map[string]answered     // by query
-	tried    map[tried]bool
-	unused   map[string]bool // entries of the configuration that are for no image
+	read     map[string]secrets  // by the secrets' names
+	answered map[string]answered // by query
+	unused   map[string]bool     // entries of the configuration that are for no image
 }
 
 // answered is where the digest of a query came from.
@@ -65,9 +61,7 @@ func New(o Options) (*Resolver, error) {
 		inFlight:     make(chan struct{}, max(o.Concurrency, 1)),
 		hosts:        map[string]*host{},
 		read:         map[string]secrets{},
-		groups:       map[groupKey][][]string{},
 		answered:     map[string]answered{},
-		tried:        map[tried]bool{},
 	}
 	problems := []error{problem}
 	with := wire.Options{
@@ -144,7 +138,7 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	}
 	places := endpoints(q.Image, r.registries)
 	got, out := walk(ctx, r, places, ring, func(ctx context.Context, e endpoint, who credential.Credential) (resolved, *problem) {
-		return r.tag(ctx, e, who, q.Image.Tag)
+		return r.host(e.host).tag(ctx, e.repository, who, q.Image.Tag)
 	})
 	answer := Answer{Warnings: append(unusableWarnings(q, ring), r.warnings(q, ring, out)...)}
 	if out.problem != nil {

@@ -21,19 +21,17 @@ type resolved struct {
 }
 
 type tagKey struct {
-	host, repository, tag string
-	as                    credential.Identity
+	repository, tag string
+	as              credential.Identity
 }
 
 // tag asks for the digest behind a tag: one HEAD, which docker.io does not count as a pull, and a GET only where the
 // registry has no HEAD, or answers it without what makes it useful. Never after a 429.
-func (r *Resolver) tag(ctx context.Context, e endpoint, who credential.Credential, tag string) (resolved, *problem) {
-	key := tagKey{e.host, e.repository, tag, who.Identity()}
-	return r.tags.do(ctx, key, r.options.Timeout, func(ctx context.Context) (resolved, *problem) {
-		h := r.host(e.host)
-		ref := h.registry.Repo(e.repository).Tag(tag)
+func (h *host) tag(ctx context.Context, repository string, who credential.Credential, tag string) (resolved, *problem) {
+	return h.tags.do(ctx, tagKey{repository, tag, who.Identity()}, h.timeout, func(ctx context.Context) (resolved, *problem) {
+		ref := h.registry.Repo(repository).Tag(tag)
 		var digest image.Digest
-		got, p := r.ask(ctx, h, e.repository, who, noDigest, func(o ...remote.Option) error {
+		got, p := h.ask(ctx, repository, who, noDigest, func(o ...remote.Option) error {
 			found, err := remote.Head(ref, o...)
 			if err == nil {
 				digest, err = image.ParseDigest(found.Digest.String())
@@ -43,9 +41,9 @@ func (r *Resolver) tag(ctx context.Context, e endpoint, who credential.Credentia
 		switch {
 		case p != nil && (p.detail == noDigest || p.status == http.StatusMethodNotAllowed || p.status == http.StatusNotImplemented),
 			p == nil && len(got.Header.Values(digestHeader)) > 1:
-			return r.tagByBody(ctx, h, e.repository, who, tag)
+			return h.tagByBody(ctx, repository, who, tag)
 		case p != nil:
-			return resolved{}, r.explain(ctx, h, ref, who, got, p)
+			return resolved{}, h.explain(ctx, ref, who, got, p)
 		}
 		return resolved{digest: digest, quota: got.Quota}, nil
 	})
@@ -54,15 +52,15 @@ func (r *Resolver) tag(ctx context.Context, e endpoint, who credential.Credentia
 const digestHeader = "Docker-Content-Digest"
 
 // tagByBody computes the digest that a registry does not send. One that it does send must be the same (I37).
-func (r *Resolver) tagByBody(ctx context.Context, h *host, repository string, who credential.Credential, tag string) (resolved, *problem) {
+func (h *host) tagByBody(ctx context.Context, repository string, who credential.Credential, tag string) (resolved, *problem) {
 	ref := h.registry.Repo(repository).Tag(tag)
 	var found *remote.Descriptor
-	got, p := r.ask(ctx, h, repository, who, notManifest, func(o ...remote.Option) (err error) {
+	got, p := h.ask(ctx, repository, who, notManifest, func(o ...remote.Option) (err error) {
 		found, err = remote.Get(ref, o...)
 		return err
 	})
 	if p != nil {
-		return resolved{}, r.explain(ctx, h, ref, who, got, p)
+		return resolved{}, h.explain(ctx, ref, who, got, p)
 	}
 	if _, d := parseManifest(found.Manifest, got.Header.Get("Content-Type")); d != plain {
 		return resolved{}, bad(got.call, d)

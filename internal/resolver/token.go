@@ -32,7 +32,6 @@ type token struct {
 }
 
 type tokenKey struct {
-	host   string
 	as     credential.Identity
 	scopes string
 }
@@ -40,24 +39,24 @@ type tokenKey struct {
 func scopeOf(repository string) string { return "repository:" + repository + ":pull" }
 
 // token returns the token for some scopes, asking for it where there is none that still lives.
-func (r *Resolver) token(ctx context.Context, h *host, ch challenge, who credential.Credential, scopes []string) (token, *problem) {
-	key := tokenKey{host: h.key, as: who.Identity(), scopes: strings.Join(scopes, "\n")}
+func (h *host) token(ctx context.Context, ch challenge, who credential.Credential, scopes []string) (token, *problem) {
+	key := tokenKey{as: who.Identity(), scopes: strings.Join(scopes, "\n")}
 	for {
 		mine := false
-		got, p := r.tokens.do(ctx, key, r.options.Timeout, func(ctx context.Context) (token, *problem) {
+		got, p := h.tokens.do(ctx, key, h.timeout, func(ctx context.Context) (token, *problem) {
 			mine = true
 			ctx, call := wire.Begin(ctx, fault.StageToken)
-			return exchange(ctx, call, h, ch, who, scopes)
+			return h.exchange(ctx, call, ch, who, scopes)
 		})
 		if p != nil || mine || time.Now().Before(got.until) { // a new one is used however short it lives
 			return got, p
 		}
-		r.tokens.forget(key)
+		h.tokens.forget(key)
 	}
 }
 
 // exchange asks the token endpoint.
-func exchange(ctx context.Context, call *wire.Call, h *host, ch challenge, who credential.Credential, scopes []string) (token, *problem) {
+func (h *host) exchange(ctx context.Context, call *wire.Call, ch challenge, who credential.Credential, scopes []string) (token, *problem) {
 	asked := *ch.library
 	asked.Insecure = ch.realm.Scheme == "http" // which h.realm has found to be allowed there
 	got, err := transport.Exchange(ctx, h.as(ch.realm), authenticator(who), h.network, scopes, &asked)
@@ -126,20 +125,15 @@ func jwtSubject(jwt string) string {
 }
 
 // group returns the repositories that are asked for in one token together with this one.
-func (r *Resolver) group(h *host, as credential.Identity, repository string) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, batch := range r.groups[groupKey{h.key, as}] {
+func (h *host) group(as credential.Identity, repository string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, batch := range h.groups[as] {
 		if slices.Contains(batch, repository) {
 			return batch
 		}
 	}
 	return []string{repository}
-}
-
-type groupKey struct {
-	host string
-	as   credential.Identity
 }
 
 // Bounds on one token request: several scopes are worth one request, up to what nginx in front of Harbor still accepts

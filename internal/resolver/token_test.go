@@ -36,7 +36,7 @@ func exchanged(t *testing.T, body string) (token, *problem) {
 		library: &transport.Challenge{Scheme: "bearer", Parameters: map[string]string{"realm": "https://a.io/token"}},
 	}
 	ctx, call := wire.Begin(t.Context(), fault.StageToken)
-	return exchange(ctx, call, h, ch, credential.Credential{}, []string{scopeOf("x")})
+	return h.exchange(ctx, call, ch, credential.Credential{}, []string{scopeOf("x")})
 }
 
 func TestTokens(t *testing.T) {

@@ -66,26 +66,25 @@ func worst(failed []outcome) outcome {
 // them either.
 func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f visit[T]) (T, outcome) {
 	out := outcome{at: e}
-	matching := ring.lookup(e)
+	h, matching := r.host(e.host), ring.lookup(e)
+	h.note(matching)
 	if len(matching) == 0 {
 		got, p := f(ctx, e, credential.Credential{})
 		out.problem = p
 		return got, out
 	}
-	r.note(e, matching)
-	h := r.host(e.host)
 	var none T
 	var failed []outcome
 	for i, c := range matching {
 		got, p := f(ctx, e, c)
-		dead := r.known(h, c)
+		dead := h.known(c)
 		if dead.state == Rejected {
 			out.rejected = append(out.rejected, rejection{credential: c, problem: dead.problem})
 		}
 		switch {
 		case p == nil:
 			out.who = c
-			r.proveRest(ctx, h, matching[i+1:], &out)
+			h.proveRest(ctx, matching[i+1:], &out)
 			return got, out
 		case !p.denied(): // nothing that another credential could change
 			out.who, out.problem = c, p
@@ -107,28 +106,24 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 	return none, out
 }
 
-// tried is one credential that is for one host, for the report.
-type tried struct {
-	host       string
-	credential credential.Credential
-}
-
-func (r *Resolver) note(e endpoint, matching []credential.Credential) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// note keeps as whom the host was asked, for the report.
+func (h *host) note(matching []credential.Credential) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.visited = true
 	for _, c := range matching {
-		r.tried[tried{hostKey(e.host), c}] = true
+		h.tried[c] = true
 	}
 }
 
 // proveRest proves the credentials that were not needed: a dead one among them is said too.
-func (r *Resolver) proveRest(ctx context.Context, h *host, rest []credential.Credential, out *outcome) {
-	ch, p := r.ping(ctx, h)
+func (h *host) proveRest(ctx context.Context, rest []credential.Credential, out *outcome) {
+	ch, p := h.ping(ctx)
 	if p != nil || ch.method == open || ch.foreign {
 		return
 	}
 	for _, c := range rest {
-		if v := r.prove(ctx, h, ch, c); v.state == Rejected {
+		if v := h.prove(ctx, ch, c); v.state == Rejected {
 			out.rejected = append(out.rejected, rejection{credential: c, problem: v.problem})
 		}
 	}

@@ -20,7 +20,7 @@ const (
 )
 
 // Harbor is a Store that asks for accounts and answers as Harbor was measured
-// to: see its table in FACTS.md.
+// to: by the account, with a scope and without, for a private image and a public one.
 type Harbor struct {
 	*Store
 	host    string

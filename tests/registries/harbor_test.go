@@ -79,7 +79,7 @@ func claims(t *testing.T, body map[string]any) (subject any, actions []any) {
 	return read.Subject, read.Access[0].Actions
 }
 
-// The table of FACTS.md, column by column.
+// What was measured, account by account, column by column.
 func TestHarborAnswersAsMeasured(t *testing.T) {
 	site, through := start(t)
 	h, robot := harbor(t, site)

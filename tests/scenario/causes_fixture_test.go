@@ -36,7 +36,7 @@ type cell struct {
 	says    string
 }
 
-// stagePhrase is how a message names a stage (DESIGN.md, "Failure causes").
+// stagePhrase is how a message names a stage.
 var stagePhrase = map[string]string{
 	"name": "resolving the name", "connect": "connecting", "proxy": "the proxy", "TLS": "TLS",
 	"ping": "the registry's /v2/ endpoint", "token": "the token endpoint", "manifest": "the manifest", "index": "the manifest",

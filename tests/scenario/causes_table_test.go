@@ -84,7 +84,7 @@ var impossible = map[string]string{
 	"m": "a proxy that answers has a name and a port",
 	"n": "a token endpoint need not say how: it is a 401",
 	"p": "a 401 is how /v2/ says what it wants",
-	"q": "Harbor's token endpoint gives tokens to everybody (FACTS.md)",
+	"q": "Harbor's token endpoint gives tokens to everybody",
 	"r": "a manifest is asked for at the last two stages alone",
 	"s": "there the body's own hash decides, not what a header says",
 	"t": "a tag does not say which body is right",
@@ -138,7 +138,7 @@ func TestFaultTable(t *testing.T) {
 	}
 }
 
-// What DESIGN.md lists and a registry, or the way to it, can bring about.
+// The causes that a registry, or the way to it, can bring about.
 func TestTheFaultTableHasEveryCause(t *testing.T) {
 	t.Parallel()
 	var shown []string

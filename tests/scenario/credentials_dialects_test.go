@@ -58,7 +58,7 @@ const (
 	saysRefused  = "was refused to pull secret "
 )
 
-// registryKinds are the ways of answering, as documented or measured (FACTS.md, "Registries").
+// registryKinds are the ways of answering, as documented or measured.
 func registryKinds() map[string]registryKind {
 	return map[string]registryKind{
 		"distribution, tokens": {

@@ -14,7 +14,7 @@ import (
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
-// The table of FACTS.md ("Harbor"), row by row and column by column, and what stands below it. I25: a dead robot is
+// What a real Harbor was measured to answer, account by account and question by question. I25: a dead robot is
 // found, be the image private or public, and no valid one looks dead.
 func TestI25HarborsTable(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,105 @@
+package resolver
+
+import (
+	"context"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// maxUnnamed bounds how many images of an index are asked for their platform because the index does not say.
+const maxUnnamed = 16
+
+type bodyKey struct {
+	repository string
+	digest     image.Digest
+	as         credential.Identity
+}
+
+// body fetches and reads a manifest by digest.
+func (h *host) body(ctx context.Context, repository string, who credential.Credential, digest image.Digest) (resolved, *problem) {
+	return h.bodies.do(ctx, bodyKey{repository, digest, who.Identity()}, h.timeout, func(ctx context.Context) (resolved, *problem) {
+		got, quota, p := h.manifest(ctx, repository, who, string(digest))
+		if p != nil {
+			return resolved{}, p
+		}
+		result := resolved{digest: digest, platforms: got.platforms, created: got.created, quota: quota}
+		if result.platforms, p = h.config(ctx, repository, who, got); p != nil {
+			return resolved{}, p
+		}
+		for _, child := range got.unnamed[:min(len(got.unnamed), maxUnnamed)] {
+			single, _, p := h.manifest(ctx, repository, who, child.String())
+			if p != nil && p.cause == fault.NotFound { // as with a configuration
+				continue
+			}
+			if p != nil {
+				return resolved{}, p
+			}
+			if single.config == nil { // an index within an index
+				continue
+			}
+			own, p := h.config(ctx, repository, who, single)
+			if p != nil {
+				return resolved{}, p
+			}
+			result.platforms = append(result.platforms, own...)
+		}
+		return result, nil
+	})
+}
+
+// manifest fetches a manifest; the library has found it to be its digest's.
+func (h *host) manifest(ctx context.Context, repository string, who credential.Credential, digest string) (contents, Quota, *problem) {
+	ref := h.registry.Repo(repository).Digest(digest)
+	var found *remote.Descriptor
+	got, p := h.ask(ctx, repository, who, otherDigest, func(o ...remote.Option) (err error) {
+		found, err = remote.Get(ref, o...)
+		return err
+	})
+	if p != nil {
+		return contents{}, Quota{}, h.explain(ctx, ref, who, got, p)
+	}
+	c, d := parseManifest(found.Manifest, got.Header.Get("Content-Type"))
+	if d != plain {
+		return contents{}, Quota{}, bad(got.call, d)
+	}
+	return c, got.Quota, nil
+}
+
+// config reads the platform of a single image from its configuration; none where it names none, or is not there: whether
+// the image can be pulled a rollout tells, and a platform that is wanted is missing. An index names its own.
+func (h *host) config(ctx context.Context, repository string, who credential.Credential, of contents) ([]image.Platform, *problem) {
+	if of.config == nil {
+		return of.platforms, nil
+	}
+	ref := h.registry.Repo(repository).Digest(of.config.Digest.String())
+	var body []byte
+	_, p := h.ask(ctx, repository, who, badConfig, func(o ...remote.Option) error {
+		blob, err := remote.Layer(ref, o...)
+		if err != nil {
+			return err
+		}
+		content, err := blob.Compressed()
+		if err != nil {
+			return err
+		}
+		defer content.Close() //nolint:errcheck // it has been read
+		body, err = io.ReadAll(content)
+		return err
+	})
+	if p != nil && p.cause == fault.NotFound { // the manifest is there, what it names is not yet (I34), or not any more
+		return nil, nil
+	}
+	if p != nil {
+		return nil, p
+	}
+	own, ok := parseConfig(body)
+	if !ok {
+		return nil, nil
+	}
+	return []image.Platform{own}, nil
+}
