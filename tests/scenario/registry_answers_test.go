@@ -71,6 +71,15 @@ func elsewhere(_ *testing.T, s *harness.Scenario) {
 	s.Site.Front.Handle(cdnHost, s.Site.DockerHub)
 }
 
+// inside is a registry that sends to an address inside, as those of a company do that have their storage there.
+func inside(_ *testing.T, s *harness.Scenario) {
+	address := s.Site.Front.TLSAddr()
+	s.Site.Front.Handle(address, s.Site.DockerHub.Store)
+	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head, registries.Get), Do: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		http.Redirect(w, r, "https://"+address+r.URL.Path, http.StatusTemporaryRedirect)
+	}})
+}
+
 const page = "<html>not for you</html>"
 
 // registryAnswers are answers of real registries, and of what stands before them.
@@ -93,6 +102,11 @@ func registryAnswers() map[string]registryAnswer {
 		"/v2/ says 403, to an account": {account: true, prepare: onHub(registries.Ping, fault.Reply(403, page))},
 		"another scope":                {image: "images.example.com/app:prod", prepare: vanity},
 		"a challenge after a redirect": {prepare: elsewhere},
+		"storage inside":               {prepare: inside},
+		"several ways to ask": {account: true, prepare: onHub(registries.Ping, fault.Reply(401, "", "WWW-Authenticate", "Negotiate", "WWW-Authenticate", `Basic realm="x"`,
+			"WWW-Authenticate", `Bearer realm="https://auth.docker.io/token",service="registry.docker.io"`))},
+		"half a challenge more": {prepare: onHub(registries.Ping, fault.Reply(401, "", "WWW-Authenticate",
+			`Bearer realm="https://auth.docker.io/token",service="registry.docker.io", Basic realm="unterminated`))},
 		"a token that is not valid yet": {prepare: func(_ *testing.T, s *harness.Scenario) {
 			s.Site.Front.Inject(registries.Fault{Match: hubStage(registries.Head), Times: 1, Do: fault.Before(s.Site.DockerHub.RevokeTokens)})
 		}},
