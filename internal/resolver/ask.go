@@ -124,15 +124,18 @@ func (h *host) grant(ctx context.Context, ch challenge, who credential.Credentia
 		group = scopesOf(h.group(who.Identity(), need.repository))
 	}
 	if !who.Anonymous() && ch.method != open {
-		v := h.login(ctx, ch, who, func(ctx context.Context) *problem {
-			var p *problem
-			if ch.method == bearer {
-				_, p = h.token(ctx, ch, who, group)
-			} else {
-				_, p = h.put(ctx, ch, who, token{}, plain, q)
-			}
+		asPods := func(ctx context.Context) *problem {
+			_, p := h.put(ctx, ch, who, token{}, plain, q)
 			return p
-		})
+		}
+		var alone func(context.Context) *problem
+		if ch.method == bearer {
+			asPods = h.tokenFor(ch, who, group)
+			if len(group) > 1 {
+				alone = h.tokenFor(ch, who, need.own())
+			}
+		}
+		v := h.login(ctx, ch, who, asPods, alone)
 		if v.refused {
 			return token{}, v.problem
 		}
@@ -145,6 +148,14 @@ func (h *host) grant(ctx context.Context, ch challenge, who credential.Credentia
 		return h.alone(ctx, ch, who, group, need)
 	}
 	return got, p
+}
+
+// tokenFor asks for a token, to see whether there is one.
+func (h *host) tokenFor(ch challenge, who credential.Credential, scopes []string) func(context.Context) *problem {
+	return func(ctx context.Context) *problem {
+		_, p := h.token(ctx, ch, who, scopes)
+		return p
+	}
 }
 
 // alone asks for a token for one repository, after one for several was refused. Where the registry is in trouble, one of

@@ -46,7 +46,7 @@ type verdict struct {
 // by what is asked for anyway, as pods ask it, and beside it by a question about the account alone. The image at hand
 // asks for both; the others wait for the verdict, so that a dead account is not used for each of them: a failed login
 // costs Harbor 1.5 s and counts against the account.
-func (h *host) login(ctx context.Context, ch challenge, who credential.Credential, asPods func(context.Context) *problem) verdict {
+func (h *host) login(ctx context.Context, ch challenge, who credential.Credential, asPods, alone func(context.Context) *problem) verdict {
 	v, _ := h.logins.do(ctx, who.Identity(), h.timeout, func(ctx context.Context) (verdict, *problem) {
 		var v verdict
 		var p *problem
@@ -58,6 +58,9 @@ func (h *host) login(ctx context.Context, ch challenge, who credential.Credentia
 			both.Wait()
 		} else if v = h.prove(ctx, ch, who); v.state == Rejected { // who is accepted asks for the manifest anyway
 			p = asPods(ctx)
+		}
+		if v.state == Rejected && p.refusesLogin() && alone != nil {
+			p = alone(ctx) // some registries take one scope and no other number, and refuse the rest like this
 		}
 		v.refused = v.state == Rejected && p.refusesLogin()
 		return v, nil

@@ -29,7 +29,7 @@ type registryKind struct {
 	// unauthorized as for a private one; noPublic means that there are none.
 	hidden   string
 	noPublic bool
-	logins   int // that a dead account costs
+	logins   int // that a dead account costs: the proof, what pods ask for and, where that was for two images, one of them
 }
 
 // privately wires a Registry, as most of them are.
@@ -63,7 +63,7 @@ func registryKinds() map[string]registryKind {
 	return map[string]registryKind{
 		"distribution, tokens": {
 			host: someHost, prover: "auth." + someHost, dead: "unauthorized", deadSays: saysRejected,
-			rightless: "unauthorized", rightlessSays: saysRefused, logins: 2,
+			rightless: "unauthorized", rightlessSays: saysRefused, logins: 3,
 			start: func(t *testing.T, s *harness.Scenario, valid, rightless login) {
 				accounts(tokenRegistry(t, s, someHost), valid, rightless)
 			},
@@ -79,14 +79,14 @@ func registryKinds() map[string]registryKind {
 		},
 		"docker.io": {
 			host: "docker.io", prover: "auth.docker.io", dead: "unauthorized", deadSays: saysRejected,
-			rightless: "unauthorized", rightlessSays: saysRefused, logins: 2,
+			rightless: "unauthorized", rightlessSays: saysRefused, logins: 3,
 			start: func(_ *testing.T, s *harness.Scenario, valid, rightless login) {
 				accounts(s.Site.DockerHub, valid, rightless)
 			},
 		},
 		"ghcr.io": {
 			host: "ghcr.io", prover: "ghcr.io", dead: "unauthorized", deadSays: saysRejected,
-			rightless: "unauthorized", rightlessSays: saysRefused, logins: 2,
+			rightless: "unauthorized", rightlessSays: saysRefused, logins: 3,
 			start: func(_ *testing.T, s *harness.Scenario, valid, rightless login) {
 				accounts(s.Site.GHCR, valid, rightless)
 			},
@@ -95,7 +95,7 @@ func registryKinds() map[string]registryKind {
 		"GitLab, older": gitlabKind(http.StatusForbidden),
 		"Azure": {
 			host: azure, prover: azure, dead: "unauthorized", deadSays: saysRejected,
-			rightless: "unauthorized", rightlessSays: saysRefused, logins: 2,
+			rightless: "unauthorized", rightlessSays: saysRefused, logins: 3,
 			start: privately(azure, func(store *registries.Store) *registries.Registry { return registries.NewACR(store, azure) }, azure),
 		},
 		"Amazon": { // 403 for everything: what is wrong with the account cannot be told
@@ -121,7 +121,7 @@ func registryKinds() map[string]registryKind {
 func gitlabKind(badLogin int) registryKind {
 	return registryKind{
 		host: gitlab, prover: "gitlab.com", dead: "unauthorized", deadSays: saysRejected,
-		rightless: "unauthorized", rightlessSays: saysRefused, logins: 2,
+		rightless: "unauthorized", rightlessSays: saysRefused, logins: 3,
 		start: privately(gitlab, func(store *registries.Store) *registries.Registry {
 			return registries.NewGitLab(store, badLogin)
 		}, gitlab, "gitlab.com"),

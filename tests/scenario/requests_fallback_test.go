@@ -98,6 +98,19 @@ func TestATokenEndpointInTroubleIsAskedForOneMore(t *testing.T) {
 	assert.Equal(t, 3+3, asked(s, hubTokens, registries.Token), "each with its retries")
 }
 
+// Some registries give tokens for one image, and nothing without a scope or for several: an account that they refuse like
+// that is none that is dead.
+func TestARegistryThatTakesOneScopeAndNoOtherNumber(t *testing.T) {
+	t.Parallel()
+	s := fleet(t, 3, countedRegistries[:1], "pullSecrets: [puller]")
+	hubAccount(t, s, "puller")
+	s.Site.Front.Inject(registries.Fault{
+		Match: func(c registries.Call) bool { return c.Stage == registries.Token && len(c.Scopes) != 1 }, Do: fault.Reply(401, ""),
+	})
+	requireOutcomes(t, s.Tick(), 0, "unchanged")
+	assert.Equal(t, 3, asked(s, hubHost, registries.Head))
+}
+
 // ghcr.io gives no token at all where one of the images is not there: the others are not the worse for it.
 func TestOneImageThatIsNotThereCostsTheOthersATokenEach(t *testing.T) {
 	t.Parallel()
@@ -129,8 +142,8 @@ func TestARejectedAccountIsNotAskedWithAgain(t *testing.T) {
 	}
 	proofs, others := loginsOf(s, "puller")
 	assert.Equal(t, 1, proofs)
-	assert.Equal(t, 1, others, "the token that pods ask for")
+	assert.Equal(t, 2, others, "the token that pods ask for, and one for a single image, which some registries want")
 	assert.Equal(t, 1, asked(s, hubHost, registries.Ping))
-	assert.Equal(t, 1+1, asked(s, hubTokens, registries.Token))
+	assert.Equal(t, 1+2, asked(s, hubTokens, registries.Token))
 	assert.Zero(t, asked(s, hubHost, registries.Head))
 }
