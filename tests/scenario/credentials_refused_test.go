@@ -2,8 +2,11 @@ package scenario_test
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -181,4 +184,41 @@ func TestDockerConfigWithHelpersAndIdentityTokens(t *testing.T) {
 	asked, err := os.ReadFile(filepath.Join(programs, "asked"))
 	require.NoError(t, err)
 	assert.Equal(t, someHost+" get\n"+someHost+" get\n", string(asked), "once a tick, however many images")
+}
+
+// An identity token, as docker login writes it for some clouds, is exchanged for tokens in a form of its own.
+func TestAnIdentityTokenInDockerConfig(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	_, digest := someRegistry(t, s)
+	folder := filepath.Join(s.Dir, "docker")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	s.Setenv("DOCKER_CONFIG", folder)
+	s.Site.Front.Inject(registries.Fault{
+		Match: func(c registries.Call) bool { return c.Stage == registries.Token && c.Method == http.MethodPost },
+		Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.ParseForm() != nil || r.PostForm.Get("grant_type") != "refresh_token" || r.PostForm.Get("refresh_token") != "the-identity-token" {
+				fault.Reply(401, `{"errors":[{"code":"UNAUTHORIZED"}]}`)(w, r, next)
+				return
+			}
+			as := r.Clone(r.Context()) // which that token stands for
+			as.Method, as.URL.RawQuery = http.MethodGet, url.Values{"service": r.PostForm["service"], "scope": strings.Fields(r.PostForm.Get("scope"))}.Encode()
+			as.SetBasicAuth(goodLogin.user, goodLogin.password)
+			next.ServeHTTP(w, as)
+		},
+	})
+	watch(s, map[string]pull{"private": {image: somePrivate}})
+	for _, row := range []struct{ token, cause string }{{"the-identity-token", ""}, {"another-identity-token", "unauthorized"}} {
+		s.Secret(row.token)
+		text, err := json.Marshal(map[string]any{"auths": map[string]any{someHost: map[string]string{"identitytoken": row.token}}})
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "config.json"), text, 0o600))
+		result := s.Run("plan")
+		if row.cause == "" {
+			requireResolved(t, result, "private", digest)
+			continue
+		}
+		assert.Equal(t, row.cause, result.Report.Target("private").Cause)
+		assert.Contains(t, result.Report.Target("private").Message, "DOCKER_CONFIG's entry (account of an identity token, entry "+someHost+") was rejected by the token endpoint")
+	}
 }
