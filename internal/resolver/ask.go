@@ -60,7 +60,7 @@ func (h *host) authorized(ctx context.Context, repository string, who credential
 		case ch.silent != nil && p.denied():
 			return one, ch.silent
 		case len(got.scopes) > 1 && slices.Contains([]int{401, 403, 404}, p.status) && h.known(who).state != Rejected: // to whom no token will help
-			need.alone, need.scope = true, named.scope
+			need.alone = true
 		case late && ch.method == bearer && !need.again && (named.expired || named.scope != "" && !slices.Contains(got.scopes, named.scope)):
 			need.alone, need.again, need.scope = true, true, named.scope
 			h.tokens.forget(tokenKey{who.Identity(), got.scopes[0]})

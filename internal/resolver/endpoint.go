@@ -66,6 +66,10 @@ func (r *Resolver) noteUnused(ctx context.Context, queries []Query) {
 			delete(r.unused, hostKey(e.host))
 		}
 	}
+	r.inClear.Range(func(key, _ any) bool {
+		delete(r.unused, key.(string)) // a token endpoint's
+		return true
+	})
 	if r.options.Check {
 		return
 	}

@@ -112,5 +112,11 @@ func (r *Resolver) host(named string) *host {
 	return h
 }
 
-// plain says whether a host may be asked without TLS.
-func (r *Resolver) plain(host string) bool { return r.registries[hostKey(host)].PlainHTTP }
+// plain says whether a host may be asked without TLS, be it a registry, a token endpoint or where a redirect leads.
+func (r *Resolver) plain(host string) bool {
+	if !r.registries[hostKey(host)].PlainHTTP {
+		return false
+	}
+	r.inClear.Store(hostKey(host), true)
+	return true
+}

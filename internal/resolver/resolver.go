@@ -35,6 +35,7 @@ type Resolver struct {
 	network      *wire.Network
 	networks     map[string]*wire.Network // of registries with certificates of their own
 	inFlight     chan struct{}            // images asked for at once
+	inClear      sync.Map                 // hosts that were asked without TLS
 
 	mu       sync.Mutex
 	hosts    map[string]*host
@@ -108,13 +109,13 @@ func (r *Resolver) Resolve(ctx context.Context, queries []Query) []Answer {
 		}
 	}
 	r.plan(ctx, order)
-	r.noteUnused(ctx, order)
 	var group sync.WaitGroup
 	for _, q := range interleave(order) {
 		into := distinct[q.key()]
 		group.Go(func() { *into = r.resolve(ctx, q) })
 	}
 	group.Wait()
+	r.noteUnused(ctx, order)
 	answers := make([]Answer, len(queries))
 	for i, q := range queries {
 		answers[i] = *distinct[q.key()]

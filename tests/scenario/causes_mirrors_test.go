@@ -237,6 +237,7 @@ func TestATokenEndpointInClearIsAHostOfItsOwn(t *testing.T) {
 			result := s.Run("plan")
 			if c.asked {
 				requireResolved(t, result, "ingestor", digest)
+				assert.NotContains(t, result.Stderr, "is for none of the images", "an entry for a token endpoint is of use")
 				return
 			}
 			assert.Equal(t, "bad-response", result.Report.Target("ingestor").Cause)
