@@ -21,7 +21,7 @@ import (
 // out, and no pod could pull. A refused login counts before anything is rolled.
 func TestI59ARefusedLoginStopsTheRolloutOfAPublicImage(t *testing.T) {
 	t.Parallel()
-	s, digest := onTag(t, jobsManager)
+	s, digest := runsTag(t, jobsManager)
 	s.Configure("targets:\n" + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "api", "env: "+slot), "pullSecrets: [puller]"))
 	hubAccount(t, s, "puller")
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
