@@ -56,8 +56,10 @@ func (t *tick) queries(readings []reading) (queries []resolver.Query, asked [][]
 				if place.Problem != nil {
 					continue
 				}
-				query := resolver.Query{Image: place.Slot.Follows, PullSecrets: secrets(w.ref, readings[at], binding, entry)}
-				key := fmt.Sprint(query.Image.String(), query.PullSecrets)
+				query := resolver.Query{
+					Image: place.Slot.Follows, PullSecrets: secrets(w.ref, readings[at], binding, entry), WorkloadsImage: binding.Target.Image == nil,
+				}
+				key := fmt.Sprint(query.Image.String(), query.PullSecrets, query.WorkloadsImage)
 				number, known := index[key]
 				if !known {
 					number = len(queries)

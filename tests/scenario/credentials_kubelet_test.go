@@ -9,6 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // Pull secrets are matched by the kubelet's rules: which accounts a registry is asked with, and in which order.
@@ -158,6 +159,36 @@ func TestFormsOfPullSecrets(t *testing.T) {
 			}
 			assert.Equal(t, row.cause, result.Report.Target(name).Cause)
 			assert.Contains(t, result.Report.Target(name).Message, s.Namespace+"/"+name)
+		})
+	}
+}
+
+// An entry with a glob in its host is not for an image that the workload names: whoever may edit the workload would choose
+// where the account is sent. It is as though it did not match, and is said.
+func TestAGlobIsNotForAnImageThatTheWorkloadNames(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ entry, asked string }{
+		"a glob": {"*.example.com", ""}, "the host": {"registry.example.com", "right"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := environment.Scenario(t)
+			const host = "registry.example.com"
+			registry := tokenRegistry(t, s, host)
+			right := login{"right", "password-of-right"}
+			registry.AddAccount(right.user, right.password, "team/app")
+			digest := s.Push(host+"/team/app:1", registries.Image("app", "linux/amd64"))
+			registry.SetPrivate("team/app", true)
+			mount(t, s, "puller", entries{c.entry: right})
+			s.Deploy(workloads.Deployment("app", workloads.Container("main", host+"/team/app:1@"+digest), workloads.PullSecret("puller")))
+			s.Configure("targets: [{name: app, workloads: [{kind: Deployment, name: app}]}]")
+			result := s.Tick()
+			harness.RequireExit(t, 0, result)
+			assert.Equal(t, []string{c.asked}, askers(t, s, "team/app"))
+			if c.asked == "" {
+				assert.Equal(t, "unauthorized", result.Report.Target("app").Cause)
+				assert.Contains(t, result.Stderr, "*.example.com")
+			}
 		})
 	}
 }
