@@ -78,8 +78,8 @@ func watch(s *harness.Scenario, pulls map[string]pull) {
 		if p.env {
 			options = []workloads.Option{workloads.Container("app", "registry.invalid/app:1"), workloads.Env("app", slot, "sha256:"+strings.Repeat("a", 64))}
 			entry = fmt.Sprintf("{kind: CronJob, name: %s, container: app, env: %s}", name, slot)
-			fmt.Fprintf(&config, "    image: %s\n", p.image)
 		}
+		fmt.Fprintf(&config, "    image: %s\n", p.image)
 		for _, secret := range p.secrets {
 			options = append(options, workloads.PullSecret(secret))
 		}
