@@ -57,7 +57,7 @@ func dimensions() []dimension {
 		{nothing, func(in *decide.Input) { in.Policy.MinAge = time.Hour }},
 		// Who counts: this tick; this tick, and it is the last one that may; another one, of the streak or of everything.
 		{sameBegan, all(streak(7), sameBegan), all(lostStreak(8), sameBegan), all(lostStreak(8), read(anotherTime))},
-		{nothing, held, func(in *decide.Input) { in.Slots[0] = problem(fault.SlotInvalid) }},
+		{nothing, held, func(in *decide.Input) { in.Slots[0] = problem(fault.SlotInvalid) }, func(in *decide.Input) { held(in); in.Slots[0] = problem(fault.SlotMismatch) }},
 	}
 }
 

@@ -49,6 +49,8 @@ func (e evaluation) ending(wait Wait) ending {
 	switch {
 	case e.slotInvalid():
 		return slotGone
+	case e.problem() != nil: // on hold, or it would be gone
+		return holdBegan
 	case !e.live.Is(wait.Digest):
 		return superseded
 	case !e.ours():

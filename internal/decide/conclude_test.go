@@ -134,6 +134,8 @@ func TestConclude(t *testing.T) {
 		{"another tick has restored it, I28", input(ours(1), restored), waited(), want{outcome: decide.RolledBack, cause: fault.RolloutFailed}},
 		{"the slot went away", input(ours(1), func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }), waited(),
 			want{outcome: decide.Failed, cause: fault.SlotInvalid}},
+		{"held meanwhile, with another tag", input(ours(1), held, func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotMismatch)} }), waited(),
+			want{outcome: decide.Held, says: "refresh-hold"}},
 	} {
 		c.run(t)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
-// Row 1: not transient, so it is loud at once and nothing is touched.
+// Row 1: not transient, so it is loud at once and nothing is touched. A slot that a person holds is theirs to mend.
 
 func (e evaluation) problem() *fault.Error {
 	var problems []*fault.Error
@@ -19,7 +19,7 @@ func (e evaluation) problem() *fault.Error {
 	return fault.Worst(problems...)
 }
 
-func (e evaluation) slotInvalid() bool { return e.problem() != nil }
+func (e evaluation) slotInvalid() bool { return e.problem() != nil && !e.Facts.Held }
 
 func (e evaluation) refuseSlot() found {
 	return decided(Decision{Outcome: Failed, Failure: e.problem(), Record: e.Record})

@@ -82,9 +82,10 @@ func TestRowsOfTheSlot(t *testing.T) {
 		{"1 another tag, I41", input(broken(problem(fault.SlotMismatch))), want{row: 1, outcome: decide.Failed, cause: fault.SlotMismatch}},
 		{"1 the worse of two", input(broken(decide.Slot{Live: a}, problem(fault.API), problem(fault.SlotInvalid))),
 			want{row: 1, outcome: decide.Failed, cause: fault.SlotInvalid}},
-		{"1 before a hold, streak kept", input(broken(problem(fault.API)), held, streak(2)), want{row: 1, outcome: decide.Failed, cause: fault.API}},
+		{"1 before a pause, streak kept", input(broken(problem(fault.API)), paused, streak(2)), want{row: 1, outcome: decide.Failed, cause: fault.API}},
 
 		{"2 held", input(held), want{row: 2, outcome: decide.Held, says: "refresh-hold"}},
+		{"2 held, with another tag", input(held, broken(problem(fault.SlotMismatch))), want{row: 2, outcome: decide.Held, says: "refresh-hold"}},
 		{"2 paused", input(paused), want{row: 2, outcome: decide.Held, says: "paused"}},
 		{"2 held, empty", input(held, live(annotate.None)), want{row: 2, outcome: decide.Held}},
 		{"2 held, first observation", input(held, noRecord), want{row: 2, outcome: decide.Held}},

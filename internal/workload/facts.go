@@ -91,18 +91,19 @@ func (o *Object) slotFacts(place Place) decide.Slot {
 		return decide.Slot{Problem: place.Problem}
 	}
 	slot := decide.Slot{Key: place.Slot.Key(), Live: place.Slot.Live}
-	for _, claim := range o.claimsOn(place.Slot) {
-		switch {
-		case claim.manager == FieldManager:
-			slot.Ours = true
-		case claim.person():
-			slot.Person = claim.manager
-		default:
-			slot.Deployer = claim.manager
-		}
+	claims := o.claimsOn(place.Slot)
+	for _, claim := range claims {
+		slot.Ours = slot.Ours || claim.manager == FieldManager
 		if claim.apply {
 			slot.Appliers = append(slot.Appliers, claim.manager)
 		}
+	}
+	switch last, found := newest(claims); {
+	case !found:
+	case last.person():
+		slot.Person = last.manager
+	default:
+		slot.Deployer = last.manager
 	}
 	return slot
 }

@@ -150,8 +150,8 @@ func TestFactsSayWhoHolds(t *testing.T) {
 	}
 }
 
-// Who is a person: kubectl's commands that update, except client-side apply, which is how deployments are scripted. Whoever
-// is unknown is a deployer.
+// Who is a person: kubectl's commands that update, except client-side apply, which is how deployments are scripted, and
+// consoles. Whoever is unknown is a deployer.
 func TestFactsTellPeopleFromDeployers(t *testing.T) {
 	t.Parallel()
 	claimed := func(entry metav1.ManagedFieldsEntry) decide.Slot {
@@ -160,7 +160,8 @@ func TestFactsTellPeopleFromDeployers(t *testing.T) {
 		return factsOf(o, img)
 	}
 	const image = `"k:{\"name\":\"web\"}":{"f:image":{}}`
-	for _, manager := range []string{"kubectl", "kubectl-set", "kubectl-edit", "kubectl-patch", "kubectl-annotate", "kubectl-create", "kubectl-rollout"} {
+	for _, manager := range []string{"kubectl", "kubectl-set", "kubectl-edit", "kubectl-patch", "kubectl-annotate", "kubectl-create", "kubectl-rollout",
+		"k9s", "Mozilla", "Opera", "Chrome", "Safari", "node-fetch", "OpenLens", "dashboard", "headlamp-server", "rancher"} {
 		byUpdate, byApply := claimed(update(manager, `{`+inPod(image)+`}`)), claimed(apply(manager, `{`+inPod(image)+`}`))
 		assert.Equal(t, manager, byUpdate.Person, manager)
 		assert.Empty(t, byUpdate.Deployer, manager)
@@ -169,7 +170,7 @@ func TestFactsTellPeopleFromDeployers(t *testing.T) {
 		assert.Equal(t, manager, byApply.Deployer, "%s by server-side apply", manager)
 		assert.Equal(t, []string{manager}, byApply.Appliers, manager)
 	}
-	for _, manager := range []string{"kubectl-client-side-apply", "helm", "argocd-controller", "kustomize-controller", "helm-controller", "k9s", "kubectlx", "before-first-apply"} {
+	for _, manager := range []string{"kubectl-client-side-apply", "helm", "argocd-controller", "kustomize-controller", "helm-controller", "kubectlx", "rancher-agent", "mozilla", "before-first-apply"} {
 		facts := claimed(update(manager, `{`+inPod(image)+`}`))
 		assert.Empty(t, facts.Person, manager)
 		assert.Equal(t, manager, facts.Deployer, manager)
@@ -178,10 +179,38 @@ func TestFactsTellPeopleFromDeployers(t *testing.T) {
 	assert.True(t, ours.Ours)
 	assert.Empty(t, ours.Person+ours.Deployer)
 	assert.False(t, claimed(update(workload.FieldManager, oursMeta)).Ours, "our labels are no claim on a slot")
-	both := owned(t, apply("helm", helmAll), update("kubectl-set", `{`+inPod(image)+`}`))
-	_, img := slots(t, both)
-	assert.Equal(t, "kubectl-set", factsOf(both, img).Person, "beside a deployer that owned the value before")
-	assert.Equal(t, "helm", factsOf(both, img).Deployer)
+}
+
+// Whose change it was says the newest claim; in the same second, a person's.
+func TestFactsGoByTheNewestClaim(t *testing.T) {
+	t.Parallel()
+	at := func(entry metav1.ManagedFieldsEntry, second int64) metav1.ManagedFieldsEntry {
+		entry.Time = nil
+		if second > 0 {
+			entry.Time = &metav1.Time{Time: time.Unix(second, 0)}
+		}
+		return entry
+	}
+	const image = `{` + `"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{"f:image":{}}}}}}` + `}`
+	helm, person, ours := apply("helm", helmAll), update("kubectl-set", image), update(workload.FieldManager, image)
+	for name, c := range map[string]struct {
+		entries          []metav1.ManagedFieldsEntry
+		person, deployer string
+	}{
+		"the person's is newer":           {[]metav1.ManagedFieldsEntry{at(person, 2), at(helm, 1)}, "kubectl-set", ""},
+		"the deployer's is newer":         {[]metav1.ManagedFieldsEntry{at(helm, 2), at(person, 1)}, "", "helm"},
+		"in one second, the person first": {[]metav1.ManagedFieldsEntry{at(person, 1), at(helm, 1)}, "kubectl-set", ""},
+		"in one second, the person last":  {[]metav1.ManagedFieldsEntry{at(helm, 1), at(person, 1)}, "kubectl-set", ""},
+		"an entry without a time is old":  {[]metav1.ManagedFieldsEntry{at(person, 0), at(helm, 1)}, "", "helm"},
+		"ours says nothing":               {[]metav1.ManagedFieldsEntry{at(helm, 1), at(ours, 2)}, "", "helm"},
+		"two deployers":                   {[]metav1.ManagedFieldsEntry{at(helm, 1), at(apply("argocd-controller", image), 2)}, "", "argocd-controller"},
+	} {
+		o := owned(t, c.entries...)
+		_, img := slots(t, o)
+		facts := factsOf(o, img)
+		assert.Equal(t, c.person, facts.Person, name)
+		assert.Equal(t, c.deployer, facts.Deployer, name)
+	}
 }
 
 // What was read of managedFields is kept, and nobody who is handed it can change it.

@@ -18,14 +18,45 @@ const FieldManager = "image-refresh"
 // claim is an entry of managedFields that owns a slot.
 type claim struct {
 	manager string
-	apply   bool // the operation is Apply, not Update
+	apply   bool      // the operation is Apply, not Update
+	at      time.Time // whole seconds; zero where the entry has none
 }
 
-// person says whether a person has made the claim: kubectl's commands that update, except client-side
-// apply, which is how deployments are scripted. Whoever is unknown is a deployer.
+// person says whether a person has made the claim: by a command of kubectl that updates, or at a console. Client-side
+// apply is how deployments are scripted. Whoever is unknown is a deployer.
 func (c claim) person() bool {
-	return !c.apply && c.manager != "kubectl-client-side-apply" &&
-		(c.manager == "kubectl" || strings.HasPrefix(c.manager, "kubectl-"))
+	switch {
+	case c.apply, c.manager == "kubectl-client-side-apply":
+		return false
+	case c.manager == "kubectl", strings.HasPrefix(c.manager, "kubectl-"):
+		return true
+	}
+	return console(c.manager)
+}
+
+// console says whether a field manager is a console, at which a person sits. Most name none of their own, and are known by
+// what their user agent begins with: a browser's stands for every console that talks to the API server through it.
+func console(manager string) bool {
+	switch manager {
+	case "k9s", "node-fetch", "OpenLens", "dashboard", "headlamp-server", "rancher", // and the browsers:
+		"Mozilla", "Opera", "Chrome", "Safari":
+		return true
+	}
+	return false
+}
+
+// newest is the claim of whoever has changed a slot last, ours aside; false where nobody else claims it. Several claim one
+// where an Apply manager has set what stood there already. Times have whole seconds: in the same one it is a person's,
+// whose choice would be lost, where a deployer's comes back with the next deployment.
+func newest(claims []claim) (last claim, found bool) {
+	for _, claim := range claims {
+		switch {
+		case claim.manager == FieldManager:
+		case !found, claim.at.After(last.at), claim.at.Equal(last.at) && (claim.person() || !last.person()):
+			last, found = claim, true
+		}
+	}
+	return last, found
 }
 
 // LastManager says who set a field, by its path in managedFields, and when: the latest claim on it. The name is empty

@@ -61,6 +61,9 @@ func (o *Object) readClaims(slot Slot) []claim {
 			continue
 		}
 		one := claim{manager: entry.Manager, apply: entry.Operation == metav1.ManagedFieldsOperationApply}
+		if entry.Time != nil {
+			one.at = entry.Time.Time
+		}
 		claims = append(claims, one)
 	}
 	return claims
