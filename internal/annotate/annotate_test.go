@@ -76,6 +76,29 @@ func TestStateRefusesGarbage(t *testing.T) {
 	}
 }
 
+// A state of a newer release is not absent, whatever else it holds.
+func TestAStateOfANewerRelease(t *testing.T) {
+	t.Parallel()
+	k := annotate.NewKeys("p")
+	for name, c := range map[string]struct {
+		annotations map[string]string
+		key         string
+	}{
+		"none":                    {map[string]string{"p/t-refresh-state": `{"version":1}`, "other": `{"version":9}`, "q/t-refresh-state": `{"version":9}`, "p/x": `{"version":9}`}, ""},
+		"garbage":                 {map[string]string{"p/t-refresh-state": `]`}, ""},
+		"newer":                   {map[string]string{"p/t-refresh-state": `{"version":9}`}, "p/t-refresh-state"},
+		"of another form":         {map[string]string{"p/t-refresh-state": `{"version":9,"attempt":[]}`}, "p/t-refresh-state"},
+		"of a target of old":      {map[string]string{"p/gone-refresh-state": `{"version":9}`}, "p/gone-refresh-state"},
+		"two: always one of them": {map[string]string{"p/b-refresh-state": `{"version":9}`, "p/a-refresh-state": `{"version":9}`}, "p/a-refresh-state"},
+	} {
+		key, version := k.NewerState(c.annotations)
+		assert.Equal(t, c.key, key, name)
+		assert.Equal(t, c.key != "", version == 9, name)
+	}
+	_, warnings := k.Read("t", nil, map[string]string{"p/t-refresh-state": `{"version":9}`})
+	assert.Empty(t, warnings, "it does not read as absent")
+}
+
 func TestRejectKeepsTheLastFive(t *testing.T) {
 	t.Parallel()
 	var state annotate.State

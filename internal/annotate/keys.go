@@ -5,6 +5,8 @@
 // rolls nothing. The keys are a contract with people and with the shell script that came before (I36).
 package annotate
 
+import "strings"
+
 // Keys names the labels and annotations under one prefix, "tracebloc.io" unless configured otherwise.
 type Keys struct {
 	prefix string
@@ -35,7 +37,22 @@ func (k Keys) Failures(target string) string {
 func (k Keys) LastError(target string) string { return k.prefix + "/" + target + "-refresh-last-error" }
 
 // State is the annotation with everything else that a later tick must know, as versioned JSON (State).
-func (k Keys) State(target string) string { return k.prefix + "/" + target + "-refresh-state" }
+func (k Keys) State(target string) string { return k.prefix + "/" + target + stateSuffix }
+
+const stateSuffix = "-refresh-state"
+
+// NewerState finds a state of a version that only a newer release knows, of whichever target. The key is empty for none.
+func (k Keys) NewerState(annotations map[string]string) (key string, version int) {
+	for name, text := range annotations {
+		if !strings.HasPrefix(name, k.prefix+"/") || !strings.HasSuffix(name, stateSuffix) || key != "" && name > key {
+			continue
+		}
+		if found := versionOf(text); found > stateVersion {
+			key, version = name, found
+		}
+	}
+	return key, version
+}
 
 // SkipStreak is the annotation, one a workload, that counts ticks in a row in which it was unsettled (I11).
 func (k Keys) SkipStreak() string { return k.prefix + "/refresh-skip-streak" }

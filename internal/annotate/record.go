@@ -1,6 +1,9 @@
 package annotate
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Record is what is remembered of one target on one workload.
 type Record struct {
@@ -25,7 +28,7 @@ type TargetCounters struct {
 func (k Keys) Read(target string, labels, annotations map[string]string) (Record, []error) {
 	var warnings []error
 	warn := func(key string, err error) {
-		if err != nil {
+		if err != nil && !errors.As(err, new(NewerStateError)) { // that one stops the workload (NewerState)
 			warnings = append(warnings, fmt.Errorf("%s is read as absent: %w", key, err))
 		}
 	}

@@ -105,6 +105,9 @@ func ParseState(text string) (State, error) {
 		Version int `json:"version"`
 		State
 	}
+	if version := versionOf(text); version > stateVersion {
+		return State{}, NewerStateError{version}
+	}
 	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 	if err := decoder.Decode(&stored); err != nil {
 		return State{}, fmt.Errorf("not the JSON of a state, %d characters", len(text))
@@ -116,6 +119,24 @@ func ParseState(text string) (State, error) {
 		return State{}, err
 	}
 	return stored.State, nil
+}
+
+// NewerStateError says that a state is of a version that only a newer release knows. It is not absent.
+type NewerStateError struct{ Version int }
+
+func (e NewerStateError) Error() string {
+	return fmt.Sprintf("state version %d is newer than this build's %d", e.Version, stateVersion)
+}
+
+// versionOf is the version of a state, whatever else of it can be read; 0 for none.
+func versionOf(text string) int {
+	var stored struct {
+		Version int `json:"version"`
+	}
+	if json.Unmarshal([]byte(text), &stored) != nil {
+		return 0
+	}
+	return stored.Version
 }
 
 func (s State) validate() error {

@@ -22,7 +22,7 @@ import (
 type Env struct {
 	ConfigFile              Text      `env:"CONFIG_FILE, default=/etc/image-refresh/config.yaml" help:"the file with targets and registries"`
 	Namespace               Namespace `env:"POD_NAMESPACE" help:"where workloads without a namespace are; the kubeconfig's or service account's where unset"`
-	AnnotationPrefix        Prefix    `env:"ANNOTATION_PREFIX, default=tracebloc.io" help:"the prefix of labels and annotations"`
+	AnnotationPrefix        Prefix    `env:"ANNOTATION_PREFIX, default=tracebloc.io" help:"the prefix of labels and annotations; not kubernetes.io, k8s.io or below them"`
 	ResolveFailureThreshold Positive  `env:"RESOLVE_FAILURE_THRESHOLD, default=3" help:"ticks in a row, at least 1, after which an image that cannot be resolved fails the tick"`
 	RolloutFailureThreshold Positive  `env:"ROLLOUT_FAILURE_THRESHOLD, default=3" help:"failed attempts, at least 1, after which a digest is rejected"`
 	UnsettledThreshold      Positive  `env:"UNSETTLED_THRESHOLD, default=8" help:"ticks in a row, at least 1, after which an unsettled workload fails the tick"`
@@ -132,6 +132,11 @@ func (n *Namespace) EnvDecode(text string) error {
 func (p *Prefix) EnvDecode(text string) error {
 	if len(validation.IsDNS1123Subdomain(text)) > 0 {
 		return rule("must be a DNS subdomain, as in example.com")
+	}
+	for _, reserved := range []string{"kubernetes.io", "k8s.io"} { // the project's own, whose keys others act on
+		if text == reserved || strings.HasSuffix(text, "."+reserved) {
+			return rule("must be outside of " + reserved + ", which Kubernetes keeps for itself: name a domain of yours, as in example.com")
+		}
 	}
 	*p = Prefix(text)
 	return nil

@@ -57,9 +57,12 @@ func TestEnvReadsItsDefaultsFromNothing(t *testing.T) {
 func TestEnvReadsEachVariable(t *testing.T) {
 	t.Parallel()
 	for variable, values := range map[string]map[string]func(*config.Env){
-		"CONFIG_FILE":       {"c.yaml": func(e *config.Env) { e.ConfigFile = "c.yaml" }},
-		"POD_NAMESPACE":     {"tracebloc": func(e *config.Env) { e.Namespace = "tracebloc" }},
-		"ANNOTATION_PREFIX": {"example.com": func(e *config.Env) { e.AnnotationPrefix = "example.com" }},
+		"CONFIG_FILE":   {"c.yaml": func(e *config.Env) { e.ConfigFile = "c.yaml" }},
+		"POD_NAMESPACE": {"tracebloc": func(e *config.Env) { e.Namespace = "tracebloc" }},
+		"ANNOTATION_PREFIX": {
+			"example.com": func(e *config.Env) { e.AnnotationPrefix = "example.com" },
+			"notk8s.io":   func(e *config.Env) { e.AnnotationPrefix = "notk8s.io" },
+		},
 		"RESOLVE_FAILURE_THRESHOLD": {
 			"1": func(e *config.Env) { e.ResolveFailureThreshold = 1 }, "007": func(e *config.Env) { e.ResolveFailureThreshold = 7 },
 		},
@@ -108,7 +111,7 @@ func bad() map[string][]string {
 	duration := []string{"0", "0s", "-1s", "10", "ten", "10 minutes", "9999999999h", marker}
 	return map[string][]string{
 		"POD_NAMESPACE":             {"Upper", "a.b", "-a", "a_b", strings.Repeat("a", 64), marker},
-		"ANNOTATION_PREFIX":         {"a/b", "Example.com", "-a.io", strings.Repeat("a", 254), marker},
+		"ANNOTATION_PREFIX":         {"a/b", "Example.com", "-a.io", "kubernetes.io", "k8s.io", "apps.kubernetes.io", "x.k8s.io", strings.Repeat("a", 254), marker},
 		"RESOLVE_FAILURE_THRESHOLD": whole,
 		"ROLLOUT_FAILURE_THRESHOLD": whole,
 		"UNSETTLED_THRESHOLD":       whole,

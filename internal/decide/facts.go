@@ -37,11 +37,12 @@ type Latest struct {
 
 // Facts is what was read of a workload as a whole.
 type Facts struct {
-	Held    bool     // the hold label is set
-	Paused  bool     // a paused Deployment
-	HeldBy  string   // who held or paused it, and since when, as far as that is known; cleaned
-	Rollout Rollout  // how far the controller is
-	Targets []string // the names of all targets that it carries, for messages
+	Held    bool         // the hold label is set
+	Paused  bool         // a paused Deployment
+	HeldBy  string       // who held or paused it, and since when, as far as that is known; cleaned
+	Rollout Rollout      // how far the controller is
+	Newer   *fault.Error // a newer release has left a state here; nil where none has
+	Targets []string     // the names of all targets that it carries, for messages
 }
 
 // Rollout is how far the controller is with the newest generation of a workload.

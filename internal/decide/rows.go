@@ -9,17 +9,20 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
-// Row 1: not transient, so it is loud at once and nothing is touched. A slot that a person holds is theirs to mend.
+// Row 1: not transient, so it is loud at once and nothing is touched. A slot that a person holds is theirs to mend. What a
+// newer release has left is nobody's choice, and counters could not be written beside it.
 
 func (e evaluation) problem() *fault.Error {
-	var problems []*fault.Error
+	problems := []*fault.Error{e.Facts.Newer}
 	for _, slot := range e.Slots {
 		problems = append(problems, slot.Problem)
 	}
 	return fault.Worst(problems...)
 }
 
-func (e evaluation) slotInvalid() bool { return e.problem() != nil && !e.Facts.Held }
+func (e evaluation) slotInvalid() bool {
+	return e.problem() != nil && (!e.Facts.Held || e.Facts.Newer != nil)
+}
 
 func (e evaluation) refuseSlot() found {
 	return decided(Decision{Outcome: Failed, Failure: e.problem(), Record: e.Record})

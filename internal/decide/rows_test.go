@@ -72,6 +72,7 @@ func problem(cause fault.Cause) decide.Slot {
 func TestRowsOfTheSlot(t *testing.T) {
 	t.Parallel()
 	broken := func(slots ...decide.Slot) func(*decide.Input) { return func(in *decide.Input) { in.Slots = slots } }
+	newer := func(in *decide.Input) { in.Facts.Newer = problem(fault.SlotInvalid).Problem }
 	noRecord := func(in *decide.Input) { in.Record = annotate.Record{} }
 	claims := func(in *decide.Input) { // what the shell script left behind: a record, and no mark
 		in.Record = annotate.Record{Recorded: c, State: annotate.State{Reapplied: 2, Rejected: []annotate.Rejection{{Digest: b, By: annotate.ByPerson}}}}
@@ -82,6 +83,7 @@ func TestRowsOfTheSlot(t *testing.T) {
 		{"1 another tag, I41", input(broken(problem(fault.SlotMismatch))), want{row: 1, outcome: decide.Failed, cause: fault.SlotMismatch}},
 		{"1 the worse of two", input(broken(decide.Slot{Live: a}, problem(fault.API), problem(fault.SlotInvalid))),
 			want{row: 1, outcome: decide.Failed, cause: fault.SlotInvalid}},
+		{"1 a newer release's state, held or not", input(newer, held), want{row: 1, outcome: decide.Failed, cause: fault.SlotInvalid}},
 		{"1 before a pause, streak kept", input(broken(problem(fault.API)), paused, streak(2)), want{row: 1, outcome: decide.Failed, cause: fault.API}},
 
 		{"2 held", input(held), want{row: 2, outcome: decide.Held, says: "refresh-hold"}},

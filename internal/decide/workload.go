@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -16,7 +17,8 @@ type Object struct {
 	Paused              bool
 	HeldBy              string // who holds or has paused it, and since when, as far as that is known; cleaned
 	Rollout             Rollout
-	Slots               [][]Slot // by binding
+	Newer               *fault.Error // a newer release has left a state here: nothing at all is written; nil where none has
+	Slots               [][]Slot     // by binding
 }
 
 // Binding is a target on a workload.
@@ -139,6 +141,7 @@ func (t Tick) input(w Workload, targets []Target, v verdict, at int) Input {
 		Unsettled: Increment(v.began.Skipped, v.now.Skipped, policy.Unsettled),
 		Facts: Facts{
 			Held: object.Labels[t.Keys.Hold()] == "true", Paused: object.Paused, HeldBy: object.HeldBy, Rollout: object.Rollout,
+			Newer:   object.Newer,
 			Targets: namesOf(w, targets),
 		},
 		Slots: object.Slots[at], Record: v.now.Records[at], Began: v.began.Records[at],
@@ -230,6 +233,9 @@ func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 			}})
 		}
 	}
+	if w.Object.Newer != nil {
+		step.Change = Change{}
+	}
 	return step
 }
 
@@ -268,6 +274,9 @@ func (c Change) Empty() bool {
 // change is what the decisions on these bindings write; on all of them where only is nil.
 func (t Tick) change(w Workload, targets []Target, v verdict, only []bool) Change {
 	change := Change{Labels: map[string]string{}, Annotations: map[string]string{}}
+	if w.Object.Newer != nil {
+		return change
+	}
 	skipped := v.now.Skipped
 	for at, d := range v.decisions {
 		if only != nil && !only[at] {
@@ -347,6 +356,9 @@ type SlotOwners struct {
 // ToReturn are the slots that a patch of ours has taken, in this tick or in one that died, and who owned each before.
 func (t Tick) ToReturn(w Workload, targets []Target) []SlotOwners {
 	var all []SlotOwners
+	if w.Object.Newer != nil {
+		return nil
+	}
 	for at, slots := range w.Object.Slots {
 		for i, slot := range slots {
 			if slot.Problem != nil || !slot.Ours {

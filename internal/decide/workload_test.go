@@ -12,6 +12,12 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
+// newer is a workload on which a newer release has left a state.
+func newer(w decide.Workload) decide.Workload {
+	w.Object.Newer = problem(fault.SlotInvalid).Problem
+	return w
+}
+
 func TestRemember(t *testing.T) {
 	t.Parallel()
 	w := counting(carrying(input(), input(ours(1))), 4, 1, 2)
@@ -58,6 +64,7 @@ func TestWhatAChangeContains(t *testing.T) {
 		"held: garbage goes":                 {garbage(carrying(input(held))), "", nil, map[string]bool{recorded: true, state: false}},
 		"held: garbage in place of a record": {garbage(carrying(input(held, live(annotate.Unpinned)))), "", nil, map[string]bool{state: false}},
 		"no slot: even garbage is left":      {garbage(carrying(input(func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }))), "", nil, nil},
+		"a newer release's state: nothing":   {counting(newer(carrying(input(unknown, unsettled, live(annotate.None)))), 3, 2), "", nil, nil},
 		"the skip streak is over":            {counting(carrying(input(latest(digestA))), 3), "", nil, map[string]bool{"p/refresh-skip-streak": false}},
 		"a failure counts":                   {carrying(input(unknown)), "", nil, map[string]bool{"p/t0-refresh-consecutive-failures": true}},
 		"a failure counts, at its threshold": {counting(carrying(input(unknown)), 0, 2), "", nil, map[string]bool{"p/t0-refresh-consecutive-failures": true, "p/t0-refresh-last-error": true}},

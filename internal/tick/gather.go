@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ func (t *tick) read(ctx context.Context, w boundWorkload) reading {
 	if err != nil {
 		return reading{failure: fault.Of(err, fault.API)}
 	}
-	return reading{object: object, places: object.Locate(w.bindings)}
+	return reading{object: object, places: object.Locate(w.bindings), failure: object.Deleting()}
 }
 
 // with is the reading with a newer object.
@@ -69,7 +70,21 @@ func (r reading) with(object *workload.Object, w boundWorkload) reading {
 
 // facts is the reading in plain values.
 func (t *tick) facts(read reading) decide.Object {
-	return read.object.Facts(t.keys.Hold(), read.places, read.staleUntil)
+	object := read.object.Facts(t.keys.Hold(), read.places, read.staleUntil)
+	object.Newer = t.newerState(read.object)
+	return object
+}
+
+// newerState is the failure of a workload on which a newer release than this has left a state: what it means is not known
+// here, and writing anything beside it might undo what it is there for.
+func (t *tick) newerState(object *workload.Object) *fault.Error {
+	key, version := t.keys.NewerState(object.Meta.Annotations)
+	if key == "" {
+		return nil
+	}
+	return &fault.Error{Cause: fault.SlotInvalid, Message: fmt.Sprintf(
+		"%s: %s is of version %d, which a newer release has written and this one cannot read, so nothing is changed here: install that release again, or remove the annotation (kubectl annotate -n %s %s %s %s-), which re-arms everything",
+		object.Ref, key, version, object.Namespace, strings.ToLower(string(object.Kind)), object.Name, key)}
 }
 
 // warnOfGarbage says, once a tick, which of our labels and annotations do not parse. Each reads as absent.

@@ -3,6 +3,7 @@ package tick
 import (
 	"time"
 
+	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -27,6 +28,7 @@ type boundWorkload struct {
 func newLayout(read config.Config, namespace string) layout {
 	l := layout{targets: read.Targets, places: make([][]place, len(read.Targets))}
 	known := map[workload.Ref]int{}
+	keys := annotate.NewKeys(string(read.AnnotationPrefix))
 	for target, configured := range read.Targets {
 		l.rules = append(l.rules, decide.Target{Name: configured.Name, Threshold: configured.ResolveFailureThreshold, Policy: policy(read, configured)})
 		for i, entry := range configured.Workloads {
@@ -44,7 +46,7 @@ func newLayout(read config.Config, namespace string) layout {
 			if last := len(w.target) - 1; last < 0 || w.target[last] != target {
 				l.places[target] = append(l.places[target], place{at, len(w.bindings)})
 				w.target = append(w.target, target)
-				w.bindings = append(w.bindings, workload.Binding{Target: configured})
+				w.bindings = append(w.bindings, workload.Binding{Target: configured, Mark: keys.Mark(configured.Name)})
 			}
 			binding := &w.bindings[len(w.bindings)-1]
 			binding.Entries = append(binding.Entries, entry)

@@ -16,10 +16,14 @@ func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decid
 			said = now
 			w.Log.InfoContext(ctx, "rollout", "workload", w.ref.String(), "progress", now)
 		}
-		return waits.Over(object.Rollout(p.reading.staleUntil), workload.Contents(object.Locate(w.bindings)))
+		return object.Deleting() != nil ||
+			waits.Over(object.Rollout(p.reading.staleUntil), workload.Contents(object.Locate(w.bindings)))
 	})
 	if err != nil {
 		return p, waits, fault.Of(err, fault.API)
+	}
+	if failure := newest.Deleting(); failure != nil {
+		return p, waits, failure
 	}
 	p.reading = p.reading.with(newest, w.boundWorkload)
 	p.facts.Object = w.facts(p.reading)

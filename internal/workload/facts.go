@@ -14,6 +14,7 @@ import (
 type Binding struct {
 	Target  config.Target
 	Entries []config.Workload // of the target, those that mean this workload
+	Mark    string            // the key of the target's mark
 }
 
 // Place is where an entry's slot is, or why it cannot be worked with.
@@ -32,6 +33,10 @@ func (o *Object) Locate(bindings []Binding) [][]Place {
 		for i, entry := range binding.Entries {
 			place := &places[at][i]
 			place.Slot, place.Problem = o.Find(binding.Target, entry)
+			if place.Problem == nil && place.Slot.Untagged && !binding.Target.DigestOnly && o.Meta.Labels[binding.Mark] == "" {
+				place.Problem = o.failure(fault.SlotMismatch, "container %s runs %s by a digest alone, which is its owner's pin: add the tag to have it followed, or set the target's pin to digest",
+					place.Slot.Container, place.Slot.Follows.Name())
+			}
 			key := place.Slot.Key()
 			if place.Problem == nil {
 				if first, double := claimed[key]; double { // neither is more right than the other

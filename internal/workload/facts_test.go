@@ -150,6 +150,45 @@ func TestFactsSayWhoHolds(t *testing.T) {
 	}
 }
 
+// A digest without a tag is its owner's pin, unless we have put or accepted it there, or the target writes no tag.
+func TestADigestAloneIsItsOwnersPin(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		image    string
+		mark     string
+		pin      bool
+		mismatch bool
+	}{
+		"a digest alone":       {"ghcr.io/tracebloc/ingestor@" + string(digest("a")), "", false, true},
+		"with our mark":        {"ghcr.io/tracebloc/ingestor@" + string(digest("a")), annotate.Mark(digest("a")), false, false},
+		"with pin: digest":     {"ghcr.io/tracebloc/ingestor@" + string(digest("a")), "", true, false},
+		"with a tag":           {ingestor + "@" + string(digest("a")), "", false, false},
+		"of another container": {"ghcr.io/tracebloc/other@" + string(digest("a")), annotate.Mark(digest("a")), false, true},
+	} {
+		bound := binding(t, "ingestor", ingestor, "api")
+		bound.Mark, bound.Target.DigestOnly = "mark", c.pin
+		o := object(t, config.Deployment, pod(container("api", c.image)))
+		o.Meta.Labels = map[string]string{"mark": c.mark}
+		problem := o.Locate([]workload.Binding{bound})[0][0].Problem
+		if !c.mismatch {
+			assert.Nil(t, problem, name)
+			continue
+		}
+		require.NotNil(t, problem, name)
+		assert.Equal(t, fault.SlotMismatch, problem.Cause, name)
+	}
+}
+
+func TestDeleting(t *testing.T) {
+	t.Parallel()
+	o := object(t, config.Deployment, pod(container("api", ingestor)))
+	assert.Nil(t, o.Deleting())
+	o.Meta.DeletionTimestamp = &metav1.Time{Time: time.Unix(0, 0)}
+	require.NotNil(t, o.Deleting())
+	assert.Equal(t, fault.WorkloadMissing, o.Deleting().Cause)
+	assert.Contains(t, o.Deleting().Message, "it is being deleted, since 1970-01-01T00:00:00Z")
+}
+
 // Who is a person: kubectl's commands that update, except client-side apply, which is how deployments are scripted, and
 // consoles. Whoever is unknown is a deployer.
 func TestFactsTellPeopleFromDeployers(t *testing.T) {

@@ -6,6 +6,7 @@ package workload
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
 // Ref names a workload.
@@ -84,6 +86,15 @@ func New(object any) (*Object, error) {
 		}, nil
 	}
 	return nil, fmt.Errorf("%T is no workload that can be refreshed", object)
+}
+
+// Deleting says that the workload is being deleted; nil where it is not. It may stay for as long as a finalizer wants.
+func (o *Object) Deleting() *fault.Error {
+	if o.Meta.DeletionTimestamp == nil {
+		return nil
+	}
+	return o.failure(fault.WorkloadMissing, "it is being deleted, since %s: take it out of the target, or install it again; where it does not go, see its finalizers",
+		o.Meta.DeletionTimestamp.UTC().Format(time.RFC3339))
 }
 
 // Secrets are the names of the pull secrets that the pods name themselves, in their order.

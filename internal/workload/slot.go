@@ -21,6 +21,7 @@ type Slot struct {
 	Follows   image.Reference  // what is followed: the target's image, or the container's own reference
 	Live      annotate.Content // None: the variable is empty or missing
 	Missing   bool             // the variable is not listed at all
+	Untagged  bool             // in image mode: a digest, and no tag
 	write     func(image.Digest) string
 }
 
@@ -131,8 +132,11 @@ func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.
 	case !own.Follows(slot.Follows):
 		return slot, o.failure(fault.SlotMismatch, "container %s runs %s, and the target follows %s: only the digest is ours, so align the two",
 			container.Name, fault.Clean(own.String()), slot.Follows)
+	case container.ImagePullPolicy == corev1.PullNever:
+		return slot, o.failure(fault.SlotInvalid, "container %s has imagePullPolicy Never, so no node would fetch another digest: set it to IfNotPresent, or take the target out",
+			container.Name)
 	}
-	slot.Live = annotate.Unpinned
+	slot.Live, slot.Untagged = annotate.Unpinned, own.Tag == ""
 	if own.Digest != "" {
 		slot.Live = annotate.Of(own.Digest)
 	}
@@ -152,6 +156,11 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 		slot.write = func(digest image.Digest) string { return target.Image.Spelled + "@" + string(digest) }
 	}
 	found := variables(container, entry.Env)
+	value := ""
+	if len(found) > 0 {
+		value = found[0].Value
+	}
+	bare := strings.Trim(value, blanksAndQuotes)
 	switch {
 	case len(found) == 0 && len(container.EnvFrom) > 0:
 		return slot, o.failure(fault.SlotInvalid, "container %s does not list %s, and its envFrom may set it: list the variable with a value, which may be empty",
@@ -164,29 +173,53 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 	case found[0].ValueFrom != nil:
 		return slot, o.failure(fault.SlotInvalid, "%s of container %s comes from elsewhere (valueFrom): give it a plain value, which may be empty",
 			entry.Env, container.Name)
-	case found[0].Value == "":
+	case bare == "":
 		return slot, nil
 	}
 	slot.Live = annotate.Unpinned
 	if !entry.Reference {
-		if digest, err := image.ParseDigest(found[0].Value); err == nil {
+		digest, err := image.ParseDigest(strings.ToLower(bare))
+		if err != nil {
+			return slot, o.otherForm(container, entry, value, "a digest (envValue: digest), as in sha256:4f53…")
+		}
+		if string(digest) == value {
 			slot.Live = annotate.Of(digest)
 		}
 		return slot, nil
 	}
-	own, err := image.ParseReference(found[0].Value)
-	_, notDigest := image.ParseDigest(found[0].Value)
-	if err != nil || notDigest == nil {
-		// No reference: unpinned, to be written in full. A digest alone, as envValue digest leaves it, would parse
-		// as the repository sha256 of docker.io.
-		return slot, nil //nolint:nilerr // see above
-	}
-	if !own.Follows(slot.Follows) {
+	own, ok := parseLoosely(bare)
+	switch {
+	case ok && own.Follows(slot.Follows):
+	case !ok || own.Spelled == bare: // a word of any kind would parse, as a repository of docker.io
+		return slot, o.otherForm(container, entry, value, fmt.Sprintf("a reference by tag or digest (envValue: reference), as in %s@sha256:4f53…", slot.Follows.Name()))
+	default:
 		return slot, o.failure(fault.SlotMismatch, "%s of container %s refers to %s, and the target follows %s: only the digest is ours, so align the two",
 			entry.Env, container.Name, fault.Clean(own.String()), slot.Follows)
 	}
-	if own.Digest != "" {
+	if own.Digest != "" && bare == value && strings.HasSuffix(value, "@"+string(own.Digest)) {
 		slot.Live = annotate.Of(own.Digest)
 	}
 	return slot, nil
+}
+
+// blanksAndQuotes are what a values file leaves around a text by mistake.
+const blanksAndQuotes = " \t\r\n\"'`"
+
+// parseLoosely reads a reference whatever its case. A digest alone is none, though it would parse as the repository sha256
+// of docker.io.
+func parseLoosely(text string) (image.Reference, bool) {
+	if _, err := image.ParseDigest(strings.ToLower(text)); err == nil {
+		return image.Reference{}, false
+	}
+	own, err := image.ParseReference(text)
+	if err != nil {
+		own, err = image.ParseReference(strings.ToLower(text))
+	}
+	return own, err == nil
+}
+
+// otherForm is the failure of a variable that would lose what it holds, which is kept nowhere (I88).
+func (o *Object) otherForm(container corev1.Container, entry config.Workload, value, want string) *fault.Error {
+	return o.failure(fault.SlotInvalid, "%s of container %s holds %q, and not %s: it would be overwritten, so empty it, or correct the target's env and envValue",
+		entry.Env, container.Name, fault.Clean(value), want)
 }

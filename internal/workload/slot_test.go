@@ -155,6 +155,16 @@ func TestFindInImageMode(t *testing.T) {
 		"no tag is another tag (I41)": {
 			pod: pod(container("api", "ghcr.io/tracebloc/ingestor")), follow: ingestor, cause: fault.SlotMismatch,
 		},
+		"imagePullPolicy Never (I89)": func() find {
+			f := find{pod: pod(container("api", ingestor)), follow: ingestor, cause: fault.SlotInvalid, says: "imagePullPolicy Never"}
+			f.pod.Containers[0].ImagePullPolicy = corev1.PullNever
+			return f
+		}(),
+		"imagePullPolicy Never of another container": func() find {
+			f := at(pod(container("api", ingestor), container("web", "nginx")), annotate.Unpinned)
+			f.pod.Containers[1].ImagePullPolicy = corev1.PullNever
+			return f
+		}(),
 		"no image reference": {
 			pod: pod(container("api", "Not An Image")), follow: ingestor, entry: config.Workload{Container: "api"}, cause: fault.SlotInvalid,
 		},
@@ -246,14 +256,25 @@ func TestFindInEnvMode(t *testing.T) {
 		"a digest beside envFrom": slot(filledBeside, a),
 		"empty (I7)":              slot(env(variable(name, "")), annotate.None),
 		"missing (I7)":            missing(slot(env(), annotate.None)),
-		"a tag":                   slot(env(variable(name, "0.3")), annotate.Unpinned),
-		"garbage":                 slot(env(variable(name, "sha256:zz")), annotate.Unpinned),
-		"a reference":             slot(env(variable(name, ingestor+"@"+string(digest("a")))), annotate.Unpinned),
+		"only blanks and quotes":  slot(env(variable(name, ` "" `)), annotate.None),
+		"in blanks":               slot(env(variable(name, " "+string(digest("a"))+"\n")), annotate.Unpinned),
+		"in quotes":               slot(env(variable(name, `"`+string(digest("a"))+`"`)), annotate.Unpinned),
+		"in capitals":             slot(env(variable(name, strings.ToUpper(string(digest("a"))))), annotate.Unpinned),
+		"a word (I88)":            invalid(slot(env(variable(name, "0.3")), a), fault.SlotInvalid, `holds "0.3", and not a digest (envValue: digest)`),
+		"a flag (I88)":            invalid(slot(env(variable(name, "--image="+string(digest("a")))), a), fault.SlotInvalid, `holds "--image=sha256:`),
+		"two digests (I88)":       invalid(slot(env(variable(name, string(digest("a"))+","+string(digest("b")))), a), fault.SlotInvalid, `holds "sha256:`),
+		"no whole digest (I88)":   invalid(slot(env(variable(name, "sha256:zz")), a), fault.SlotInvalid, `holds "sha256:zz"`),
+		"a reference (I88)":       invalid(slot(env(variable(name, ingestor+"@"+string(digest("a")))), a), fault.SlotInvalid, `holds "`+ingestor+"@sha256:"),
 		"another case":            missing(slot(env(variable(strings.ToLower(name), "x")), annotate.None)),
 
 		"an init container": func() find {
 			f := slot(withInit(pod(container("web", "nginx")), container("api", "nginx", variable(name, ""))), annotate.None)
 			f.init = true
+			return f
+		}(),
+		"imagePullPolicy Never, in env mode": func() find {
+			f := slot(env(variable(name, string(digest("a")))), a)
+			f.pod.Containers[0].ImagePullPolicy = corev1.PullNever
 			return f
 		}(),
 		"unnamed: the only container":    unnamed(missing(slot(env(), annotate.None))),
@@ -277,13 +298,24 @@ func TestFindInEnvMode(t *testing.T) {
 		"reference: with its tag": reference(env(variable(name, ingestor+"@"+string(digest("a")))), a),
 		"reference: a tag":        reference(env(variable(name, ingestor)), annotate.Unpinned),
 		"reference: empty":        reference(env(variable(name, "")), annotate.None),
-		"reference: garbage":      reference(env(variable(name, "?!")), annotate.Unpinned),
+		"reference: in blanks":    reference(env(variable(name, " ghcr.io/tracebloc/ingestor@"+string(digest("a")))), annotate.Unpinned),
+		"reference: in quotes":    reference(env(variable(name, `'`+ingestor+`'`)), annotate.Unpinned),
+		"reference: in capitals":  reference(env(variable(name, "GHCR.IO/tracebloc/ingestor@"+strings.ToUpper(string(digest("a"))))), annotate.Unpinned),
+		"reference: garbage":      invalid(reference(env(variable(name, "?!")), a), fault.SlotInvalid, `holds "?!", and not a reference by tag or digest (envValue: reference), as in ghcr.io/tracebloc/ingestor@sha256:4f53…`),
+		"reference: a word":       invalid(reference(env(variable(name, "true")), a), fault.SlotInvalid, `holds "true"`),
+		"reference: a URL":        invalid(reference(env(variable(name, "docker://"+ingestor)), a), fault.SlotInvalid, `holds "docker://`),
+		"reference: two":          invalid(reference(env(variable(name, ingestor+" "+ingestor)), a), fault.SlotInvalid, `holds "`),
+		"reference: neither tag nor digest, of the tag latest": func() find {
+			f := reference(env(variable(name, "ghcr.io/tracebloc/ingestor")), annotate.Unpinned)
+			f.follow, f.follows = "ghcr.io/tracebloc/ingestor", "ghcr.io/tracebloc/ingestor:latest"
+			return f
+		}(),
 		"reference: spelled as the target spells it": func() find {
 			f := reference(env(variable(name, "index.docker.io/library/nginx@"+string(digest("a")))), a)
 			f.follow, f.follows, f.writes = "nginx:1", "docker.io/library/nginx:1", "nginx@"+string(digest("b"))
 			return f
 		}(),
-		"reference: the digest that envValue digest left": reference(env(variable(name, string(digest("a")))), annotate.Unpinned),
+		"reference: the digest that envValue digest left": invalid(reference(env(variable(name, string(digest("a")))), a), fault.SlotInvalid, `holds "sha256:`),
 		"reference: another tag (I41)":                    invalid(reference(env(variable(name, "ghcr.io/tracebloc/ingestor:0.4")), a), fault.SlotMismatch, "refers to ghcr.io/tracebloc/ingestor:0.4"),
 		"reference: another repository (I41)":             invalid(reference(env(variable(name, "nginx:0.3")), a), fault.SlotMismatch, "refers to docker.io/library/nginx:0.3"),
 	})

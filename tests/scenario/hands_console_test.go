@@ -30,7 +30,7 @@ func TestTheNewestClaimSaysWhoseChangeItWas(t *testing.T) {
 	t.Parallel()
 	s, first, second := refreshedOnce(t)
 	s.Kubectl("set", "env", "deployment/jobs", slot+"="+first)
-	time.Sleep(1100 * time.Millisecond) // claims have whole seconds
+	time.Sleep(1100 * time.Millisecond)                                                          // claims have whole seconds
 	require.NoError(t, s.Apply(harness.Argo, jobs(first, workloads.Annotation("release", "2")))) // an apply that changes nothing has no time
 	s.Settle(workloads.Deployment("jobs"))
 	require.ElementsMatch(t, []string{"kubectl-set/Update", "argocd-controller/Apply"}, workloads.EnvOwners(s.Deployment("jobs"), "api", slot))
