@@ -43,13 +43,14 @@ type Target struct {
 
 // Workload is one slot of a target.
 type Workload struct {
-	Kind      Kind
-	Name      string
-	Namespace string // empty: POD_NAMESPACE
-	Container string // empty: the only one that can be meant
-	Env       string // empty: image mode
-	Reference bool   // envValue: reference
-	HelmValue string // the chart's value that the slot is rendered from; empty: none was named
+	Kind       Kind
+	Name       string
+	Namespace  string // empty: POD_NAMESPACE
+	Container  string // empty: the only one that can be meant
+	Env        string // empty: image mode
+	Reference  bool   // envValue: reference
+	LeaveEmpty bool   // whenEmpty: leave
+	HelmValue  string // the chart's value that the slot is rendered from; empty: none was named
 }
 
 // Kind is a kind of workload.

@@ -45,6 +45,7 @@ type workloadEntry struct {
 	Container string `yaml:"container"`
 	Env       string `yaml:"env"`
 	EnvValue  string `yaml:"envValue"`
+	WhenEmpty string `yaml:"whenEmpty"`
 	HelmValue string `yaml:"helmValue"`
 }
 

@@ -158,6 +158,9 @@ func TestFileNamesTheKeyThatIsWrong(t *testing.T) {
 		"helmValue: the default, and spelled": {instead(t, entryKey, entryKey+"        helmValue: d\n"+strings.Replace(entryKey, "API_DIGEST", "OTHER", 1)+"        envValue: digest\n        helmValue: d\n"), nil},
 		"helmValue: one target, one meaning":  {instead(t, entryKey, entryKey+"        helmValue: d\n"+strings.Replace(entryKey, "API_DIGEST", "OTHER", 1)+"        helmValue: d\n"), nil},
 		"envValue: unknown":                   {instead(t, envKey, envKey+"        envValue: tag\n"), []string{"targets[0].workloads[0].envValue"}},
+		"whenEmpty: leave":                    {instead(t, envKey, envKey+"        whenEmpty: leave\n"), nil},
+		"whenEmpty: unknown":                  {instead(t, envKey, envKey+"        whenEmpty: never\n"), []string{"targets[0].workloads[0].whenEmpty"}},
+		"whenEmpty: no env":                   {instead(t, envKey, "        whenEmpty: leave\n"), []string{"targets[0].workloads[0].whenEmpty"}},
 		"envValue: no env":                    {instead(t, envKey, "        envValue: reference\n"), []string{"targets[0].workloads[0].envValue"}},
 		"slot: twice in a target":             {valid + entryKey, []string{"targets[0].workloads[1]"}},
 		"slot: twice in two targets":          {valid + strings.Replace(firstTarget(), "name: api", "name: web", 1), []string{"targets[1].workloads[0]"}},
@@ -244,8 +247,8 @@ func TestFileFollowsAliases(t *testing.T) {
 		{Kind: config.Deployment, Name: "stg-api", Env: "A"}, {Kind: config.Deployment, Name: "other", Env: "A"},
 		{Kind: config.Deployment, Name: "stg-api", Container: "c", Env: "B"},
 	}, got.Targets[0].Workloads)
-	assert.Equal(t, []string{"targets[0].workloads[0].nam: is not known here: the keys are kind, name, namespace, container, env, envValue, helmValue",
-		"targets[0].workloads[1].nam: is not known here: the keys are kind, name, namespace, container, env, envValue, helmValue"},
+	assert.Equal(t, []string{"targets[0].workloads[0].nam: is not known here: the keys are kind, name, namespace, container, env, envValue, whenEmpty, helmValue",
+		"targets[0].workloads[1].nam: is not known here: the keys are kind, name, namespace, container, env, envValue, whenEmpty, helmValue"},
 		problemsOf(t, instead(t, entryKey, "      - &w {kind: Deployment, name: stg-api, nam: x}\n      - {<<: *w, name: other}\n")))
 }
 

@@ -235,10 +235,14 @@ func (v *validator) workloads(path string, entry targetEntry) []Workload {
 		if w.EnvValue != "" && w.Env == "" {
 			v.add(path+".envValue", "means nothing without env")
 		}
+		if w.WhenEmpty != "" && w.Env == "" {
+			v.add(path+".whenEmpty", "means nothing without env")
+		}
 		reference := v.choice(path+".envValue", w.EnvValue, "digest", "reference") == "reference"
 		workloads = append(workloads, Workload{
 			Kind: Kind(w.Kind), Name: w.Name, Namespace: w.Namespace, Container: w.Container, Env: w.Env,
-			Reference: reference, HelmValue: v.helmValue(path+".helmValue", w.HelmValue, valueMeaning{entry.Name, reference}),
+			Reference: reference, LeaveEmpty: v.choice(path+".whenEmpty", w.WhenEmpty, "fill", "leave") == "leave",
+			HelmValue: v.helmValue(path+".helmValue", w.HelmValue, valueMeaning{entry.Name, reference}),
 		})
 	}
 	return workloads

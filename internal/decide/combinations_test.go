@@ -57,9 +57,12 @@ func dimensions() []dimension {
 		{nothing, func(in *decide.Input) { in.Policy.MinAge = time.Hour }},
 		// Who counts: this tick; this tick, and it is the last one that may; another one, of the streak or of everything.
 		{sameBegan, all(streak(7), sameBegan), all(lostStreak(8), sameBegan), all(lostStreak(8), read(anotherTime))},
-		{nothing, held, func(in *decide.Input) { in.Slots[0] = problem(fault.SlotInvalid) }, func(in *decide.Input) { held(in); in.Slots[0] = problem(fault.SlotMismatch) }},
+		{nothing, held, left, func(in *decide.Input) { in.Slots[0] = problem(fault.SlotInvalid) }, func(in *decide.Input) { held(in); in.Slots[0] = problem(fault.SlotMismatch) }},
 	}
 }
+
+// left says that an empty slot is to be left so.
+func left(in *decide.Input) { in.Slots[0].Left = in.Slots[0].Live == annotate.None }
 
 // anotherTime makes a record another one in all that is counted.
 func anotherTime(r *annotate.Record) {
@@ -172,6 +175,8 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "only what the gates said is their failure"
 	case d.Rolls() && len(d.Set) != len(in.Slots):
 		return "there is a digest for every slot"
+	case in.Slots[0].Left && (d.Rolls() || d.Outcome != decide.Unchanged || !reflect.DeepEqual(after, in.Record)):
+		return "what is left empty is unchanged"
 	case d.Rolls() && (onHold || in.Policy.Notify):
 		return "nothing is set where a person, the slot or the mode says no"
 	case d.Rolls() && d.Row != 3 && d.Row != 12:

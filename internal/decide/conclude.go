@@ -25,6 +25,7 @@ func Conclude(in Input, wait Wait) Decision {
 	e := newEvaluation(in)
 	d := e.conclude(wait)
 	d.Record.State = e.stood(d.Record, d.Row)
+	d.Set = e.inEvery(d.Set)
 	return d
 }
 

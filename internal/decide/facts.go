@@ -66,6 +66,7 @@ type Slot struct {
 	Key      string           // names the slot in the state
 	Problem  *fault.Error     // why the slot cannot be worked with; nil for none
 	Live     annotate.Content // None: an environment variable that is empty or missing
+	Left     bool             // it is empty, which means something to that application: it is left so
 	Person   string           // the field manager of the newest claim on the slot, where a person made it; else empty
 	Deployer string           // the same of a deployer
 	Ours     bool             // our patch has taken the slot, and its owner has not got it back yet

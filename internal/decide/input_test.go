@@ -80,6 +80,15 @@ func live(contents ...annotate.Content) func(*decide.Input) {
 	return func(in *decide.Input) { in.Slots = slotsOf(contents...) }
 }
 
+// leftEmpty says that these slots are empty, and to be left so.
+func leftEmpty(places ...int) func(*decide.Input) {
+	return func(in *decide.Input) {
+		for _, at := range places {
+			in.Slots[at].Left = true
+		}
+	}
+}
+
 func latest(digest image.Digest) func(*decide.Input) {
 	return func(in *decide.Input) { in.Latest, in.Answers = decide.Latest{Digest: digest}, mayRollOut(digest, nil) }
 }
@@ -209,19 +218,20 @@ func taken(in *decide.Input) {
 
 // want is what a decision must be. The zero value of a field is expected too: a row says all that happens.
 type want struct {
-	row     int
-	outcome decide.Outcome
-	cause   fault.Cause
-	set     image.Digest   // into every slot
-	sets    []image.Digest // slot by slot
-	asks    image.Digest   // the gates must be asked about this first: there is no decision yet
-	wait    bool           // for what was set or, where nothing is, for what was attempted
-	gated   bool
-	rewound bool
-	skip    decide.SkipChange
-	events  []decide.Reason
-	says    string                 // part of the message or of the failure's message
-	record  func(*annotate.Record) // what changes in the input's record; nil: nothing
+	row      int
+	outcome  decide.Outcome
+	cause    fault.Cause
+	set      image.Digest   // into every slot
+	sets     []image.Digest // slot by slot
+	asks     image.Digest   // the gates must be asked about this first: there is no decision yet
+	waitsFor image.Digest   // where the slots are set one by one
+	wait     bool           // for what was set or, where nothing is, for what was attempted
+	gated    bool
+	rewound  bool
+	skip     decide.SkipChange
+	events   []decide.Reason
+	says     string                 // part of the message or of the failure's message
+	record   func(*annotate.Record) // what changes in the input's record; nil: nothing
 }
 
 // decides holds a row of a table against Decide, and against the Questions that come before.
@@ -251,7 +261,7 @@ func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
 	if got.Failure != nil {
 		cause, text = got.Failure.Cause, text+got.Failure.Message
 	}
-	sets, wait := w.sets, image.Digest("")
+	sets, wait := w.sets, w.waitsFor
 	if w.set != "" {
 		sets = slices.Repeat([]image.Digest{w.set}, len(in.Slots))
 	}

@@ -13,7 +13,10 @@ import (
 // newer release has left is nobody's choice, and counters could not be written beside it.
 
 func (e evaluation) problem() *fault.Error {
-	problems := []*fault.Error{e.Facts.Newer}
+	if e.Facts.Newer != nil {
+		return e.Facts.Newer
+	}
+	var problems []*fault.Error
 	for _, slot := range e.Slots {
 		problems = append(problems, slot.Problem)
 	}
@@ -42,7 +45,8 @@ func (e evaluation) held() Decision {
 	return Decision{Outcome: Held, Message: message, Record: e.Record}
 }
 
-// Row 3: an empty slot is an outage (I7), so whatever is known to be good goes in at once.
+// Row 3: an empty slot is an outage (I7), so whatever is known to be good goes in at once, unless the configuration says that
+// emptiness means something there.
 
 func (e evaluation) slotEmpty() bool { return e.live == annotate.None }
 
@@ -58,13 +62,19 @@ func (e evaluation) fillGated() bool {
 }
 
 func (e evaluation) asksToFill() []Question {
-	if _, asked := e.gate(); asked || !e.fillGated() {
+	if _, asked := e.gate(); asked || e.leftEmpty() || !e.fillGated() {
 		return nil
 	}
 	return []Question{e.mayRollOut()}
 }
 
+// leftEmpty says whether all slots are empty, and are to be left so.
+func (e evaluation) leftEmpty() bool { return len(filled(e.every)) == 0 }
+
 func (e evaluation) fill() found {
+	if e.leftEmpty() {
+		return decided(Decision{Outcome: Unchanged, Message: "the slot is empty, and left so (whenEmpty: leave)", Record: e.Record})
+	}
 	var gated *fault.Error
 	if e.fillGated() {
 		gated, _ = e.gate()

@@ -123,6 +123,17 @@ func TestRowsOfTheSlot(t *testing.T) {
 		{"3 contested, filled all the same", input(live(annotate.None), latest(digestA), reapplied(3, 0, false), deployer("helm")),
 			want{row: 3, outcome: decide.Failed, cause: fault.Contested, set: digestA, wait: true, says: "helm", record: both(again(digestA, annotate.None, 3), func(r *annotate.Record) { r.State.Contested = true })}},
 
+		{"3 left empty", input(live(annotate.None), leftEmpty(0)), want{row: 3, outcome: decide.Unchanged, says: "whenEmpty"}},
+		{"3 left empty, nobody is asked", input(live(annotate.None), leftEmpty(0), unasked), want{row: 3, outcome: decide.Unchanged}},
+		{"3 left empty, latest unknown", input(live(annotate.None), leftEmpty(0), unknown), want{row: 3, outcome: decide.Unchanged}},
+		{"3 left empty, first observation", input(live(annotate.None), leftEmpty(0), noRecord), want{row: 3, outcome: decide.Unchanged}},
+		{"3 left empty beside one to be filled", input(live(annotate.None, annotate.None), leftEmpty(0)), want{row: 3, outcome: decide.Refreshed,
+			sets: []image.Digest{"", digestB}, waitsFor: digestB, record: keeping(put(digestB, a), map[string]annotate.Content{"1": annotate.None})}},
+		{"12 left empty beside one that is outdated", input(live(annotate.None, a), leftEmpty(0)), want{row: 12, outcome: decide.Refreshed,
+			sets: []image.Digest{"", digestB}, waitsFor: digestB, record: keeping(put(digestB, a), map[string]annotate.Content{"1": a})}},
+		{"8 left empty by a person beside one that is fresh", input(live(annotate.None, a), leftEmpty(0), person("kubectl-edit"), latest(digestA)),
+			want{row: 8, outcome: decide.Unchanged}},
+
 		{"4 live is adopted, I5 I6", input(noRecord), want{row: 4, outcome: decide.Adopted, record: marked(a)}},
 		{"4 a tag is adopted, with what it stands for", input(noRecord, live(annotate.Unpinned)),
 			want{row: 4, outcome: decide.Adopted, record: both(marked(annotate.Unpinned), stood(b))}},

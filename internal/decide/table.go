@@ -1,8 +1,11 @@
 package decide
 
 import (
+	"slices"
+
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // Row is one row of the decision table. The first row that matches decides, unless it goes on to those below.
@@ -78,6 +81,7 @@ func decide(in Input) (Decision, []Question) {
 // them an evaluation of its own.
 type evaluation struct {
 	Input
+	every    []Slot          // those that are left empty among them
 	read     annotate.Record // the record as it stands on the workload
 	live     annotate.Content
 	person   string // the person who set a slot to something else than the mark, by the field manager's name
@@ -91,17 +95,44 @@ type evaluation struct {
 }
 
 func newEvaluation(in Input) evaluation {
-	e := evaluation{Input: in, read: in.Record, live: Together(in.Slots)}
+	e := evaluation{Input: in, read: in.Record, live: Together(in.Slots), every: in.Slots}
+	if others := filled(in.Slots); len(others) > 0 { // beside them, a slot that is left empty is as if it was not there
+		e.Slots = others
+	}
 	e.Record.Recorded = e.completed()
-	e.person, e.deployer = changedBy(in.Slots, in.Record.Mark)
+	e.person, e.deployer = changedBy(e.Slots, in.Record.Mark)
 	return e
 }
 
+// filled are the slots but for those that are left empty.
+func filled(slots []Slot) []Slot {
+	if !slices.ContainsFunc(slots, isLeft) {
+		return slots
+	}
+	return slices.DeleteFunc(slices.Clone(slots), isLeft)
+}
+
+func isLeft(s Slot) bool { return s.Left }
+
+// inEvery spreads what is put into the slots that are decided on over all slots: nothing into those that are left empty.
+func (e evaluation) inEvery(set []image.Digest) []image.Digest {
+	if set == nil || len(e.every) == len(e.Slots) {
+		return set
+	}
+	spread := make([]image.Digest, len(e.every))
+	for at, slot := range e.every {
+		if !slot.Left {
+			spread[at], set = set[0], set[1:]
+		}
+	}
+	return spread
+}
+
 // Together is what the slots of a target hold together: None where one is empty, the digest where all hold the same,
-// Unpinned otherwise.
+// Unpinned otherwise. One that is left empty does not count beside others.
 func Together(slots []Slot) annotate.Content {
 	together := annotate.None
-	for i, slot := range slots {
+	for i, slot := range filled(slots) {
 		switch {
 		case slot.Live == annotate.None:
 			return annotate.None
@@ -144,6 +175,7 @@ func (e evaluation) finish(d Decision) Decision {
 		d.Skip = SkipClear
 	}
 	d.Record.State = e.stood(d.Record, d.Row)
+	d.Set = e.inEvery(d.Set)
 	return d
 }
 

@@ -27,6 +27,9 @@ func (r reporter) desired(e ended) result.Desired {
 				continue
 			}
 			for n, found := range e.outcomes[at].reading.places[i] {
+				if found.Slot.Left {
+					continue
+				}
 				change.Slots = append(change.Slots, workload.SlotChange{Slot: found.Slot, Digest: digests[n]})
 				entry := binding.Entries[n]
 				ref.Namespace = cmp.Or(ref.Namespace, entry.Namespace)

@@ -83,7 +83,7 @@ func Contents(places [][]Place) []annotate.Content {
 				slots = nil
 				break
 			}
-			slots = append(slots, decide.Slot{Live: place.Slot.Live})
+			slots = append(slots, decide.Slot{Live: place.Slot.Live, Left: place.Slot.Left})
 		}
 		contents[at] = decide.Together(slots)
 	}
@@ -95,7 +95,7 @@ func (o *Object) slotFacts(place Place) decide.Slot {
 	if place.Problem != nil {
 		return decide.Slot{Problem: place.Problem}
 	}
-	slot := decide.Slot{Key: place.Slot.Key(), Live: place.Slot.Live}
+	slot := decide.Slot{Key: place.Slot.Key(), Live: place.Slot.Live, Left: place.Slot.Left}
 	claims := o.claimsOn(place.Slot)
 	for _, claim := range claims {
 		slot.Ours = slot.Ours || claim.manager == FieldManager

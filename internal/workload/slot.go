@@ -22,6 +22,7 @@ type Slot struct {
 	Live      annotate.Content // None: the variable is empty or missing
 	Missing   bool             // the variable is not listed at all
 	Untagged  bool             // in image mode: a digest, and no tag
+	Left      bool             // the variable is empty or missing, and is to be left so
 	write     func(image.Digest) string
 }
 
@@ -166,7 +167,7 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 		return slot, o.failure(fault.SlotInvalid, "container %s does not list %s, and its envFrom may set it: list the variable with a value, which may be empty",
 			container.Name, entry.Env)
 	case len(found) == 0:
-		slot.Missing = true
+		slot.Missing, slot.Left = true, entry.LeaveEmpty
 		return slot, nil
 	case len(found) > 1:
 		return slot, o.failure(fault.SlotInvalid, "container %s lists %s %d times: list it once", container.Name, entry.Env, len(found))
@@ -174,6 +175,7 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 		return slot, o.failure(fault.SlotInvalid, "%s of container %s comes from elsewhere (valueFrom): give it a plain value, which may be empty",
 			entry.Env, container.Name)
 	case bare == "":
+		slot.Left = entry.LeaveEmpty
 		return slot, nil
 	}
 	slot.Live = annotate.Unpinned

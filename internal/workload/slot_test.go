@@ -31,6 +31,7 @@ type find struct {
 	follows string
 	live    annotate.Content
 	missing bool
+	left    bool
 	writes  string // into the slot, for a digest of b's
 }
 
@@ -64,6 +65,7 @@ func (f find) check(t *testing.T) {
 	assert.Equal(t, f.follows, slot.Follows.String())
 	assert.Equal(t, f.live, slot.Live)
 	assert.Equal(t, f.missing, slot.Missing)
+	assert.Equal(t, f.left, slot.Left)
 	list := "containers"
 	if f.init {
 		list = "initContainers"
@@ -256,16 +258,31 @@ func TestFindInEnvMode(t *testing.T) {
 		"a digest beside envFrom": slot(filledBeside, a),
 		"empty (I7)":              slot(env(variable(name, "")), annotate.None),
 		"missing (I7)":            missing(slot(env(), annotate.None)),
-		"only blanks and quotes":  slot(env(variable(name, ` "" `)), annotate.None),
-		"in blanks":               slot(env(variable(name, " "+string(digest("a"))+"\n")), annotate.Unpinned),
-		"in quotes":               slot(env(variable(name, `"`+string(digest("a"))+`"`)), annotate.Unpinned),
-		"in capitals":             slot(env(variable(name, strings.ToUpper(string(digest("a"))))), annotate.Unpinned),
-		"a word (I88)":            invalid(slot(env(variable(name, "0.3")), a), fault.SlotInvalid, `holds "0.3", and not a digest (envValue: digest)`),
-		"a flag (I88)":            invalid(slot(env(variable(name, "--image="+string(digest("a")))), a), fault.SlotInvalid, `holds "--image=sha256:`),
-		"two digests (I88)":       invalid(slot(env(variable(name, string(digest("a"))+","+string(digest("b")))), a), fault.SlotInvalid, `holds "sha256:`),
-		"no whole digest (I88)":   invalid(slot(env(variable(name, "sha256:zz")), a), fault.SlotInvalid, `holds "sha256:zz"`),
-		"a reference (I88)":       invalid(slot(env(variable(name, ingestor+"@"+string(digest("a")))), a), fault.SlotInvalid, `holds "`+ingestor+"@sha256:"),
-		"another case":            missing(slot(env(variable(strings.ToLower(name), "x")), annotate.None)),
+		"empty, and left so": func() find {
+			f := slot(env(variable(name, "")), annotate.None)
+			f.entry.LeaveEmpty, f.left = true, true
+			return f
+		}(),
+		"missing, and left so": func() find {
+			f := missing(slot(env(), annotate.None))
+			f.entry.LeaveEmpty, f.left = true, true
+			return f
+		}(),
+		"filled, though it would be left empty": func() find {
+			f := slot(env(variable(name, string(digest("a")))), a)
+			f.entry.LeaveEmpty = true
+			return f
+		}(),
+		"only blanks and quotes": slot(env(variable(name, ` "" `)), annotate.None),
+		"in blanks":              slot(env(variable(name, " "+string(digest("a"))+"\n")), annotate.Unpinned),
+		"in quotes":              slot(env(variable(name, `"`+string(digest("a"))+`"`)), annotate.Unpinned),
+		"in capitals":            slot(env(variable(name, strings.ToUpper(string(digest("a"))))), annotate.Unpinned),
+		"a word (I88)":           invalid(slot(env(variable(name, "0.3")), a), fault.SlotInvalid, `holds "0.3", and not a digest (envValue: digest)`),
+		"a flag (I88)":           invalid(slot(env(variable(name, "--image="+string(digest("a")))), a), fault.SlotInvalid, `holds "--image=sha256:`),
+		"two digests (I88)":      invalid(slot(env(variable(name, string(digest("a"))+","+string(digest("b")))), a), fault.SlotInvalid, `holds "sha256:`),
+		"no whole digest (I88)":  invalid(slot(env(variable(name, "sha256:zz")), a), fault.SlotInvalid, `holds "sha256:zz"`),
+		"a reference (I88)":      invalid(slot(env(variable(name, ingestor+"@"+string(digest("a")))), a), fault.SlotInvalid, `holds "`+ingestor+"@sha256:"),
+		"another case":           missing(slot(env(variable(strings.ToLower(name), "x")), annotate.None)),
 
 		"an init container": func() find {
 			f := slot(withInit(pod(container("web", "nginx")), container("api", "nginx", variable(name, ""))), annotate.None)
