@@ -99,6 +99,26 @@ func TestAStateOfANewerRelease(t *testing.T) {
 	assert.Empty(t, warnings, "it does not read as absent")
 }
 
+// Each ReplicaSet copies the annotation.
+func TestAStateIsBounded(t *testing.T) {
+	t.Parallel()
+	var state annotate.State
+	for i := range 5 {
+		state = state.Reject(annotate.Rejection{Digest: annotate.Of(digest(fmt.Sprint(i))), By: annotate.ByFailure, Why: strings.Repeat(fmt.Sprint(i), 3000)})
+	}
+	before := strings.Clone(state.Rejected[0].Why)
+	text := state.String()
+	assert.LessOrEqual(t, len(text), 8<<10)
+	assert.Equal(t, before, state.Rejected[0].Why, "the receiver is left alone")
+	cut, err := annotate.ParseState(text)
+	require.NoError(t, err)
+	require.Len(t, cut.Rejected, 5, "no rejection is forgotten")
+	for i, rejection := range cut.Rejected {
+		assert.Equal(t, i < 3, rejection.Why == "…", "the oldest reasons go first")
+	}
+	assert.Equal(t, text, cut.String())
+}
+
 func TestRejectKeepsTheLastFive(t *testing.T) {
 	t.Parallel()
 	var state annotate.State

@@ -13,6 +13,9 @@ import (
 // stateVersion is the version of the JSON that this build writes and reads.
 const stateVersion = 1
 
+// maxState bounds the annotation, which each ReplicaSet copies.
+const maxState = 8 << 10
+
 // maxRejections is how many rejected digests are remembered, the newest ones.
 const maxRejections = 5
 
@@ -185,6 +188,19 @@ func (s State) String() string {
 	if s.Empty() {
 		return ""
 	}
+	text := s.json()
+	for at := range s.Rejected { // the oldest reasons are missed least
+		if len(text) <= maxState {
+			break
+		}
+		s.Rejected = slices.Clone(s.Rejected)
+		s.Rejected[at].Why = "…"
+		text = s.json()
+	}
+	return text
+}
+
+func (s State) json() string {
 	text, err := json.Marshal(struct {
 		Version int `json:"version"`
 		State

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -22,6 +23,8 @@ var ErrConflict = errors.New("the object has changed since it was read")
 const (
 	tries      = 4
 	retryPause = 200 * time.Millisecond
+	// unauthorizedPause is how long an API server among several may take to know a new pod's token.
+	unauthorizedPause = 2 * time.Second
 )
 
 // do runs one request with a deadline and a place among those under way, and retries what may pass by itself.
@@ -38,12 +41,17 @@ func (c *Client) do(ctx context.Context, request func(context.Context) error) er
 	ctx, cancel := context.WithTimeout(klog.NewContext(ctx, c.library), requestTimeout)
 	defer cancel()
 	pause := retryPause
+	known := false // it stays unauthorized
 	for try := 1; ; try++ {
 		err := request(ctx)
 		if err != nil && errors.Is(outer.Err(), context.Canceled) {
 			return fmt.Errorf("%w: %w", context.Canceled, err) // a signal's own cause hides that
 		}
-		if err == nil || try == tries || !transient(err) {
+		again := transient(err)
+		if apierrors.IsUnauthorized(err) && !known {
+			pause, known, again = max(pause, unauthorizedPause), true, true
+		}
+		if err == nil || try == tries || !again {
 			return err
 		}
 		c.log.DebugContext(ctx, "asking the API server again", "try", try+1, "error", fault.Clean(err.Error()))
@@ -69,6 +77,17 @@ func transient(err error) bool {
 	return errors.Is(err, syscall.EPIPE)
 }
 
+// deniedBy finds who has refused a request at admission, in the words of the API server
+// (https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/): the status is 400, 403 or 422.
+var deniedBy = regexp.MustCompile(`(admission webhook|ValidatingAdmissionPolicy) ["']([^"']+)["'].* denied`)
+
+func kindOfAdmission(words string) string {
+	if words == "admission webhook" {
+		return words
+	}
+	return "admission policy"
+}
+
 // failure words what the API server answered, or that it did not.
 func failure(verb string, ref workload.Ref, err error) *fault.Error {
 	out := &fault.Error{Cause: fault.API, Err: err}
@@ -77,7 +96,11 @@ func failure(verb string, ref workload.Ref, err error) *fault.Error {
 		timeout = true
 	}
 	text := fault.Clean(err.Error())
+	admission := deniedBy.FindStringSubmatch(err.Error())
 	switch {
+	case admission != nil:
+		out.Message = fmt.Sprintf("the %s %s refuses to let us %s %s, which is no matter of permissions: meet what it demands, or exempt our service account from it (%s)",
+			kindOfAdmission(admission[1]), fault.Clean(admission[2]), verb, ref, fault.CleanEnds(err.Error()))
 	case apierrors.IsNotFound(err) && verb == "get":
 		out.Cause = fault.WorkloadMissing
 		out.Message = fmt.Sprintf("%s does not exist: correct the target's workload, or install it", ref)

@@ -241,7 +241,7 @@ func (e evaluation) fail(wait Wait) Decision {
 	}
 	if enough && !alone {
 		state = state.Reject(annotate.Rejection{
-			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: strings.Join(reasons(rollout, pods), "; "), At: e.Now,
+			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: joined(reasons(rollout, pods)), At: e.Now,
 		})
 	}
 	d := Decision{Outcome: Failed, Record: annotate.Record{Mark: e.Record.Mark, Recorded: e.Record.Recorded, State: state}}
@@ -326,7 +326,7 @@ func (e evaluation) rolloutFailed(wait Wait, count Count, consequence string) *f
 	pods := e.podProblems()
 	message := fmt.Sprintf("the rollout of %s failed, attempt %s", wait.Digest.Short(), count)
 	if why := reasons(e.Facts.Rollout, pods); len(why) > 0 {
-		message += " (" + strings.Join(why, "; ") + ")"
+		message += " (" + joined(why) + ")"
 	}
 	if consequence != "" {
 		message += ": " + consequence
@@ -336,6 +336,21 @@ func (e evaluation) rolloutFailed(wait Wait, count Count, consequence string) *f
 			wait.Namespace, strings.Join(pods.NeverReady, " "))
 	}
 	return &fault.Error{Cause: fault.RolloutFailed, Message: message}
+}
+
+// maxReasons is how many reasons are told: ninety pods may have ninety.
+const maxReasons = 5
+
+// joined are the first few reasons in one text, each cut, and how many more there are.
+func joined(reasons []string) string {
+	var told []string
+	for _, reason := range reasons[:min(len(reasons), maxReasons)] {
+		told = append(told, fault.CleanEnds(reason))
+	}
+	if more := len(reasons) - maxReasons; more > 0 {
+		told = append(told, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(told, "; ")
 }
 
 func reasons(rollout Rollout, pods PodProblems) []string {

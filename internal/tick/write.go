@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/cluster"
@@ -27,7 +28,7 @@ func (w workloadRun) write(ctx context.Context, p progress, again func(context.C
 		object, err := w.Cluster.Patch(ctx, p.reading.object, p.reading.object.Change(p.step.Change, p.reading.places))
 		switch {
 		case err == nil:
-			return w.afterWrite(ctx, p, object), nil
+			return w.afterWrite(ctx, p, object)
 		case !cluster.IsConflict(err):
 			return p, w.notWritten(ctx, p, err)
 		}
@@ -63,8 +64,9 @@ func pause(ctx context.Context) bool {
 	}
 }
 
-// afterWrite takes the object as a write left it.
-func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workload.Object) progress {
+// afterWrite takes the object as a write left it. Where the answer does not hold what was written, something between us and
+// what is stored has taken it out (I82): what was decided would be lost or counted for ever, so it is loud at once.
+func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workload.Object) (progress, *fault.Error) {
 	written := p
 	written.reading = p.reading.with(object, w.boundWorkload)
 	if len(p.step.Change.Slots) > 0 {
@@ -72,8 +74,13 @@ func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workloa
 		written.reading = w.giveBack(ctx, written.reading)
 	}
 	written.facts.Object = w.facts(written.reading)
+	if lost := p.reading.object.Change(p.step.Change, p.reading.places).Lost(object); len(lost) > 0 {
+		return written, w.notWritten(ctx, p, &fault.Error{Cause: fault.Contested, Message: fmt.Sprintf(
+			"an admission webhook or policy has changed what was written to %s: %s: find it (kubectl get mutatingwebhookconfigurations) and have it leave our keys and slots alone",
+			w.ref, strings.Join(lost, "; "))})
+	}
 	w.emitAll(ctx, written)
-	return written
+	return written, nil
 }
 
 // emitAll writes the Events of a step; failing to is a warning.

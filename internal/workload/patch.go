@@ -2,8 +2,13 @@ package workload
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -42,6 +47,53 @@ func (c Change) OnlyRemoves() bool {
 // intent along (I35), so it need not look at these: somebody may have changed them again.
 func (c Change) AppliedTo(o *Object) bool {
 	return len(c.Labels)+len(c.Annotations) > 0 && bears(o.Meta.Labels, c.Labels) && bears(o.Meta.Annotations, c.Annotations)
+}
+
+// Lost names what of the change an object does not hold, which the API server returned for it: labels, annotations and slots.
+// Another spelling of the same image is what was written.
+func (c Change) Lost(o *Object) []string {
+	var lost []string
+	for _, of := range []struct {
+		what            string
+		stored, written map[string]string
+	}{{"label", o.Meta.Labels, c.Labels}, {"annotation", o.Meta.Annotations, c.Annotations}} {
+		for _, key := range slices.Sorted(maps.Keys(of.written)) {
+			if of.stored[key] != of.written[key] {
+				lost = append(lost, of.what+" "+key)
+			}
+		}
+	}
+	for _, change := range c.Slots {
+		if have := o.text(change.Slot); !sameImage(have, change.Slot.write(change.Digest)) {
+			lost = append(lost, fmt.Sprintf("slot %s, which holds %q now", change.Slot.Key(), fault.Clean(have)))
+		}
+	}
+	return lost
+}
+
+// text is what a slot holds, as it is.
+func (o *Object) text(slot Slot) string {
+	for _, container := range slices.Concat(o.Pod.Containers, o.Pod.InitContainers) {
+		switch found := variables(container, slot.Env); {
+		case container.Name != slot.Container:
+		case slot.Env == "":
+			return container.Image
+		case len(found) > 0:
+			return found[len(found)-1].Value
+		}
+	}
+	return ""
+}
+
+// sameImage says whether two texts mean the same digest, of the same repository where they name one.
+func sameImage(one, other string) bool {
+	one, other = strings.Trim(one, blanksAndQuotes), strings.Trim(other, blanksAndQuotes)
+	have, isReference := parseLoosely(one)
+	want, wantReference := parseLoosely(other)
+	if !isReference || !wantReference {
+		return strings.EqualFold(one, other)
+	}
+	return have.Name() == want.Name() && have.Digest == want.Digest
 }
 
 func bears(stored, values map[string]string) bool {

@@ -115,3 +115,47 @@ func TestChangeOnlyRemoves(t *testing.T) {
 		assert.Equal(t, c.clears, c.change.OnlyRemoves(), name)
 	}
 }
+
+// What the API server answers may not be what was written (I82).
+func TestLost(t *testing.T) {
+	t.Parallel()
+	const name = "DIGEST"
+	b := string(digest("b"))
+	before := object(t, config.Deployment, pod(container("api", "nginx:1", variable(name, "")), container("web", "nginx:1")))
+	follow := target(t, "nginx:1")
+	img, problem := before.Find(follow, config.Workload{Container: "web"})
+	require.Nil(t, problem)
+	env, problem := before.Find(follow, config.Workload{Container: "api", Env: name})
+	require.Nil(t, problem)
+	reference, problem := before.Find(follow, config.Workload{Container: "api", Env: name, Reference: true})
+	require.Nil(t, problem)
+	after := func(image, variableHolds string) *workload.Object {
+		o := object(t, config.Deployment, pod(container("api", "nginx:1", variable(name, variableHolds)), container("web", image)))
+		o.Meta.Labels, o.Meta.Annotations = map[string]string{"l": "1"}, map[string]string{"a": "1"}
+		return o
+	}
+	written := workload.Change{
+		Labels: map[string]string{"l": "1"}, Annotations: map[string]string{"a": "1", "gone": ""},
+		Slots: []workload.SlotChange{{Slot: img, Digest: digest("b")}, {Slot: env, Digest: digest("b")}},
+	}
+	for text, same := range map[string]bool{
+		"nginx:1@" + b: true, "nginx@" + b: true, "docker.io/library/nginx:1@" + b: true,
+		"nginx:1@" + string(digest("a")): false, "nginx:1": false, "mirror.example.com/nginx:1@" + b: false, "": false,
+	} {
+		lost := written.Lost(after(text, b))
+		assert.Equal(t, same, len(lost) == 0, text)
+		if !same {
+			assert.Contains(t, lost[0], "slot web")
+		}
+	}
+	for text, same := range map[string]bool{b: true, ` "` + b + `" `: true, string(digest("a")): false, "": false, "nginx@" + b: false} {
+		assert.Equal(t, same, len(written.Lost(after("nginx:1@"+b, text))) == 0, text)
+	}
+	inReference := workload.Change{Slots: []workload.SlotChange{{Slot: reference, Digest: digest("b")}}}
+	for text, same := range map[string]bool{"nginx@" + b: true, "docker.io/nginx:1@" + b: true, b: false, "redis@" + b: false} {
+		assert.Equal(t, same, len(inReference.Lost(after("nginx:1", text))) == 0, text)
+	}
+	dropped := after("nginx:1@"+b, b)
+	dropped.Meta.Labels, dropped.Meta.Annotations = nil, map[string]string{"gone": "x"}
+	assert.Equal(t, []string{"label l", "annotation a", "annotation gone"}, written.Lost(dropped))
+}
