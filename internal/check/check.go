@@ -179,6 +179,9 @@ func slots(preview tick.Preview) []preflight.Slot {
 			Target: binding.Target.Name, Workload: binding.Ref.String(), Place: binding.Place,
 			Undecided: binding.Unsolved, Outcome: binding.Outcome, Failure: binding.Failure, Message: binding.Message,
 		}
+		if binding.Object != nil {
+			slot.Controller = binding.Object.Controller()
+		}
 		for _, found := range binding.Slots {
 			slot.Conflicts = append(slot.Conflicts, conflicts(binding.Object, found)...)
 		}

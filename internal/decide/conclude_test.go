@@ -1,6 +1,8 @@
 package decide_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -443,4 +445,20 @@ func TestWhatIsRecordedSinceIsNotForgottenForAnOldAttempt_I58(t *testing.T) {
 		require.True(t, put.Rolls(), name)
 		assert.Equal(t, map[string]annotate.Content{"0": d}, put.Record.State.Attempt.Held, name)
 	}
+}
+
+// Ninety pods may have ninety reasons, each of any length.
+func TestReasonsAreBounded(t *testing.T) {
+	t.Parallel()
+	var reasons []string
+	for i := range 90 {
+		reasons = append(reasons, fmt.Sprintf("reason %02d ", i)+strings.Repeat("x", 1000)+fmt.Sprintf(" end %02d", i))
+	}
+	d := decide.Conclude(input(ours(2), podsSay(decide.PodProblems{Reasons: reasons})), waited())
+	assert.Less(t, len(d.Failure.Message), 1600)
+	assert.Contains(t, d.Failure.Message, "end 04; and 85 more")
+	assert.NotContains(t, d.Failure.Message, "reason 05")
+	rejection, found := d.Record.State.Rejection(b)
+	assert.True(t, found)
+	assert.Less(t, len(rejection.Why), 1200)
 }

@@ -113,6 +113,17 @@ func TestMissing(t *testing.T) {
 	assert.Empty(t, image.Missing(parse("linux/arm/v7"), parse("linux/arm")))
 	assert.Equal(t, parse("linux/arm/v7"), image.Missing(parse("linux/arm/v7"), parse("linux/arm/v6")))
 	assert.Equal(t, parse("linux/arm64"), image.Missing(parse("linux/arm64", "linux/amd64"), parse("linux/amd64")))
+	windows := func(version string) image.Platform { return parse("windows/amd64")[0].OfVersion(version) }
+	offered := []image.Platform{windows("10.0.20348.9"), windows("10.0.17763.1")}
+	assert.Empty(t, image.Missing([]image.Platform{windows("10.0.17763.5329"), windows("10.0.20348.2"), windows("")}, offered), "the last part is a patch")
+	assert.Equal(t, []image.Platform{windows("10.0.26100.1")}, image.Missing([]image.Platform{windows("10.0.26100.1")}, offered), "I90")
+	assert.Empty(t, image.Missing([]image.Platform{windows("10.0.26100.1")}, parse("windows/amd64")), "an unset build matches any")
+	assert.Equal(t, "windows(10.0.20348)/amd64", windows("10.0.20348.2340").String())
+	assert.Equal(t, windows("10.0.20348"), windows("10.0.20348.2340"))
+	for _, none := range []string{"10", "10.0", "10.0.20348.1.2", "10.0.x", "10.0.20348\n"} {
+		assert.Equal(t, windows(""), windows(none), none)
+	}
+	assert.Equal(t, parse("linux/amd64")[0], parse("linux/amd64")[0].OfVersion("10.0.20348.1"))
 	for _, bad := range []string{"", "linux", "linux/", "Linux/amd64", "linux/arm/v7/x"} {
 		_, err := image.ParsePlatform(bad)
 		require.Error(t, err, bad)

@@ -9,6 +9,19 @@ import (
 // Platform is what an image runs on, as in the OCI image index: operating system, architecture and variant.
 type Platform struct {
 	OS, Architecture, Variant string
+	// Build is that of Windows, whose nodes run images of their own build only; empty where it is not known.
+	Build string
+}
+
+var osVersion = regexp.MustCompile(`^([0-9]{1,10}(?:\.[0-9]{1,10}){2})(\.[0-9]{1,10})?$`)
+
+// OfVersion is the platform with the build that an os.version names, but for its last part, which is a patch: any node of
+// the build runs it (I90). It means nothing but for Windows.
+func (p Platform) OfVersion(version string) Platform {
+	if found := osVersion.FindStringSubmatch(version); found != nil && p.OS == "windows" {
+		p.Build = found[1]
+	}
+	return p
 }
 
 var platformPart = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
@@ -29,17 +42,24 @@ func ParsePlatform(text string) (Platform, error) {
 }
 
 func (p Platform) String() string {
-	text := p.OS + "/" + p.Architecture
+	text := p.OS
+	if p.Build != "" {
+		text += "(" + p.Build + ")" // as containerd spells it
+	}
+	text += "/" + p.Architecture
 	if p.Variant != "" {
 		text += "/" + p.Variant
 	}
 	return text
 }
 
-// offers says whether an image built for p runs where want is asked for. An unset variant matches any, and
-// arm64 means arm64/v8.
+// offers says whether an image built for p runs where want is asked for. An unset variant matches any, as does an unset
+// build, and arm64 means arm64/v8.
 func (p Platform) offers(want Platform) bool {
 	if p.OS != want.OS || p.Architecture != want.Architecture {
+		return false
+	}
+	if p.Build != want.Build && p.Build != "" && want.Build != "" {
 		return false
 	}
 	have, need := p.variant(), want.variant()

@@ -62,6 +62,7 @@ type Slot struct {
 	Failure                 *fault.Error
 	Message                 string
 	Conflicts               []Conflict
+	Controller              string // what controls the workload, such as an operator's resource; empty for nothing
 }
 
 // Conflict is a field that a deployer applied and somebody else owns now: the deployer's next upgrade fails.

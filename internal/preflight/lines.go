@@ -178,6 +178,10 @@ func (l *list) slot(s Slot, server *fault.Error, unreadable map[string]bool) {
 		}
 		l.add(checkWorkload, subject, result.OK, message)
 	}
+	if s.Controller != "" {
+		l.add(checkOwnership, subject, result.Warning, fmt.Sprintf(
+			"%s controls this workload, and an operator that renders it puts back what it rendered: have the operator leave the slot alone, or set the digest in that resource instead", s.Controller))
+	}
 	for _, conflict := range s.Conflicts {
 		l.add(checkOwnership, subject, result.Warning, fmt.Sprintf(
 			"%s applied this workload and %s has taken %s from it: the next upgrade fails with a conflict where it sets another value; put the value into the chart and upgrade once with --force-conflicts",

@@ -217,6 +217,11 @@ func TestSlotsAndSchedules(t *testing.T) {
 	assert.Equal(t, []result.Status{result.Unchecked, result.Wrong, result.Warning, result.OK}, statuses)
 	assert.Contains(t, one(t, f, checkOwnership).Message, "helm applied this workload and kubectl-set has taken api/IMAGE")
 
+	f.Slots = []Slot{{Target: "a", Workload: "w", Outcome: decide.Unchanged, Controller: "Database main (example.com/v1)"}}
+	line := one(t, f, checkOwnership)
+	assert.Equal(t, result.Warning, line.Status)
+	assert.Contains(t, line.Message, "Database main (example.com/v1) controls this workload")
+
 	f.Schedules = []Schedule{
 		{Name: "short", Deadline: time.Minute, Longest: time.Hour},
 		{Name: "suspended", Suspended: true, Deadline: time.Hour, Longest: time.Hour},

@@ -138,14 +138,17 @@ func normal(p *v1.Platform) (image.Platform, bool) {
 		text += "/" + strings.ToLower(p.Variant)
 	}
 	parsed, err := image.ParsePlatform(text)
-	return parsed, err == nil && parsed.Known() && len(text) <= 100
+	return parsed.OfVersion(p.OSVersion), err == nil && parsed.Known() && len(text) <= 100
 }
 
 // parseConfig reads the platform of an image from its configuration.
 func parseConfig(body []byte) (image.Platform, bool) {
-	var config struct{ OS, Architecture, Variant string }
+	var config struct {
+		OS, Architecture, Variant string
+		OSVersion                 string `json:"os.version"`
+	}
 	if json.Unmarshal(body, &config) != nil {
 		return image.Platform{}, false
 	}
-	return normal(&v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant})
+	return normal(&v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant, OSVersion: config.OSVersion})
 }

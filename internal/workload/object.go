@@ -97,6 +97,16 @@ func (o *Object) Deleting() *fault.Error {
 		o.Meta.DeletionTimestamp.UTC().Format(time.RFC3339))
 }
 
+// Controller names what controls the workload, such as an operator's custom resource, which may put back what it rendered;
+// empty where nothing does.
+func (o *Object) Controller() string {
+	owner := metav1.GetControllerOfNoCopy(&o.Meta)
+	if owner == nil {
+		return ""
+	}
+	return fault.Clean(fmt.Sprintf("%s %s (%s)", owner.Kind, owner.Name, owner.APIVersion))
+}
+
 // Secrets are the names of the pull secrets that the pods name themselves, in their order.
 func (o *Object) Secrets() []string {
 	var names []string

@@ -154,6 +154,7 @@ func Runnable(platform string, layer v1.Layer, run v1.Config) (v1.Image, error) 
 		return nil, fmt.Errorf("make an image: %w", err)
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant, config.Config = parsed.OS, parsed.Architecture, parsed.Variant, run
+	config.OS, config.Architecture, config.Variant, config.OSVersion = parsed.OS, parsed.Architecture, parsed.Variant, parsed.OSVersion
+	config.Config = run
 	return mutate.ConfigFile(image, config)
 }
