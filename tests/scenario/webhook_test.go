@@ -7,6 +7,8 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,4 +188,47 @@ func TestOne401IsAskedAgain(t *testing.T) {
 	s.Forget()
 	requireOutcome(t, s.Tick(), 1, "failed", "api")
 	assert.Len(t, s.API.Requests(apiproxy.Verb("get", "deployments")), 2, "asked again once")
+}
+
+// The same for a policy of the API server itself.
+func TestARefusalByAPolicyNamesThePolicy(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	s.Deploy(jobs(s.Push(ingestor, image("first"))))
+	s.Configure(ingestorConfig)
+	file := filepath.Join(s.Dir, "policy.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(`
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: NAME}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules: [{apiGroups: [apps], apiVersions: [v1], operations: [UPDATE], resources: [deployments]}]
+  validations: [{expression: "!has(object.metadata.labels) || !object.metadata.labels.exists(k, k.startsWith('tracebloc.io/'))", message: no foreign labels, reason: Forbidden}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: NAME}
+spec:
+  policyName: NAME
+  validationActions: [Deny]
+  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAME}}}
+`, "NAME", s.Namespace)), 0o600))
+	s.Kubectl("apply", "-f", file)
+	policies := s.Client.AdmissionregistrationV1()
+	t.Cleanup(func() {
+		assert.NoError(t, policies.ValidatingAdmissionPolicyBindings().Delete(context.Background(), s.Namespace, metav1.DeleteOptions{}))
+		assert.NoError(t, policies.ValidatingAdmissionPolicies().Delete(context.Background(), s.Namespace, metav1.DeleteOptions{}))
+	})
+	s.Eventually("the policy is in force", func() bool {
+		d := s.Deployment("jobs")
+		d.Labels["tracebloc.io/probe"] = "x"
+		_, err := s.Client.AppsV1().Deployments(s.Namespace).Update(t.Context(), d, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "no foreign labels")
+	})
+	refused := requireOutcome(t, s.Tick(), 1, "failed", "api")
+	assert.Contains(t, refused.Message, "admission policy "+s.Namespace)
+	assert.Contains(t, refused.Message, "no foreign labels")
+	assert.NotContains(t, refused.Message, "grant the verb")
 }
