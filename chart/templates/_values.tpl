@@ -29,6 +29,7 @@ serviceAccount:
   create: true
 rbac:
   create: true
+  readPods: true
 podSecurityContext:
   runAsNonRoot: true
   seccompProfile:

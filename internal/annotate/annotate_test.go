@@ -18,10 +18,10 @@ func digest(c string) image.Digest { return image.Digest("sha256:" + strings.Rep
 func full() annotate.State {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	return annotate.State{
-		Attempt: &annotate.Attempt{Digest: digest("a"), Failed: 2, Again: true, Reverted: true, Alone: true, Served: 3, Fresh: 2, Unblock: true,
+		Attempt: &annotate.Attempt{Digest: digest("a"), Failed: 2, Again: true, Reverted: true, Alone: true, Served: 3, Wanted: 4, Fresh: 2, Unblock: true,
 			Held: map[string]annotate.Content{"api": annotate.Of(digest("e")), "init": annotate.Unpinned, "api/X": annotate.None}},
 		Owners:      map[string][]string{"api/X": {"helm"}, "init": nil},
-		Rejected:    []annotate.Rejection{{Digest: annotate.Of(digest("b")), By: annotate.ByPerson, Why: "kubectl-set", At: at}},
+		Rejected:    []annotate.Rejection{{Digest: annotate.Of(digest("b")), By: annotate.ByPerson, Why: "kubectl-set", At: at, Evidence: true}},
 		Left:        annotate.Of(digest("c")),
 		Reapplied:   2,
 		ReappliedAt: &at,

@@ -63,6 +63,9 @@ type Attempt struct {
 	// Served is how many replicas were available before the digest was put there: what was down already, it did
 	// not take down (I39, I45).
 	Served int `json:"served,omitempty"`
+	// Wanted is how many replicas were wanted before the digest was put there: of those that were asked for since, none was
+	// taken down (I85).
+	Wanted int `json:"wanted,omitempty"`
 	// Fresh is how many replicas were updated and available when the rollout was last seen: more of them are progress, in
 	// whichever tick they became so (I52).
 	Fresh int `json:"fresh,omitempty"`
@@ -89,6 +92,8 @@ type Rejection struct {
 	By     Rejecter  `json:"by"`
 	Why    string    `json:"why,omitempty"` // the reason, or the manager by which the person acted
 	At     time.Time `json:"at"`
+	// Evidence says that pods spoke against the digest. A rejection by failure without it ends by itself after a day (I49, I71).
+	Evidence bool `json:"evidence,omitempty"`
 }
 
 // Seen is a digest and the moments that decide whether it is old enough.
@@ -177,7 +182,7 @@ func (s State) validate() error {
 			return fmt.Errorf("a digest in the state: %w", digestErr)
 		}
 	}
-	if s.Reapplied < 0 || s.Attempt != nil && (s.Attempt.Failed < 0 || s.Attempt.Served < 0 || s.Attempt.Fresh < 0) {
+	if s.Reapplied < 0 || s.Attempt != nil && (s.Attempt.Failed < 0 || s.Attempt.Served < 0 || s.Attempt.Fresh < 0 || s.Attempt.Wanted < 0) {
 		return fmt.Errorf("a count in the state is negative")
 	}
 	return nil

@@ -245,10 +245,14 @@ func TestEveryConclusion(t *testing.T) {
 	t.Parallel()
 	conclusions := 0
 	every := dimensions()
-	down := func(in *decide.Input) { in.Facts.Rollout.Down = !in.Facts.Rollout.Settled }
+	down := func(in *decide.Input) {
+		if !in.Facts.Rollout.Settled {
+			in.Facts.Rollout.Available = 0
+		}
+	}
 	every[2] = append(every[2], attempt(annotate.Attempt{Digest: digestB, Failed: 2, Served: 2})) // of an earlier release, that notes nothing
 	reduced := append(append([]dimension(nil), every[:5]...), every[6], every[7], every[len(every)-1], every[len(every)-2],
-		dimension{nothing, noRollback, notify, down}, dimension{nothing, pullFailed})
+		dimension{nothing, noRollback, notify, down}, dimension{podsSay(decide.PodProblems{}), podsSay(crashing), pullFailed})
 	waits := []decide.Wait{waited(), waited(joint), waited(joint, restoredToo), waited(interrupted), {Digest: digestB}}
 	each(input(), reduced, func(in decide.Input) {
 		if rewound(in.Record) {
@@ -299,6 +303,8 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 		return "the mark is what we put or accepted"
 	case d.Outcome == decide.Refreshed && !rollout.Settled:
 		return "refreshed is settled (I3)"
+	case isRejected && !wasRejected && !in.Answers[whyNotReady].Pods.MayHangOnDigest && len(in.Answers[whyNotReady].Pods.Evidence) == 0:
+		return "nothing is rejected that no pod speaks against"
 	case isRejected && !wasRejected && (d.Failure == nil || wait.Joint && d.Rolls()):
 		return "a rejection is loud, and after a joint failure nobody is rejected"
 	case d.Skip == decide.SkipCount && !in.Unsettled.ByUs:

@@ -42,7 +42,7 @@ const (
 	awaitsDelete
 	interrupted
 	progressed
-	rolloutFailed
+	unfinished
 )
 
 func (e evaluation) ending(wait Wait) ending {
@@ -69,7 +69,7 @@ func (e evaluation) ending(wait Wait) ending {
 	case rollout.Failure == "" && rollout.Fresh > e.freshBefore(wait.Digest):
 		return progressed
 	default:
-		return rolloutFailed
+		return unfinished
 	}
 }
 
@@ -102,8 +102,8 @@ func (e evaluation) conclude(wait Wait) Decision {
 		waiting.Message = "the tick was told to end: the next one continues"
 	case progressed:
 		return e.progressing()
-	case rolloutFailed:
-		return e.fail(wait)
+	case unfinished:
+		return e.unfinished(wait)
 	}
 	return waiting
 }
@@ -205,6 +205,76 @@ func (e evaluation) progressing() Decision {
 		"the rollout of %s goes on: further replicas became available, %s", e.live.Short(), e.Unsettled)}
 }
 
+// unfinished decides on a rollout that is not settled and has not progressed, by what the pods say.
+func (e evaluation) unfinished(wait Wait) Decision {
+	pods := e.podProblems()
+	switch {
+	case pods.AllReady:
+		return e.almost(wait)
+	case pods.Unreadable, e.evidence():
+		return e.fail(wait)
+	case e.Facts.Rollout.Fresh > e.freshBefore(wait.Digest): // whatever the controller reports
+		return e.progressing()
+	case wait.RestoredToo, pods.MayHangOnDigest && e.tookDown():
+		return e.fail(wait)
+	default:
+		return e.notSettled(wait)
+	}
+}
+
+// evidence says whether pods speak against the digest.
+func (e evaluation) evidence() bool {
+	pods := e.podProblems()
+	return e.Binding < len(pods.Evidence) && pods.Evidence[e.Binding]
+}
+
+// crashed says whether they ran it, and it ended by itself.
+func (e evaluation) crashed() bool {
+	pods := e.podProblems()
+	return e.Binding < len(pods.Crashed) && pods.Crashed[e.Binding]
+}
+
+// tookDown says whether a service that served before the first attempt went down: fewer replicas are available than served
+// then. Where another number is wanted now, only none at all counts: what was never there was not taken down (I39, I85).
+func (e evaluation) tookDown() bool {
+	attempt, rollout := e.Record.State.Attempt, e.Facts.Rollout
+	switch {
+	case attempt == nil || attempt.Served == 0:
+		return false
+	case attempt.Wanted != rollout.Desired:
+		return rollout.Available == 0
+	default:
+		return rollout.Available < attempt.Served
+	}
+}
+
+// almost: all containers are ready, and the digest is not to blame for what is still waited for (I83).
+func (e evaluation) almost(wait Wait) Decision {
+	if e.Unsettled.Reached() {
+		d := e.frozen()
+		d.Failure = &fault.Error{Cause: d.Failure.Cause, Message: d.Failure.Message + e.inBrackets()}
+		return d
+	}
+	return Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
+		"all containers with %s are ready, and minReadySeconds or a readiness gate is waited for%s, %s", wait.Digest.Short(), e.inBrackets(), e.Unsettled)}
+}
+
+// notSettled: nothing speaks against the digest, so it is not blamed. The rollout stays, and goes on (I49, I50).
+func (e evaluation) notSettled(wait Wait) Decision {
+	return Decision{Outcome: Failed, Record: e.Record, Failure: &fault.Error{Cause: fault.NotSettled, Message: fmt.Sprintf(
+		"the rollout of %s is not settled%s: no pod speaks against the digest, so it stays and goes on; see to what holds it up%s",
+		wait.Digest.Short(), e.inBrackets(), e.deletePods(wait))}}
+}
+
+// inBrackets are the reasons, as they stand in a sentence; nothing where there are none.
+func (e evaluation) inBrackets() string {
+	why := reasons(e.Facts.Rollout, e.podProblems())
+	if len(why) == 0 {
+		return ""
+	}
+	return " (" + joined(why) + ")"
+}
+
 // fail counts an attempt, and rejects and restores where it is time (I13, I39).
 func (e evaluation) fail(wait Wait) Decision {
 	began := 0
@@ -218,9 +288,8 @@ func (e evaluation) fail(wait Wait) Decision {
 	}
 	count.N = min(count.N, count.Of)
 	attempt.Failed = count.N
-	rollout, pods := e.Facts.Rollout, e.podProblems()
-	down := attempt.Served > 0 && rollout.Down || rollout.StopsFirst && rollout.Available < min(attempt.Served, rollout.Desired)
-	enough := count.Reached() || down && !pods.PullFailed
+	rollout, pods, down := e.Facts.Rollout, e.podProblems(), e.tookDown()
+	enough := count.Reached() || down && e.crashed()
 	restored, restorable := e.whatSlotsHeld(attempt)
 	if attempt.Unblock { // the workload was not settled before, for reasons of its own: this proves nothing
 		enough = false
@@ -241,7 +310,7 @@ func (e evaluation) fail(wait Wait) Decision {
 	}
 	if enough && !alone {
 		state = state.Reject(annotate.Rejection{
-			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: joined(reasons(rollout, pods)), At: e.Now,
+			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: joined(reasons(rollout, pods)), At: e.Now, Evidence: e.evidence(),
 		})
 	}
 	d := Decision{Outcome: Failed, Record: annotate.Record{Mark: e.Record.Mark, Recorded: e.Record.Recorded, State: state}}
@@ -323,19 +392,22 @@ func (e evaluation) consequence(after annotate.Content, restore, enough, alone, 
 
 // rolloutFailed words the failure: which attempt, the pods' own reasons, and what follows.
 func (e evaluation) rolloutFailed(wait Wait, count Count, consequence string) *fault.Error {
-	pods := e.podProblems()
-	message := fmt.Sprintf("the rollout of %s failed, attempt %s", wait.Digest.Short(), count)
-	if why := reasons(e.Facts.Rollout, pods); len(why) > 0 {
-		message += " (" + joined(why) + ")"
-	}
+	message := fmt.Sprintf("the rollout of %s failed, attempt %s%s", wait.Digest.Short(), count, e.inBrackets())
 	if consequence != "" {
 		message += ": " + consequence
 	}
-	if len(pods.NeverReady) > 0 {
-		message += fmt.Sprintf("; the controller does not replace a pod that never became Ready, so delete it: kubectl delete pod -n %s %s",
-			wait.Namespace, strings.Join(pods.NeverReady, " "))
+	return &fault.Error{Cause: fault.RolloutFailed, Message: message + e.deletePods(wait)}
+}
+
+// deletePods is the command that deletes pods which a StatefulSet's controller will not replace by itself
+// (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback); nothing where there are none.
+func (e evaluation) deletePods(wait Wait) string {
+	pods := e.podProblems().NeverReady
+	if len(pods) == 0 {
+		return ""
 	}
-	return &fault.Error{Cause: fault.RolloutFailed, Message: message}
+	return fmt.Sprintf("; the controller does not replace a pod that never became Ready, so delete it: kubectl delete pod -n %s %s",
+		wait.Namespace, strings.Join(pods, " "))
 }
 
 // maxReasons is how many reasons are told: ninety pods may have ninety.

@@ -42,16 +42,19 @@ func restoredToo(w *decide.Wait) { w.RestoredToo = true }
 // whyNotReady is what the pods are asked after a rollout that has not settled.
 var whyNotReady = decide.Question{Kind: decide.WhyNotReady}
 
+// crashing is what pods say that have run the digest, and have ended by themselves.
+var crashing = decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, Evidence: []bool{true, true, true}, Crashed: []bool{true, true, true}}
+
 func podsSay(pods decide.PodProblems) func(*decide.Input) {
 	return func(in *decide.Input) { in.Answers = in.Answers.With(whyNotReady, decide.Answer{Pods: pods}) }
 }
 
 func pullFailed(in *decide.Input) {
-	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, PullFailed: true})(in)
+	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, MayHangOnDigest: true})(in)
 }
 
 func neverReady(in *decide.Input) {
-	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, NeverReady: []string{"db-0"}})(in)
+	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, Evidence: []bool{true}, NeverReady: []string{"db-0"}})(in)
 }
 
 // run asks the pods where that is to be asked: a container crashes, unless the row says otherwise.
@@ -61,7 +64,7 @@ func (w conclusion) run(t *testing.T) {
 		in := w.in
 		if questions := decide.ConclusionQuestions(in, w.wait); len(questions) > 0 {
 			assert.Equal(t, []decide.Question{whyNotReady}, questions)
-			podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}})(&in)
+			podsSay(crashing)(&in)
 		}
 		assert.Empty(t, decide.ConclusionQuestions(in, w.wait))
 		w.want.check(t, in, decide.Conclude(in, w.wait))
@@ -148,9 +151,9 @@ func TestConcludeFailures(t *testing.T) {
 	t.Parallel()
 	hangs := setRollout(decide.Rollout{Fresh: 1, Available: 2})
 	gaveUp := setRollout(decide.Rollout{Fresh: 2, Available: 2, Failure: "ProgressDeadlineExceeded"})
-	down := setRollout(decide.Rollout{Down: true, Desired: 2})
-	fewer := setRollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 1, Desired: 2})
-	asMany := setRollout(decide.Rollout{StopsFirst: true, Fresh: 1, Available: 2, Desired: 2})
+	down := setRollout(decide.Rollout{Desired: 2})
+	fewer := setRollout(decide.Rollout{Fresh: 1, Available: 1, Desired: 2})
+	asMany := setRollout(decide.Rollout{Fresh: 1, Available: 2, Desired: 2})
 
 	one := func(in *decide.Input) { in.Policy.RolloutFailures = 1 }
 	nothingKnown := all(record(b, annotate.Unpinned), stoodBefore(annotate.Unpinned))
@@ -161,7 +164,7 @@ func TestConcludeFailures(t *testing.T) {
 	fresh := func(r *annotate.Record) { attempt := *r.State.Attempt; r.State.Attempt = &attempt }
 	rejectedBecause := func(why string) func(*annotate.Record) {
 		return func(r *annotate.Record) {
-			r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: why, At: now})
+			r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: why, At: now, Evidence: true})
 		}
 	}
 	restored := func(r *annotate.Record) { r.Mark = r.Recorded }
@@ -185,6 +188,10 @@ func TestConcludeFailures(t *testing.T) {
 		w.record = both(w.record, aloneNext)
 		return w
 	}
+	withoutEvidence := func(w want) want {
+		w.record = both(w.record, func(r *annotate.Record) { r.State.Rejected[0].Evidence = false })
+		return w
+	}
 	unblocking := func(in *decide.Input) { in.Record.State.Attempt.Unblock = true }
 	inVain := func(r *annotate.Record) { r.State.UnblockFailed = digestB }
 	const crash = "CrashLoopBackOff"
@@ -205,7 +212,7 @@ func TestConcludeFailures(t *testing.T) {
 
 		{"down: restored and rejected at the first failure, I39", input(ours(0), down), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
 		{"down by a failed pull: restored, tried again, I34 I39", input(ours(0), down, pullFailed), waited(), restores(counts(1, "the next tick tries again"))},
-		{"down by a failed pull, at the threshold", input(ours(2), down, pullFailed), waited(), restores(rejects(3, crash, "is restored and the digest is rejected"))},
+		{"down by a failed pull, at the threshold: for a day, I71", input(ours(2), down, pullFailed), waited(), withoutEvidence(restores(rejects(3, crash, "is restored and the digest is rejected")))},
 		{"down, and nothing recorded", input(ours(0), down, nothingKnown), waited(), rejects(1, crash, "no recorded digest to restore")},
 		{"down, ROLLBACK=false", input(ours(0), down, noRollback), waited(), rejects(1, crash, "ROLLBACK is false")},
 		{"down, notify", input(ours(0), down, notify), waited(), rejects(1, crash, "notify")},
@@ -263,7 +270,7 @@ func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
 			outcome: decide.RolledBack, cause: fault.RolloutFailed, sets: digests, events: []decide.Reason{decide.RolloutFailed, decide.RolledBackEvent},
 			says: map[bool]string{true: "what each of the slots held is restored", false: after.Short() + " is restored"}[after == annotate.Unpinned],
 			record: func(r *annotate.Record) {
-				r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: "CrashLoopBackOff", At: now})
+				r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: "CrashLoopBackOff", At: now, Evidence: true})
 				if after == annotate.Unpinned { // and what the tag stands for is noted as for any other that is not pinned
 					r.State.Stood = annotate.None
 				}
@@ -302,7 +309,7 @@ func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
 // Whatever is put there before one attempt has settled, what stood before the first comes back (I74).
 func TestWhatStoodBeforeTheFirstAttemptComesBack_I74(t *testing.T) {
 	t.Parallel()
-	crashes := setRollout(decide.Rollout{Down: true, Desired: 2})
+	crashes := setRollout(decide.Rollout{Desired: 2})
 	next := func(in decide.Input, d decide.Decision, changes ...func(*decide.Input)) decide.Input {
 		for at, digest := range d.Set {
 			in.Slots = append([]decide.Slot(nil), in.Slots...)
@@ -314,7 +321,7 @@ func TestWhatStoodBeforeTheFirstAttemptComesBack_I74(t *testing.T) {
 	}
 	concluded := func(in decide.Input) decide.Decision {
 		wait := decide.Wait{Digest: in.Record.State.Attempted()}
-		podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}})(&in)
+		podsSay(crashing)(&in)
 		return decide.Conclude(in, wait)
 	}
 	in := input()
@@ -377,14 +384,14 @@ func TestServed(t *testing.T) {
 		in   decide.Input
 		want decide.Outcome
 	}{
-		"down, and it served":             {input(ours(0), setRollout(decide.Rollout{Down: true})), decide.RolledBack},
-		"down, and it was":                {input(ours(0), setRollout(decide.Rollout{Down: true}), served(0)), decide.Failed},
-		"fewer than served":               {input(ours(0), setRollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2})), decide.RolledBack},
-		"fewer, since it was scaled down": {input(ours(0), setRollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 1})), decide.Failed},
-		"as few as served":                {input(ours(0), setRollout(decide.Rollout{StopsFirst: true, Available: 1, Desired: 2}), served(1)), decide.Failed},
+		"down, and it served":             {input(ours(0), setRollout(decide.Rollout{})), decide.RolledBack},
+		"down, and it was":                {input(ours(0), setRollout(decide.Rollout{}), served(0)), decide.Failed},
+		"fewer than served":               {input(ours(0), setRollout(decide.Rollout{Available: 1, Desired: 2})), decide.RolledBack},
+		"fewer, since it was scaled down": {input(ours(0), setRollout(decide.Rollout{Available: 1, Desired: 1})), decide.Failed},
+		"as few as served":                {input(ours(0), setRollout(decide.Rollout{Available: 1, Desired: 2}), served(1)), decide.Failed},
 	} {
-		wait := waited()
-		assert.Equal(t, c.want, decide.Conclude(c.in, wait).Outcome, name)
+		podsSay(crashing)(&c.in)
+		assert.Equal(t, c.want, decide.Conclude(c.in, waited()).Outcome, name)
 	}
 }
 
@@ -454,7 +461,7 @@ func TestReasonsAreBounded(t *testing.T) {
 	for i := range 90 {
 		reasons = append(reasons, fmt.Sprintf("reason %02d ", i)+strings.Repeat("x", 1000)+fmt.Sprintf(" end %02d", i))
 	}
-	d := decide.Conclude(input(ours(2), podsSay(decide.PodProblems{Reasons: reasons})), waited())
+	d := decide.Conclude(input(ours(2), podsSay(decide.PodProblems{Reasons: reasons, Evidence: []bool{true}})), waited())
 	assert.Less(t, len(d.Failure.Message), 1600)
 	assert.Contains(t, d.Failure.Message, "end 04; and 85 more")
 	assert.NotContains(t, d.Failure.Message, "reason 05")

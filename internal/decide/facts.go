@@ -54,8 +54,6 @@ type Rollout struct {
 	Fresh        int    // replicas that are certainly both updated and available; 0 until the controller has seen the newest generation
 	Available    int    // replicas that are available, whatever their revision
 	Desired      int    // replicas that are wanted
-	StopsFirst   bool   // the controller stops old pods before new ones run (StatefulSet, DaemonSet)
-	Down         bool   // while unsettled the service is down: Recreate, or a Deployment no longer Available
 }
 
 // Proven says that the newest revision has settled, and that a replica has run it. Zero replicas prove nothing (I56).
@@ -75,6 +73,7 @@ type Slot struct {
 
 // Input is everything that a decision on one target on one workload depends on.
 type Input struct {
+	Binding   int // which of the workload's targets this is, as pods speak of them
 	Policy    Policy
 	Now       time.Time
 	Latest    Latest

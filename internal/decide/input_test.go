@@ -107,7 +107,7 @@ func unsettled(in *decide.Input) {
 }
 
 func awaitsDelete(in *decide.Input) {
-	setRollout(decide.Rollout{AwaitsDelete: true, Available: 2, StopsFirst: true})(in)
+	setRollout(decide.Rollout{AwaitsDelete: true, Available: 2})(in)
 }
 
 // noReplica is a workload that is settled because nothing runs.
@@ -172,7 +172,7 @@ func ours(failed int) func(*decide.Input) {
 		live(b)(in)
 		unsettled(in)
 		in.Record = annotate.Record{Mark: b, Recorded: a, State: annotate.State{
-			Attempt: &annotate.Attempt{Digest: digestB, Failed: failed, Served: 2, Fresh: 1, Held: map[string]annotate.Content{"0": a}}, Left: a,
+			Attempt: &annotate.Attempt{Digest: digestB, Failed: failed, Served: 2, Wanted: 2, Fresh: 1, Held: map[string]annotate.Content{"0": a}}, Left: a,
 		}}
 	}
 }
@@ -283,6 +283,7 @@ func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
 	if attempt := got.Record.State.Attempt; attempt != nil && expected.State.Attempt != nil {
 		same := *expected.State.Attempt
 		same.Served = attempt.Served // TestServed has it
+		same.Wanted = attempt.Wanted
 		if w.set != "" && same.Held == nil {
 			same.Held = heldBy(in.Slots)
 		}

@@ -43,10 +43,26 @@ func (a Answers) With(question Question, answer Answer) Answers {
 	return all
 }
 
-// PodProblems is why pods of the workload are not ready, in their own words, cleaned.
+// PodProblems is what the pods of a workload say about a rollout that was not settled in time.
 type PodProblems struct {
-	Reasons    []string
-	PullFailed bool     // an image could not be pulled, and nothing worse happened
+	// Unreadable: the pods may not be read, or could not be. They say nothing then, for or against a digest.
+	Unreadable bool
+
+	// Evidence, by binding, is evidence against the digest that its slots hold: a pod whose own slot holds it, and whose
+	// container was started, is not ready now, and crashed, exited, or runs past its startup probe; or, in image mode, a
+	// pull that failed for what the digest is. What a disruption did to a pod is none.
+	Evidence []bool
+	Crashed  []bool // by binding: evidence, and the container ended by itself
+
+	// MayHangOnDigest: what keeps pods from running is no evidence, and may go away with the digest all the same. They are
+	// refused at admission for anything but a quota, or their image is being pulled or cannot be.
+	MayHangOnDigest bool
+
+	// AllReady: the containers of all pods with the digests are ready, and nothing but minReadySeconds or a readiness gate
+	// is waited for.
+	AllReady bool
+
+	Reasons    []string // in the words of pods, conditions and workload; cleaned, cut, at most five; none only where nobody was asked
 	NeverReady []string // pods that a StatefulSet's controller will not replace by itself
 }
 
@@ -67,7 +83,7 @@ func Questions(in Input) []Question {
 // ConclusionQuestions are those that must be answered before Conclude can decide.
 func ConclusionQuestions(in Input, wait Wait) []Question {
 	question := Question{Kind: WhyNotReady}
-	if _, answered := in.Answers[question]; answered || newEvaluation(in).ending(wait) != rolloutFailed {
+	if _, answered := in.Answers[question]; answered || newEvaluation(in).ending(wait) != unfinished {
 		return nil
 	}
 	return []Question{question}

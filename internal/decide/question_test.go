@@ -78,9 +78,9 @@ func TestConclusionQuestions(t *testing.T) {
 func TestAnswersWithOneMore(t *testing.T) {
 	t.Parallel()
 	before := mayRollOut(digestB, nil)
-	more := before.With(whyNotReady, decide.Answer{Pods: decide.PodProblems{PullFailed: true}})
+	more := before.With(whyNotReady, decide.Answer{Pods: decide.PodProblems{MayHangOnDigest: true}})
 	assert.Len(t, before, 1)
 	assert.Len(t, more, 2)
-	assert.True(t, more[whyNotReady].Pods.PullFailed)
+	assert.True(t, more[whyNotReady].Pods.MayHangOnDigest)
 	assert.Len(t, decide.Answers(nil).With(whyNotReady, decide.Answer{}), 1)
 }

@@ -197,7 +197,7 @@ func (e evaluation) postponed() Decision {
 // stood and served before the first (I74).
 func (e evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
 	before := e.Record.State.Attempt
-	attempt := &annotate.Attempt{Digest: digest, Again: again, Served: e.Facts.Rollout.Available, Unblock: e.unblockAttempt}
+	attempt := &annotate.Attempt{Digest: digest, Again: again, Served: e.Facts.Rollout.Available, Wanted: e.Facts.Rollout.Desired, Unblock: e.unblockAttempt}
 	if before != nil { // whose rollout may be what is down now
 		attempt.Served = max(attempt.Served, before.Served)
 	}
@@ -205,7 +205,7 @@ func (e evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
 		attempt.Failed, attempt.Alone = before.Failed, before.Alone
 	}
 	if before != nil && before.Held != nil && !e.Facts.Rollout.Proven() {
-		attempt.Held, attempt.Unblock = before.Held, attempt.Unblock || before.Unblock
+		attempt.Held, attempt.Wanted, attempt.Unblock = before.Held, before.Wanted, attempt.Unblock || before.Unblock
 		return attempt
 	}
 	attempt.Held = make(map[string]annotate.Content, len(e.Slots))

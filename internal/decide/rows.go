@@ -119,7 +119,7 @@ func (e evaluation) ourUnproven() bool { return e.ours() && !e.Facts.Rollout.Pro
 func (e evaluation) awaitRollout() found { return decided(e.rolloutAwaited()) }
 
 func (e evaluation) rolloutAwaited() Decision {
-	if rejection, rejected := e.Record.State.Rejection(e.live); rejected {
+	if rejection, rejected := e.rejectionOf(e.live); rejected {
 		return e.rejected(rejection)
 	}
 	d := Decision{Outcome: Waiting, Message: "waiting for the rollout of " + e.live.Short(), Record: e.Record}
@@ -251,9 +251,12 @@ func (e evaluation) rejected(rejection annotate.Rejection) Decision {
 		return Decision{Outcome: Held, Record: e.Record, Message: fmt.Sprintf(
 			"%s was taken out by a person (%s) at %s: held until the tag moves on", rejection.Digest.Short(), fault.Clean(rejection.Why), since)}
 	}
+	fix := "publish a working image under the tag"
+	if !rejection.Evidence {
+		fix = "no pod has spoken against it, so it is tried again at " + rejection.At.Add(rejectionFor).UTC().Format(time.RFC3339)
+	}
 	return Decision{Outcome: Rejected, Record: e.Record, Failure: &fault.Error{Cause: fault.RolloutFailed, Message: fmt.Sprintf(
-		"%s was rejected at %s because its rollout failed (%s): publish a working image under the tag",
-		rejection.Digest.Short(), since, fault.CleanEnds(rejection.Why))}}
+		"%s was rejected at %s because its rollout failed (%s): %s", rejection.Digest.Short(), since, fault.CleanEnds(rejection.Why), fix)}}
 }
 
 // Row 10: somebody else's rollout, or pods that went away. No new rollout on top of it (I10), but not for

@@ -62,7 +62,14 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"8 notify too", input(fresh, notify, record(a, c), attempt(annotate.Attempt{Digest: digestA})),
 			want{row: 8, outcome: decide.Unchanged, events: rolledOut, record: both(marked(a), state(func(s *annotate.State) { s.Attempt = nil }))}},
 
-		{"9 by failure: loud, I13 I14", input(rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "publish a working image"}},
+		{"9 by failure: loud, I13 I14", input(rejected(b, annotate.ByFailure), func(in *decide.Input) { in.Record.State.Rejected[0].Evidence = true }),
+			want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "publish a working image"}},
+		{"9 by failure, and no pod spoke against it: for a day, I71", input(rejected(b, annotate.ByFailure)),
+			want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "tried again at 2026-01-03"}},
+		{"9 by failure, and no pod spoke against it: a day later it is put there", input(rejected(b, annotate.ByFailure), func(in *decide.Input) {
+			in.Record.State.Rejected[0].At = now.Add(-24 * time.Hour)
+			in.Began = in.Record
+		}), want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
 		{"9 by a person: green, I9", input(rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "until the tag moves on"}},
 		{"9 only the mark of it is known", input(rejected(annotate.Content(b.Mark()), annotate.ByPerson)), want{row: 9, outcome: decide.Held}},
 		{"9 live and crashing, not ours", input(live(b), record(b, b), unsettled, rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}},

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -229,7 +230,19 @@ func (e evaluation) rejection() (annotate.Rejection, bool) {
 	if !e.latestKnown() {
 		return annotate.Rejection{}, false
 	}
-	return e.Record.State.Rejection(annotate.Of(e.Latest.Digest))
+	return e.rejectionOf(annotate.Of(e.Latest.Digest))
+}
+
+// rejectionFor is how long a rejection lasts that pods did not speak for.
+const rejectionFor = 24 * time.Hour
+
+// rejectionOf is that of a digest, unless it has ended by itself.
+func (e evaluation) rejectionOf(digest annotate.Content) (annotate.Rejection, bool) {
+	rejection, rejected := e.Record.State.Rejection(digest)
+	if rejected && rejection.By == annotate.ByFailure && !rejection.Evidence && e.Now.Sub(rejection.At) >= rejectionFor {
+		return annotate.Rejection{}, false
+	}
+	return rejection, rejected
 }
 
 // betterKnown says whether there is a better digest than what is live: known, another, and not rejected.

@@ -31,7 +31,7 @@ func concludes(t *testing.T, w decide.Workload, waits decide.Waits, before []dec
 	of := targets(len(w.Bindings))
 	for at, questions := range rules.ConclusionQuestions(w, of, waits) {
 		for _, question := range questions {
-			w.Bindings[at].Answers = w.Bindings[at].Answers.With(question, decide.Answer{Pods: decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}}})
+			w.Bindings[at].Answers = w.Bindings[at].Answers.With(question, decide.Answer{Pods: decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, Evidence: []bool{true, true, true}, Crashed: []bool{true, true, true}}})
 		}
 	}
 	return rules.Conclude(w, of, waits, before)
@@ -67,7 +67,7 @@ func TestAWaitIsOver(t *testing.T) {
 		want     bool
 	}{
 		"under way":                             {underWay(1), []annotate.Content{b, a}, false},
-		"down":                                  {decide.Rollout{Down: true}, []annotate.Content{b, a}, false},
+		"down":                                  {decide.Rollout{}, []annotate.Content{b, a}, false},
 		"settled":                               {input().Facts.Rollout, []annotate.Content{b, a}, true},
 		"OnDelete":                              {decide.Rollout{AwaitsDelete: true}, []annotate.Content{b, a}, true},
 		"given up by the controller":            {decide.Rollout{Failure: "ProgressDeadlineExceeded"}, []annotate.Content{b, a}, true},
@@ -144,7 +144,7 @@ func TestTheOthersKeepWhatWasDecided(t *testing.T) {
 func TestAJointFailureRestoresAll(t *testing.T) {
 	t.Parallel()
 	w, step, waits := begins(t, carrying(input(), input()))
-	crashed := rolling(w, decide.Rollout{Down: true, Desired: 2})
+	crashed := rolling(w, decide.Rollout{Desired: 2})
 	concluded := concludes(t, crashed, waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.RolledBack}, outcomes(concluded.Decisions))
 	assert.Equal(t, "0.0=a 1.0=a", puts(concluded.Change))
@@ -161,7 +161,7 @@ func TestAJointFailureRestoresAll(t *testing.T) {
 	next := begun(rolling(after, input().Facts.Rollout))
 	w, step, waits = begins(t, next)
 	assert.Equal(t, "0.0=b", puts(step.Change))
-	concluded = concludes(t, rolling(w, decide.Rollout{Down: true, Desired: 2}), waits, step.Decisions)
+	concluded = concludes(t, rolling(w, decide.Rollout{Desired: 2}), waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.Waiting}, outcomes(concluded.Decisions))
 	after = written(w, concluded.Change)
 	assert.Len(t, recordOf(after, 0).State.Rejected, 1)

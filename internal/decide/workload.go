@@ -137,7 +137,7 @@ func (t Tick) input(w Workload, targets []Target, v verdict, at int) Input {
 	policy := targets[binding.Target].Policy
 	object := w.Object
 	return Input{
-		Policy: policy, Now: t.Now, Latest: binding.Latest, Answers: binding.Answers,
+		Binding: at, Policy: policy, Now: t.Now, Latest: binding.Latest, Answers: binding.Answers,
 		Unsettled: Increment(v.began.Skipped, v.now.Skipped, policy.Unsettled),
 		Facts: Facts{
 			Held: object.Labels[t.Keys.Hold()] == "true", Paused: object.Paused, HeldBy: object.HeldBy, Rollout: object.Rollout,

@@ -250,6 +250,7 @@ func TestARestorationNotesOwners(t *testing.T) {
 	t.Parallel()
 	w := carrying(input(ours(2), setRollout(decide.Rollout{Fresh: 1, Available: 1, Desired: 2})))
 	w.Object.Slots[0][0].Appliers = []string{"helm"}
+	w.Bindings[0].Answers = w.Bindings[0].Answers.With(whyNotReady, decide.Answer{Pods: crashing})
 	of := targets(1)
 	waits := rules.Waits(w, of, planned(t, w, of).Decisions)
 	step := rules.Conclude(w, of, waits, make([]decide.Decision, 1))

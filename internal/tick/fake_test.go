@@ -167,11 +167,15 @@ func (f *fakeCluster) Emit(_ context.Context, of *workload.Object, event decide.
 	return nil
 }
 
-func (f *fakeCluster) PodProblems(_ context.Context, of *workload.Object) decide.PodProblems {
+func (f *fakeCluster) PodProblems(_ context.Context, of *workload.Object, queries []workload.PodQuery) decide.PodProblems {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.call("pods", of.Name, "")
-	return f.pods
+	pods := f.pods
+	for range queries { // they crash
+		pods.Evidence, pods.Crashed = append(pods.Evidence, true), append(pods.Crashed, true)
+	}
+	return pods
 }
 
 // Wait looks at an object until done says so or nothing more is to happen to it: then the wait's time is over.

@@ -69,7 +69,9 @@ func (t *tick) ask(ctx context.Context, at int, w decide.Workload, read reading,
 
 // answered is the workload with the answers to these questions, by binding. All are asked side by side.
 func (t *tick) answered(ctx context.Context, at int, w decide.Workload, questions [][]decide.Question, read reading, resolved resolution) decide.Workload {
-	pods := sync.OnceValue(func() decide.PodProblems { return t.Cluster.PodProblems(ctx, read.object) }) // of all targets
+	pods := sync.OnceValue(func() decide.PodProblems { // of all targets
+		return t.Cluster.PodProblems(ctx, read.object, workload.PodQueries(read.places))
+	})
 	answers := make([][]decide.Answer, len(questions))
 	var all sync.WaitGroup
 	for binding := range questions {

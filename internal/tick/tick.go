@@ -50,9 +50,9 @@ type Watcher interface {
 	Wait(ctx context.Context, from *workload.Object, done func(*workload.Object) bool) (*workload.Object, error)
 }
 
-// Diagnoser says why pods of a workload are not ready.
+// Diagnoser says why pods of a workload are not ready, and whether they speak against digests, by query.
 type Diagnoser interface {
-	PodProblems(context.Context, *workload.Object) decide.PodProblems
+	PodProblems(context.Context, *workload.Object, []workload.PodQuery) decide.PodProblems
 }
 
 // Clock tells the API server's time, by its newest answer; zero where none of its answers has told it.

@@ -26,10 +26,17 @@ func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decid
 		return p, waits, failure
 	}
 	p.reading = p.reading.with(newest, w.boundWorkload)
-	p.facts.Object = w.facts(p.reading)
-	if cancelled(rollouts) {
+	switch {
+	case cancelled(rollouts):
 		waits = waits.Interrupted()
+	case rollouts.Err() != nil: // nothing is blamed on an object that a silent watch has left behind
+		read := w.read(ctx, w.boundWorkload)
+		if read.failure != nil {
+			return p, waits, read.failure
+		}
+		p.reading = p.reading.with(read.object, w.boundWorkload)
 	}
+	p.facts.Object = w.facts(p.reading)
 	return p, waits, nil
 }
 

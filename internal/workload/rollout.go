@@ -21,28 +21,29 @@ type status struct {
 	updated    int32
 	available  int32
 	onDelete   bool
-	stopsFirst bool
-	recreate   bool
-	notServing bool      // a Deployment's condition Available is False
+	parallel   bool      // a StatefulSet that does not wait for one pod before it sees to the next
+	ready      int32     // replicas whose pods are Ready, of any revision
+	minReady   int32     // seconds that a pod must have been Ready to count as available
 	failure    string    // the controller gave up
 	failedAt   time.Time // when it did
+	refused    Refusal   // what it was answered when it could not create pods
 }
 
 func deploymentStatus(d *appsv1.Deployment) status {
 	s := status{
 		observed: d.Status.ObservedGeneration >= d.Generation, desired: orOne(d.Spec.Replicas), replicas: d.Status.Replicas,
 		updated: d.Status.UpdatedReplicas, available: d.Status.AvailableReplicas,
-		recreate: d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType,
+		ready: d.Status.ReadyReplicas, minReady: d.Spec.MinReadySeconds,
 	}
 	s.mustUpdate = s.desired
 	for _, condition := range d.Status.Conditions {
 		switch {
-		case condition.Type == appsv1.DeploymentAvailable && condition.Status == corev1.ConditionFalse:
-			s.notServing = true
 		case condition.Type == appsv1.DeploymentProgressing && condition.Status == corev1.ConditionFalse &&
 			condition.Reason == "ProgressDeadlineExceeded":
 			s.failure = fault.Clean(condition.Reason + ": " + condition.Message)
 			s.failedAt = condition.LastUpdateTime.Time
+		case condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue:
+			s.refused = Refusal{Reason: condition.Reason, Message: condition.Message}
 		}
 	}
 	return s
@@ -51,7 +52,9 @@ func deploymentStatus(d *appsv1.Deployment) status {
 func statefulSetStatus(d *appsv1.StatefulSet) status {
 	s := status{
 		observed: d.Status.ObservedGeneration >= d.Generation, desired: orOne(d.Spec.Replicas), replicas: d.Status.Replicas,
-		updated: d.Status.UpdatedReplicas, available: d.Status.AvailableReplicas, stopsFirst: true,
+		updated: d.Status.UpdatedReplicas, available: d.Status.AvailableReplicas,
+		ready: d.Status.ReadyReplicas, minReady: d.Spec.MinReadySeconds,
+		parallel: d.Spec.PodManagementPolicy == appsv1.ParallelPodManagement,
 		onDelete: d.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType,
 	}
 	s.mustUpdate = s.desired
@@ -65,7 +68,8 @@ func daemonSetStatus(d *appsv1.DaemonSet) status {
 	return status{
 		observed: d.Status.ObservedGeneration >= d.Generation, desired: d.Status.DesiredNumberScheduled, counted: true,
 		mustUpdate: d.Status.DesiredNumberScheduled, replicas: d.Status.DesiredNumberScheduled,
-		updated: d.Status.UpdatedNumberScheduled, available: d.Status.NumberAvailable, stopsFirst: true,
+		updated: d.Status.UpdatedNumberScheduled, available: d.Status.NumberAvailable,
+		ready: d.Status.NumberReady, minReady: d.Spec.MinReadySeconds,
 		onDelete: d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType,
 	}
 }
@@ -116,8 +120,6 @@ func (o *Object) Rollout(stale time.Time) decide.Rollout {
 		Fresh:        s.fresh(),
 		Available:    int(s.available),
 		Desired:      int(s.desired),
-		StopsFirst:   s.stopsFirst,
-		Down:         !s.settled() && (s.recreate || s.notServing),
 	}
 	if s.observed && s.failure != "" && s.failedAt.After(stale) {
 		rollout.Failure = s.failure

@@ -111,7 +111,7 @@ func TestRolloutOfADeployment(t *testing.T) {
 				d.Status.AvailableReplicas = 1
 				d.Status.Conditions[0].Status = corev1.ConditionFalse
 			},
-			state{rollout: decide.Rollout{Fresh: 1, Available: 1, Down: true}}},
+			state{rollout: decide.Rollout{Fresh: 1, Available: 1}}},
 		"whether Available is not known": {
 			func(d *appsv1.Deployment) {
 				d.Status.AvailableReplicas = 1
@@ -123,7 +123,7 @@ func TestRolloutOfADeployment(t *testing.T) {
 				d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType
 				d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.AvailableReplicas = 0, 0, 0
 			},
-			state{rollout: decide.Rollout{Down: true}}},
+			state{rollout: decide.Rollout{}}},
 		"Recreate, settled": {func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType }, state{rollout: settled}},
 		"gave up": {
 			func(d *appsv1.Deployment) {
@@ -200,39 +200,39 @@ func TestRolloutOfAStatefulSet(t *testing.T) {
 		change func(*appsv1.StatefulSet)
 		want   state
 	}{
-		"settled": {func(*appsv1.StatefulSet) {}, state{rollout: decide.Rollout{Settled: true, Fresh: 3, Available: 3, StopsFirst: true}}},
-		"lagging": {func(s *appsv1.StatefulSet) { s.Generation = 4 }, state{rollout: decide.Rollout{Fresh: 3, Available: 3, StopsFirst: true}, lagging: true}},
+		"settled": {func(*appsv1.StatefulSet) {}, state{rollout: decide.Rollout{Settled: true, Fresh: 3, Available: 3}}},
+		"lagging": {func(s *appsv1.StatefulSet) { s.Generation = 4 }, state{rollout: decide.Rollout{Fresh: 3, Available: 3}, lagging: true}},
 		"rolling": {func(s *appsv1.StatefulSet) { s.Status.UpdatedReplicas, s.Status.AvailableReplicas = 1, 2 },
-			state{rollout: decide.Rollout{Available: 2, StopsFirst: true}, progress: "1 of 3 updated, 2 available"}},
+			state{rollout: decide.Rollout{Available: 2}, progress: "1 of 3 updated, 2 available"}},
 		"scaled to zero": {func(s *appsv1.StatefulSet) {
 			s.Spec.Replicas, s.Status = number(0), appsv1.StatefulSetStatus{ObservedGeneration: 3}
 		},
-			state{rollout: decide.Rollout{Settled: true, NoReplica: true, StopsFirst: true}}},
+			state{rollout: decide.Rollout{Settled: true, NoReplica: true}}},
 		"up to its partition": {func(s *appsv1.StatefulSet) { s.Spec.UpdateStrategy, s.Status.UpdatedReplicas = partition(2), 1 },
-			state{rollout: decide.Rollout{Settled: true, Fresh: 1, Available: 3, StopsFirst: true}, progress: "1 of 1 updated, 3 available"}},
+			state{rollout: decide.Rollout{Settled: true, Fresh: 1, Available: 3}, progress: "1 of 1 updated, 3 available"}},
 		"short of its partition": {func(s *appsv1.StatefulSet) { s.Spec.UpdateStrategy, s.Status.UpdatedReplicas = partition(1), 1 },
-			state{rollout: decide.Rollout{Fresh: 1, Available: 3, StopsFirst: true}, progress: "1 of 2 updated, 3 available"}},
+			state{rollout: decide.Rollout{Fresh: 1, Available: 3}, progress: "1 of 2 updated, 3 available"}},
 		"a partition above all": {func(s *appsv1.StatefulSet) { s.Spec.UpdateStrategy, s.Status.UpdatedReplicas = partition(9), 0 },
-			state{rollout: decide.Rollout{Settled: true, NoReplica: true, Available: 3, StopsFirst: true}, progress: "0 of 0 updated, 3 available"}},
+			state{rollout: decide.Rollout{Settled: true, NoReplica: true, Available: 3}, progress: "0 of 0 updated, 3 available"}},
 		"OnDelete": {
 			func(s *appsv1.StatefulSet) {
 				s.Spec.UpdateStrategy.Type, s.Status.UpdatedReplicas = appsv1.OnDeleteStatefulSetStrategyType, 1
 			},
-			state{rollout: decide.Rollout{AwaitsDelete: true, Fresh: 1, Available: 3, StopsFirst: true}}},
+			state{rollout: decide.Rollout{AwaitsDelete: true, Fresh: 1, Available: 3}}},
 		"OnDelete, lagging": {
 			func(s *appsv1.StatefulSet) {
 				s.Generation = 4
 				s.Spec.UpdateStrategy.Type, s.Status.UpdatedReplicas = appsv1.OnDeleteStatefulSetStrategyType, 1
 			},
-			state{rollout: decide.Rollout{Fresh: 1, Available: 3, StopsFirst: true}, unseen: true}},
+			state{rollout: decide.Rollout{Fresh: 1, Available: 3}, unseen: true}},
 		"OnDelete, one deleted and not back": {
 			func(s *appsv1.StatefulSet) {
 				s.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType
 				s.Status.UpdatedReplicas, s.Status.AvailableReplicas = 1, 2
 			},
-			state{rollout: decide.Rollout{Available: 2, StopsFirst: true}}},
+			state{rollout: decide.Rollout{Available: 2}}},
 		"OnDelete, all deleted": {func(s *appsv1.StatefulSet) { s.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType },
-			state{rollout: decide.Rollout{Settled: true, Fresh: 3, Available: 3, StopsFirst: true}}},
+			state{rollout: decide.Rollout{Settled: true, Fresh: 3, Available: 3}}},
 	} {
 		assertState(t, name, statefulSet(c.change), time.Time{}, c.want)
 	}
@@ -265,19 +265,19 @@ func TestRolloutOfADaemonSet(t *testing.T) {
 		change func(*appsv1.DaemonSet)
 		want   state
 	}{
-		"settled": {func(*appsv1.DaemonSet) {}, state{rollout: decide.Rollout{Settled: true, Fresh: 3, Available: 3, StopsFirst: true}}},
-		"lagging": {func(d *appsv1.DaemonSet) { d.Generation = 4 }, state{rollout: decide.Rollout{Fresh: 3, Available: 3, StopsFirst: true}, lagging: true}},
+		"settled": {func(*appsv1.DaemonSet) {}, state{rollout: decide.Rollout{Settled: true, Fresh: 3, Available: 3}}},
+		"lagging": {func(d *appsv1.DaemonSet) { d.Generation = 4 }, state{rollout: decide.Rollout{Fresh: 3, Available: 3}, lagging: true}},
 		"rolling": {func(d *appsv1.DaemonSet) { d.Status.UpdatedNumberScheduled, d.Status.NumberAvailable = 2, 2 },
-			state{rollout: decide.Rollout{Fresh: 1, Available: 2, StopsFirst: true}, progress: "2 of 3 updated, 2 available"}},
+			state{rollout: decide.Rollout{Fresh: 1, Available: 2}, progress: "2 of 3 updated, 2 available"}},
 		"no node": {func(d *appsv1.DaemonSet) { d.Status = appsv1.DaemonSetStatus{ObservedGeneration: 3} },
-			state{rollout: decide.Rollout{Settled: true, NoReplica: true, StopsFirst: true}}},
+			state{rollout: decide.Rollout{Settled: true, NoReplica: true}}},
 		"its controller has not counted the nodes": {func(d *appsv1.DaemonSet) { d.Status = appsv1.DaemonSetStatus{} },
-			state{rollout: decide.Rollout{NoReplica: true, StopsFirst: true}, lagging: true}},
+			state{rollout: decide.Rollout{NoReplica: true}, lagging: true}},
 		"OnDelete": {
 			func(d *appsv1.DaemonSet) {
 				d.Spec.UpdateStrategy.Type, d.Status.UpdatedNumberScheduled = appsv1.OnDeleteDaemonSetStrategyType, 0
 			},
-			state{rollout: decide.Rollout{AwaitsDelete: true, Available: 3, StopsFirst: true}}},
+			state{rollout: decide.Rollout{AwaitsDelete: true, Available: 3}}},
 	} {
 		assertState(t, name, daemonSet(c.change), time.Time{}, c.want)
 	}

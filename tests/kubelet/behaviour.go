@@ -19,6 +19,8 @@ type Behaviour struct {
 	after   time.Duration
 	code    int32
 	linger  time.Duration
+	only    string // the container that it is about; empty: all
+	waits   bool   // for volumes or network
 }
 
 type kind int
@@ -30,9 +32,13 @@ const (
 	unschedulable
 	flapping
 	completed
+	starting
+	lost
+	evicted
 )
 
-// Ready runs the pod and makes it Ready at once. It is what happens where a
+// Ready runs the pod and makes it Ready at once, or once its readiness gates
+// are open, which is for others to say. It is what happens where a
 // test says nothing, but for pods of Jobs, which complete.
 func Ready() Behaviour { return Behaviour{kind: ready} }
 
@@ -53,6 +59,25 @@ func Failing(reason, message string) Behaviour {
 // message.
 func Pending(message string) Behaviour { return Behaviour{kind: unschedulable, message: message} }
 
+// Starting runs the pod, whose startup probe has not passed.
+func Starting() Behaviour { return Behaviour{kind: starting} }
+
+// Creating leaves the pod on its node, where its image is being pulled.
+func Creating() Behaviour { return Failing("ContainerCreating", "") }
+
+// WithoutVolumes leaves the pod on its node, where it waits for volumes or network.
+func WithoutVolumes() Behaviour {
+	b := Creating()
+	b.waits = true
+	return b
+}
+
+// Lost is a pod that was ready when its node went away: the controllers say that it is not.
+func Lost() Behaviour { return Behaviour{kind: lost} }
+
+// Evicted is a pod that its kubelet ends, for the reason in message.
+func Evicted(message string) Behaviour { return Behaviour{kind: evicted, message: message} }
+
 // Flapping turns the pod Ready and not Ready in turns of one period.
 func Flapping(period time.Duration) Behaviour { return Behaviour{kind: flapping, after: period} }
 
@@ -63,6 +88,12 @@ func Completed(code int32) Behaviour { return Behaviour{kind: completed, code: c
 // /dev/termination-log.
 func (b Behaviour) Saying(message string) Behaviour {
 	b.message = message
+	return b
+}
+
+// Only is the same behaviour of one container. The others run, and are ready.
+func (b Behaviour) Only(container string) Behaviour {
+	b.only = container
 	return b
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ func TestKubelet(t *testing.T) {
 	t.Run("a Deployment rolls", f.deploymentRolls)
 	t.Run("a Deployment hangs and recovers", f.deploymentHangs)
 	t.Run("pods fail for the reasons given", f.podsFail)
+	t.Run("pods are disturbed", f.podsAreDisturbed)
 	t.Run("a StatefulSet rolls", f.statefulSetRolls)
 	t.Run("a DaemonSet rolls", f.daemonSetRolls)
 	t.Run("a Job completes", f.jobCompletes)
@@ -160,6 +162,52 @@ func (f fixture) podsFail(t *testing.T) {
 			return status.Phase == test.phase && len(status.ContainerStatuses) == 1 &&
 				status.ContainerStatuses[0].State.Waiting.Reason == test.reason
 		}, test.reason)
+	}
+}
+
+// podsAreDisturbed: what is not a pod's own fault, or is not all of its containers'.
+func (f fixture) podsAreDisturbed(t *testing.T) {
+	holds := func(pod corev1.Pod, kind corev1.PodConditionType) bool {
+		return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind && c.Status == corev1.ConditionTrue })
+	}
+	for name, test := range map[string]struct {
+		behaviour kubelet.Behaviour
+		is        func(corev1.Pod, corev1.ContainerStatus) bool
+	}{
+		"starting": {kubelet.Starting(), func(_ corev1.Pod, c corev1.ContainerStatus) bool {
+			return c.State.Running != nil && c.Started != nil && !*c.Started && !c.Ready
+		}},
+		"creating": {kubelet.Creating(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+			return c.State.Waiting != nil && holds(pod, corev1.PodReadyToStartContainers)
+		}},
+		"without volumes": {kubelet.WithoutVolumes(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+			return c.State.Waiting != nil && holds(pod, corev1.PodScheduled) && !holds(pod, corev1.PodReadyToStartContainers)
+		}},
+		"lost": {kubelet.Lost(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+			return c.Ready && holds(pod, corev1.ContainersReady) && !holds(pod, corev1.PodReady)
+		}},
+		"evicted": {kubelet.Evicted("no memory"), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+			return pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == "Evicted" && c.State.Terminated.ExitCode == 137
+		}},
+		"one container only": {kubelet.Stuck().Only("sidecar"), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+			return c.Ready && !holds(pod, corev1.PodReady)
+		}},
+		"behind a gate": {kubelet.Ready(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+			return c.Ready && holds(pod, corev1.ContainersReady) && !holds(pod, corev1.PodReady)
+		}},
+	} {
+		namespace := f.namespace(t)
+		f.kubelet.Set(namespace, func(*corev1.Pod) kubelet.Behaviour { return test.behaviour })
+		spec := template("one").Spec
+		if name == "behind a gate" {
+			spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/in-service"}}
+		}
+		_, err := f.client.CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x"}, Spec: spec}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		eventually(t, func(ctx context.Context) bool {
+			pod, err := f.client.CoreV1().Pods(namespace).Get(ctx, "x", metav1.GetOptions{})
+			return err == nil && len(pod.Status.ContainerStatuses) == 1 && test.is(*pod, pod.Status.ContainerStatuses[0])
+		}, name)
 	}
 }
 

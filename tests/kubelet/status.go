@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,22 +45,65 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (corev1.PodStatus, tim
 		if b.code != 0 {
 			state.Terminated.Reason, status.Phase = "Error", corev1.PodFailed
 		}
-	case stuck, unschedulable: // Running and not Ready; a pod that has a node cannot lose it
+	case evicted:
+		state = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 137, Reason: "Error", StartedAt: *status.StartTime, FinishedAt: *status.StartTime,
+		}}
+		status.Phase, status.Reason, status.Message = corev1.PodFailed, "Evicted", b.message
+	case lost:
+		isReady = true
+	case stuck, starting, unschedulable: // Running and not Ready; a pod that has a node cannot lose it
 	}
 	status.ContainerStatuses = containers(pod.Spec.Containers, state, isReady)
+	for i := range status.ContainerStatuses {
+		own := &status.ContainerStatuses[i]
+		if b.only != "" && own.Name != b.only {
+			yes := true
+			*own = corev1.ContainerStatus{Name: own.Name, Image: own.Image, Ready: true, Started: &yes, State: corev1.ContainerState{
+				Running: &corev1.ContainerStateRunning{StartedAt: *status.StartTime},
+			}}
+		} else if b.kind == starting {
+			own.Started = new(bool)
+		}
+	}
 	status.InitContainerStatuses = containers(pod.Spec.InitContainers, corev1.ContainerState{
 		Terminated: &corev1.ContainerStateTerminated{
 			Reason: "Completed", StartedAt: *status.StartTime, FinishedAt: *status.StartTime,
 		},
 	}, true)
 	status.Conditions = nil
-	for _, kind := range []corev1.PodConditionType{
-		corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady,
-	} {
-		holds := isReady || kind == corev1.PodScheduled || kind == corev1.PodInitialized
+	for _, kind := range conditions {
+		holds := isReady
+		switch {
+		case kind == corev1.PodScheduled, kind == corev1.PodInitialized:
+			holds = true
+		case kind == corev1.PodReadyToStartContainers:
+			holds = !b.waits
+		case kind == corev1.PodReady:
+			holds = isReady && b.kind != lost && gatesAreOpen(pod)
+		}
 		status.Conditions = append(status.Conditions, condition(pod, kind, holds, now))
 	}
+	for _, foreign := range pod.Status.Conditions {
+		if !slices.Contains(conditions, foreign.Type) {
+			status.Conditions = append(status.Conditions, foreign)
+		}
+	}
 	return status, again
+}
+
+// conditions are those that a kubelet writes.
+var conditions = []corev1.PodConditionType{
+	corev1.PodScheduled, corev1.PodReadyToStartContainers, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady,
+}
+
+// gatesAreOpen says whether others have found the pod ready, where its spec asks for that.
+func gatesAreOpen(pod *corev1.Pod) bool {
+	return !slices.ContainsFunc(pod.Spec.ReadinessGates, func(gate corev1.PodReadinessGate) bool {
+		return !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == gate.ConditionType && c.Status == corev1.ConditionTrue
+		})
+	})
 }
 
 const crashLoop = "CrashLoopBackOff"

@@ -117,7 +117,7 @@ func (k *Kubelet) write(ctx context.Context, pod *corev1.Pod, status corev1.PodS
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": pod.UID},
 		"status": map[string]any{
-			"phase": status.Phase, "conditions": status.Conditions, "startTime": status.StartTime,
+			"phase": status.Phase, "reason": status.Reason, "message": status.Message, "conditions": status.Conditions, "startTime": status.StartTime,
 			"containerStatuses": status.ContainerStatuses, "initContainerStatuses": status.InitContainerStatuses,
 		},
 	})

@@ -262,5 +262,5 @@ func TestI43ProgressBeforeTheFirstLookIsProgress(t *testing.T) {
 		}, 20*time.Second, 10*time.Millisecond)
 	})})
 	requireOutcome(t, s.Tick(), 0, "waiting", "")
-	requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
+	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed") // fewer are available than served before
 }

@@ -164,7 +164,9 @@ func (c *core) rolloutOf(r uint8, zero bool) decide.Rollout {
 	case r == gaveUp:
 		rollout.Failure = "ProgressDeadlineExceeded"
 	}
-	rollout.Down = r != settled && c.recreate
+	if r != settled && c.recreate {
+		rollout.Available = 0
+	}
 	return rollout
 }
 
@@ -342,8 +344,8 @@ func (c *core) stepOf(key stepKey) answer {
 
 type endKey struct {
 	stepKey
-	wait       wait
-	pullFailed bool
+	wait wait
+	pods uint8
 }
 
 // endOf concludes a wait.
@@ -354,9 +356,13 @@ func (c *core) endOf(key endKey) answer {
 	tick, targets := c.tickOf(key.knows), c.targetsOf(key.knows)
 	w := c.workloadOf(key.view, key.beganLabels, key.began, key.knows, int(key.at))
 	waits := c.waitsOf(key)
+	all := []bool{true, true}
 	for t, questions := range tick.ConclusionQuestions(w, targets, waits) {
 		for _, question := range questions {
-			pods := decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, PullFailed: key.pullFailed}
+			pods := [...]decide.PodProblems{
+				podsCrash: {Reasons: []string{"CrashLoopBackOff"}, Evidence: all, Crashed: all}, podsMayHang: {MayHangOnDigest: true}, podsSayNothing: {},
+				podsUnreadable: {Unreadable: true},
+			}[key.pods]
 			w.Bindings[t].Answers = w.Bindings[t].Answers.With(question, decide.Answer{Pods: pods})
 		}
 	}

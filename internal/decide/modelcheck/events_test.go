@@ -25,8 +25,15 @@ const (
 	personForgets
 	tickBegins
 	tickSteps
-	tickStepsAfterFailedPull
 	tickDies
+)
+
+// What pods say of a rollout that is not settled.
+const (
+	podsCrash = iota
+	podsMayHang
+	podsSayNothing
+	podsUnreadable
 )
 
 func contentName(d uint8) string {
@@ -61,8 +68,8 @@ func (e event) String() string {
 		return fmt.Sprintf("a person removes the state of target %d", e.target) + on
 	case tickBegins:
 		return "a tick reads, resolves and plans"
-	case tickSteps, tickStepsAfterFailedPull:
-		return fmt.Sprintf("tick %d takes a step", e.who) + on
+	case tickSteps:
+		return fmt.Sprintf("tick %d takes a step", e.who) + [...]string{podsCrash: "", podsMayHang: ", pods may hang on the digest", podsSayNothing: ", pods say nothing", podsUnreadable: ", pods may not be read"}[e.value] + on
 	case tickDies:
 		return fmt.Sprintf("tick %d is killed", e.who)
 	}
@@ -104,8 +111,10 @@ func (m *model) events(w *world) []event {
 				continue
 			}
 			add(event{kind: tickSteps, at: at, who: who})
-			if phase == waiting && m.recreate && w.objects[at].rollout != settled {
-				add(event{kind: tickStepsAfterFailedPull, at: at, who: who})
+			if phase == waiting && w.objects[at].rollout != settled && !w.objects[at].zero {
+				for pods := uint8(podsMayHang); pods <= podsUnreadable; pods++ {
+					add(event{kind: tickSteps, at: at, who: who, value: pods})
+				}
 			}
 		}
 		if started && w.may.kills > 0 { // before its first write a tick that dies is as one that never began
@@ -251,9 +260,7 @@ func (m *model) happen(w world, e event) step {
 		}
 		m.begin(&s)
 	case tickSteps:
-		m.advance(&s, int(e.who), at, false)
-	case tickStepsAfterFailedPull:
-		m.advance(&s, int(e.who), at, true)
+		m.advance(&s, int(e.who), at, e.value)
 	case tickDies:
 		s.may.kills--
 		s.drop(int(e.who))

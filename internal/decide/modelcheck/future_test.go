@@ -129,7 +129,7 @@ func (m *model) whole(w *world, mood mood) (ended [mostWorkloads][mostTargets]de
 			case waiting:
 				turn()
 			}
-			m.advance(&s, 0, at, false)
+			m.advance(&s, 0, at, podsCrash)
 		}
 	}
 	m.parts = parts

@@ -99,8 +99,8 @@ func (m *model) stepKey(s *step, place, at int) stepKey {
 	return stepKey{view: s.objects[at].view(), beganLabels: p.beganLabels, began: p.began, knows: t.knows, at: uint8(at), turn: p.turn}
 }
 
-// advance takes a tick one step further on one workload. pullFailed is what the pods say, where somebody asks.
-func (m *model) advance(s *step, place, at int, pullFailed bool) {
+// advance takes a tick one step further on one workload. pods is what they say, where somebody asks.
+func (m *model) advance(s *step, place, at int, pods uint8) {
 	o, p := &s.objects[at], &s.ticks[place].each[at]
 	switch p.phase {
 	case writing:
@@ -127,7 +127,7 @@ func (m *model) advance(s *step, place, at int, pullFailed bool) {
 		m.beginWait(o, p)
 	case waiting:
 		p.wait.restoring = false
-		key := endKey{stepKey: m.stepKey(s, place, at), wait: p.wait, pullFailed: pullFailed}
+		key := endKey{stepKey: m.stepKey(s, place, at), wait: p.wait, pods: pods}
 		key.turn = false
 		got := m.core.endOf(key)
 		before := *o

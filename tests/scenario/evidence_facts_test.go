@@ -1,0 +1,92 @@
+package scenario_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+// canaryOf is a Deployment whose pods carry the labels of another workload's, and one more: that one's selector matches
+// them too.
+func canaryOf(name string, options ...workloads.Option) workloads.Object {
+	canary := workloads.Deployment("canary", options...)
+	canary.Spec.Selector.MatchLabels = map[string]string{"track": "canary"}
+	canary.Spec.Template.Labels = map[string]string{"app.kubernetes.io/name": name, "track": "canary"}
+	return canary
+}
+
+// I84: the message of a failed rollout has the words of the workload's own pods, of whichever kind it is, and not a canary's.
+func TestI84OnlyAWorkloadsOwnPodsAreAsked(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := environment.Scenario(t)
+			first := s.Push(ingestor, image("first"))
+			s.Deploy(build(kind, "jobs", workloads.Container("api", ingestor+"@"+first)))
+			s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry(kind, "jobs", "")))
+			requireOutcomes(t, s.Tick(), 0, "adopted")
+			second := s.Push(ingestor, image("second"))
+			s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+				switch {
+				case pod.Labels["track"] == "canary":
+					return kubelet.Failing("CrashLoopBackOff", "the canary's own trouble")
+				case kubelet.Runs(pod, second):
+					return kubelet.Failing("CrashLoopBackOff", "back-off 5m0s")
+				}
+				return kubelet.Ready()
+			})
+			s.Create(canaryOf("jobs", workloads.Container("api", ingestor+"@"+first)))
+			s.Eventually("the canary crashes", func() bool {
+				pods, err := s.Client.CoreV1().Pods(s.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "track=canary"})
+				return err == nil && len(pods.Items) == 1 && len(pods.Items[0].Status.ContainerStatuses) == 1
+			})
+			s.Setenv("ROLLOUT_TIMEOUT", "2s")
+			message := s.Tick().Report.Target("ingestor").Workload("jobs").Message
+			assert.Contains(t, message, "pod jobs-")
+			assert.Contains(t, message, "api: CrashLoopBackOff: back-off 5m0s, last exit code 1")
+			assert.NotContains(t, message, "canary")
+		})
+	}
+}
+
+// I49: where no pod could be made there is none to ask; the workload says why.
+func TestI49AQuotaIsToldInItsOwnWords(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	one := corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}
+	quotas := s.Client.CoreV1().ResourceQuotas(s.Namespace)
+	quota, err := quotas.Create(t.Context(), &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "compute"}, Spec: corev1.ResourceQuotaSpec{Hard: one},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	quota.Status = corev1.ResourceQuotaStatus{Hard: one, Used: one} // its controller does not run here
+	_, err = quotas.UpdateStatus(t.Context(), quota, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	s.Push(ingestor, image("second"))
+	s.Setenv("ROLLOUT_TIMEOUT", "3s")
+	message := s.Tick().Report.Target("ingestor").Workload("jobs").Message
+	assert.Contains(t, message, "ReplicaFailure: FailedCreate")
+	assert.Contains(t, message, "exceeded quota: compute")
+	assert.Contains(t, message, "no pod has the new digest yet")
+}
+
+// I83: all containers are ready, and the pod is not. What is waited for is said.
+func TestI83AReadinessGateIsNamed(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	s.Patch("helm", s.Deployment("jobs"), `{"spec":{"template":{"spec":{"readinessGates":[{"conditionType":"example.com/in-service"}]}}}}`)
+	s.Push(ingestor, image("second"))
+	s.Setenv("ROLLOUT_TIMEOUT", "8s")
+	s.Setenv("UNSETTLED_THRESHOLD", "1")
+	message := s.Tick().Report.Target("ingestor").Workload("jobs").Message
+	assert.Contains(t, message, "example.com/in-service")
+	assert.NotContains(t, message, "()")
+}
