@@ -74,6 +74,7 @@ func TestAFailureIsSaidWhereItHappened(t *testing.T) {
 		{fault.StageConnect, fault.ConnectionRefused, "registry-1.docker.io", result.Wrong, result.Unchecked},
 		{fault.StageTLS, fault.TLS, "auth.docker.io", result.Wrong, result.Unchecked},
 		{fault.StagePing, fault.Forbidden, "registry-1.docker.io", result.Wrong, result.Unchecked},
+		{fault.StagePing, fault.Unauthorized, "registry-1.docker.io", result.OK, result.Wrong}, // an account, by Basic
 		{fault.StageToken, fault.ServerError, "auth.docker.io", result.Wrong, result.Unchecked},
 		{fault.StageToken, fault.Unauthorized, "auth.docker.io", result.OK, result.Wrong},
 		{fault.StageManifest, fault.NotFound, "registry-1.docker.io", result.OK, result.Wrong},

@@ -13,8 +13,10 @@ import (
 // hostLevel says that a failure is a registry's, or the way's to it, and no image's.
 func hostLevel(failure *fault.Error) bool {
 	switch failure.Stage {
-	case fault.StageName, fault.StageConnect, fault.StageProxy, fault.StageTLS, fault.StagePing:
+	case fault.StageName, fault.StageConnect, fault.StageProxy, fault.StageTLS:
 		return true
+	case fault.StagePing: // where an account is refused by Basic authentication too
+		return !slices.Contains([]fault.Cause{fault.Unauthorized, fault.CredentialMissing}, failure.Cause)
 	case fault.StageToken: // where one image, or one account, is refused too
 		return !slices.Contains([]fault.Cause{fault.Unauthorized, fault.Forbidden, fault.CredentialMissing, fault.NotFound, fault.RateLimited}, failure.Cause)
 	case fault.StageManifest:

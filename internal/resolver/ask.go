@@ -38,7 +38,7 @@ func (h *host) ask(ctx context.Context, repository string, who credential.Creden
 // authorized asks until there is nothing left that the registry may have wanted: a challenge that /v2/ did not show, a
 // token for this repository alone, one for the scope that the refusal names, a fresh one. Each of these once.
 func (h *host) authorized(ctx context.Context, repository string, who credential.Credential, unreadable detail, q question) (answer, *problem) {
-	ch, p := h.ping(ctx)
+	ch, p := h.pingFor(ctx, repository)
 	if p != nil {
 		return answer{}, p
 	}
@@ -56,7 +56,7 @@ func (h *host) authorized(ctx context.Context, repository string, who credential
 		switch late := p.status == http.StatusUnauthorized && named.silent == nil && named.library != nil; {
 		case late && ch.method == open && !need.late:
 			ch, need.late = named, true
-			h.useLateChallenge(named)
+			h.useLateChallenge(repository, named)
 		case ch.silent != nil && p.denied():
 			return one, ch.silent
 		case len(got.scopes) > 1 && slices.Contains([]int{401, 403, 404}, p.status) && h.known(who).state != Rejected: // to whom no token will help

@@ -38,7 +38,7 @@ type host struct {
 	groups  map[credential.Identity][][]string // repositories that are asked for in one token, by account
 	tried   map[credential.Credential]bool     // that match images here
 	visited bool                               // it was asked, or was about to be
-	late    *challenge                         // what a manifest's 401 asked for where /v2/ had asked for nothing
+	late    map[string]challenge               // by repository: what a manifest's 401 asked for where /v2/ had asked for nothing
 	inRow   int                                // images in a row that were not answered in time
 	last    *problem                           // of those
 }
@@ -48,17 +48,33 @@ func (h *host) hostname() string {
 	return (&url.URL{Host: h.address}).Hostname()
 }
 
-func (h *host) lateChallenge() *challenge {
+// lateChallenge is what a repository's manifest asked for where /v2/ had asked for nothing.
+func (h *host) lateChallenge(repository string) (challenge, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.late
+	late, known := h.late[repository]
+	return late, known
 }
 
-// useLateChallenge takes the challenge of a manifest's 401 where /v2/ had none.
-func (h *host) useLateChallenge(c challenge) {
+// useLateChallenge takes the challenge of a manifest's 401 where /v2/ had none. It is that repository's alone, as for
+// containerd: others may be served to anybody, whichever was asked first.
+func (h *host) useLateChallenge(repository string, c challenge) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.late = &c
+	if h.late == nil {
+		h.late = map[string]challenge{}
+	}
+	h.late[repository] = c
+}
+
+// anyLateChallenge is one of those, for the report.
+func (h *host) anyLateChallenge() (challenge, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, late := range h.late {
+		return late, true
+	}
+	return challenge{}, false
 }
 
 // circuitOpen returns the problem of those before where the host did not answer too many of them.

@@ -43,11 +43,16 @@ func (c challenge) harbor() bool {
 	return c.realm != nil && (c.library.Parameters["service"] == "harbor-registry" || strings.HasSuffix(c.realm.Path, "/service/token"))
 }
 
+// pingFor is how a registry wants to be asked about a repository: as it says of itself or, where it has said so, of that.
+func (h *host) pingFor(ctx context.Context, repository string) (challenge, *problem) {
+	if late, known := h.lateChallenge(repository); known {
+		return late, nil
+	}
+	return h.ping(ctx)
+}
+
 // ping asks a registry, once, how it wants to be asked (distribution specification, "Determining support").
 func (h *host) ping(ctx context.Context) (challenge, *problem) {
-	if late := h.lateChallenge(); late != nil {
-		return *late, nil
-	}
 	return h.pings.do(ctx, struct{}{}, h.timeout, func(ctx context.Context) (challenge, *problem) {
 		ctx, call := wire.Begin(ctx, fault.StagePing)
 		_, err := transport.Ping(ctx, h.registry, h.network)

@@ -37,8 +37,8 @@ func (r *Resolver) Report() []HostReport {
 	for name, h := range r.hosts {
 		report := HostReport{Host: name, Address: h.address, Proofs: h.report()}
 		ch, p, asked := h.pings.peek(struct{}{})
-		if late := h.lateChallenge(); late != nil {
-			ch, p = *late, nil
+		if late, known := h.anyLateChallenge(); known {
+			ch, p = late, nil
 		}
 		switch planned, visited := h.standing(); {
 		case !visited, p != nil && !planned: // for its opinion of a mirror alone: that it has none is nothing to report

@@ -320,3 +320,39 @@ func TestAGlobIsNotForAnImageThatTheWorkloadNames(t *testing.T) {
 	assert.Contains(t, withheld.Warnings[0].Message, "stands for any host of that form")
 	assert.Zero(t, basic.Load())
 }
+
+// Some registries ask nobody at /v2/, serve some repositories to anybody, and want an account for others: zot with an
+// anonymous policy does. What one repository wants says nothing of another, whichever is asked first.
+func TestWhatOneRepositoryWantsSaysNothingOfAnother(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(w http.ResponseWriter, r *http.Request) bool {
+		_, _, account := r.BasicAuth() // a dead one
+		if account || strings.HasPrefix(r.URL.Path, "/v2/team/") && r.Method != http.MethodPut {
+			w.Header().Set("Www-Authenticate", `Basic realm="zot"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		return false
+	})
+	public := s.push(t, "public/i:1")
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "ns", "puller")
+	require.NoError(t, os.MkdirAll(folder, 0o700))
+	text := fmt.Sprintf(`{"auths":{%q:{"username":"me","password":"hunter2"}}}`, s.host)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, ".dockerconfigjson"), []byte(text), 0o600))
+	var queries []resolver.Query
+	for _, name := range []string{"/team/i:1", "/public/i:1"} {
+		q := query(t, s.host+name)
+		q.PullSecrets = []credential.Name{{Namespace: "ns", Name: "puller"}}
+		queries = append(queries, q)
+	}
+	for _, concurrency := range []int{1, 8} {
+		asked := s.resolver(t, func(o *resolver.Options) { o.PullSecretsDir, o.Concurrency = dir, concurrency })
+		answers := asked.Resolve(t.Context(), queries)
+		require.NotNil(t, answers[0].Failure)
+		assert.Equal(t, fault.Unauthorized, answers[0].Failure.Cause)
+		assert.Equal(t, public, answers[1].Digest, "%d at a time: %v", concurrency, answers[1].Failure)
+		_, err := asked.Inspect(t.Context(), queries[1], public)
+		require.NoError(t, err)
+	}
+}

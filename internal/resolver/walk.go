@@ -84,7 +84,7 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 		switch {
 		case p == nil:
 			out.who = c
-			h.proveRest(ctx, matching[i+1:], &out)
+			h.proveRest(ctx, e.repository, matching[i+1:], &out)
 			return got, out
 		case !p.denied(): // nothing that another credential could change
 			out.who, out.problem = c, p
@@ -117,8 +117,8 @@ func (h *host) note(matching []credential.Credential) {
 }
 
 // proveRest proves the credentials that were not needed: a dead one among them is said too.
-func (h *host) proveRest(ctx context.Context, rest []credential.Credential, out *outcome) {
-	ch, p := h.ping(ctx)
+func (h *host) proveRest(ctx context.Context, repository string, rest []credential.Credential, out *outcome) {
+	ch, p := h.pingFor(ctx, repository)
 	if p != nil || ch.method == open || ch.foreign {
 		return
 	}
