@@ -74,13 +74,14 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (corev1.PodStatus, tim
 	status.Conditions = nil
 	for _, kind := range conditions {
 		holds := isReady
-		switch {
-		case kind == corev1.PodScheduled, kind == corev1.PodInitialized:
+		switch kind {
+		case corev1.PodScheduled, corev1.PodInitialized:
 			holds = true
-		case kind == corev1.PodReadyToStartContainers:
+		case corev1.PodReadyToStartContainers:
 			holds = !b.waits
-		case kind == corev1.PodReady:
+		case corev1.PodReady:
 			holds = isReady && b.kind != lost && gatesAreOpen(pod)
+		default: // ContainersReady
 		}
 		status.Conditions = append(status.Conditions, condition(pod, kind, holds, now))
 	}

@@ -265,6 +265,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`"20\d\d-[0-9T:.-]*\.\.\.`), `"TIME...`}, // cut off by kubectl
 	{regexp.MustCompile(`\w{3}, \d\d \w{3} 20\d\d \d\d:\d\d:\d\d [+-]\d{4}`), "TIME"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
+	{regexp.MustCompile(`\bjobs-[0-9a-f]{6,10}-\w{5}\b`), "jobs-HASH-POD"},
 	{regexp.MustCompile(`\b(jobs-[0-9a-f]{6,10})\b`), "jobs-HASH"},
 	{regexp.MustCompile(`kube-api-access-\w+`), "kube-api-access-X"},
 	{regexp.MustCompile(`node-[ab]`), "NODE"},
