@@ -58,9 +58,9 @@ func (s *server) Schedules(context.Context) ([]cluster.Schedule, error) {
 	return s.schedules, s.failure
 }
 
-// registry has every image, but refuses who asks with one of these pull secrets.
 func (*server) Date() time.Time { return time.Now() }
 
+// registry has every image, but refuses who asks with one of these pull secrets.
 type registry struct {
 	tick.Registry
 	refuses string

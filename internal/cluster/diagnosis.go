@@ -20,7 +20,7 @@ func unreadable(object *workload.Object, queries []workload.PodQuery, why string
 	said.addRefusal(object)
 	return decide.PodProblems{
 		Unreadable: true, Evidence: make([]bool, len(queries)), Crashed: make([]bool, len(queries)),
-		MayHangOnDigest: refusesPods(object.Refusal().Message), Reasons: said.worst(),
+		MayHangOnDigest: refusesPods(object.Refusal().Message), Reasons: said.sorted(),
 	}
 }
 
@@ -53,7 +53,7 @@ func diagnose(object *workload.Object, queries []workload.PodQuery, pods []corev
 	}
 	said.addRefusal(object)
 	said.addAbsence(object, queries, pods)
-	problems.Reasons = said.worst()
+	problems.Reasons = said.sorted()
 	return problems
 }
 

@@ -12,9 +12,6 @@ import (
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// maxReasons bounds a message: ninety pods may have ninety reasons.
-const maxReasons = 5
-
 // rank is how much a reason tells, the most first.
 type rank int
 
@@ -47,13 +44,13 @@ func (r *reasons) add(of rank, pod, text string) {
 	}
 }
 
-// worst are the reasons that tell most, as text that may be printed.
-func (r *reasons) worst() []string {
+// sorted are the reasons, those that tell most first, as text that may be printed.
+func (r *reasons) sorted() []string {
 	slices.SortStableFunc(r.all, func(a, b reason) int {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(len(b.pods), len(a.pods)), cmp.Compare(a.text, b.text))
 	})
 	var texts []string
-	for _, reason := range r.all[:min(len(r.all), maxReasons)] {
+	for _, reason := range r.all {
 		text := reason.text
 		switch others := len(reason.pods) - 1; {
 		case others == 0:

@@ -62,7 +62,7 @@ type PodProblems struct {
 	// is waited for.
 	AllReady bool
 
-	Reasons    []string // in the words of pods, conditions and workload; cleaned, cut, at most five; none only where nobody was asked
+	Reasons    []string // in the words of pods, conditions and workload; cleaned, cut, those that tell most first; none only where nobody was asked
 	NeverReady []string // pods that a StatefulSet's controller will not replace by itself
 }
 
