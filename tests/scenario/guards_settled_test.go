@@ -255,10 +255,10 @@ func TestI43ProgressBeforeTheFirstLookIsProgress(t *testing.T) {
 		return kubelet.Ready()
 	})
 	s.Setenv("ROLLOUT_TIMEOUT", "3s")
-	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: fault.Before(func() {
+	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: fault.Before(func() { // it stays like this: two new ones and an old one serve
 		assert.Eventually(t, func() bool {
 			d, err := s.Client.AppsV1().Deployments(s.Namespace).Get(t.Context(), "jobs", metav1.GetOptions{})
-			return err == nil && d.Status.UpdatedReplicas >= 3 && d.Status.AvailableReplicas == 4 && d.Status.Replicas == 5
+			return err == nil && d.Status.UpdatedReplicas == 4 && d.Status.AvailableReplicas == 3 && d.Status.Replicas == 5
 		}, 20*time.Second, 10*time.Millisecond)
 	})})
 	requireOutcome(t, s.Tick(), 0, "waiting", "")
