@@ -95,7 +95,7 @@ func TestI8WhatKubectlAppliesIsReapplied(t *testing.T) {
 }
 
 // A hand counts once: a person's claim stays on the slot after its meaning is gone, and must not turn a deployer's
-// later revert, or a new digest, into a hold (FACTS.md: claims are sticky).
+// later revert, or a new digest, into a hold: writing the same value again does not move a claim.
 func TestI44AHandCountsOnce(t *testing.T) {
 	t.Parallel()
 	s, first, _ := refreshedOnce(t)

@@ -218,7 +218,7 @@ func TestTheRunbookHasARejectedDigestTriedAgain(t *testing.T) {
 // crane is the pinned crane, built once for this user.
 var crane = sync.OnceValues(func() (string, error) { return tool("crane") })
 
-// causesOfTheContract are those of DESIGN.md, "Failure causes".
+// causesOfTheContract are all that a result may name.
 var causesOfTheContract = []string{
 	"not-found", "unauthorized", "forbidden", "credential-missing", "rate-limited", "dns", "connection-refused", "timeout", "tls", "proxy",
 	"server-error", "bad-response", "platform-missing", "rollout-failed", "not-settled", "contested", "workload-missing", "slot-invalid",
