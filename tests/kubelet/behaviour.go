@@ -21,6 +21,7 @@ type Behaviour struct {
 	linger  time.Duration
 	only    string // the container that it is about; empty: all
 	waits   bool   // for volumes or network
+	exited  bool   // once, before
 }
 
 type kind int
@@ -94,6 +95,12 @@ func (b Behaviour) Saying(message string) Behaviour {
 // Only is the same behaviour of one container. The others run, and are ready.
 func (b Behaviour) Only(container string) Behaviour {
 	b.only = container
+	return b
+}
+
+// Restarted is the same behaviour of containers that have exited once before.
+func (b Behaviour) Restarted() Behaviour {
+	b.exited = true
 	return b
 }
 

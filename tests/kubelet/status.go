@@ -65,6 +65,10 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (corev1.PodStatus, tim
 		} else if b.kind == starting {
 			own.Started = new(bool)
 		}
+		if b.exited {
+			own.RestartCount = 1
+			own.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
+		}
 	}
 	status.InitContainerStatuses = containers(pod.Spec.InitContainers, corev1.ContainerState{
 		Terminated: &corev1.ContainerStateTerminated{

@@ -57,10 +57,11 @@ func TestI84OnlyAWorkloadsOwnPodsAreAsked(t *testing.T) {
 	}
 }
 
-// I49: where no pod could be made there is none to ask; the workload says why.
+// I49: where no pod could be made there is none to ask; the workload says why, and the digest is not blamed.
 func TestI49AQuotaIsToldInItsOwnWords(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
+	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
 	one := corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}
 	quotas := s.Client.CoreV1().ResourceQuotas(s.Namespace)
 	quota, err := quotas.Create(t.Context(), &corev1.ResourceQuota{
@@ -70,12 +71,17 @@ func TestI49AQuotaIsToldInItsOwnWords(t *testing.T) {
 	quota.Status = corev1.ResourceQuotaStatus{Hard: one, Used: one} // its controller does not run here
 	_, err = quotas.UpdateStatus(t.Context(), quota, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	s.Push(ingestor, image("second"))
+	second := s.Push(ingestor, image("second"))
 	s.Setenv("ROLLOUT_TIMEOUT", "3s")
-	message := s.Tick().Report.Target("ingestor").Workload("jobs").Message
+	message := requireOutcome(t, s.Tick(), 1, "failed", "not-settled").Message
 	assert.Contains(t, message, "ReplicaFailure: FailedCreate")
 	assert.Contains(t, message, "exceeded quota: compute")
 	assert.Contains(t, message, "no pod has the new digest yet")
+	require.NoError(t, quotas.Delete(t.Context(), "compute", metav1.DeleteOptions{}))
+	s.Patch("somebody", s.Deployment("jobs"), `{"metadata":{"annotations":{"example.com/look":"again"}}}`) // its controller backs off otherwise
+	s.Settle(s.Deployment("jobs"))
+	requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	requireRolled(t, s, "jobs", second, 2)
 }
 
 // I83: all containers are ready, and the pod is not. What is waited for is said.
