@@ -34,6 +34,7 @@ type Proxy struct {
 	stop    context.CancelFunc
 
 	journal // what was asked
+	waited  waited
 }
 
 type journal = record.Journal[Request, *Request]
@@ -116,5 +117,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		action(noted, r, p.forward)
 		return
 	}
+	defer p.waited.after(request)
+	p.waited.before(r.Context(), request)
 	p.forward.ServeHTTP(noted, r)
 }

@@ -103,6 +103,7 @@ func (e *Environment) Scenario(t testing.TB, options ...Option) *Scenario {
 	s.API, err = apiproxy.Start(t.Context(), e.Cluster.Server(), e.Cluster.Authority())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.API.Stop()) })
+	s.API.HoldReads(s.holdUntilSteady)
 	token, err := e.Cluster.ServiceAccount(t.Context(), s.Namespace, account, chosen.rules...)
 	require.NoError(t, err)
 	require.NoError(t, e.Cluster.WriteKubeconfig(s.Kubeconfig, cluster.Access{
