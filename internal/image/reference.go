@@ -59,9 +59,6 @@ func ParseReference(text string) (Reference, error) {
 	return ref, nil
 }
 
-// ValidHost says whether a reference may name a host like this, port included.
-func ValidHost(host string) bool { return hostPattern.MatchString(host) }
-
 // Name is host and repository, the identity that credentials and token scopes are chosen by.
 func (r Reference) Name() string { return r.Host + "/" + r.Repository }
 

@@ -119,11 +119,7 @@ func (r *Resolver) host(named string) *host {
 	}
 	// References and mirrors have been parsed by the same library; what it refuses all the same no name resolves to.
 	h.registry, _ = name.NewRegistry(h.address, options...)
-	network := r.network
-	if own, ok := r.networks[key]; ok {
-		network = own
-	}
-	h.network = network.To(h.address)
+	h.network = wire.To(h.address, r.roots[key], r.network)
 	r.hosts[key] = h
 	return h
 }

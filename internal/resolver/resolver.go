@@ -15,6 +15,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -32,10 +33,10 @@ type Resolver struct {
 	registries   map[string]Registry // by hostKey
 	store        credential.Store
 	dockerConfig *dockerconfig.File
-	network      *wire.Network
-	networks     map[string]*wire.Network // of registries with certificates of their own
-	inFlight     chan struct{}            // images asked for at once
-	inClear      sync.Map                 // hosts that were asked without TLS
+	network      wire.Options
+	roots        map[string]*x509.CertPool // of registries with certificates of their own
+	inFlight     chan struct{}             // images asked for at once
+	inClear      sync.Map                  // hosts that were asked without TLS
 
 	mu       sync.Mutex
 	hosts    map[string]*host
@@ -50,51 +51,37 @@ type answered struct {
 	endpoint endpoint
 }
 
-// New makes a Resolver. Its error names every contradiction in the options.
+// New makes a Resolver. Its error names every certificate file that cannot be used.
 func New(o Options) (*Resolver, error) {
-	o, problem := o.complete()
 	r := &Resolver{
 		options:      o,
 		registries:   map[string]Registry{},
 		store:        credential.Store{PullSecretsDir: o.PullSecretsDir},
 		dockerConfig: dockerconfig.Read(o.DockerConfig),
-		networks:     map[string]*wire.Network{},
-		inFlight:     make(chan struct{}, max(o.Concurrency, 1)),
+		roots:        map[string]*x509.CertPool{},
+		inFlight:     make(chan struct{}, o.Concurrency),
 		hosts:        map[string]*host{},
 		read:         map[string]secrets{},
 		answered:     map[string]answered{},
 	}
-	problems := []error{problem}
-	with := wire.Options{
-		Timeout: o.Timeout, Concurrency: o.Concurrency, Backoff: o.Backoff, Logger: o.Logger, UserAgent: o.UserAgent, Proxy: o.Proxy, Plain: r.plain,
+	r.network = wire.Options{
+		Timeout: o.Timeout, Concurrency: o.Concurrency, Logger: o.Logger, UserAgent: o.UserAgent, Plain: r.plain,
+		Large: make(chan struct{}, 1),
 	}
-	large := make(chan struct{}, 1) // large bodies read at once
-	r.network = wire.NewNetwork(with, o.Roots, large)
+	var problems []error
 	for i, registry := range o.Registries {
 		key := hostKey(registry.Host)
 		r.registries[key] = registry
 		if registry.CAFile == "" {
 			continue
 		}
-		roots, err := o.roots(registry.CAFile)
+		own, err := roots(registry.CAFile)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("registries[%d] (%s).caFile: %s %w", i, fault.Clean(registry.Host), registry.CAFile, err))
-			continue
+			problems = append(problems, fmt.Errorf("registries[%d] (%s).caFile: %s %w", i, registry.Host, registry.CAFile, err))
 		}
-		r.networks[key] = wire.NewNetwork(with, roots, large)
+		r.roots[key] = own
 	}
-	if err := errors.Join(problems...); err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-// Close lets go of the connections that were kept for further requests.
-func (r *Resolver) Close() {
-	r.network.Close()
-	for _, network := range r.networks {
-		network.Close()
-	}
+	return r, errors.Join(problems...)
 }
 
 // Resolve answers every query, in the order given. Each distinct one is asked once, side by side with the others as

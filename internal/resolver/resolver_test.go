@@ -2,13 +2,13 @@ package resolver_test
 
 import (
 	"context"
-	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,18 +79,17 @@ func (s *site) push(t *testing.T, reference string) image.Digest {
 // resolver makes one that trusts the site, with changes to its options.
 func (s *site) resolver(t *testing.T, change ...func(*resolver.Options)) *resolver.Resolver {
 	t.Helper()
-	roots := x509.NewCertPool()
-	roots.AddCert(s.Certificate())
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
 	o := resolver.Options{
-		Timeout: 20 * time.Second, Concurrency: 8, Roots: roots, Backoff: []time.Duration{},
-		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+		Timeout: 20 * time.Second, Concurrency: 8, Logger: slog.New(slog.DiscardHandler), UserAgent: "image-refresh/test",
+		Registries: []resolver.Registry{{Host: s.host, Fallback: true, CAFile: file}},
 	}
 	for _, f := range change {
 		f(&o)
 	}
 	r, err := resolver.New(o)
 	require.NoError(t, err)
-	t.Cleanup(r.Close)
 	return r
 }
 
@@ -255,31 +254,17 @@ func TestAnImageWithoutATagHasNothingToFollow(t *testing.T) {
 	assert.Empty(t, s.requests())
 }
 
-func TestNewRejectsContradictions(t *testing.T) {
+func TestNewNamesEveryFileThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	junk := filepath.Join(dir, "junk.crt")
+	junk, absent := filepath.Join(dir, "junk.crt"), filepath.Join(dir, "absent.crt")
 	require.NoError(t, os.WriteFile(junk, []byte("hunter2"), 0o600))
 	_, err := resolver.New(resolver.Options{Registries: []resolver.Registry{
-		{Host: "https://a.io", Fallback: true}, {Host: "b.io"}, {Host: "c.io", Fallback: true, PlainHTTP: true, CAFile: junk},
-		{Host: "d.io", Mirrors: []string{"https://x.io", "x.io/", "x.io/A", "", "d.io", "docker.io"}}, {Host: "docker.io", Fallback: true}, {Host: "index.docker.io", Fallback: true},
-		{Host: "e.io", Fallback: true, CAFile: filepath.Join(dir, "absent.crt")},
+		{Host: "a.io", Fallback: true}, {Host: "c.io", Fallback: true, CAFile: junk}, {Host: "e.io", Fallback: true, CAFile: absent},
 	}})
-	require.Error(t, err)
-	for _, want := range []string{
-		"timeout of a resolve must be positive", "concurrency must be at least 1", "registries[0].host: not a host", "registries[1] (b.io).fallback: false leaves nothing to ask",
-		"registries[2] (c.io): plainHTTP and caFile exclude each other", "registries[2] (c.io).caFile: " + junk + " holds no PEM certificate",
-		"registries[3] (d.io).mirrors: the host is no mirror of itself", "registries[3] (d.io).mirrors: not host[:port][/path]", "registries[5] (index.docker.io): this host has an entry already",
-		"registries[6] (e.io).caFile: ",
-	} {
-		require.ErrorContains(t, err, want)
-	}
-	assert.Equal(t, 5, strings.Count(err.Error(), "not host[:port][/path]"))
+	require.ErrorContains(t, err, "registries[1] (c.io).caFile: "+junk+" holds no PEM certificate")
+	require.ErrorContains(t, err, "registries[2] (e.io).caFile: "+absent)
 	assert.NotContains(t, err.Error(), "hunter2")
-	_, err = resolver.New(resolver.Options{Timeout: time.Second, Concurrency: 1, Registries: []resolver.Registry{
-		{Host: "docker.io", Mirrors: []string{"harbor.example.com/dockerhub", "h:5000", "[::1]:5000/x"}}, {Host: "localhost:5000", Fallback: true, PlainHTTP: true},
-	}})
-	assert.NoError(t, err)
 }
 
 // Whoever may edit a workload that names its own image must not choose where a credential goes.

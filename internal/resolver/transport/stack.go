@@ -19,46 +19,28 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 )
 
 // Options are what all registries are asked with.
 type Options struct {
-	Timeout     time.Duration   // to connect, and for a TLS handshake
-	Concurrency int             // connections that are kept for a host
-	Backoff     []time.Duration // the pause before each further try
+	Timeout     time.Duration // to connect, and for a TLS handshake
+	Concurrency int           // connections that are kept for a host
 	Logger      *slog.Logger
 	UserAgent   string
-	Proxy       func(*http.Request) (*url.URL, error)
 	Plain       func(host string) bool // whether this host may be asked without TLS
+	Large       chan struct{}          // as many large bodies are read at once as it holds
 }
 
-// Network is the way to all registries that are trusted by the same certificates.
-type Network struct {
-	options Options
-	wire    *http.Transport
-	large   chan struct{}
-}
-
-// NewNetwork trusts roots, or the system's where that is nil. Networks that share large read one large body at a time.
-func NewNetwork(o Options, roots *x509.CertPool, large chan struct{}) *Network {
-	return &Network{options: o, wire: newWire(o, roots), large: large}
-}
-
-// Close lets go of the connections that were kept for further requests.
-func (n *Network) Close() { n.wire.CloseIdleConnections() }
-
-// To is the way to one registry, by the address that its requests are sent to. It remembers when the registry asked to
-// be left alone.
-func (n *Network) To(address string) http.RoundTripper {
-	o := n.options
-	var next http.RoundTripper = &trace{next: n.wire}
+// To is the way to one registry, by the address that its requests are sent to. It trusts roots, or the system's where that
+// is nil, and remembers when the registry asked to be left alone.
+func To(address string, roots *x509.CertPool, o Options) http.RoundTripper {
+	var next http.RoundTripper = &trace{next: newWire(o, roots)}
 	next = &header{next: next, userAgent: o.UserAgent}
-	next = &body{next: next, large: n.large}
+	next = &body{next: next, large: o.Large}
 	next = &debug{next: next, logger: o.Logger}
 	next = &origin{next: next, host: address, plain: o.Plain}
-	next = &retry{next: next, backoff: o.Backoff}
+	next = &retry{next: next, backoff: []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond}}
 	next = &note{next: next, host: address}
 	return &redirect{next: next, plain: o.Plain}
 }

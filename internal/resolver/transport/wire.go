@@ -22,7 +22,7 @@ func newWire(o Options, roots *x509.CertPool) *http.Transport {
 	dialer := &net.Dialer{Timeout: o.Timeout, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy: func(r *http.Request) (*url.URL, error) {
-			through, err := o.Proxy(r)
+			through, err := http.ProxyFromEnvironment(r)
 			if err != nil {
 				return nil, &proxyUnreadable{}
 			}
