@@ -53,13 +53,13 @@ func (h *host) authorized(ctx context.Context, repository string, who credential
 			return one, p
 		}
 		named, _ := h.read(ctx, one.Answer, one.call)
-		switch late := p.status == http.StatusUnauthorized && named.silent == nil && named.library != nil; {
+		switch late := p.Status == http.StatusUnauthorized && named.silent == nil && named.library != nil; {
 		case late && ch.method == open && !need.late:
 			ch, need.late = named, true
-			h.useLateChallenge(repository, named)
+			h.late.Store(repository, named)
 		case ch.silent != nil && p.denied():
 			return one, ch.silent
-		case len(got.scopes) > 1 && slices.Contains([]int{401, 403, 404}, p.status) && h.known(who).state != Rejected: // to whom no token will help
+		case len(got.scopes) > 1 && slices.Contains([]int{401, 403, 404}, p.Status) && h.known(who).state != Rejected: // to whom no token will help
 			need.alone = true
 		case late && ch.method == bearer && !need.again && (named.expired || named.scope != "" && !slices.Contains(got.scopes, named.scope)):
 			need.alone, need.again, need.scope = true, true, named.scope
@@ -124,18 +124,14 @@ func (h *host) grant(ctx context.Context, ch challenge, who credential.Credentia
 		group = scopesOf(h.group(who.Identity(), need.repository))
 	}
 	if !who.Anonymous() && ch.method != open {
-		asPods := func(ctx context.Context) *problem {
-			_, p := h.put(ctx, ch, who, token{}, plain, q)
-			return p
-		}
-		var alone func(context.Context) *problem
-		if ch.method == bearer {
-			asPods = h.tokenFor(ch, who, group)
-			if len(group) > 1 {
-				alone = h.tokenFor(ch, who, need.own())
+		v := h.login(ctx, ch, who, group, need.own(), func(ctx context.Context, scopes []string) (p *problem) {
+			if ch.method == bearer {
+				_, p = h.token(ctx, ch, who, scopes)
+			} else {
+				_, p = h.put(ctx, ch, who, token{}, plain, q)
 			}
-		}
-		v := h.login(ctx, ch, who, asPods, alone)
+			return p
+		})
 		if v.refused {
 			return token{}, v.problem
 		}
@@ -148,14 +144,6 @@ func (h *host) grant(ctx context.Context, ch challenge, who credential.Credentia
 		return h.alone(ctx, ch, who, group, need)
 	}
 	return got, p
-}
-
-// tokenFor asks for a token, to see whether there is one.
-func (h *host) tokenFor(ch challenge, who credential.Credential, scopes []string) func(context.Context) *problem {
-	return func(ctx context.Context) *problem {
-		_, p := h.token(ctx, ch, who, scopes)
-		return p
-	}
 }
 
 // alone asks for a token for one repository, after one for several was refused. Where the registry is in trouble, one of
@@ -174,7 +162,7 @@ func (h *host) alone(ctx context.Context, ch challenge, who credential.Credentia
 // splittable says that a token request for several repositories may fare better as one for each: some registries refuse
 // several scopes, or refuse all where one is refused.
 func (p *problem) splittable() bool {
-	return p.role == fault.StageToken && p.status >= 400 && p.cause != fault.RateLimited && p.cause != fault.Proxy
+	return p.Role == fault.StageToken && p.Status >= 400 && p.cause != fault.RateLimited && p.cause != fault.Proxy
 }
 
 func scopesOf(repositories []string) []string {

@@ -21,15 +21,15 @@ type bodyKey struct {
 }
 
 // body fetches and reads a manifest by digest.
-func (h *host) body(ctx context.Context, repository string, who credential.Credential, digest image.Digest) (resolved, *problem) {
-	return h.bodies.do(ctx, bodyKey{repository, digest, who.Identity()}, h.timeout, func(ctx context.Context) (resolved, *problem) {
+func (h *host) body(ctx context.Context, repository string, who credential.Credential, digest image.Digest) (Manifest, *problem) {
+	return h.bodies.do(ctx, bodyKey{repository, digest, who.Identity()}, h.timeout, func(ctx context.Context) (Manifest, *problem) {
 		got, quota, p := h.manifest(ctx, repository, who, string(digest))
 		if p != nil {
-			return resolved{}, p
+			return Manifest{}, p
 		}
-		result := resolved{digest: digest, platforms: got.platforms, created: got.created, quota: quota}
-		if result.platforms, p = h.config(ctx, repository, who, got); p != nil {
-			return resolved{}, p
+		result := Manifest{Digest: digest, Created: got.created, Quota: quota}
+		if result.Platforms, p = h.config(ctx, repository, who, got); p != nil {
+			return Manifest{}, p
 		}
 		for _, child := range got.unnamed[:min(len(got.unnamed), maxUnnamed)] {
 			single, _, p := h.manifest(ctx, repository, who, child.String())
@@ -37,16 +37,16 @@ func (h *host) body(ctx context.Context, repository string, who credential.Crede
 				continue
 			}
 			if p != nil {
-				return resolved{}, p
+				return Manifest{}, p
 			}
 			if single.config == nil { // an index within an index
 				continue
 			}
 			own, p := h.config(ctx, repository, who, single)
 			if p != nil {
-				return resolved{}, p
+				return Manifest{}, p
 			}
-			result.platforms = append(result.platforms, own...)
+			result.Platforms = append(result.Platforms, own...)
 		}
 		return result, nil
 	})

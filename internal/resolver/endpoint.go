@@ -13,20 +13,12 @@ import (
 type endpoint struct {
 	host       string // as references and credentials name it
 	repository string // with the mirror's path in front
-	prefix     string // the mirror's path
+	via        string // as answers call it: the host, or the mirror with its path
 	mirror     bool
 }
 
 // name is what credentials are matched by: a mirror's own name, never that of what it mirrors.
 func (e endpoint) name() string { return e.host + "/" + e.repository }
-
-// via is how answers call the endpoint.
-func (e endpoint) via() string {
-	if e.prefix == "" {
-		return e.host
-	}
-	return e.host + "/" + e.prefix
-}
 
 // endpoints lists where an image is asked for, in order: the mirrors of its registry, then the registry itself
 // where the configuration does not say otherwise. A mirror serves the whole repository name under its own
@@ -35,15 +27,11 @@ func endpoints(ref image.Reference, registries map[string]Registry) []endpoint {
 	config, configured := registries[hostKey(ref.Host)]
 	var all []endpoint
 	for _, mirror := range config.Mirrors {
-		host, prefix, _ := strings.Cut(mirror, "/")
-		e := endpoint{host: host, repository: ref.Repository, prefix: prefix, mirror: true}
-		if prefix != "" {
-			e.repository = prefix + "/" + ref.Repository
-		}
-		all = append(all, e)
+		host, repository, _ := strings.Cut(mirror+"/"+ref.Repository, "/")
+		all = append(all, endpoint{host: host, repository: repository, via: mirror, mirror: true})
 	}
 	if !configured || config.Fallback || len(all) == 0 {
-		all = append(all, endpoint{host: ref.Host, repository: ref.Repository})
+		all = append(all, endpoint{host: ref.Host, repository: ref.Repository, via: ref.Host})
 	}
 	return all
 }

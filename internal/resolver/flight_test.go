@@ -67,7 +67,7 @@ func TestACallerThatLeavesPoisonsNobody(t *testing.T) {
 	cancel()
 	p := <-results
 	assert.Equal(t, fault.Timeout, p.cause)
-	assert.Equal(t, wire.Interrupted, p.kind)
+	assert.Equal(t, wire.Interrupted, p.Kind)
 	close(finish)
 	assert.Equal(t, 7, <-values)
 }
@@ -84,7 +84,7 @@ func TestWorkThatNobodyWaitsForIsStopped(t *testing.T) {
 		close(stopped)
 		return 0, lost(wire.Ended(own))
 	})
-	assert.Equal(t, wire.Interrupted, p.kind)
+	assert.Equal(t, wire.Interrupted, p.Kind)
 	<-stopped
 	got, p := f.do(t.Context(), "key", time.Minute, func(context.Context) (int, *problem) { return 3, nil })
 	assert.Nil(t, p)
@@ -100,5 +100,5 @@ func TestWorkIsBounded(t *testing.T) {
 		return 0, lost(wire.Ended(ctx))
 	})
 	assert.Equal(t, fault.Timeout, p.cause)
-	assert.Equal(t, wire.Late, p.kind)
+	assert.Equal(t, wire.Late, p.Kind)
 }

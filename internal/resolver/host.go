@@ -31,50 +31,24 @@ type host struct {
 	tokens flights[tokenKey, token]
 	proofs flights[credential.Identity, verdict]
 	logins flights[credential.Identity, verdict]
-	tags   flights[tagKey, resolved]
-	bodies flights[bodyKey, resolved]
+	tags   flights[tagKey, Manifest]
+	bodies flights[bodyKey, Manifest]
+
+	// late is the challenge of a manifest's 401 where /v2/ had none, by repository. It is that repository's alone, as for
+	// containerd: others may be served to anybody, whichever was asked first.
+	late sync.Map
 
 	mu      sync.Mutex
-	groups  map[credential.Identity][][]string // repositories that are asked for in one token, by account
-	tried   map[credential.Credential]bool     // that match images here
-	visited bool                               // it was asked, or was about to be
-	late    map[string]challenge               // by repository: what a manifest's 401 asked for where /v2/ had asked for nothing
-	inRow   int                                // images in a row that were not answered in time
-	last    *problem                           // of those
+	groups  map[groupKey][]string          // repositories that are asked for in one token
+	tried   map[credential.Credential]bool // that match images here
+	visited bool                           // it was asked, or was about to be
+	inRow   int                            // images in a row that were not answered in time
+	last    *problem                       // of those
 }
 
 // hostname is where the registry is, without a port.
 func (h *host) hostname() string {
 	return (&url.URL{Host: h.address}).Hostname()
-}
-
-// lateChallenge is what a repository's manifest asked for where /v2/ had asked for nothing.
-func (h *host) lateChallenge(repository string) (challenge, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	late, known := h.late[repository]
-	return late, known
-}
-
-// useLateChallenge takes the challenge of a manifest's 401 where /v2/ had none. It is that repository's alone, as for
-// containerd: others may be served to anybody, whichever was asked first.
-func (h *host) useLateChallenge(repository string, c challenge) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.late == nil {
-		h.late = map[string]challenge{}
-	}
-	h.late[repository] = c
-}
-
-// anyLateChallenge is one of those, for the report.
-func (h *host) anyLateChallenge() (challenge, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, late := range h.late {
-		return late, true
-	}
-	return challenge{}, false
 }
 
 // circuitOpen returns the problem of those before where the host did not answer too many of them.
@@ -96,7 +70,7 @@ func (h *host) answered(p *problem) {
 	switch {
 	case p == nil || p.cause != fault.Timeout:
 		h.inRow, h.last = 0, nil
-	case p.kind == wire.Late && p.detail == plain:
+	case p.Kind == wire.Late && p.detail == plain:
 		h.inRow, h.last = h.inRow+1, p
 	}
 }
@@ -111,7 +85,7 @@ func (r *Resolver) host(named string) *host {
 	}
 	h := &host{
 		address: address(named), plain: r.plain, plainHTTP: r.plain(named), timeout: r.options.Timeout,
-		groups: map[credential.Identity][][]string{}, tried: map[credential.Credential]bool{},
+		groups: map[groupKey][]string{}, tried: map[credential.Credential]bool{},
 	}
 	options := []name.Option{name.WeakValidation}
 	if h.plainHTTP {

@@ -6,6 +6,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // Inspect fetches a manifest by its digest, proves that it is that digest's and that of an image or of an index of
@@ -20,24 +21,24 @@ func (r *Resolver) Inspect(ctx context.Context, q Query, digest image.Digest) (M
 	}
 	defer release()
 	places := endpoints(q.Image, r.registries)
-	if from, ok := r.answerOf(q); ok && from.digest == digest {
-		if from.quota.Exhausted() { // this GET would be a pull, and so would the pods'
-			return Manifest{}, r.failure(s, quotaProblem(r.host(from.endpoint.host), from.quota))
+	if from, ok := r.answerOf(q); ok && from.Digest == digest {
+		if from.Quota.Exhausted() { // this GET would be a pull, and so would the pods'
+			return Manifest{}, r.failure(s, quotaProblem(r.host(from.endpoint.host), from.Quota))
 		}
 		places = []endpoint{from.endpoint} // I22: a mirror must hold what it named
 	}
-	got, out := walk(ctx, r, places, s.ring, func(ctx context.Context, e endpoint, who credential.Credential) (resolved, *problem) {
+	got, out := r.walk(ctx, places, s.ring, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
 		return r.host(e.host).body(ctx, e.repository, who, digest)
 	})
 	if out.problem != nil {
 		s.outcome = out
 		return Manifest{}, r.failure(s, out.problem)
 	}
-	if got.quota.Exhausted() { // this was the last one
+	if got.Quota.Exhausted() { // this was the last one
 		s.outcome = out
-		return Manifest{}, r.failure(s, quotaProblem(r.host(out.at.host), got.quota))
+		return Manifest{}, r.failure(s, quotaProblem(r.host(out.at.host), got.Quota))
 	}
-	return Manifest{Digest: digest, Platforms: got.platforms, Created: got.created, Quota: got.quota}, nil
+	return got, nil
 }
 
 func (r *Resolver) answerOf(q Query) (answered, bool) {
@@ -48,5 +49,6 @@ func (r *Resolver) answerOf(q Query) (answered, bool) {
 }
 
 func quotaProblem(h *host, quota Quota) *problem {
-	return &problem{cause: fault.RateLimited, detail: quotaUsed, stage: fault.StageManifest, role: fault.StageManifest, host: h.address, retry: quota.Window}
+	at := wire.Place{Role: fault.StageManifest, Host: h.address}
+	return &problem{Failure: wire.Failure{Place: at, Stage: at.Role, Retry: quota.Window}, cause: fault.RateLimited, detail: quotaUsed}
 }

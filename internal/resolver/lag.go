@@ -11,18 +11,18 @@ import (
 // lag asks an image's own registry as well, where a mirror answered and the check wants to know, and says what the two
 // have where they differ: a proxy cache serves what it has while its origin refuses it, for weeks (I62). A tick does not
 // ask: pods pull from the mirror.
-func (r *Resolver) lag(ctx context.Context, q Query, ring keyring, got resolved, out outcome) *fault.Error {
+func (r *Resolver) lag(ctx context.Context, q Query, ring keyring, got Manifest, out outcome) *fault.Error {
 	if !r.options.Check || !out.at.mirror {
 		return nil
 	}
-	own := endpoint{host: q.Image.Host, repository: q.Image.Repository}
-	origin, from := tryAll(ctx, r, own, ring, func(ctx context.Context, e endpoint, who credential.Credential) (resolved, *problem) {
+	own := endpoint{host: q.Image.Host, repository: q.Image.Repository, via: q.Image.Host}
+	origin, from := r.tryAll(ctx, own, ring, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
 		return r.host(e.host).tag(ctx, e.repository, who, q.Image.Tag)
 	})
-	if from.problem != nil || origin.digest == got.digest {
+	if from.problem != nil || origin.Digest == got.Digest {
 		return nil
 	}
 	return &fault.Error{Message: fmt.Sprintf(
 		"%s:%s is %s at the mirror %s and %s at %s itself: the mirror lags behind, or serves an image of its own; see whether it may reach its origin, and as whom",
-		q.Image.Name(), q.Image.Tag, got.digest, out.at.via(), origin.digest, own.host)}
+		q.Image.Name(), q.Image.Tag, got.Digest, out.at.via, origin.Digest, own.via)}
 }

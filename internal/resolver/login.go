@@ -22,17 +22,6 @@ const (
 	Rejected
 )
 
-func (s ProofState) String() string {
-	switch s {
-	case Proven:
-		return "proven"
-	case Rejected:
-		return "rejected"
-	default:
-		return "unproven"
-	}
-}
-
 // verdict is what a registry made of a credential; its problem is set where that was rejected.
 type verdict struct {
 	state   ProofState
@@ -46,21 +35,21 @@ type verdict struct {
 // by what is asked for anyway, as pods ask it, and beside it by a question about the account alone. The image at hand
 // asks for both; the others wait for the verdict, so that a dead account is not used for each of them: a failed login
 // costs Harbor 1.5 s and counts against the account.
-func (h *host) login(ctx context.Context, ch challenge, who credential.Credential, asPods, alone func(context.Context) *problem) verdict {
+func (h *host) login(ctx context.Context, ch challenge, who credential.Credential, group, own []string, asPods func(context.Context, []string) *problem) verdict {
 	v, _ := h.logins.do(ctx, who.Identity(), h.timeout, func(ctx context.Context) (verdict, *problem) {
 		var v verdict
 		var p *problem
 		if ch.method == bearer {
 			var both sync.WaitGroup
 			connected, there := context.WithCancel(ctx) // over whose connection the other goes as well
-			both.Go(func() { defer there(); p = asPods(wire.WithConnected(ctx, there)) })
+			both.Go(func() { defer there(); p = asPods(wire.WithConnected(ctx, there), group) })
 			both.Go(func() { <-connected.Done(); v = h.prove(ctx, ch, who) })
 			both.Wait()
 		} else if v = h.prove(ctx, ch, who); v.state == Rejected { // who is accepted asks for the manifest anyway
-			p = asPods(ctx)
+			p = asPods(ctx, group)
 		}
-		if v.state == Rejected && p.refusesLogin() && alone != nil {
-			p = alone(ctx) // some registries take one scope and no other number, and refuse the rest like this
+		if v.state == Rejected && p.refusesLogin() && ch.method == bearer && len(group) > 1 {
+			p = asPods(ctx, own) // some registries take one scope and no other number, and refuse the rest like this
 		}
 		v.refused = v.state == Rejected && p.refusesLogin()
 		return v, nil
@@ -69,47 +58,38 @@ func (h *host) login(ctx context.Context, ch challenge, who credential.Credentia
 }
 
 // prove asks a host about the account alone: by a token request without a scope or, where there are no tokens, by /v2/.
-// It is asked once and without a retry.
+// It is asked once and without a retry. A refusal after a redirect to another host is no verdict: the credential was not
+// sent there.
 func (h *host) prove(ctx context.Context, ch challenge, who credential.Credential) verdict {
 	// Half of the time is left for those whose registry does not answer this question.
 	v, _ := h.proofs.do(ctx, who.Identity(), h.timeout/2, func(ctx context.Context) (verdict, *problem) {
+		var call *wire.Call
+		var p *problem
 		if ch.method == bearer {
-			ctx, call := wire.Begin(ctx, fault.StageToken)
+			ctx, call = wire.Begin(ctx, fault.StageToken)
 			call.Once = true
-			_, p := h.exchange(ctx, call, ch, who, nil)
-			return judge(p, call), nil
+			_, p = h.exchange(ctx, call, ch, who, nil)
+		} else {
+			ctx, call = wire.Begin(ctx, fault.StagePing)
+			call.Once = true
+			with, err := h.with(ch, who, token{})
+			if err == nil {
+				_, err = transport.Ping(ctx, h.registry, with)
+			}
+			if err != nil || call.Answer().Status == http.StatusUnauthorized {
+				p = bad(call, plain)
+			}
 		}
-		ctx, call := wire.Begin(ctx, fault.StagePing)
-		call.Once = true
-		with, err := h.with(ch, who, token{})
-		if err != nil {
-			return verdict{}, nil
+		switch {
+		case p == nil && !call.Answer().Crossed:
+			return verdict{state: Proven}, nil
+		case p.refusesLogin() && !call.Answer().Crossed:
+			p.cause, p.detail = fault.Unauthorized, rejected
+			return verdict{state: Rejected, problem: p}, nil
 		}
-		if _, err = transport.Ping(ctx, h.registry, with); err != nil {
-			return verdict{}, nil
-		}
-		if call.Answer().Status == http.StatusUnauthorized {
-			p := bad(call, plain)
-			return judge(p, call), nil
-		}
-		return judge(nil, call), nil
+		return verdict{}, nil
 	})
 	return v
-}
-
-// judge reads the answer to a proof. A refusal after a redirect to another host is no verdict: the credential was not sent
-// there.
-func judge(p *problem, call *wire.Call) verdict {
-	switch {
-	case call.Answer().Crossed:
-		return verdict{}
-	case p == nil:
-		return verdict{state: Proven}
-	case !p.refusesLogin():
-		return verdict{}
-	}
-	p.cause, p.detail = fault.Unauthorized, rejected
-	return verdict{state: Rejected, problem: p}
 }
 
 // known is what has been found out about a credential at a host so far.

@@ -42,12 +42,12 @@ func (s subject) image() string {
 // failure is the error of a query. A refusal to somebody without a credential, where a named secret was to give
 // one, is that secret's absence.
 func (r *Resolver) failure(s subject, p *problem) *fault.Error {
-	e := &fault.Error{Cause: p.cause, Stage: p.stage, Host: fault.Clean(p.host), Retry: p.retry, Err: p.err}
+	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Retry: p.Retry, Err: p.Err}
 	if s.refusedNobody(p) && len(s.ring.unusable) > 0 {
 		e.Cause = fault.CredentialMissing
 	}
 	e.Message = r.sentence(s, p) + asides(s.outcome)
-	if stage := string(p.stage); stage != "" && !strings.Contains(e.Message, stage) { // the stage is always named (I33)
+	if stage := string(p.Stage); stage != "" && !strings.Contains(e.Message, stage) { // the stage is always named (I33)
 		e.Message += " (failed at: " + stage + ")"
 	}
 	return e
@@ -56,7 +56,7 @@ func (r *Resolver) failure(s subject, p *problem) *fault.Error {
 // refusedNobody says that a credential is what is lacking.
 func (s subject) refusedNobody(p *problem) bool {
 	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == plain
-	return refused && p.role != fault.StagePing && s.outcome.who.Anonymous()
+	return refused && p.Role != fault.StagePing && s.outcome.who.Anonymous()
 }
 
 func (r *Resolver) sentence(s subject, p *problem) string {
@@ -73,11 +73,11 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 	case fault.DNS:
 		return fmt.Sprintf("%s could not be asked for: the name of %s does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)", what, place(p))
 	case fault.ConnectionRefused:
-		return fmt.Sprintf("%s could not be asked for: %s %s%s; let NetworkPolicies and firewalls allow egress to %s, and check the port", what, placePort(p), cut[p.kind], during(p), target(p))
+		return fmt.Sprintf("%s could not be asked for: %s %s%s; let NetworkPolicies and firewalls allow egress to %s, and check the port", what, placePort(p), cut[p.Kind], during(p), target(p))
 	case fault.Timeout:
 		return what + r.timeoutText(p)
 	case fault.TLS:
-		return fmt.Sprintf("%s could not be asked for: TLS with %s failed, %s; %s", what, placePort(p), tlsTrouble[p.kind].what, tlsTrouble[p.kind].fix)
+		return fmt.Sprintf("%s could not be asked for: TLS with %s failed, %s; %s", what, placePort(p), tlsTrouble[p.Kind].what, tlsTrouble[p.Kind].fix)
 	case fault.Proxy:
 		return what + proxyText(p)
 	case fault.ServerError:
@@ -85,7 +85,7 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 	case fault.SlotInvalid:
 		return what + " has no tag, so there is nothing to follow; name one"
 	case fault.BadResponse:
-		if p.detail == oddStatus && p.role == fault.StageToken && !s.outcome.who.Anonymous() {
+		if p.detail == oddStatus && p.Role == fault.StageToken && !s.outcome.who.Anonymous() {
 			return fmt.Sprintf("%s could not be asked for: %s answered %s to %s; check account and secret, which it may mean by that, and what it is that answers there", what, place(p), status(p), holder(s.outcome.who))
 		}
 		return fmt.Sprintf("%s could not be read: %s %s; %s", what, place(p), badText(p), badFix(p))
@@ -96,11 +96,11 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 
 // place names who was asked, with its role.
 func place(p *problem) string {
-	host := fault.Clean(p.host)
+	host := fault.Clean(p.Host)
 	switch {
-	case p.proxy != "" && p.host == p.proxy:
+	case p.Proxy != "" && p.Host == p.Proxy:
 		return "the proxy " + host
-	case p.role == fault.StageToken:
+	case p.Role == fault.StageToken:
 		return "the token endpoint " + host
 	case host == "":
 		return "the registry"
@@ -111,15 +111,15 @@ func place(p *problem) string {
 
 // placePort names it with its port, as firewalls know it.
 func placePort(p *problem) string {
-	return strings.Replace(place(p), fault.Clean(p.host), target(p), 1)
+	return strings.Replace(place(p), fault.Clean(p.Host), target(p), 1)
 }
 
 func target(p *problem) string {
-	host := fault.Clean(p.host)
+	host := fault.Clean(p.Host)
 	if _, _, err := net.SplitHostPort(host); err == nil || host == "" {
 		return host
 	}
-	if p.secure {
+	if p.Secure {
 		return host + ":443"
 	}
 	return host + ":80"
@@ -128,9 +128,9 @@ func target(p *problem) string {
 // status is that of an answer, with the registry's own code for it.
 func status(p *problem) string {
 	if p.code != "" {
-		return fmt.Sprintf("%d (%s)", p.status, p.code)
+		return fmt.Sprintf("%d (%s)", p.Status, p.code)
 	}
-	return fmt.Sprint(p.status)
+	return fmt.Sprint(p.Status)
 }
 
 // holder names a credential: the secret, the account in it and the entry that matched.
@@ -147,9 +147,9 @@ func notFoundText(s subject, p *problem) string {
 	case p.detail == noProject:
 		project, _, _ := strings.Cut(s.outcome.at.repository, "/")
 		return fmt.Sprintf(" was not found: %s has no project %s; compare the name in the values with the registry, and create the project or push the image there", place(p), project)
-	case p.role == fault.StagePing:
+	case p.Role == fault.StagePing:
 		return fmt.Sprintf(" could not be asked for: %s answered 404 for /v2/, as no registry does; compare the host in the values with the registry's", place(p))
-	case p.role == fault.StageToken:
+	case p.Role == fault.StageToken:
 		return fmt.Sprintf(" could not be asked for: %s, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there", place(p))
 	default:
 		hidden := ""
@@ -206,10 +206,10 @@ const deadFix = "it may be expired, disabled, deleted or have a wrong password, 
 
 func forbiddenText(s subject, p *problem) string {
 	switch {
-	case p.role == fault.StagePing:
+	case p.Role == fault.StagePing:
 		return fmt.Sprintf(" could not be asked for: %s answers nobody here, it says %s to /v2/ already; check whether it, or something in between, allows this network", place(p), status(p))
 	case p.detail == storage:
-		return fmt.Sprintf(" could not be read: the storage %s, to which the registry sends, answered %s; allow egress to %s, or have it serve this network", fault.Clean(p.host), status(p), target(p))
+		return fmt.Sprintf(" could not be read: the storage %s, to which the registry sends, answered %s; allow egress to %s, or have it serve this network", fault.Clean(p.Host), status(p), target(p))
 	case p.detail == policy:
 		return fmt.Sprintf(" is withheld: %s answered %s, a policy of its own (after a scan, for want of a signature, a lock, a legal reason); have that fixed for the image, or the policy changed", place(p), status(p))
 	case p.detail == between:
@@ -226,11 +226,11 @@ func forbiddenText(s subject, p *problem) string {
 
 func rateText(p *problem) string {
 	if p.detail == quotaUsed {
-		return fmt.Sprintf(" could not be pulled: %s says that no pulls are left (ratelimit-remaining: 0%s); authenticate with a pull secret, or use a mirror", place(p), within(p.retry))
+		return fmt.Sprintf(" could not be pulled: %s says that no pulls are left (ratelimit-remaining: 0%s); authenticate with a pull secret, or use a mirror", place(p), within(p.Retry))
 	}
 	again := "it did not say for how long"
-	if p.retry > 0 {
-		again = "it may be asked again in " + p.retry.Round(time.Second).String()
+	if p.Retry > 0 {
+		again = "it may be asked again in " + p.Retry.Round(time.Second).String()
 	}
 	return fmt.Sprintf(" could not be asked for: %s answered 429, too many requests, and %s; authenticate with a pull secret, or use a mirror", place(p), again)
 }
@@ -246,14 +246,14 @@ func serverText(p *problem) string {
 	if p.detail == ownTrouble {
 		return fmt.Sprintf(" could not be asked for: %s refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here", place(p))
 	}
-	return fmt.Sprintf(" could not be asked for: %s answered %d; that is the registry's own trouble, and there is nothing to do here", place(p), p.status)
+	return fmt.Sprintf(" could not be asked for: %s answered %d; that is the registry's own trouble, and there is nothing to do here", place(p), p.Status)
 }
 
 // asides names the mirrors that were asked beside the place that the sentence is about.
 func asides(out outcome) string {
 	var parts []string
 	for _, one := range out.passed {
-		parts = append(parts, fmt.Sprintf("%s: %s", one.at.via(), one.problem.cause))
+		parts = append(parts, fmt.Sprintf("%s: %s", one.at.via, one.problem.cause))
 	}
 	if len(parts) == 0 {
 		return ""

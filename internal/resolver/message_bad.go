@@ -27,7 +27,7 @@ var (
 )
 
 func badText(p *problem) string {
-	if text := badOnTheWay[p.kind]; text != "" {
+	if text := badOnTheWay[p.Kind]; text != "" {
 		return text
 	}
 	if text := badAnswer[p.detail]; text != "" {

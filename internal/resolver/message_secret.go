@@ -111,7 +111,7 @@ func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*fault.Error {
 			continue
 		}
 		all = append(all, &fault.Error{
-			Cause: fault.Unauthorized, Stage: one.problem.stage, Host: fault.Clean(one.problem.host),
+			Cause: fault.Unauthorized, Stage: one.problem.Stage, Host: fault.Clean(one.problem.Host),
 			Message: fmt.Sprintf("%s, of %s, was rejected by %s with %s: the image is served all the same, but pods may be refused at any time; %s", holder(one.credential), name, place(one.problem), status(one.problem), deadFix),
 		})
 	}
@@ -126,7 +126,7 @@ func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*fault.Error {
 			continue
 		}
 		e := r.failure(subject{query: q, outcome: outcome{at: one.at}}, one.problem)
-		e.Message += "; " + out.at.via() + " answered in place of the mirror " + one.at.via()
+		e.Message += "; " + out.at.via + " answered in place of the mirror " + one.at.via
 		all = append(all, e)
 	}
 	return all

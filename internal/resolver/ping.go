@@ -45,8 +45,8 @@ func (c challenge) harbor() bool {
 
 // pingFor is how a registry wants to be asked about a repository: as it says of itself or, where it has said so, of that.
 func (h *host) pingFor(ctx context.Context, repository string) (challenge, *problem) {
-	if late, known := h.lateChallenge(repository); known {
-		return late, nil
+	if late, known := h.late.Load(repository); known {
+		return late.(challenge), nil
 	}
 	return h.ping(ctx)
 }
@@ -80,7 +80,7 @@ func (h *host) read(ctx context.Context, seen wire.Answer, call *wire.Call) (cha
 		realm, ok := h.realm(found.Parameters["realm"])
 		if !ok {
 			p := bad(call, badRealm)
-			p.status = seen.Status
+			p.Status = seen.Status
 			return challenge{}, p
 		}
 		c.method, c.realm = bearer, realm

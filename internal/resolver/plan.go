@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -118,28 +117,27 @@ func (r *Resolver) plan(ctx context.Context, queries []Query) {
 	for key, names := range repositories {
 		slices.Sort(names)
 		key.at.mu.Lock()
-		key.at.groups[key.as] = batches(slices.Compact(names))
+		for _, batch := range batches(slices.Compact(names)) {
+			for _, name := range batch {
+				key.at.groups[groupKey{key.as, name}] = batch
+			}
+		}
 		key.at.mu.Unlock()
 	}
 }
 
-// interleave orders queries so that registries take turns: one that hangs must not hold up the images of the
+// interleave orders queries, by index, so that registries take turns: one that hangs must not hold up the images of the
 // others behind all of its own.
-func interleave(queries []Query) []Query {
-	type ranked struct {
-		Query
-		rank int
+func interleave(queries []Query) []int {
+	var rounds [][]int
+	asked := map[string]int{}
+	for i, q := range queries {
+		round := asked[q.Image.Host]
+		asked[q.Image.Host]++
+		if round == len(rounds) {
+			rounds = append(rounds, nil)
+		}
+		rounds[round] = append(rounds[round], i)
 	}
-	count := map[string]int{}
-	var order []ranked
-	for _, q := range queries {
-		order = append(order, ranked{q, count[q.Image.Host]})
-		count[q.Image.Host]++
-	}
-	slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
-	var sorted []Query
-	for _, q := range order {
-		sorted = append(sorted, q.Query)
-	}
-	return sorted
+	return slices.Concat(rounds...)
 }

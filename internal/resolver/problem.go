@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -15,20 +14,12 @@ import (
 // problem is a failure as it was recognised, in plain values: what is made of it, and what is said of it, is
 // decided by those who know the image and the credential (see message.go).
 type problem struct {
-	cause   fault.Cause
-	stage   fault.Stage // how far the request had come
-	role    fault.Stage // what was being asked: /v2/, the token endpoint, the manifest
-	detail  detail      // which of the ways to have that cause, where a registry answered
-	kind    wire.Kind   // the same, where none did
-	host    string      // that was asked, as its URL spells it
-	secure  bool        // asked over TLS
-	proxy   string      // host:port of the proxy between, where one was
-	status  int         // of the answer, or of the proxy's answer to CONNECT
-	code    string      // the registry's own error code, checked by errorCode
-	errors  []transport.Diagnostic
-	crossed bool          // another host answered than the one that was asked
-	retry   time.Duration // how long the other side asked to wait; 0 where it did not say
-	err     error         // for errors.Is and errors.As only
+	wire.Failure // where it happened; its kind where no answer came, its status where one did
+	cause        fault.Cause
+	detail       detail // which of the ways to have that cause, where a registry answered
+	code         string // the registry's own error code, checked by errorCode
+	errors       []transport.Diagnostic
+	crossed      bool // another host answered than the one that was asked
 }
 
 // detail tells the ways apart in which one cause comes about.
@@ -104,59 +95,47 @@ var causes = map[wire.Kind]fault.Cause{
 	wire.Held: fault.RateLimited,
 }
 
-func lost(f *wire.Failure) *problem {
-	return &problem{
-		cause: causes[f.Kind], kind: f.Kind, stage: f.Stage, role: f.Role, host: f.Host, secure: f.Secure, proxy: f.Proxy,
-		status: f.Status, retry: f.Retry, err: f.Err,
-	}
+func lost(f *wire.Failure) *problem { return &problem{Failure: *f, cause: causes[f.Kind]} }
+
+// refusals are what statuses say; of others it is server-error from 500 on.
+var refusals = map[int]struct {
+	cause  fault.Cause
+	detail detail
+}{
+	http.StatusUnauthorized:    {fault.Unauthorized, plain},
+	http.StatusPaymentRequired: {fault.Forbidden, plain}, http.StatusForbidden: {fault.Forbidden, plain},
+	http.StatusPreconditionFailed: {fault.Forbidden, policy}, http.StatusLocked: {fault.Forbidden, policy}, http.StatusUnavailableForLegalReasons: {fault.Forbidden, policy},
+	http.StatusNotFound: {fault.NotFound, plain}, http.StatusGone: {fault.NotFound, plain},
+	http.StatusProxyAuthRequired: {fault.Proxy, plain}, // a proxy for plain HTTP answers in the registry's place
+	http.StatusRequestTimeout:    {fault.ServerError, plain},
+	http.StatusTooManyRequests:   {fault.RateLimited, plain},
 }
 
 // refusedBy is the problem of an answer that is no 200, as far as its status alone says what it is.
 func refusedBy(refusal *transport.Error, call *wire.Call) *problem {
-	seen := call.Answer()
-	p := &problem{
-		stage: call.Stage, role: call.Stage, status: refusal.StatusCode, code: errorCode(refusal.Errors), errors: refusal.Errors,
-		crossed: seen.Crossed,
+	p := &problem{Failure: call.Failure(), cause: fault.BadResponse, detail: oddStatus, code: errorCode(refusal.Errors), errors: refusal.Errors}
+	p.Status, p.crossed = refusal.StatusCode, call.Answer().Crossed
+	if known, ok := refusals[p.Status]; ok {
+		p.cause, p.detail = known.cause, known.detail
+	} else if p.Status >= http.StatusInternalServerError {
+		p.cause, p.detail = fault.ServerError, plain
 	}
-	if refusal.Request != nil {
-		p.host, p.secure = refusal.Request.URL.Host, refusal.Request.URL.Scheme == "https"
-	}
-	switch status := refusal.StatusCode; status {
-	case http.StatusUnauthorized:
-		p.cause = fault.Unauthorized
-	case http.StatusForbidden:
-		p.cause = fault.Forbidden
-		if seen.Crossed {
-			p.detail = storage
-		}
-	case http.StatusPaymentRequired:
-		p.cause = fault.Forbidden
-	case http.StatusPreconditionFailed, http.StatusLocked, http.StatusUnavailableForLegalReasons:
-		p.cause, p.detail = fault.Forbidden, policy
-	case http.StatusNotFound, http.StatusGone:
-		p.cause = fault.NotFound
-	case http.StatusTooManyRequests:
-		p.cause, p.retry = fault.RateLimited, seen.Retry
-	case http.StatusProxyAuthRequired: // a proxy for plain HTTP answers in the registry's place
-		p.cause, p.stage = fault.Proxy, fault.StageProxy
-	default:
-		p.cause, p.detail = fault.BadResponse, oddStatus
-		if status >= http.StatusInternalServerError || status == http.StatusRequestTimeout {
-			p.cause, p.detail = fault.ServerError, plain
-		}
+	switch {
+	case p.Status == http.StatusForbidden && p.crossed:
+		p.detail = storage
+	case p.cause == fault.RateLimited:
+		p.Retry = call.Answer().Retry
+	case p.cause == fault.Proxy:
+		p.Stage = fault.StageProxy
 	}
 	return p
 }
 
 // bad is the problem of an answer that came and cannot be used.
 func bad(call *wire.Call, d detail) *problem {
-	seen := call.Answer()
-	p := &problem{cause: fault.BadResponse, detail: d, stage: call.Stage, role: call.Stage, status: seen.Status}
-	if seen.Status >= http.StatusMultipleChoices && seen.Status < http.StatusBadRequest { // which the library did not follow
-		p.kind, p.detail = wire.Astray, plain
-	}
-	if seen.URL != nil {
-		p.host, p.secure = seen.URL.Host, seen.URL.Scheme == "https"
+	p := &problem{Failure: call.Failure(), cause: fault.BadResponse, detail: d}
+	if p.Status >= http.StatusMultipleChoices && p.Status < http.StatusBadRequest { // which the library did not follow
+		p.Kind, p.detail = wire.Astray, plain
 	}
 	return p
 }
@@ -178,7 +157,7 @@ func errorCode(errors []transport.Diagnostic) string {
 // refusesLogin says that a registry answered a login by refusing it: with 401, or with 403 and an error of its own. A 403
 // of any other kind (a firewall, a geo block, single sign-on in between) accuses no account.
 func (p *problem) refusesLogin() bool {
-	return p != nil && !p.crossed && (p.status == http.StatusUnauthorized || p.status == http.StatusForbidden && len(p.errors) > 0)
+	return p != nil && !p.crossed && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden && len(p.errors) > 0)
 }
 
 // denied says that somebody with another credential may be served.
@@ -191,7 +170,7 @@ func (p *problem) denied() bool {
 func (p *problem) elsewhere() bool {
 	switch p.cause {
 	case fault.DNS, fault.ConnectionRefused, fault.Timeout, fault.TLS, fault.Proxy, fault.NotFound, fault.ServerError:
-		return p.kind != wire.Interrupted
+		return p.Kind != wire.Interrupted
 	default:
 		return false
 	}

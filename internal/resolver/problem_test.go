@@ -34,8 +34,7 @@ func TestCausesOfStatuses(t *testing.T) {
 		p := problemOf(ctx, refusal(t, status, `{"errors":[{"code":"DENIED","message":"hunter2"}]}`), call, plain)
 		assert.Equal(t, want, p.cause, status)
 		assert.Equal(t, "DENIED", p.code)
-		assert.Equal(t, "a.io", p.host)
-		assert.NoError(t, p.err, "the library's error quotes the body")
+		assert.NoError(t, p.Err, "the library's error quotes the body")
 	}
 }
 

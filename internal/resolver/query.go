@@ -29,7 +29,7 @@ type Answer struct {
 	Via      string // the host that answered: the image's own, as its reference names it, or a mirror with its path
 }
 
-// Manifest is what a digest was found to hold.
+// Manifest is what a registry serves under a tag or digest. Of a tag it was not fetched: its platforms are not known.
 type Manifest struct {
 	Digest    image.Digest
 	Platforms []image.Platform // each once, in the order of the index

@@ -15,11 +15,11 @@ import (
 // explain makes more of a refusal of a manifest than its status says. Most speak for themselves; of 401s there are several
 // kinds, and what a registry's policy withholds is named in a body, which HEAD does not have.
 func (h *host) explain(ctx context.Context, ref name.Reference, who credential.Credential, got answer, p *problem) *problem {
-	if p.role != fault.StageManifest || got.Crossed {
+	if p.Role != fault.StageManifest || got.Crossed {
 		return p
 	}
 	if p.cause == fault.Forbidden && p.code == "" && got.how.method != basic { // where each request is a login
-		if told := h.told(ctx, ref, who); told != nil && told.status == p.status {
+		if told := h.told(ctx, ref, who); told != nil && told.Status == p.Status {
 			p.code, p.errors = told.code, told.errors
 		}
 	}
@@ -27,7 +27,7 @@ func (h *host) explain(ctx context.Context, ref name.Reference, who credential.C
 	switch {
 	case p.cause == fault.Forbidden && p.detail == plain && !who.Anonymous() && h.known(who).state == Unproven:
 		p.detail = unproven
-	case p.status != http.StatusUnauthorized:
+	case p.Status != http.StatusUnauthorized:
 	case strings.Contains(challenge, `realm="harbor"`) && got.token.subject != "" && !who.Anonymous():
 		p.cause = fault.Forbidden // Harbor knows the account, which has no right here
 	case challenge == "" && got.how.harbor():
@@ -53,7 +53,7 @@ func (h *host) harbors(ctx context.Context, ref name.Reference, who credential.C
 		told := h.told(ctx, ref, who)
 		switch {
 		case told == nil: // it has thought better of it; the next tick will see
-		case told.status != http.StatusUnauthorized:
+		case told.Status != http.StatusUnauthorized:
 			return told
 		default:
 			p = told

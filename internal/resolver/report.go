@@ -37,9 +37,10 @@ func (r *Resolver) Report() []HostReport {
 	for name, h := range r.hosts {
 		report := HostReport{Host: name, Address: h.address, Proofs: h.report()}
 		ch, p, asked := h.pings.peek(struct{}{})
-		if late, known := h.anyLateChallenge(); known {
-			ch, p = late, nil
-		}
+		h.late.Range(func(_, late any) bool {
+			ch, p = late.(challenge), nil
+			return false
+		})
 		switch planned, visited := h.standing(); {
 		case !visited, p != nil && !planned: // for its opinion of a mirror alone: that it has none is nothing to report
 			continue
@@ -78,7 +79,7 @@ func (h *host) report() []Proof {
 		proof := Proof{Source: c.Source, Account: c.Account(), Entry: fault.Clean(c.Entry), State: v.state}
 		if v.problem != nil {
 			proof.Failure = &fault.Error{
-				Cause: v.problem.cause, Stage: v.problem.stage, Host: fault.Clean(v.problem.host),
+				Cause: v.problem.cause, Stage: v.problem.Stage, Host: fault.Clean(v.problem.Host),
 				Message: holder(c) + " was rejected by " + place(v.problem) + " with " + status(v.problem) + "; " + deadFix,
 			}
 		}
@@ -92,7 +93,7 @@ func (h *host) report() []Proof {
 
 // hostFailure is the sentence of a problem that is a host's and no image's.
 func hostFailure(r *Resolver, host string, p *problem) *fault.Error {
-	e := &fault.Error{Cause: p.cause, Stage: p.stage, Host: fault.Clean(p.host), Retry: p.retry, Err: p.err}
+	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Retry: p.Retry, Err: p.Err}
 	e.Message = r.sentence(subject{host: host}, p)
 	return e
 }

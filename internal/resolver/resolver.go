@@ -47,7 +47,7 @@ type Resolver struct {
 
 // answered is where the digest of a query came from.
 type answered struct {
-	resolved
+	Manifest
 	endpoint endpoint
 }
 
@@ -84,29 +84,17 @@ func New(o Options) (*Resolver, error) {
 	return r, errors.Join(problems...)
 }
 
-// Resolve answers every query, in the order given. Each distinct one is asked once, side by side with the others as
-// far as the concurrency allows; each has its own time, and no failure of one stops another.
+// Resolve answers every query, in the order given, side by side as far as the concurrency allows. Each has its own time,
+// and no failure of one stops another. What several of them need is asked for once.
 func (r *Resolver) Resolve(ctx context.Context, queries []Query) []Answer {
-	distinct := map[string]*Answer{}
-	var order []Query
-	for _, q := range queries {
-		if key := q.key(); distinct[key] == nil {
-			distinct[key] = &Answer{}
-			order = append(order, q)
-		}
-	}
-	r.plan(ctx, order)
+	r.plan(ctx, queries)
+	answers := make([]Answer, len(queries))
 	var group sync.WaitGroup
-	for _, q := range interleave(order) {
-		into := distinct[q.key()]
-		group.Go(func() { *into = r.resolve(ctx, q) })
+	for _, i := range interleave(queries) {
+		group.Go(func() { answers[i] = r.resolve(ctx, queries[i]) })
 	}
 	group.Wait()
-	r.noteUnused(ctx, order)
-	answers := make([]Answer, len(queries))
-	for i, q := range queries {
-		answers[i] = *distinct[q.key()]
-	}
+	r.noteUnused(ctx, queries)
 	return answers
 }
 
@@ -125,7 +113,7 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 		return Answer{Failure: spoiltFailure(q, ring)}
 	}
 	places := endpoints(q.Image, r.registries)
-	got, out := walk(ctx, r, places, ring, func(ctx context.Context, e endpoint, who credential.Credential) (resolved, *problem) {
+	got, out := r.walk(ctx, places, ring, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
 		return r.host(e.host).tag(ctx, e.repository, who, q.Image.Tag)
 	})
 	answer := Answer{Warnings: append(unusableWarnings(q, ring), r.warnings(q, ring, out)...)}
@@ -133,12 +121,12 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 		answer.Failure = r.failure(subject{query: q, ring: ring, outcome: out}, out.problem)
 		return answer
 	}
-	answer.Digest, answer.Quota, answer.Via = got.digest, got.quota, out.at.via()
+	answer.Digest, answer.Quota, answer.Via = got.Digest, got.Quota, out.at.via
 	if lag := r.lag(ctx, q, ring, got, out); lag != nil {
 		answer.Warnings = append(answer.Warnings, lag)
 	}
 	r.mu.Lock()
-	r.answered[q.key()] = answered{resolved: got, endpoint: out.at}
+	r.answered[q.key()] = answered{Manifest: got, endpoint: out.at}
 	r.mu.Unlock()
 	return answer
 }
@@ -155,7 +143,7 @@ func (r *Resolver) turn(ctx context.Context) (context.Context, func(), *problem)
 		}
 	}
 	p := lost(wire.Ended(ctx))
-	if p.kind != wire.Interrupted {
+	if p.Kind != wire.Interrupted {
 		p.detail = unasked
 	}
 	return ctx, func() {}, p

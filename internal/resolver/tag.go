@@ -4,21 +4,12 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
-
-// resolved is what a registry serves under a name.
-type resolved struct {
-	digest    image.Digest
-	platforms []image.Platform // of a manifest that was fetched
-	created   time.Time        // the same
-	quota     Quota
-}
 
 type tagKey struct {
 	repository, tag string
@@ -27,8 +18,8 @@ type tagKey struct {
 
 // tag asks for the digest behind a tag: one HEAD, which docker.io does not count as a pull, and a GET only where the
 // registry has no HEAD, or answers it without what makes it useful. Never after a 429.
-func (h *host) tag(ctx context.Context, repository string, who credential.Credential, tag string) (resolved, *problem) {
-	return h.tags.do(ctx, tagKey{repository, tag, who.Identity()}, h.timeout, func(ctx context.Context) (resolved, *problem) {
+func (h *host) tag(ctx context.Context, repository string, who credential.Credential, tag string) (Manifest, *problem) {
+	return h.tags.do(ctx, tagKey{repository, tag, who.Identity()}, h.timeout, func(ctx context.Context) (Manifest, *problem) {
 		ref := h.registry.Repo(repository).Tag(tag)
 		var digest image.Digest
 		got, p := h.ask(ctx, repository, who, noDigest, func(o ...remote.Option) error {
@@ -39,20 +30,20 @@ func (h *host) tag(ctx context.Context, repository string, who credential.Creden
 			return err
 		})
 		switch {
-		case p != nil && (p.detail == noDigest || p.status == http.StatusMethodNotAllowed || p.status == http.StatusNotImplemented),
+		case p != nil && (p.detail == noDigest || p.Status == http.StatusMethodNotAllowed || p.Status == http.StatusNotImplemented),
 			p == nil && len(got.Header.Values(digestHeader)) > 1:
 			return h.tagByBody(ctx, repository, who, tag)
 		case p != nil:
-			return resolved{}, h.explain(ctx, ref, who, got, p)
+			return Manifest{}, h.explain(ctx, ref, who, got, p)
 		}
-		return resolved{digest: digest, quota: got.Quota}, nil
+		return Manifest{Digest: digest, Quota: got.Quota}, nil
 	})
 }
 
 const digestHeader = "Docker-Content-Digest"
 
 // tagByBody computes the digest that a registry does not send. One that it does send must be the same (I37).
-func (h *host) tagByBody(ctx context.Context, repository string, who credential.Credential, tag string) (resolved, *problem) {
+func (h *host) tagByBody(ctx context.Context, repository string, who credential.Credential, tag string) (Manifest, *problem) {
 	ref := h.registry.Repo(repository).Tag(tag)
 	var found *remote.Descriptor
 	got, p := h.ask(ctx, repository, who, notManifest, func(o ...remote.Option) (err error) {
@@ -60,23 +51,23 @@ func (h *host) tagByBody(ctx context.Context, repository string, who credential.
 		return err
 	})
 	if p != nil {
-		return resolved{}, h.explain(ctx, ref, who, got, p)
+		return Manifest{}, h.explain(ctx, ref, who, got, p)
 	}
 	if _, d := parseManifest(found.Manifest, got.Header.Get("Content-Type")); d != plain {
-		return resolved{}, bad(got.call, d)
+		return Manifest{}, bad(got.call, d)
 	}
 	digest, err := image.ParseDigest(found.Digest.String())
 	if err != nil {
-		return resolved{}, bad(got.call, badDigest)
+		return Manifest{}, bad(got.call, badDigest)
 	}
 	for _, sent := range got.Header.Values(digestHeader) {
 		if sent = strings.TrimSpace(sent); sent == "" || sent == string(digest) {
 			continue
 		}
 		if _, err := image.ParseDigest(sent); err != nil {
-			return resolved{}, bad(got.call, badDigest)
+			return Manifest{}, bad(got.call, badDigest)
 		}
-		return resolved{}, bad(got.call, otherDigest)
+		return Manifest{}, bad(got.call, otherDigest)
 	}
-	return resolved{digest: digest, quota: got.Quota}, nil
+	return Manifest{Digest: digest, Quota: got.Quota}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
@@ -62,8 +61,8 @@ func (h *host) exchange(ctx context.Context, call *wire.Call, ch challenge, who 
 	got, err := transport.Exchange(ctx, h.as(ch.realm), authenticator(who), h.network, scopes, &asked)
 	if err != nil {
 		p := problemOf(ctx, err, call, badToken)
-		if p.detail == badToken && p.status == 0 { // the library did not ask there
-			p.detail, p.host = badRealm, ch.realm.Host
+		if p.detail == badToken && p.Status == 0 { // the library did not ask there
+			p.detail, p.Host = badRealm, ch.realm.Host
 		}
 		return token{}, tokenProblem(p, who)
 	}
@@ -124,14 +123,18 @@ func jwtSubject(jwt string) string {
 	return claims.Subject
 }
 
+// groupKey is an account and one of the repositories that are asked for in its name.
+type groupKey struct {
+	as         credential.Identity
+	repository string
+}
+
 // group returns the repositories that are asked for in one token together with this one.
 func (h *host) group(as credential.Identity, repository string) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, batch := range h.groups[as] {
-		if slices.Contains(batch, repository) {
-			return batch
-		}
+	if batch := h.groups[groupKey{as, repository}]; batch != nil {
+		return batch
 	}
 	return []string{repository}
 }

@@ -24,14 +24,14 @@ type rejection struct {
 }
 
 // visit asks one place as somebody.
-type visit[T any] func(ctx context.Context, e endpoint, who credential.Credential) (T, *problem)
+type visit func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem)
 
 // walk asks the places in order until one has what is asked for, or has a problem that the next cannot fix.
-func walk[T any](ctx context.Context, r *Resolver, places []endpoint, ring keyring, f visit[T]) (T, outcome) {
+func (r *Resolver) walk(ctx context.Context, places []endpoint, ring keyring, f visit) (Manifest, outcome) {
 	var failed []outcome
 	var rejected []rejection
 	for _, e := range places {
-		got, one := tryAll(ctx, r, e, ring, f)
+		got, one := r.tryAll(ctx, e, ring, f)
 		rejected = append(rejected, one.rejected...)
 		if one.problem == nil {
 			one.passed, one.rejected = failed, rejected
@@ -48,23 +48,21 @@ func walk[T any](ctx context.Context, r *Resolver, places []endpoint, ring keyri
 	}
 	counts.passed = slices.DeleteFunc(failed, func(one outcome) bool { return one.at == counts.at })
 	counts.rejected = rejected
-	var none T
-	return none, counts
+	return Manifest{}, counts
 }
 
 // worst is the outcome whose problem counts where several failed.
 func worst(failed []outcome) outcome {
-	var order []*fault.Error
-	for _, one := range failed {
-		order = append(order, &fault.Error{Cause: one.problem.cause})
-	}
-	return failed[slices.Index(order, fault.Worst(order...))]
+	order := fault.Causes()
+	return slices.MinFunc(failed, func(a, b outcome) int {
+		return slices.Index(order, a.problem.cause) - slices.Index(order, b.problem.cause)
+	})
 }
 
 // tryAll asks one place with every credential that matches, in the kubelet's order, until one is served, and as nobody
 // where none matches. Pods whose only login is refused cannot pull, be the image public or not, so nobody else asks for
 // them either.
-func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f visit[T]) (T, outcome) {
+func (r *Resolver) tryAll(ctx context.Context, e endpoint, ring keyring, f visit) (Manifest, outcome) {
 	out := outcome{at: e}
 	h, matching := r.host(e.host), ring.lookup(e)
 	h.note(matching)
@@ -73,7 +71,6 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 		out.problem = p
 		return got, out
 	}
-	var none T
 	var failed []outcome
 	for i, c := range matching {
 		got, p := f(ctx, e, c)
@@ -88,7 +85,7 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 			return got, out
 		case !p.denied(): // nothing that another credential could change
 			out.who, out.problem = c, p
-			return none, out
+			return Manifest{}, out
 		case dead.state == Rejected && !(e.mirror && p.cause == fault.NotFound): // that a mirror does not have it is no refusal
 			p = dead.problem
 		}
@@ -103,7 +100,7 @@ func tryAll[T any](ctx context.Context, r *Resolver, e endpoint, ring keyring, f
 			return got, out
 		}
 	}
-	return none, out
+	return Manifest{}, out
 }
 
 // note keeps as whom the host was asked, for the report.

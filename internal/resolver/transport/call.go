@@ -54,6 +54,16 @@ func (c *Call) Answer() Answer {
 	return c.answer
 }
 
+// Failure is where its last answer came from, for those to whom it is of no use.
+func (c *Call) Failure() Failure {
+	seen := c.Answer()
+	f := Failure{Place: Place{Role: c.Stage}, Stage: c.Stage, Status: seen.Status}
+	if seen.URL != nil {
+		f.Host, f.Secure = seen.URL.Host, seen.URL.Scheme == "https"
+	}
+	return f
+}
+
 func (c *Call) answered(a Answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

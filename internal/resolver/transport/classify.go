@@ -37,7 +37,7 @@ func (streamError) Error() string { return "the other side has reset the stream"
 // classify recognises what kept a request from being answered: from the types of errors and from how far the
 // request had come, never from an error's text.
 func classify(ctx context.Context, err error, at step) *Failure {
-	f := &Failure{Stage: at.stage(), Role: at.role, Host: at.host, Secure: at.secure, Proxy: at.proxy, Err: err}
+	f := &Failure{Place: at.Place, Stage: at.stage(), Err: err}
 	if refusal, ok := errors.AsType[*proxyRefusal](err); ok {
 		f.Kind, f.Stage, f.Status = ProxyRefused, fault.StageProxy, refusal.status
 		return f
@@ -49,8 +49,8 @@ func classify(ctx context.Context, err error, at step) *Failure {
 	if ctx.Err() != nil {
 		return ended(ctx, at, err)
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" && at.proxy != "" { // the proxy itself could not be reached
-		f.Host, f.Stage = at.proxy, fault.StageProxy
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" && at.Proxy != "" { // the proxy itself could not be reached
+		f.Host, f.Stage = at.Proxy, fault.StageProxy
 	}
 	if unresolved, ok := errors.AsType[*net.DNSError](err); ok {
 		f.Kind, f.Stage = NameTrouble, fault.StageName
@@ -69,7 +69,7 @@ func classify(ctx context.Context, err error, at step) *Failure {
 	switch cut := cutKind(err); {
 	case timedOut(err):
 		f.Kind = Late
-	case at.progress == tunnelling && f.Stage == fault.StageProxy && f.Host != at.proxy: // instead of answering CONNECT
+	case at.progress == tunnelling && f.Stage == fault.StageProxy && f.Host != at.Proxy: // instead of answering CONNECT
 		f.Kind = ProxyHungUp
 	case cut != 0:
 		f.Kind = cut
@@ -80,7 +80,7 @@ func classify(ctx context.Context, err error, at step) *Failure {
 	case at.http2: // a GOAWAY in mid-request, whose type net/http does not export either
 		f.Kind = Reset
 	default:
-		f.Kind, f.Stage = NotHTTP, at.role
+		f.Kind, f.Stage = NotHTTP, at.Role
 	}
 	return f
 }
@@ -91,15 +91,15 @@ func Ended(ctx context.Context) *Failure { return ended(ctx, watchOf(ctx).where(
 // ended says what the end of a context means at a step. A name that is not resolved in time is the cluster's DNS, not
 // the registry.
 func ended(ctx context.Context, at step, err error) *Failure {
-	f := &Failure{Kind: Late, Stage: at.stage(), Role: at.role, Host: at.host, Secure: at.secure, Proxy: at.proxy, Err: err}
+	f := &Failure{Place: at.Place, Kind: Late, Stage: at.stage(), Err: err}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		f.Kind = Interrupted
 	case at.progress == naming:
 		f.Kind = NameTrouble
 	}
-	if at.proxy != "" && at.progress < tunnelling {
-		f.Host = at.proxy
+	if at.Proxy != "" && at.progress < tunnelling {
+		f.Host = at.Proxy
 	}
 	return f
 }
@@ -109,7 +109,7 @@ func (s step) stage() fault.Stage {
 	case naming:
 		return fault.StageName
 	case connecting:
-		if s.proxy != "" {
+		if s.Proxy != "" {
 			return fault.StageProxy
 		}
 		return fault.StageConnect
@@ -119,7 +119,7 @@ func (s step) stage() fault.Stage {
 		return fault.StageTLS
 	case waiting, asking:
 	}
-	return s.role
+	return s.Role
 }
 
 func timedOut(err error) bool {

@@ -24,9 +24,9 @@ func TestClassify(t *testing.T) {
 	t.Parallel()
 	errno := func(e syscall.Errno) error { return os.NewSyscallError("connect", e) }
 	alert := &net.OpError{Op: "remote error", Err: errors.New("an alert, which has no exported type")}
-	direct := step{role: fault.StagePing, host: "a.io", secure: true}
-	proxied := step{role: fault.StagePing, host: "a.io", secure: true, proxy: "p:3128"}
-	spoken := step{role: fault.StagePing, host: "a.io", secure: true, http2: true, progress: asking}
+	direct := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true}}
+	proxied := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true, Proxy: "p:3128"}}
+	spoken := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true}, http2: true, progress: asking}
 	at := func(s step, p progress) step { s.progress = p; return s }
 	for name, c := range map[string]struct {
 		err       error
@@ -78,8 +78,8 @@ func TestTheEndOfAContext(t *testing.T) {
 	defer cancel()
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	direct := step{role: fault.StageToken, host: "a.io"}
-	proxied := step{role: fault.StageToken, host: "a.io", proxy: "p:3128"}
+	direct := step{Place: Place{Role: fault.StageToken, Host: "a.io"}}
+	proxied := step{Place: Place{Role: fault.StageToken, Host: "a.io", Proxy: "p:3128"}}
 	at := func(s step, p progress) step { s.progress = p; return s }
 	for name, c := range map[string]struct {
 		ctx   context.Context

@@ -7,17 +7,22 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
+// Place is where a request goes.
+type Place struct {
+	Role   fault.Stage // what is asked for
+	Host   string      // that is asked, as the request's URL spells it, or the proxy that could not be reached
+	Secure bool        // asked over TLS
+	Proxy  string      // host:port of the proxy between, where there is one
+}
+
 // Failure is why no answer came, or none that anybody may use. It is the only error of the RoundTrippers of this
 // package, in plain values; none of them is secret.
 type Failure struct {
+	Place
 	Kind   Kind
 	Stage  fault.Stage   // how far the request had come
-	Role   fault.Stage   // what was asked for
-	Host   string        // that was asked, as the request's URL spells it, or the proxy that could not be reached
-	Secure bool          // asked over TLS
-	Proxy  string        // host:port of the proxy between, where there was one
-	Status int           // of the proxy's answer to CONNECT
-	Retry  time.Duration // of Held: how long that still is
+	Status int           // of the answer, or of the proxy's to CONNECT
+	Retry  time.Duration // how long the other side asked to wait; of Held: how long that still is
 	Err    error         // for errors.Is and errors.As, never printed
 }
 
@@ -71,5 +76,5 @@ func (f *Failure) temporary() bool {
 // failureOf is a failure of what was answered, not of the way.
 func failureOf(r *http.Request, kind Kind) *Failure {
 	stage := callOf(r.Context()).Stage
-	return &Failure{Kind: kind, Stage: stage, Role: stage, Host: r.URL.Host, Secure: r.URL.Scheme == "https"}
+	return &Failure{Kind: kind, Stage: stage, Place: Place{Role: stage, Host: r.URL.Host, Secure: r.URL.Scheme == "https"}}
 }

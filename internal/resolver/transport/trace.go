@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync"
-
-	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
 // progress is how far one request has come.
@@ -24,12 +22,9 @@ const (
 
 // step is where one request stands.
 type step struct {
-	role     fault.Stage // what is being asked
-	host     string      // of the request's URL
-	secure   bool        // https
-	proxy    string      // host:port of the proxy, where one is used
-	proxyTLS bool        // the proxy itself is spoken to over TLS, and that handshake is still to come
-	http2    bool        // the connection speaks HTTP/2
+	Place
+	proxyTLS bool // the proxy itself is spoken to over TLS, and that handshake is still to come
+	http2    bool // the connection speaks HTTP/2
 	progress progress
 }
 
@@ -39,7 +34,7 @@ type trace struct {
 }
 
 func (t *trace) RoundTrip(r *http.Request) (*http.Response, error) {
-	follower := watchOf(r.Context()).begin(callOf(r.Context()).Stage, r.URL.Host, r.URL.Scheme == "https")
+	follower := watchOf(r.Context()).begin(Place{Role: callOf(r.Context()).Stage, Host: r.URL.Host, Secure: r.URL.Scheme == "https"})
 	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), tracerKey{}, follower), follower.hooks(connectedOf(r.Context())))
 	answer, err := t.next.RoundTrip(r.WithContext(ctx))
 	if err != nil {
@@ -103,7 +98,7 @@ func (w *Watch) where() step {
 	}
 	w.mu.Unlock()
 	if waits != nil {
-		if there := waits.where(); there.host != "" {
+		if there := waits.where(); there.Host != "" {
 			return there
 		}
 	}
@@ -111,10 +106,10 @@ func (w *Watch) where() step {
 }
 
 // begin starts a new step; later events of earlier ones (a dial that goes on in the background) no longer count.
-func (w *Watch) begin(role fault.Stage, host string, secure bool) *tracer {
+func (w *Watch) begin(at Place) *tracer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.current = &step{role: role, host: host, secure: secure}
+	w.current = &step{Place: at}
 	return &tracer{watch: w, step: w.current}
 }
 
@@ -137,7 +132,7 @@ func stepOf(ctx context.Context) step {
 // proxied notes the proxy that net/http has chosen.
 func proxied(ctx context.Context, host string, secure bool) {
 	if t, ok := ctx.Value(tracerKey{}).(*tracer); ok {
-		t.change(func(s *step) { s.proxy, s.proxyTLS = host, secure })
+		t.change(func(s *step) { s.Proxy, s.proxyTLS = host, secure })
 	}
 }
 
@@ -163,7 +158,7 @@ func (t *tracer) hooks(connected func()) *httptrace.ClientTrace {
 		ConnectStart: func(string, string) { t.to(connecting) },
 		ConnectDone: func(_, _ string, err error) {
 			t.change(func(s *step) {
-				if err == nil && s.proxy != "" && s.secure {
+				if err == nil && s.Proxy != "" && s.Secure {
 					s.progress = tunnelling
 				}
 			})

@@ -16,7 +16,7 @@ import (
 func TestTheProxysHandshakeIsTheProxys(t *testing.T) {
 	t.Parallel()
 	w := &Watch{}
-	trace := w.begin(fault.StagePing, "a.io", true)
+	trace := w.begin(Place{Role: fault.StagePing, Host: "a.io", Secure: true})
 	proxied(context.WithValue(t.Context(), tracerKey{}, trace), "p:443", true)
 	hooks := trace.hooks(func() {})
 	hooks.ConnectDone("tcp", "p:443", nil)
