@@ -181,8 +181,8 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "nothing is set where a person, the slot or the mode says no"
 	case d.Rolls() && d.Row != 3 && d.Row != 12:
 		return "only rows 3 and 12 set"
-	case d.Rolls() && d.Row == 12 && (set != in.Latest.Digest || isRejected || content.Is(set)):
-		return "a refresh sets latest where it is not, and never what is rejected"
+	case d.Rolls() && d.Row == 12 && (set != in.Latest.Digest && !putsBack(in, set) || isRejected || content.Is(set)):
+		return "a refresh sets latest where it is not, what was recorded where latest is rejected (Q4), and never what is rejected"
 	case d.Rolls() && d.Row == 3 && (content != annotate.None || !annotate.Of(set).Same(in.Record.Recorded) && (set != in.Latest.Digest || isRejected)):
 		return "an empty slot is filled with latest or with what was recorded"
 	case d.Rolls() && !wellFormed(set):
@@ -191,15 +191,15 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "mark and intent are in the same patch, and the rollout is waited for (I35)"
 	case d.Rolls() && len(after.State.Attempt.Held) != len(in.Slots):
 		return "what each slot held is in the same patch (I58)"
-	case d.Wait != "" && !d.Rolls() && (d.Outcome != decide.Waiting || after.State.Attempted() != d.Wait || !content.Is(d.Wait) || rollout.Settled):
+	case d.Wait != "" && !d.Rolls() && (d.Outcome != decide.Waiting && d.Outcome != decide.Rejected || after.State.Attempted() != d.Wait || !content.Is(d.Wait) || rollout.Settled):
 		return "only our own rollout is waited for"
 	case after.Mark != annotate.None && rewound(after):
 		return "what we write never looks like an undo"
 	case !d.Rolls() && !after.Mark.Same(in.Record.Mark) && !after.Mark.Same(content):
 		return "the mark is what we put or accepted"
-	case after.Recorded != in.Record.Recorded && (!after.Recorded.Same(content) || d.Row != 4 && d.Row != 6 && d.Row != 8 && !handed(in)):
+	case after.Recorded != in.Record.Recorded && (!after.Recorded.Same(content) || d.Row != 4 && d.Row != 6 && d.Row != 8 && d.Row != 9 && !handed(in)):
 		return "only what is live is recorded (I4)"
-	case after.Recorded != in.Record.Recorded && d.Row == 8 && in.Record.State.Attempt != nil && content.Is(in.Record.State.Attempted()) &&
+	case after.Recorded != in.Record.Recorded && (d.Row == 8 || d.Row == 9) && in.Record.State.Attempt != nil && content.Is(in.Record.State.Attempted()) &&
 		content.Same(in.Record.Mark) && !rollout.Proven():
 		return "zero replicas prove nothing (I56)"
 	case d.Row == 8 && (!rollout.Settled || !content.Is(in.Latest.Digest)):
@@ -218,6 +218,12 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "the first observation rolls nothing (I5)"
 	}
 	return ""
+}
+
+// putsBack says whether the digest is what was recorded, where latest is rejected and somebody has replaced what stood.
+func putsBack(in decide.Input, set image.Digest) bool {
+	_, isRejected := in.Record.State.Rejection(annotate.Of(in.Latest.Digest))
+	return isRejected && in.Record.Recorded.Is(set) && !in.Slots[0].Live.Same(in.Record.Mark)
 }
 
 // unproven says whether a tick has put there what no replica has run.

@@ -23,7 +23,7 @@ type Wait struct {
 // wait began. All its ConclusionQuestions must have been answered.
 func Conclude(in Input, wait Wait) Decision {
 	e := newEvaluation(in)
-	d := e.conclude(wait)
+	d := e.stillRejected(e.recordedOverRejected(), e.conclude(wait))
 	d.Record.State = e.stood(d.Record, d.Row)
 	d.Set = e.inEvery(d.Set)
 	return d

@@ -44,7 +44,11 @@ func (e evaluation) heedGates() found {
 	case failure != nil:
 		d = e.skipped(failure, failure)
 	default:
-		d = Decision{Outcome: Pending, Record: e.Record, Message: fmt.Sprintf("%s is latest, and the target is notify only", e.Latest.Digest.Short())}
+		what := "latest"
+		if e.rejectedLatest != nil {
+			what = "recorded"
+		}
+		d = Decision{Outcome: Pending, Record: e.Record, Message: fmt.Sprintf("%s is %s, and the target is notify only", e.Latest.Digest.Short(), what)}
 	}
 	instead := d
 	switch {
@@ -236,11 +240,15 @@ func (e evaluation) contested() *fault.Error {
 	if e.live.Same(e.Record.Mark) && !e.ours() {
 		who = "the tag itself, which flips between digests,"
 	}
+	digest := e.Latest.Digest
+	if e.ours() { // it has just been put there
+		digest = e.live.Digest()
+	}
 	until := fmt.Sprintf("it is put back only once in %.0f hours", contestedFor.Hours())
 	if e.slotEmpty() { // which is an outage (I7)
 		until = "it is put back in every tick"
 	}
 	return &fault.Error{Cause: fault.Contested, Message: fmt.Sprintf(
 		"%s has been put back %d times and %s reverts it again: stop one of the two writers; until then %s",
-		e.Latest.Digest.Short(), e.Record.State.Reapplied, who, until)}
+		digest.Short(), e.Record.State.Reapplied, who, until)}
 }

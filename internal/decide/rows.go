@@ -134,7 +134,7 @@ func (e evaluation) rolloutAwaited() Decision {
 	if e.contestedMeanwhile() {
 		d.Failure = e.contested()
 	}
-	return d
+	return e.stillRejected(e.recordedOverRejected(), d)
 }
 
 // noReplica is what an operator is told of a rollout that nothing runs.
@@ -240,9 +240,49 @@ func (e evaluation) latestRejected() bool {
 
 func (e evaluation) keepOut() found {
 	rejection, _ := e.rejection()
+	if e.recordedTakenAway() {
+		onward := e
+		onward.Latest, onward.rejectedLatest = Latest{Digest: e.Record.Recorded.Digest()}, &rejection
+		onward.Record.State.Seen = nil
+		return found{onward: &onward}
+	}
 	d := e.rejected(rejection)
 	d.Record.State.Seen, d.Record.State.TurnSince = nil, nil // nothing waits: the next digest's wait begins with itself
+	if e.ours() && e.Facts.Rollout.Proven() {                // the tick that put it there has died
+		d.Record.Recorded, d.Record.State.Attempt = e.live, nil
+	}
 	return decided(d)
+}
+
+// recordedTakenAway says whether a deployer has replaced what is recorded, which is wanted here as long as latest is rejected,
+// unless it is rejected too.
+func (e evaluation) recordedTakenAway() bool {
+	_, rejected := e.rejectionOf(e.Record.Recorded)
+	return e.Record.Recorded.Digest() != "" && !rejected && !e.live.Same(e.Record.Mark) && !e.live.Same(e.Record.Recorded)
+}
+
+// recordedOverRejected is the rejection of latest, where what is recorded is being put back in its place.
+func (e evaluation) recordedOverRejected() *annotate.Rejection {
+	rejection, rejected := e.rejection()
+	if !rejected || !e.ours() || !e.Record.Recorded.Same(e.live) {
+		return nil
+	}
+	return &rejection
+}
+
+// stillRejected is the decision on what is put back while latest is rejected: by failure, it is as loud as without.
+func (e evaluation) stillRejected(latest *annotate.Rejection, d Decision) Decision {
+	if latest == nil || latest.By != annotate.ByFailure {
+		return d
+	}
+	switch d.Outcome {
+	case Refreshed, Reapplied, Waiting:
+		failure := *e.rejected(*latest).Failure
+		failure.Message += "; meanwhile: " + d.Message
+		d.Outcome, d.Failure = Rejected, &failure
+	case Unchanged, Adopted, Held, Deferred, Skipped, Rejected, RolledBack, Failed, Pending:
+	}
+	return d
 }
 
 func (e evaluation) rejected(rejection annotate.Rejection) Decision {

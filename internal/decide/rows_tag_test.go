@@ -11,13 +11,15 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
+// state is a record whose state changes.
+func state(change func(*annotate.State)) func(*annotate.Record) {
+	return func(r *annotate.Record) { change(&r.State) }
+}
+
 // Rows 7 to 9: what is known of the tag.
 func TestRowsOfTheTag(t *testing.T) {
 	t.Parallel()
 	fresh := func(in *decide.Input) { latest(digestA)(in); unasked(in) }
-	state := func(change func(*annotate.State)) func(*annotate.Record) {
-		return func(r *annotate.Record) { change(&r.State) }
-	}
 	owners := map[string][]string{"api": {"helm"}}
 	rolledOut := []decide.Reason{decide.DigestRefreshed}
 	run(t, []row{
@@ -80,6 +82,67 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"9 nobody waits for its age", input(rejected(b, annotate.ByPerson), func(in *decide.Input) {
 			in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: earlier, Deferred: earlier}
 		}), want{row: 9, outcome: decide.Held, record: state(func(s *annotate.State) { s.Seen = nil })}},
+		{"9 ours, and the tag is back at what is rejected: recorded", input(ours(0), settled, latest(digestC), rejected(c, annotate.ByPerson)),
+			want{row: 9, outcome: decide.Held, record: both(marked(b), state(func(s *annotate.State) { s.Attempt = nil }))}},
+		{"9 another one is not ours to record", input(record(a, a), live(a), attempt(annotate.Attempt{Digest: digestB, Failed: 3}), rejected(b, annotate.ByFailure)),
+			want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}},
+	})
+}
+
+// Row 9 where a deployer has taken away what stood in place of a rejected digest (Q4): it is put back by the rows below, and
+// what was rejected by failure stays as loud as it was.
+func TestRowsOfWhatStandsForARejectedDigest_Q4(t *testing.T) {
+	t.Parallel()
+	taken := func(by annotate.Rejecter, content annotate.Content) func(*decide.Input) {
+		return func(in *decide.Input) {
+			in.Answers = nil
+			rejected(b, by)(in)
+			live(content)(in)
+			deployer("helm")(in)
+		}
+	}
+	failed, chosen := annotate.ByFailure, annotate.ByPerson
+	stays := want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}
+	loud := func(w want) want {
+		w.outcome, w.cause = decide.Rejected, fault.RolloutFailed
+		return w
+	}
+	back := want{row: 12, outcome: decide.Reapplied, set: digestA, wait: true, record: again(digestA, annotate.None, 1)}
+	run(t, []row{
+		{"another digest", input(taken(failed, d)), loud(back)},
+		{"the bare tag", input(taken(failed, annotate.Unpinned)), loud(back)},
+		{"what was rejected, and it crashes", input(taken(failed, b), unsettled), want{row: 10, outcome: decide.Rejected, cause: fault.RolloutFailed, skip: decide.SkipCount, says: "meanwhile: not settled"}},
+		{"a person chose it", input(taken(chosen, d)), back},
+		{"not settled, below the bound", input(taken(chosen, d), unsettled), want{row: 10, outcome: decide.Waiting, skip: decide.SkipCount}},
+		{"not settled, at the bound: once", input(taken(chosen, d), unsettled, streak(8)), func() want {
+			w := back
+			w.skip, w.record = decide.SkipCount, both(back.record, state(func(s *annotate.State) { s.Attempt.Unblock = true }))
+			return w
+		}()},
+		{"not settled, and it was tried in vain", input(taken(chosen, d), unsettled, streak(8), func(in *decide.Input) { in.Record.State.UnblockFailed = digestA }),
+			want{row: 10, outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount}},
+		{"again and again", input(taken(failed, d), reapplied(3, 0, false)), want{
+			row: 12, outcome: decide.Failed, cause: fault.Contested, says: a.Short() + " has been put back 3 times and the field manager helm",
+			events: []decide.Reason{decide.RefreshContested}, record: state(func(s *annotate.State) { s.Contested = true }),
+		}},
+		{"notify", input(taken(failed, d), notify), want{row: 11, outcome: decide.Pending, says: a.Short() + " is recorded"}},
+		{"it is rejected too", input(taken(failed, d), rejected(a, failed)), stays},
+		{"nothing is recorded", input(taken(failed, d), record(a, annotate.Unpinned)), stays},
+		{"it is what is live", input(taken(failed, a), record(annotate.Unpinned, a)), stays},
+		{"what is rejected was left in place, Q13", input(rejected(b, failed), live(b), record(b, a), unsettled, attempt(annotate.Attempt{Digest: digestB})), func() want {
+			w := stays
+			w.row = 5
+			return w
+		}()},
+		{"put back, and not settled yet", input(rejected(b, failed), unsettled, attempt(annotate.Attempt{Digest: digestA, Again: true})),
+			want{row: 5, outcome: decide.Rejected, cause: fault.RolloutFailed, wait: true, says: "meanwhile: waiting for the rollout of " + a.Short()}},
+		{"put back after a person's choice, and not settled yet", input(rejected(b, chosen), unsettled, attempt(annotate.Attempt{Digest: digestA, Again: true})),
+			want{row: 5, outcome: decide.Waiting, wait: true}},
+		{"put back, and its tick was killed", input(rejected(b, failed), attempt(annotate.Attempt{Digest: digestA, Again: true})), func() want {
+			w := stays
+			w.record = state(func(s *annotate.State) { s.Attempt = nil })
+			return w
+		}()},
 	})
 }
 

@@ -91,8 +91,9 @@ type evaluation struct {
 	// What rows above have found.
 	events         []Event
 	skip           SkipChange
-	rewound        bool // a person's undo has rewound the annotations (I44)
-	unblockAttempt bool // the workload is stuck, and latest may be what frees it (I45)
+	rewound        bool                // a person's undo has rewound the annotations (I44)
+	unblockAttempt bool                // the workload is stuck, and latest may be what frees it (I45)
+	rejectedLatest *annotate.Rejection // latest is rejected, and what is recorded stands in its place
 }
 
 func newEvaluation(in Input) evaluation {
@@ -169,6 +170,7 @@ func (e evaluation) finish(d Decision) Decision {
 		d.Events = append(e.events, d.Events...)
 	}
 	d.Rewound = d.Rewound || e.rewound
+	d = e.stillRejected(e.rejectedLatest, d)
 	switch {
 	case d.Skip == SkipKeep && e.skip != SkipKeep:
 		d.Skip = e.skip

@@ -146,6 +146,12 @@ func TestBrokenRules(t *testing.T) {
 		}), "(d) tick"},
 		{"a manual change not told from a deployer's, I9", simple, asks(func(w *decide.Workload) { w.Object.Slots[0][0].Person = "" }), "a person's choice wins"},
 		{"rejections are forgotten, I13", failing, asks(state(func(s *annotate.State) { s.Rejected = nil })), "what is rejected"},
+		{"what stands for a rejected digest is left away, Q4", simple, says(func(step *decide.Step) {
+			if d := step.Decisions[0]; d.Row > 9 && d.Outcome == decide.Rejected {
+				step.Decisions[0] = decide.Decision{Row: 9, Outcome: decide.Rejected, Failure: d.Failure}
+				step.Change = decide.Change{}
+			}
+		}), "is put back where latest is rejected"},
 		{"another digest than latest", simple, says(func(step *decide.Step) {
 			for i := range step.Change.Slots {
 				step.Change.Slots[i].Digest = digestOf(novel)

@@ -124,15 +124,32 @@ func (m *model) failedIn(annotations id, t int) int {
 func (m *model) decided(s *step, place, at int, got answer) {
 	o := &s.objects[at]
 	for t := range m.targets {
-		if outcomes[got.outcomes[t]] != decide.Unchanged {
+		outcome := outcomes[got.outcomes[t]]
+		if outcome != decide.Unchanged && got.rows[t] != 9 {
 			continue
 		}
 		after := *o
 		after.labels, after.annotations = got.labels, got.annotations
+		if outcome != decide.Unchanged {
+			stands := m.standsFor(o, t, m.core.recordOf(&after, t), s.ticks[place].knows.latest[at][t])
+			s.require(stands == empty, "what a deployer took away is put back where latest is rejected")
+			continue
+		}
 		record, together := m.core.recordOf(&after, t), m.together(o, t)
 		s.require(together == s.ticks[place].knows.latest[at][t] && (o.rollout == settled || o.zero), "unchanged is fresh and settled")
 		s.require(record.Mark.Same(contentOf(together)) && record.Recorded.Same(contentOf(together)), "unchanged is marked and recorded")
 	}
+}
+
+// standsFor is the digest that is wanted in place of a rejected one, where somebody has replaced it; empty for none.
+func (m *model) standsFor(o *object, t int, record annotate.Record, latest uint8) uint8 {
+	_, latestRejected := record.State.Rejection(contentOf(latest))
+	_, rejected := record.State.Rejection(record.Recorded)
+	together := m.together(o, t)
+	if !latestRejected || rejected || record.Recorded.Digest() == "" || contentOf(together).Same(record.Mark) || contentOf(together).Same(record.Recorded) {
+		return empty
+	}
+	return numberOf(record.Recorded)
 }
 
 // put checks that a digest may be put into the slots of a target.
@@ -146,7 +163,7 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 		if d == empty {
 			continue
 		}
-		s.require(restoring || isEmpty || d == latest, "only latest is rolled out")
+		s.require(restoring || isEmpty || d == latest || m.standsFor(o, t, before, latest) == d, "only latest is rolled out, or what stands for it where it is rejected")
 		_, rejected := before.State.Rejection(contentOf(d))
 		s.require(restoring || isEmpty || !rejected, "what is rejected is not rolled out")
 		s.require(restoring || isEmpty || d != g.thrown[at][t], "a person's choice wins until the tag moves")
