@@ -27,7 +27,11 @@ func TestWanted(t *testing.T) {
 		"an adoption, and latest is newer": {deployment("web", remembers("web", annotate.Record{})), string(digestB)},
 		"rejected: what it holds":          {deployment("web", remembers("web", rejected)), string(digestA)},
 		"held: what it holds":              {deployment("web", func(d *appsv1.Deployment) { d.Labels["tracebloc.io/refresh-hold"] = "true" }), string(digestA)},
-		"rejected, and it holds a tag": {deployment("web", remembers("web", rejected), func(d *appsv1.Deployment) {
+		"rejected, and it holds a tag: what is recorded, Q4": {deployment("web", remembers("web", rejected), func(d *appsv1.Deployment) {
+			d.Spec.Template.Spec.Containers[0].Image = "ghcr.io/tracebloc/web:1"
+		}), string(digestA)},
+		"held, and it holds a tag": {deployment("web", func(d *appsv1.Deployment) {
+			d.Labels["tracebloc.io/refresh-hold"] = "true"
 			d.Spec.Template.Spec.Containers[0].Image = "ghcr.io/tracebloc/web:1"
 		}), ""},
 		"not the slot": {deployment("web", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "nginx:1" }), ""},
