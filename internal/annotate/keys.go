@@ -27,19 +27,26 @@ func (k Keys) Recorded(target string) string {
 	return k.prefix + "/last-refreshed-" + target + "-digest"
 }
 
-// Failures is the annotation, on the target's first workload, that counts resolve failures in a row (I1).
-func (k Keys) Failures(target string) string {
-	return k.prefix + "/" + target + "-refresh-consecutive-failures"
-}
+// Failures is the annotation, on the target's home, that counts resolve failures in a row (I1).
+func (k Keys) Failures(target string) string { return k.prefix + "/" + target + failuresSuffix }
 
-// LastError is the annotation, on the target's first workload, that says why resolving fails, from the
+// LastError is the annotation, on the target's home, that says why resolving fails, from the
 // threshold on.
-func (k Keys) LastError(target string) string { return k.prefix + "/" + target + "-refresh-last-error" }
+func (k Keys) LastError(target string) string { return k.prefix + "/" + target + lastErrorSuffix }
+
+// Counts says whether the key is that of a target's counter, whichever target's.
+func (k Keys) Counts(key string) bool {
+	return (strings.HasSuffix(key, failuresSuffix) || strings.HasSuffix(key, lastErrorSuffix)) && strings.HasPrefix(key, k.prefix+"/")
+}
 
 // State is the annotation with everything else that a later tick must know, as versioned JSON (State).
 func (k Keys) State(target string) string { return k.prefix + "/" + target + stateSuffix }
 
-const stateSuffix = "-refresh-state"
+const (
+	stateSuffix     = "-refresh-state"
+	failuresSuffix  = "-refresh-consecutive-failures"
+	lastErrorSuffix = "-refresh-last-error"
+)
 
 // NewerState finds a state of a version that only a newer release knows, of whichever target. The key is empty for none.
 func (k Keys) NewerState(annotations map[string]string) (key string, version int) {

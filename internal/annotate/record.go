@@ -14,7 +14,7 @@ type Record struct {
 	Rewound bool
 }
 
-// TargetCounters is what is remembered once for a target, on its first workload.
+// TargetCounters is what is remembered once for a target, on its home.
 type TargetCounters struct {
 	Failures  int
 	LastError string
@@ -46,7 +46,7 @@ func (k Keys) Read(target string, labels, annotations map[string]string) (Record
 	return record, warnings
 }
 
-// ReadCounters reads the target's counters from its first workload. Warnings are as in Read.
+// ReadCounters reads the target's counters from its home. Warnings are as in Read.
 func (k Keys) ReadCounters(target string, annotations map[string]string) (TargetCounters, []error) {
 	failures, err := ParseCount(annotations[k.Failures(target)])
 	shared := TargetCounters{Failures: failures, LastError: annotations[k.LastError(target)]}

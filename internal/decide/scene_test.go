@@ -40,7 +40,7 @@ func carryingFrom(first int, inputs ...decide.Input) decide.Workload {
 	w := decide.Workload{Object: decide.Object{Namespace: "ns", Labels: map[string]string{}, Annotations: map[string]string{}, Rollout: input().Facts.Rollout}}
 	for at, in := range inputs {
 		w.Bindings = append(w.Bindings, decide.Binding{Target: first + at, Latest: in.Latest, Answers: in.Answers})
-		w.Homes = append(w.Homes, first+at)
+		w.Homes = append(w.Homes, decide.Home{Target: first + at})
 		slots := slices.Clone(in.Slots)
 		for i := range slots {
 			slots[i].Key = fmt.Sprintf("%d.%d", at, i)

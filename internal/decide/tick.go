@@ -116,7 +116,8 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 			continue
 		}
 		for i, home := range w.Homes {
-			targets[home].Failures = targets[home].failuresInARow(verdicts[at].began.Failures[i], verdicts[at].now.Failures[i])
+			target := &targets[home.Target]
+			target.Failures = target.failuresInARow(verdicts[at].began.Failures[i], verdicts[at].now.Failures[i])
 		}
 	}
 	turns := t.turns(verdicts)

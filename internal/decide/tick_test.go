@@ -131,7 +131,7 @@ func TestFailuresInARow(t *testing.T) {
 		assert.Len(t, steps[0].Events, c.events, c.name)
 		for _, event := range steps[0].Events {
 			assert.Equal(t, decide.ResolveFailing, event.Event.Reason, c.name)
-			assert.Equal(t, 0, event.Binding, c.name)
+			assert.Equal(t, 0, event.Target, c.name)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func (t Tick) Conclude(w Workload, targets []Target, waits Waits, before []Decis
 			continue
 		}
 		for _, event := range v.decisions[at].Events {
-			step.Events = append(step.Events, BindingEvent{at, event})
+			step.Events = append(step.Events, TargetEvent{w.Bindings[at].Target, event})
 		}
 	}
 	step.Change = t.change(w, targets, v, waited)

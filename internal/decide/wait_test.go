@@ -126,7 +126,7 @@ func TestTheOthersKeepWhatWasDecided(t *testing.T) {
 	remember(w, 1, annotate.Record{Mark: a, Recorded: a}) // a person has removed its state since
 	concluded := concludes(t, rolling(w, input().Facts.Rollout), waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.Refreshed, decide.Rejected}, outcomes(concluded.Decisions))
-	assert.Equal(t, []decide.BindingEvent{{Binding: 0, Event: concluded.Decisions[0].Events[0]}}, concluded.Events)
+	assert.Equal(t, []decide.TargetEvent{{Target: 0, Event: concluded.Decisions[0].Events[0]}}, concluded.Events)
 	after := written(w, concluded.Change)
 	assert.Equal(t, b, recordOf(after, 0).Recorded)
 	assert.Equal(t, recordOf(w, 1), recordOf(after, 1))

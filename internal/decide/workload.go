@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"time"
@@ -33,7 +34,7 @@ type Workload struct {
 	Object   Object // as it is now
 	Began    Memory // what this tick read of it first
 	Bindings []Binding
-	Homes    []int // the targets whose counters stand here
+	Homes    []Home // the targets whose counters stand here
 }
 
 // Memory is what labels and annotations of a workload remember.
@@ -59,9 +60,9 @@ func (t Tick) Remember(w Workload, targets []Target) Memory {
 		memory.Records = append(memory.Records, record)
 	}
 	memory.Skipped, _ = annotate.ParseCount(w.Object.Annotations[t.Keys.SkipStreak()])
-	for _, at := range w.Homes {
-		counters, _ := t.Keys.ReadCounters(targets[at].Name, w.Object.Annotations)
-		memory.Failures = append(memory.Failures, counters.Failures)
+	for _, home := range w.Homes {
+		counters, _ := t.Keys.ReadCounters(targets[home.Target].Name, w.Object.Annotations)
+		memory.Failures = append(memory.Failures, max(counters.Failures, home.Moved.Failures))
 	}
 	return memory
 }
@@ -75,15 +76,15 @@ func (m Memory) withoutCounters() Memory {
 type Step struct {
 	Decisions []Decision // by binding
 	Change    Change
-	Events    []BindingEvent  // once the change is written
+	Events    []TargetEvent   // once the change is written
 	Failures  []TargetFailure // of the targets whose counters stand here
 	Turn      bool            // MAX_ROLLOUTS leaves it a place
 }
 
-// BindingEvent is an Event about a target on a workload.
-type BindingEvent struct {
-	Binding int
-	Event   Event
+// TargetEvent is an Event about a target, on a workload.
+type TargetEvent struct {
+	Target int
+	Event  Event
 }
 
 // TargetFailure is how often in a row a target has failed, as the workload that holds its counters says.
@@ -211,7 +212,7 @@ func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 	}
 	step := Step{Decisions: v.decisions, Turn: turn}
 	for at, home := range w.Homes {
-		step.Failures = append(step.Failures, TargetFailure{home, targets[home].failuresInARow(v.began.Failures[at], v.now.Failures[at])})
+		step.Failures = append(step.Failures, TargetFailure{home.Target, targets[home.Target].failuresInARow(v.began.Failures[at], v.now.Failures[at])})
 	}
 	for at, d := range v.decisions {
 		if d.Outcome == Skipped && step.failuresOf(w.Bindings[at].Target, targets).Reached() {
@@ -221,14 +222,15 @@ func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 	step.Change = t.change(w, targets, v, nil)
 	for at, d := range v.decisions {
 		for _, event := range d.Events {
-			step.Events = append(step.Events, BindingEvent{at, event})
+			step.Events = append(step.Events, TargetEvent{w.Bindings[at].Target, event})
 		}
 	}
-	for _, counted := range step.Failures {
+	t.leaveHome(&step.Change, w, targets)
+	for at, counted := range step.Failures {
 		target := targets[counted.Target]
-		t.putFailures(&step.Change, w, target, counted.Count)
+		t.putFailures(&step.Change, w, target, counted.Count, w.Homes[at].Moved)
 		if counted.Count.JustReached() && target.Failure != nil {
-			step.Events = append(step.Events, BindingEvent{w.bindingOf(counted.Target), Event{
+			step.Events = append(step.Events, TargetEvent{counted.Target, Event{
 				Reason: ResolveFailing, Cause: target.Failure.Cause, Note: string(target.Failure.Cause) + ": " + target.Failure.Message,
 			}})
 		}
@@ -247,10 +249,6 @@ func (s Step) failuresOf(target int, targets []Target) Count {
 		}
 	}
 	return targets[target].Failures
-}
-
-func (w Workload) bindingOf(target int) int {
-	return slices.IndexFunc(w.Bindings, func(b Binding) bool { return b.Target == target })
 }
 
 // Change is one write to a workload: slots, labels and annotations together, so that a digest and what is remembered of
@@ -319,12 +317,14 @@ func differ(values, stored map[string]string, key, value string) {
 }
 
 // putFailures puts a target's failures in a row into the change of the workload where its counters stand.
-func (t Tick) putFailures(change *Change, w Workload, target Target, failures Count) {
-	if target.Failure == nil && failures.N > 0 { // it was not asked for: what is known of it stays
-		return
-	}
+func (t Tick) putFailures(change *Change, w Workload, target Target, failures Count, moved annotate.TargetCounters) {
 	lastError := ""
-	if failures.Reached() {
+	switch {
+	case target.Failure == nil && failures.N > 0 && moved.Failures == 0: // it was not asked for: what is known of it stays
+		return
+	case target.Failure == nil && failures.N > 0:
+		lastError = cmp.Or(w.Object.Annotations[t.Keys.LastError(target.Name)], moved.LastError)
+	case failures.Reached():
 		lastError = string(target.Failure.Cause) + ": " + target.Failure.Advice()
 	}
 	differ(change.Annotations, w.Object.Annotations, t.Keys.Failures(target.Name), annotate.FormatCount(failures.N))

@@ -28,7 +28,7 @@ func TestRemember(t *testing.T) {
 	assert.Equal(t, annotate.Record{Mark: annotate.Content(a.Mark()), Recorded: a}, got.Records[0])
 	assert.Equal(t, digestB, got.Records[1].State.Attempted())
 
-	w.Homes = []int{1} // the counters of the other target stand elsewhere
+	w.Homes = []decide.Home{{Target: 1}} // the counters of the other target stand elsewhere
 	assert.Equal(t, []int{2}, rules.Remember(w, targets(2)).Failures)
 	w.Object.Annotations = map[string]string{keys.SkipStreak(): "x", keys.Failures("t1"): "-1", keys.State("t0"): "{"}
 	got = rules.Remember(w, targets(2))

@@ -94,9 +94,7 @@ func (t *tick) warnOfGarbage(ctx context.Context, w boundWorkload, object *workl
 	for _, binding := range w.bindings {
 		_, found := t.keys.Read(binding.Target.Name, labels, annotations)
 		warnings = append(warnings, found...)
-	}
-	for _, target := range w.homes {
-		_, found := t.keys.ReadCounters(t.targets[target].Name, annotations)
+		_, found = t.keys.ReadCounters(binding.Target.Name, annotations)
 		warnings = append(warnings, found...)
 	}
 	if _, err := annotate.ParseCount(annotations[t.keys.SkipStreak()]); err != nil {

@@ -22,7 +22,6 @@ type boundWorkload struct {
 	ref      workload.Ref
 	bindings []workload.Binding
 	target   []int // by binding: which target it is
-	homes    []int // targets whose counters stand here: this is their first workload
 }
 
 func newLayout(read config.Config, namespace string) layout {
@@ -31,7 +30,7 @@ func newLayout(read config.Config, namespace string) layout {
 	keys := annotate.NewKeys(string(read.AnnotationPrefix))
 	for target, configured := range read.Targets {
 		l.rules = append(l.rules, decide.Target{Name: configured.Name, Threshold: configured.ResolveFailureThreshold, Policy: policy(read, configured)})
-		for i, entry := range configured.Workloads {
+		for _, entry := range configured.Workloads {
 			ref := refOf(entry, namespace)
 			at, seen := known[ref]
 			if !seen {
@@ -40,9 +39,6 @@ func newLayout(read config.Config, namespace string) layout {
 				l.workloads = append(l.workloads, boundWorkload{ref: ref})
 			}
 			w := &l.workloads[at]
-			if i == 0 {
-				w.homes = append(w.homes, target)
-			}
 			if last := len(w.target) - 1; last < 0 || w.target[last] != target {
 				l.places[target] = append(l.places[target], place{at, len(w.bindings)})
 				w.target = append(w.target, target)

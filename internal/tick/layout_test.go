@@ -27,8 +27,7 @@ const twoOnOne = `targets:
     workloads: [{kind: Deployment, name: web, namespace: tracebloc, container: proxy}]
 `
 
-// The configuration by workload: each once, in the configuration's order, with its targets, their entries, and the counters
-// that stand there.
+// The configuration by workload: each once, in the configuration's order, with its targets and their entries.
 func TestLayoutIsTheConfigurationByWorkload(t *testing.T) {
 	t.Parallel()
 	l := newLayout(configured(t, twoOnOne, "ROLLBACK=false", "UNSETTLED_THRESHOLD=4"), "tracebloc")
@@ -38,8 +37,6 @@ func TestLayoutIsTheConfigurationByWorkload(t *testing.T) {
 	assert.Equal(t, workload.Ref{Kind: config.StatefulSet, Namespace: "other", Name: "db"}, db.ref)
 	assert.Equal(t, []int{0, 1}, web.target)
 	assert.Equal(t, []int{0}, db.target)
-	assert.Equal(t, []int{0, 1}, web.homes)
-	assert.Empty(t, db.homes)
 	var containers []string
 	for _, entry := range web.bindings[0].Entries {
 		containers = append(containers, entry.Container)
@@ -47,7 +44,6 @@ func TestLayoutIsTheConfigurationByWorkload(t *testing.T) {
 	assert.Equal(t, []string{"app", "side"}, containers, "another workload between them changes nothing")
 	assert.Equal(t, []place{{0, 0}, {1, 0}}, l.places[0])
 	assert.Equal(t, []place{{0, 1}}, l.places[1])
-	assert.Contains(t, l.workloads[0].homes, 1)
 	policy := decide.Policy{RolloutFailures: 3, Unsettled: 4, Reapplications: 3, MinAge: time.Hour}
 	assert.Equal(t, decide.Target{Name: "api", Threshold: 5, Policy: policy}, l.rules[0])
 	policy.MinAge, policy.Notify = 0, true

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -22,6 +23,7 @@ type plan struct {
 // plan asks what the facts leave open, side by side, and decides.
 func (t *tick) plan(ctx context.Context, readings []reading, resolved resolution) plan {
 	p := plan{resolution: resolved, readings: readings, workloads: make([]*decide.Workload, len(readings))}
+	homes := t.homes(readings, resolved.targets)
 	var all sync.WaitGroup
 	for at, read := range readings {
 		if read.failure != nil {
@@ -29,6 +31,7 @@ func (t *tick) plan(ctx context.Context, readings []reading, resolved resolution
 		}
 		all.Go(func() {
 			w := t.decidable(at, read, resolved)
+			w.Homes = homes[at]
 			w.Began = t.rules.Remember(w, resolved.targets)
 			w = t.ask(ctx, at, w, read, resolved)
 			p.workloads[at] = &w
@@ -39,10 +42,28 @@ func (t *tick) plan(ctx context.Context, readings []reading, resolved resolution
 	return p
 }
 
+// homes are the targets whose counters stand on each workload.
+func (t *tick) homes(readings []reading, targets []decide.Target) [][]decide.Home {
+	residents := make([]decide.Resident, len(readings))
+	for at, read := range readings {
+		residents[at].Exists = read.failure == nil || read.failure.Cause != fault.WorkloadMissing
+		if read.object != nil {
+			residents[at].Labels, residents[at].Annotations = read.object.Meta.Labels, read.object.Meta.Annotations
+		}
+	}
+	carried := make([][]int, len(t.places))
+	for target, places := range t.places {
+		for _, p := range places {
+			carried[target] = append(carried[target], p.workload)
+		}
+	}
+	return t.rules.Homes(targets, carried, residents)
+}
+
 // decidable is a workload as decisions take it, but for what the tick read of it first.
 func (t *tick) decidable(at int, read reading, resolved resolution) decide.Workload {
 	bound := t.workloads[at]
-	w := decide.Workload{Object: t.facts(read), Homes: bound.homes}
+	w := decide.Workload{Object: t.facts(read)}
 	for i, target := range bound.target {
 		w.Bindings = append(w.Bindings, decide.Binding{Target: target, Latest: resolved.latest[at][i]})
 	}

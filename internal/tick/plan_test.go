@@ -72,7 +72,7 @@ func TestPlanLeavesOutWhatCouldNotBeRead(t *testing.T) {
 	assert.Nil(t, p.steps[1])
 	assert.Nil(t, p.workloads[1])
 	assert.Equal(t, []annotate.Record{{Mark: annotate.Content(annotate.Of(digestA).Mark()), Recorded: annotate.Of(digestA)}}, p.workloads[0].Began.Records)
-	assert.Equal(t, []int{0}, p.workloads[0].Homes)
+	assert.Equal(t, []decide.Home{{Target: 0}, {Target: 1}}, p.workloads[0].Homes, "none of the other target's own exists")
 }
 
 // Two targets on one workload whose platforms are verified: each by its own image.

@@ -87,7 +87,7 @@ func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workloa
 func (w workloadRun) emitAll(ctx context.Context, p progress) {
 	for _, of := range p.step.Events {
 		event := of.Event
-		event.Note = w.bindings[of.Binding].Target.Name + ": " + event.Note
+		event.Note = w.targets[of.Target].Name + ": " + event.Note
 		if err := w.Cluster.Emit(ctx, p.reading.object, event, w.Now()); err != nil {
 			w.Log.WarnContext(ctx, "an Event is lost", "workload", w.ref.String(), "reason", string(event.Reason), "error", fault.Clean(err.Error()))
 		}

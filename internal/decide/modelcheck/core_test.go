@@ -227,7 +227,7 @@ func (c *core) workloadOf(v view, beganLabels, began id, k knowledge, at int) de
 		}
 		w.Bindings = append(w.Bindings, binding)
 		if at == 0 {
-			w.Homes = append(w.Homes, t)
+			w.Homes = append(w.Homes, decide.Home{Target: t})
 		}
 	}
 	before := w
