@@ -94,12 +94,17 @@ func (c Credential) ManyHosts() bool {
 	return strings.ContainsAny(host, "*?[")
 }
 
-// String says where the credential comes from, and never what it is.
+// String names the credential as people know it, the secret, the account in it and the entry that matched, and never says
+// what it is.
 func (c Credential) String() string {
 	if c.Anonymous() {
 		return "anonymous"
 	}
-	return fmt.Sprintf("%s (%s)", c.Source, fault.Clean(c.Entry))
+	where := "pull secret " + c.Source.String()
+	if c.Source == (Name{}) {
+		where = "DOCKER_CONFIG's entry"
+	}
+	return fmt.Sprintf("%s (account %s, entry %s)", where, c.Account(), fault.Clean(c.Entry))
 }
 
 // GoString keeps %#v from printing the password.

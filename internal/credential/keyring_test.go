@@ -163,7 +163,7 @@ func TestNoPrintShowsAPassword(t *testing.T) {
 	keyring, _ := store.Keyring([]credential.Name{{Namespace: "ns", Name: "pull"}})
 	c := keyring.Lookup("ghcr.io/t/i")[0]
 	assert.Equal(t, "robot$team+puller", c.Account())
-	assert.Equal(t, "ns/pull (ghcr.io)", c.String())
+	assert.Equal(t, "pull secret ns/pull (account robot$team+puller, entry ghcr.io)", c.String())
 	marshalled, err := json.Marshal(c)
 	require.NoError(t, err)
 	for _, text := range []string{

@@ -124,18 +124,18 @@ func TestCredentials(t *testing.T) {
 		{"the registry cannot be asked", resolver.Unproven, failed(fault.StageTLS, fault.TLS, "registry-1.docker.io"), result.Unchecked},
 	} {
 		f := fine()
-		f.Registries[0].Proofs = []resolver.Proof{{Source: source, Account: "robot", Entry: "docker.io", State: c.state, Failure: rejected}}
+		f.Registries[0].Proofs = []resolver.Proof{{Source: source, Holder: "pull secret shop/pull (account robot, entry docker.io)", State: c.state, Failure: rejected}}
 		if c.image != nil {
 			f.Images[0].Answer = resolver.Answer{Failure: c.image}
 		}
 		line := one(t, f, checkCredential)
 		assert.Equal(t, c.want, line.Status, c.name)
-		assert.Equal(t, "pull secret shop/pull, account robot, entry docker.io at docker.io", line.Subject)
+		assert.Equal(t, "pull secret shop/pull (account robot, entry docker.io) at docker.io", line.Subject)
 	}
 
 	// What DOCKER_CONFIG gives, pods do not have.
 	f := fine()
-	f.Registries[0].Proofs = []resolver.Proof{{Account: "me", Entry: "docker.io", State: resolver.Proven}}
+	f.Registries[0].Proofs = []resolver.Proof{{Holder: "DOCKER_CONFIG's entry (account me, entry docker.io)", State: resolver.Proven}}
 	lines := of(f, checkCredential)
 	require.Len(t, lines, 2)
 	assert.Equal(t, result.Warning, lines[1].Status)

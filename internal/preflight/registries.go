@@ -76,7 +76,7 @@ func (l *list) credentials(f Facts, down map[string]*fault.Error) {
 	}
 	for _, registry := range f.Registries {
 		for _, proof := range registry.Proofs {
-			subject := fmt.Sprintf("%s at %s", holder(proof), registry.Host)
+			subject := proof.Holder + " at " + registry.Host
 			switch {
 			case registry.Failure != nil || down[registry.Address] != nil || down[registry.TokenHost] != nil:
 				l.add(checkCredential, subject, result.Unchecked, "the registry could not be asked")
@@ -107,14 +107,6 @@ func (l *list) credentials(f Facts, down map[string]*fault.Error) {
 			said[warning.Message] = true
 		}
 	}
-}
-
-func holder(proof resolver.Proof) string {
-	where := "pull secret " + proof.Source.String()
-	if proof.Source == (credential.Name{}) {
-		where = "DOCKER_CONFIG"
-	}
-	return fmt.Sprintf("%s, account %s, entry %s", where, proof.Account, proof.Entry)
 }
 
 // images says what each tag is now, or why that is not known.

@@ -12,12 +12,15 @@ package resolver
 import (
 	"fmt"
 	"net"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
+	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
 // subject is what a sentence is about.
@@ -39,63 +42,208 @@ func (s subject) image() string {
 	return s.query.Image.Name() + ":" + s.query.Image.Tag
 }
 
-// failure is the error of a query. A refusal to somebody without a credential, where a named secret was to give
-// one, is that secret's absence.
+// saying is the sentence for some problems, of those with its cause that no saying before it is for.
+type saying struct {
+	of   func(subject, *problem) bool
+	text string // what stands in braces is filled in
+}
+
+func detailed(details ...detail) func(subject, *problem) bool {
+	return func(_ subject, p *problem) bool { return slices.Contains(details, p.detail) }
+}
+
+func asking(role fault.Stage) func(subject, *problem) bool {
+	return func(_ subject, p *problem) bool { return p.Role == role }
+}
+
+func statusFrom(least int) func(subject, *problem) bool {
+	return func(_ subject, p *problem) bool { return p.Status >= least }
+}
+
+func ofKind(kind wire.Kind) func(subject, *problem) bool {
+	return func(_ subject, p *problem) bool { return p.Kind == kind }
+}
+
+func anonymously(s subject, _ *problem) bool { return s.outcome.who.Anonymous() }
+
+func others(subject, *problem) bool { return true }
+
+// deadFix says how to mend a credential that was rejected, in each of the ways that cannot be told apart.
+const deadFix = "it may be expired, disabled, deleted or have a wrong password, which a registry does not tell: extend or enable the account, with which the same password works again, or create a new one and put it into the secret"
+
+var sayings = map[fault.Cause][]saying{
+	fault.SlotInvalid: {{others, "${image} has no tag, so there is nothing to follow; name one"}},
+	fault.NotFound: {
+		{detailed(noProject), "${image} was not found: ${place} has no project ${project}; compare the name in the values with the registry, and create the project or push the image there"},
+		{asking(fault.StagePing), "${image} could not be asked for: ${place} answered 404 for /v2/, as no registry does; compare the host in the values with the registry's"},
+		{asking(fault.StageToken), "${image} could not be asked for: ${place}, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there"},
+		{anonymously, "${image} was not found: ${place} answered ${status}; compare repository and tag in the values with the registry, and build and push the image if it is not there"},
+		{others, "${image} was not found: ${place} answered ${status}; compare repository and tag in the values with the registry, and build and push the image if it is not there; or ${account} lacks the right to pull it, which some registries hide behind a 404"},
+	},
+	fault.Unauthorized: {
+		{detailed(noChallenge), "${image} could not be asked for: ${place} ${what}; check what it is that answers there: a captive portal, a login page, a proxy?"},
+		{detailed(rejected), "${image} cannot be resolved: ${account} was rejected by ${place} with ${status}; " + deadFix},
+		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}"},
+		{others, "${image} was refused to ${account} by ${place} with ${status}; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret"},
+	},
+	fault.Forbidden: {
+		{asking(fault.StagePing), "${image} could not be asked for: ${place} answers nobody here, it says ${status} to /v2/ already; check whether it, or something in between, allows this network"},
+		{detailed(storage), "${image} could not be read: the storage ${host}, to which the registry sends, answered ${status}; allow egress to ${port}, or have it serve this network"},
+		{detailed(policy), "${image} is withheld: ${place} answered ${status}, a policy of its own (after a scan, for want of a signature, a lock, a legal reason); have that fixed for the image, or the policy changed"},
+		{detailed(between), "${image} could not be asked for: ${place} answered ${status}, and not as a registry does; check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there"},
+		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}"},
+		{detailed(unproven), "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret"},
+		{others, "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project"},
+	},
+	fault.RateLimited: {
+		{detailed(quotaUsed), "${image} could not be pulled: ${place} says that no pulls are left (ratelimit-remaining: 0${within}); authenticate with a pull secret, or use a mirror"},
+		{others, "${image} could not be asked for: ${place} answered 429, too many requests, and ${again}; authenticate with a pull secret, or use a mirror"},
+	},
+	fault.DNS:               {{others, "${image} could not be asked for: the name of ${place} does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)"}},
+	fault.ConnectionRefused: {{others, "${image} could not be asked for: ${place:port} ${what}${during}; let NetworkPolicies and firewalls allow egress to ${port}, and check the port"}},
+	fault.TLS:               {{others, "${image} could not be asked for: TLS with ${place:port} failed, ${what}"}},
+	fault.Timeout: {
+		{ofKind(wire.Interrupted), "${image} was not asked for to the end: the tick was told to stop; the next one asks again"},
+		{detailed(givenUp), "${image} was not asked for: ${place:port} did not answer for ${max} images before it; allow egress to ${port}"},
+		{detailed(unasked), "${image} was not asked for: the tick's time was over before its turn came; ask for fewer images or raise the concurrency"},
+		{others, "${image} could not be asked for: no answer from ${place:port} within ${timeout} (at: ${stage}); allow egress to ${port}"},
+	},
+	fault.Proxy: {
+		{ofKind(wire.ProxySetting), "${image} could not be asked for: the proxy setting is no address; write HTTPS_PROXY as http://host:port"},
+		{func(_ subject, p *problem) bool { return p.Status == 407 }, "${image} could not be asked for: the proxy${proxy} wants a user and password (407) before it connects to ${place:port}; put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS"},
+		{statusFrom(500), "${image} could not be asked for: the proxy${proxy} answered ${number} and could not connect to ${place:port}; allow it to reach ${port}, as it may reach others"},
+		{statusFrom(1), "${image} could not be asked for: the proxy${proxy} refused with ${number} to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
+		{others, "${image} could not be asked for: the proxy${proxy} hung up when asked to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
+	},
+	fault.ServerError: {
+		{detailed(ownTrouble), "${image} could not be asked for: ${place} refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here"},
+		{others, "${image} could not be asked for: ${place} answered ${number}; that is the registry's own trouble, and there is nothing to do here"},
+	},
+	fault.BadResponse: {
+		{func(s subject, p *problem) bool {
+			return p.detail == oddStatus && p.Role == fault.StageToken && !anonymously(s, p)
+		}, "${image} could not be asked for: ${place} answered ${status} to ${account}; check account and secret, which it may mean by that, and what it is that answers there"},
+		{detailed(badRealm), "${image} could not be read: ${place} ${what}; have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"},
+		{detailed(schema1, artifact, emptyIndex), "${image} could not be read: ${place} ${what}; check what was pushed there"},
+		{others, "${image} could not be read: ${place} ${what}; check what it is that answers there: a captive portal, a login page, a proxy?"},
+	},
+}
+
+// what happened on the way, in TLS's case with what to do about it, and what is wrong with an answer.
+var (
+	onTheWay = map[wire.Kind]string{
+		wire.Refused: "refused the connection", wire.Unreachable: "could not be reached", wire.Reset: "cut the connection",
+		wire.UnknownAuthority: "its certificate is signed by an authority that is not trusted here; give the authority's certificate as caFile of the registry or in SSL_CERT_FILE, be it the registry's own or that of a proxy that intercepts TLS",
+		wire.WrongName:        "its certificate is for another name; use the name that the certificate is for, or have it issued for this one",
+		wire.Expired:          "its certificate has expired or is not valid yet; have the certificate renewed, and check the clock here",
+		wire.NotTLS:           "it does not speak TLS there; check the port, and set plainHTTP for the registry if it has no TLS",
+		wire.Handshake:        "the handshake was refused; check its TLS versions and whether it wants a client certificate",
+		wire.TooLarge:         "sent more than a manifest or token may have",
+		wire.Truncated:        "sent half an answer",
+		wire.Downgrade:        "redirected to plain HTTP",
+		wire.Astray:           "redirected to nowhere, or too often",
+		wire.NotHTTP:          "sent what is no HTTP answer",
+	}
+	inTheAnswer = map[detail]string{
+		noChallenge: "answered 401 to /v2/ without saying how to authenticate",
+		badRealm:    "named a token endpoint that no credential may be sent to: its address is not https, no address at all, or on this machine",
+		badToken:    "answered without a token",
+		badDigest:   "sent a digest that is not sha256: and 64 lowercase hex digits",
+		notManifest: "sent a body that is no image manifest",
+		schema1:     "has it in the format schema 1, which no node runs any more",
+		artifact:    "has an artifact there, which is no image",
+		emptyIndex:  "has an index there that holds no image",
+		otherDigest: "sent a body that is not its digest's",
+		badConfig:   "has no image configuration for it, or another one's",
+	}
+)
+
+func (p *problem) what() string {
+	if text := onTheWay[p.Kind]; text != "" {
+		return text
+	}
+	if text := inTheAnswer[p.detail]; text != "" {
+		return text
+	}
+	return "answered " + p.status()
+}
+
+// sentence is what is said of a problem.
+func (r *Resolver) sentence(s subject, p *problem) string {
+	all := sayings[p.cause]
+	text := all[slices.IndexFunc(all, func(one saying) bool { return one.of(s, p) })].text
+	return os.Expand(text, func(name string) string {
+		switch name {
+		case "image":
+			return s.image()
+		case "place":
+			return p.place()
+		case "place:port": // as firewalls know it
+			return strings.Replace(p.place(), fault.Clean(p.Host), p.target(), 1)
+		case "host":
+			return fault.Clean(p.Host)
+		case "port":
+			return p.target()
+		case "status":
+			return p.status()
+		case "number":
+			return strconv.Itoa(p.Status)
+		case "what":
+			return p.what()
+		case "account":
+			return s.outcome.who.String()
+		case "lacking":
+			return lacking(s)
+		case "project":
+			project, _, _ := strings.Cut(s.outcome.at.repository, "/")
+			return project
+		case "proxy":
+			return strings.TrimRight(" "+fault.Clean(p.Proxy), " ")
+		case "stage":
+			return string(p.Stage)
+		case "during":
+			switch p.Stage {
+			case fault.StageConnect, fault.StageProxy, fault.StageName:
+				return ""
+			case fault.StageTLS:
+				return " during the TLS handshake"
+			default:
+				return " while it was asked for " + string(p.Stage)
+			}
+		case "within":
+			if p.Retry == 0 {
+				return ""
+			}
+			return ", counted over " + p.Retry.String()
+		case "again":
+			if p.Retry == 0 {
+				return "it did not say for how long"
+			}
+			return "it may be asked again in " + p.Retry.Round(time.Second).String()
+		case "max":
+			return strconv.Itoa(maxTimeouts)
+		default:
+			return r.options.Timeout.String()
+		}
+	})
+}
+
+// failure is the error of a query, or of a registry. A refusal to somebody without a credential, where a named secret was
+// to give one, is that secret's absence.
 func (r *Resolver) failure(s subject, p *problem) *fault.Error {
-	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Retry: p.Retry, Err: p.Err}
-	if s.refusedNobody(p) && len(s.ring.unusable) > 0 {
+	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Message: r.sentence(s, p) + asides(s.outcome), Err: p.Err}
+	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == plain
+	if refused && p.Role != fault.StagePing && s.outcome.who.Anonymous() && len(s.ring.unusable) > 0 {
 		e.Cause = fault.CredentialMissing
 	}
-	e.Message = r.sentence(s, p) + asides(s.outcome)
-	if stage := string(p.Stage); stage != "" && !strings.Contains(e.Message, stage) { // the stage is always named (I33)
+	if stage := string(p.Stage); !strings.Contains(e.Message, stage) { // the stage is always named (I33)
 		e.Message += " (failed at: " + stage + ")"
 	}
 	return e
 }
 
-// refusedNobody says that a credential is what is lacking.
-func (s subject) refusedNobody(p *problem) bool {
-	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == plain
-	return refused && p.Role != fault.StagePing && s.outcome.who.Anonymous()
-}
-
-func (r *Resolver) sentence(s subject, p *problem) string {
-	what := s.image()
-	switch p.cause {
-	case fault.NotFound:
-		return what + notFoundText(s, p)
-	case fault.Unauthorized:
-		return what + unauthorizedText(s, p)
-	case fault.Forbidden:
-		return what + forbiddenText(s, p)
-	case fault.RateLimited:
-		return what + rateText(p)
-	case fault.DNS:
-		return fmt.Sprintf("%s could not be asked for: the name of %s does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)", what, place(p))
-	case fault.ConnectionRefused:
-		return fmt.Sprintf("%s could not be asked for: %s %s%s; let NetworkPolicies and firewalls allow egress to %s, and check the port", what, placePort(p), cut[p.Kind], during(p), target(p))
-	case fault.Timeout:
-		return what + r.timeoutText(p)
-	case fault.TLS:
-		return fmt.Sprintf("%s could not be asked for: TLS with %s failed, %s; %s", what, placePort(p), tlsTrouble[p.Kind].what, tlsTrouble[p.Kind].fix)
-	case fault.Proxy:
-		return what + proxyText(p)
-	case fault.ServerError:
-		return what + serverText(p)
-	case fault.SlotInvalid:
-		return what + " has no tag, so there is nothing to follow; name one"
-	case fault.BadResponse:
-		if p.detail == oddStatus && p.Role == fault.StageToken && !s.outcome.who.Anonymous() {
-			return fmt.Sprintf("%s could not be asked for: %s answered %s to %s; check account and secret, which it may mean by that, and what it is that answers there", what, place(p), status(p), holder(s.outcome.who))
-		}
-		return fmt.Sprintf("%s could not be read: %s %s; %s", what, place(p), badText(p), badFix(p))
-	default:
-		return fmt.Sprintf("%s could not be asked for at %s", what, place(p))
-	}
-}
-
 // place names who was asked, with its role.
-func place(p *problem) string {
+func (p *problem) place() string {
 	host := fault.Clean(p.Host)
 	switch {
 	case p.Proxy != "" && p.Host == p.Proxy:
@@ -109,12 +257,7 @@ func place(p *problem) string {
 	}
 }
 
-// placePort names it with its port, as firewalls know it.
-func placePort(p *problem) string {
-	return strings.Replace(place(p), fault.Clean(p.Host), target(p), 1)
-}
-
-func target(p *problem) string {
+func (p *problem) target() string {
 	host := fault.Clean(p.Host)
 	if _, _, err := net.SplitHostPort(host); err == nil || host == "" {
 		return host
@@ -126,127 +269,11 @@ func target(p *problem) string {
 }
 
 // status is that of an answer, with the registry's own code for it.
-func status(p *problem) string {
+func (p *problem) status() string {
 	if p.code != "" {
 		return fmt.Sprintf("%d (%s)", p.Status, p.code)
 	}
-	return fmt.Sprint(p.Status)
-}
-
-// holder names a credential: the secret, the account in it and the entry that matched.
-func holder(c credential.Credential) string {
-	where := "pull secret " + c.Source.String()
-	if c.Source == (credential.Name{}) {
-		where = "DOCKER_CONFIG's entry"
-	}
-	return fmt.Sprintf("%s (account %s, entry %s)", where, c.Account(), fault.Clean(c.Entry))
-}
-
-func notFoundText(s subject, p *problem) string {
-	switch {
-	case p.detail == noProject:
-		project, _, _ := strings.Cut(s.outcome.at.repository, "/")
-		return fmt.Sprintf(" was not found: %s has no project %s; compare the name in the values with the registry, and create the project or push the image there", place(p), project)
-	case p.Role == fault.StagePing:
-		return fmt.Sprintf(" could not be asked for: %s answered 404 for /v2/, as no registry does; compare the host in the values with the registry's", place(p))
-	case p.Role == fault.StageToken:
-		return fmt.Sprintf(" could not be asked for: %s, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there", place(p))
-	default:
-		hidden := ""
-		if !s.outcome.who.Anonymous() {
-			hidden = fmt.Sprintf("; or %s lacks the right to pull it, which some registries hide behind a 404", holder(s.outcome.who))
-		}
-		return fmt.Sprintf(" was not found: %s answered %s; compare repository and tag in the values with the registry, and build and push the image if it is not there%s", place(p), status(p), hidden)
-	}
-}
-
-func unauthorizedText(s subject, p *problem) string {
-	who := s.outcome.who
-	switch {
-	case p.detail == noChallenge:
-		return fmt.Sprintf(" could not be asked for: %s %s; %s", place(p), badText(p), badFix(p))
-	case p.detail == rejected:
-		return fmt.Sprintf(" cannot be resolved: %s was rejected by %s with %s; %s", holder(who), place(p), status(p), deadFix)
-	case who.Anonymous():
-		return nobodyText(s, p)
-	default:
-		return fmt.Sprintf(" was refused to %s by %s with %s; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret", holder(who), place(p), status(p))
-	}
-}
-
-// nobodyText tells of a request without a credential, which a registry refuses for a private image and for one that
-// does not exist alike.
-func nobodyText(s subject, p *problem) string {
-	refused := fmt.Sprintf(" was refused by %s with %s to a request without a credential", place(p), status(p))
-	switch {
-	case len(s.ring.unusable) > 0:
-		return fmt.Sprintf("%s, and %s; %s", refused, unusableText(s.ring.unusable), fixUnusable(s.ring.unusable[0]))
-	case len(s.ring.withheld) > 0:
-		return fmt.Sprintf("%s: it is private or does not exist, and %s; name the host itself in the secret, or the image in the target", refused, withheldText(s.ring.withheld))
-	case s.ring.Helpers, s.ring.IdentityToken(s.outcome.at.name()):
-		return fmt.Sprintf("%s: it is private or does not exist, and %s; compare the name with the registry, and put account and password into the file itself", refused, ignoredText(s))
-	case len(s.query.PullSecrets) > 0:
-		return fmt.Sprintf("%s: it is private or does not exist, and none of the pull secrets named (%s) has an entry for %s; compare the name with the registry, and add the entry", refused, secretNames(s.query.PullSecrets), s.outcome.at.name())
-	default:
-		return refused + ": it is private or does not exist; compare the name with the registry, and name a pull secret for it"
-	}
-}
-
-// ignoredText says what stands in a pull secret that only docker itself can use.
-func ignoredText(s subject) string {
-	where := "one of the pull secrets named (" + secretNames(s.query.PullSecrets) + ")"
-	if s.ring.Helpers {
-		return where + " leaves credentials to a helper program, which nodes do not run"
-	}
-	return where + " has an identity token in place of a password, which nodes do not use"
-}
-
-// deadFix says how to mend a credential that was rejected, in each of the ways that cannot be told apart.
-const deadFix = "it may be expired, disabled, deleted or have a wrong password, which a registry does not tell: extend or enable the account, with which the same password works again, or create a new one and put it into the secret"
-
-func forbiddenText(s subject, p *problem) string {
-	switch {
-	case p.Role == fault.StagePing:
-		return fmt.Sprintf(" could not be asked for: %s answers nobody here, it says %s to /v2/ already; check whether it, or something in between, allows this network", place(p), status(p))
-	case p.detail == storage:
-		return fmt.Sprintf(" could not be read: the storage %s, to which the registry sends, answered %s; allow egress to %s, or have it serve this network", fault.Clean(p.Host), status(p), target(p))
-	case p.detail == policy:
-		return fmt.Sprintf(" is withheld: %s answered %s, a policy of its own (after a scan, for want of a signature, a lock, a legal reason); have that fixed for the image, or the policy changed", place(p), status(p))
-	case p.detail == between:
-		return fmt.Sprintf(" could not be asked for: %s answered %s, and not as a registry does; check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there", place(p), status(p))
-	case s.outcome.who.Anonymous():
-		return nobodyText(s, p)
-	}
-	fix := ""
-	if p.detail == unproven {
-		fix = ", and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret"
-	}
-	return fmt.Sprintf(" is forbidden to %s: %s answered %s; give the account the right to pull from that project%s", holder(s.outcome.who), place(p), status(p), fix)
-}
-
-func rateText(p *problem) string {
-	if p.detail == quotaUsed {
-		return fmt.Sprintf(" could not be pulled: %s says that no pulls are left (ratelimit-remaining: 0%s); authenticate with a pull secret, or use a mirror", place(p), within(p.Retry))
-	}
-	again := "it did not say for how long"
-	if p.Retry > 0 {
-		again = "it may be asked again in " + p.Retry.Round(time.Second).String()
-	}
-	return fmt.Sprintf(" could not be asked for: %s answered 429, too many requests, and %s; authenticate with a pull secret, or use a mirror", place(p), again)
-}
-
-func within(window time.Duration) string {
-	if window == 0 {
-		return ""
-	}
-	return ", counted over " + window.String()
-}
-
-func serverText(p *problem) string {
-	if p.detail == ownTrouble {
-		return fmt.Sprintf(" could not be asked for: %s refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here", place(p))
-	}
-	return fmt.Sprintf(" could not be asked for: %s answered %d; that is the registry's own trouble, and there is nothing to do here", place(p), p.Status)
+	return strconv.Itoa(p.Status)
 }
 
 // asides names the mirrors that were asked beside the place that the sentence is about.

@@ -8,79 +8,80 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
-// What is said of credentials beside an answer. The rules of message.go hold here as well.
+// What is said of credentials. The rules of message.go hold here as well.
 
-const unusableFix = "create it where it is missing, and mount it here (the chart's pullSecrets)"
-
-func fixUnusable(one credential.Unusable) string {
+// lacking says why a request was made without a credential, and what to do about it: a registry refuses it for a private
+// image and for one that does not exist alike.
+func lacking(s subject) string {
+	const private = ": it is private or does not exist"
+	names := joined(s.query.PullSecrets)
+	ignored := ""
 	switch {
-	case one.State == credential.HelperFailed:
-		return "install " + fault.Clean(one.Helper) + " or see what it says, or put account and password into the file"
-	case one.Source == (credential.Name{}):
-		return "mend the file"
-	case one.State == credential.Malformed:
-		return "write it anew (kubectl create secret docker-registry)"
+	case len(s.ring.unusable) > 0:
+		what, fix := unusable(s.ring.unusable...)
+		return ", and " + what + "; " + fix
+	case len(s.ring.withheld) > 0:
+		return private + ", and " + withheldText(s.ring.withheld)
+	case s.ring.Helpers:
+		ignored = " leaves credentials to a helper program, which nodes do not run"
+	case s.ring.IdentityToken(s.outcome.at.name()):
+		ignored = " has an identity token in place of a password, which nodes do not use"
+	case names != "":
+		return private + ", and none of the pull secrets named (" + names + ") has an entry for " + s.outcome.at.name() + "; compare the name with the registry, and add the entry"
 	default:
-		return unusableFix
+		return private + "; compare the name with the registry, and name a pull secret for it"
 	}
+	return private + ", and one of the pull secrets named (" + names + ")" + ignored + "; compare the name with the registry, and put account and password into the file itself"
 }
 
-func unusableText(all []credential.Unusable) string {
+// unusable says what is wrong with secrets that give nothing, and what to do about the first of them.
+func unusable(all ...credential.Unusable) (what, fix string) {
 	var parts []string
 	for _, one := range all {
-		state := "is not mounted"
+		name, state, do := "pull secret "+one.Source.String(), "is not mounted", "create it where it is missing, and mount it here (the chart's pullSecrets)"
 		switch one.State {
 		case credential.Unreadable:
 			state = "cannot be read"
 		case credential.Malformed:
-			state = "is no docker configuration"
-		case credential.HelperFailed:
-			parts = append(parts, "the credential helper "+fault.Clean(one.Helper)+", which DOCKER_CONFIG names, is missing or failed")
-			continue
-		case credential.NotMounted:
+			state, do = "is no docker configuration", "write it anew (kubectl create secret docker-registry)"
+		case credential.HelperFailed, credential.NotMounted:
 		}
-		name := "pull secret " + one.Source.String()
 		if one.Source == (credential.Name{}) {
-			name = "the DOCKER_CONFIG file"
+			name, do = "the DOCKER_CONFIG file", "mend the file"
+		}
+		if one.State == credential.HelperFailed {
+			helper := fault.Clean(one.Helper)
+			name, state = "the credential helper "+helper+", which DOCKER_CONFIG names,", "is missing or failed"
+			do = "install " + helper + " or see what it says, or put account and password into the file"
 		}
 		parts = append(parts, name+" "+state)
+		if fix == "" {
+			fix = do
+		}
 	}
-	return strings.Join(parts, ", ")
-}
-
-func secretNames(names []credential.Name) string {
-	var parts []string
-	for _, name := range names {
-		parts = append(parts, name.String())
-	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, ", "), fix
 }
 
 // unusableWarnings says, each tick, which of the named secrets gives nothing.
 func unusableWarnings(q Query, ring keyring) []*fault.Error {
 	var all []*fault.Error
 	for _, one := range ring.unusable {
-		text := unusableText([]credential.Unusable{one})
-		all = append(all, &fault.Error{
-			Cause:   fault.CredentialMissing,
-			Message: fmt.Sprintf("%s:%s is asked for without one of its credentials: %s; %s", q.Image.Name(), q.Image.Tag, text, fixUnusable(one)),
-		})
+		what, fix := unusable(one)
+		all = append(all, without(q, what+"; "+fix))
 	}
 	return all
+}
+
+func without(q Query, why string) *fault.Error {
+	return &fault.Error{Cause: fault.CredentialMissing, Message: subject{query: q}.image() + " is asked for without one of its credentials: " + why}
 }
 
 // spoiltFailure is that of an image whose pods name a secret that does not parse: nodes pull nothing for them, whatever
 // the other secrets hold (I60).
 func spoiltFailure(q Query, ring keyring) *fault.Error {
-	var spoilt []credential.Unusable
-	for _, one := range ring.unusable {
-		if one.State == credential.Malformed {
-			spoilt = append(spoilt, one)
-		}
-	}
+	what, fix := unusable(ring.spoilt()...)
 	return &fault.Error{Cause: fault.CredentialMissing, Message: fmt.Sprintf(
-		"%s:%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold; %s",
-		q.Image.Name(), q.Image.Tag, unusableText(spoilt), fixUnusable(spoilt[0]))}
+		"%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold; %s", subject{query: q}.image(), what, fix)}
 }
 
 // unusedText says that an entry of the configuration does nothing.
@@ -96,38 +97,37 @@ func unusedText(host string) string {
 func withheldText(withheld []credential.Credential) string {
 	var parts []string
 	for _, one := range withheld {
-		parts = append(parts, holder(one))
+		parts = append(parts, one.String())
 	}
-	return strings.Join(parts, ", ") + " stands for any host of that form, and is not used for one that the workload names"
+	return strings.Join(parts, ", ") + " stands for any host of that form, and is not used for one that the workload names; name the host itself in the secret, or the image in the target"
+}
+
+// rejectedFailure is that of a credential, beside what became of the images that it is for.
+func rejectedFailure(c credential.Credential, of string, p *problem, all string) *fault.Error {
+	return &fault.Error{Cause: fault.Unauthorized, Stage: p.Stage, Host: fault.Clean(p.Host), Message: c.String() + of + " was rejected by " + p.place() + " with " + p.status() + all + "; " + deadFix}
 }
 
 // warnings says what went wrong beside the answer: credentials that were rejected though they were not needed, and
 // mirrors that could not be asked. That a mirror does not have an image is nothing to warn of.
 func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*fault.Error {
 	var all []*fault.Error
-	name := q.Image.Name() + ":" + q.Image.Tag
 	for _, one := range out.rejected {
-		if out.suspect() || out.problem == one.problem {
-			continue
+		if !out.suspect() && out.problem != one.problem {
+			all = append(all, rejectedFailure(one.credential, ", of "+subject{query: q}.image()+",", one.problem, ": the image is served all the same, but pods may be refused at any time"))
 		}
-		all = append(all, &fault.Error{
-			Cause: fault.Unauthorized, Stage: one.problem.Stage, Host: fault.Clean(one.problem.Host),
-			Message: fmt.Sprintf("%s, of %s, was rejected by %s with %s: the image is served all the same, but pods may be refused at any time; %s", holder(one.credential), name, place(one.problem), status(one.problem), deadFix),
-		})
 	}
 	if len(ring.withheld) > 0 {
-		all = append(all, &fault.Error{Cause: fault.CredentialMissing, Message: name + " is asked for without one of its credentials: " + withheldText(ring.withheld) + "; name the host itself in the secret, or the image in the target"})
+		all = append(all, without(q, withheldText(ring.withheld)))
 	}
 	if out.problem != nil {
 		return all
 	}
 	for _, one := range out.passed {
-		if one.problem.cause == fault.NotFound {
-			continue
+		if one.problem.cause != fault.NotFound {
+			e := r.failure(subject{query: q, outcome: outcome{at: one.at}}, one.problem)
+			e.Message += "; " + out.at.via + " answered in place of the mirror " + one.at.via
+			all = append(all, e)
 		}
-		e := r.failure(subject{query: q, outcome: outcome{at: one.at}}, one.problem)
-		e.Message += "; " + out.at.via + " answered in place of the mirror " + one.at.via
-		all = append(all, e)
 	}
 	return all
 }

@@ -27,24 +27,25 @@ func (k keyring) lookup(e endpoint) []credential.Credential {
 	})
 }
 
-// spoilt says that nodes pull nothing for these pods, whatever the other secrets hold: one of those named does not parse.
-func (k keyring) spoilt() bool {
-	return slices.ContainsFunc(k.unusable, func(u credential.Unusable) bool {
-		return u.State == credential.Malformed && u.Source != credential.Name{}
+// spoilt are the secrets named that do not parse: nodes pull nothing for these pods then, whatever the others hold.
+func (k keyring) spoilt() []credential.Unusable {
+	return slices.DeleteFunc(slices.Clone(k.unusable), func(u credential.Unusable) bool {
+		return u.State != credential.Malformed || u.Source == credential.Name{}
 	})
 }
 
 // key identifies a query: the image and, in their order, the secrets.
 func (q Query) key() string {
-	return fmt.Sprintf("%s:%s\n%v\n%s", q.Image.Name(), q.Image.Tag, q.WorkloadsImage, secretsKey(q.PullSecrets))
+	return fmt.Sprintf("%s:%s\n%v\n%s", q.Image.Name(), q.Image.Tag, q.WorkloadsImage, joined(q.PullSecrets))
 }
 
-func secretsKey(names []credential.Name) string {
+// joined names secrets, in their order.
+func joined(names []credential.Name) string {
 	var parts []string
 	for _, name := range names {
 		parts = append(parts, name.String())
 	}
-	return strings.Join(parts, "\n")
+	return strings.Join(parts, ", ")
 }
 
 // secrets is what a list of pull secrets gave, read once, so that a whole tick sees the same.
@@ -56,7 +57,7 @@ type secrets struct {
 func (r *Resolver) secrets(names []credential.Name) secrets {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := secretsKey(names)
+	key := joined(names)
 	found, read := r.read[key]
 	if !read {
 		found.Keyring, found.unusable = r.store.Keyring(names)

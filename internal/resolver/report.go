@@ -23,8 +23,7 @@ type HostReport struct {
 // Proof is what a registry made of one credential.
 type Proof struct {
 	Source  credential.Name // the zero value for DOCKER_CONFIG
-	Account string
-	Entry   string // the key that matched
+	Holder  string          // what people know it by
 	State   ProofState
 	Failure *fault.Error // where it was rejected
 }
@@ -46,7 +45,7 @@ func (r *Resolver) Report() []HostReport {
 			continue
 		case !asked:
 		case p != nil:
-			report.Failure = hostFailure(r, name, p)
+			report.Failure = r.failure(subject{host: name}, p)
 		default:
 			report.Challenge = [...]string{open: "none", basic: "basic", bearer: "bearer"}[ch.method]
 			if ch.realm != nil {
@@ -76,24 +75,14 @@ func (h *host) report() []Proof {
 	var proofs []Proof
 	for c := range h.tried {
 		v := h.known(c)
-		proof := Proof{Source: c.Source, Account: c.Account(), Entry: fault.Clean(c.Entry), State: v.state}
+		proof := Proof{Source: c.Source, Holder: c.String(), State: v.state}
 		if v.problem != nil {
-			proof.Failure = &fault.Error{
-				Cause: v.problem.cause, Stage: v.problem.Stage, Host: fault.Clean(v.problem.Host),
-				Message: holder(c) + " was rejected by " + place(v.problem) + " with " + status(v.problem) + "; " + deadFix,
-			}
+			proof.Failure = rejectedFailure(c, "", v.problem, "")
 		}
 		proofs = append(proofs, proof)
 	}
 	slices.SortFunc(proofs, func(a, b Proof) int {
-		return strings.Compare(a.Source.String()+a.Entry, b.Source.String()+b.Entry)
+		return strings.Compare(a.Holder, b.Holder)
 	})
 	return proofs
-}
-
-// hostFailure is the sentence of a problem that is a host's and no image's.
-func hostFailure(r *Resolver, host string, p *problem) *fault.Error {
-	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Retry: p.Retry, Err: p.Err}
-	e.Message = r.sentence(subject{host: host}, p)
-	return e
 }

@@ -109,7 +109,7 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	if q.Image.Tag == "" {
 		return Answer{Failure: r.failure(subject{query: q, ring: ring}, &problem{cause: fault.SlotInvalid, detail: noTag})}
 	}
-	if ring.spoilt() {
+	if len(ring.spoilt()) > 0 {
 		return Answer{Failure: spoiltFailure(q, ring)}
 	}
 	places := endpoints(q.Image, r.registries)
