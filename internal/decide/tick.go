@@ -3,6 +3,7 @@ package decide
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -158,6 +159,43 @@ func (t Tick) turns(verdicts []*verdict) []bool {
 		turns[at] = place >= 0 && place < t.MaxRollouts
 	}
 	return turns
+}
+
+// After is a workload as the tick after a first observation reads it; false where this step observes nothing for the first
+// time. A plan tells of that tick too.
+func (t Tick) After(w Workload, targets []Target, step Step) (Workload, bool) {
+	if !slices.ContainsFunc(step.Decisions, func(d Decision) bool { return d.Outcome == Adopted }) || step.Rolls {
+		return Workload{}, false
+	}
+	w.Object.Labels = overlaid(w.Object.Labels, step.Change.Labels)
+	w.Object.Annotations = overlaid(w.Object.Annotations, step.Change.Annotations)
+	w.Began = t.Remember(w, targets)
+	return w, true
+}
+
+// overlaid are values with a change to them: an empty one removes.
+func overlaid(values, change map[string]string) map[string]string {
+	after := maps.Clone(change)
+	for key, value := range values {
+		if _, changed := change[key]; !changed {
+			after[key] = value
+		}
+	}
+	return after
+}
+
+// Pace is how many workloads are to be rolled, and in how many ticks: some now, and some only after the tick in which they are
+// observed for the first time.
+func (t Tick) Pace(now, later int) (rollouts, ticks int) {
+	if now+later == 0 {
+		return 0, 0
+	}
+	most := t.MaxRollouts
+	if most == 0 {
+		most = now + later
+	}
+	left := max(0, now-most) + later
+	return now + later, 1 + (left+most-1)/most
 }
 
 // Again decides for one workload once more, after it has changed since it was read. turn is what it had before.

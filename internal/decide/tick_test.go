@@ -307,6 +307,30 @@ func TestTurns_I57(t *testing.T) {
 	}
 }
 
+// A plan says how many ticks its rollouts take: some begin now, and some only after a first observation.
+func TestPace_I57(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ most, now, later, ticks int }{
+		{10, 0, 0, 0},
+		{10, 1, 0, 1},
+		{10, 10, 0, 1},
+		{10, 11, 0, 2},
+		{10, 12, 0, 2},
+		{1, 3, 0, 3},
+		{0, 12, 0, 1},
+		{10, 0, 10, 2},
+		{10, 0, 11, 3},
+		{0, 0, 11, 2},
+		{10, 5, 5, 2},
+		{10, 12, 8, 2},
+		{10, 12, 9, 3},
+	} {
+		rollouts, ticks := decide.Tick{MaxRollouts: c.most}.Pace(c.now, c.later)
+		assert.Equal(t, c.now+c.later, rollouts, "%+v", c)
+		assert.Equal(t, c.ticks, ticks, "%+v", c)
+	}
+}
+
 // A workload that cannot be read takes no place and has no step.
 func TestAnUnreadableWorkloadTakesNoPlace(t *testing.T) {
 	t.Parallel()

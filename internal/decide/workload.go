@@ -79,6 +79,7 @@ type Step struct {
 	Events    []TargetEvent   // once the change is written
 	Failures  []TargetFailure // of the targets whose counters stand here
 	Turn      bool            // MAX_ROLLOUTS leaves it a place
+	Rolls     bool            // it is to be rolled: in this tick or, without a place, in a later one
 }
 
 // TargetEvent is an Event about a target, on a workload.
@@ -207,10 +208,10 @@ func (v verdict) waitsSince() time.Time {
 
 // step is what becomes of a verdict once the tick has had its say. counted are the failures in a row of all targets.
 func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
+	step := Step{Decisions: v.decisions, Turn: turn, Rolls: v.rolls()}
 	if !turn {
 		t.deferRollouts(w, targets, v)
 	}
-	step := Step{Decisions: v.decisions, Turn: turn}
 	for at, home := range w.Homes {
 		step.Failures = append(step.Failures, TargetFailure{home.Target, targets[home.Target].failuresInARow(v.began.Failures[at], v.now.Failures[at])})
 	}

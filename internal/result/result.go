@@ -30,13 +30,19 @@ type Report struct {
 	DurationSeconds float64   `json:"durationSeconds"`
 	ExitCode        int       `json:"exitCode"`
 	Targets         []Target  `json:"targets"`
-	Checks          []Check   `json:"checks,omitempty"` // of the command check, and of no other
-	Desired         Desired   `json:"-"`                // of the command plan
+	Rollouts        *int      `json:"rollouts,omitempty"` // of the command plan, and of no other: workloads that are to be rolled
+	Ticks           *int      `json:"ticks,omitempty"`    // likewise: how many ticks they take
+	Checks          []Check   `json:"checks,omitempty"`   // of the command check, and of no other
+	Desired         Desired   `json:"-"`                  // of the command plan
 }
 
 // New is the report of a command that begins: nothing has come of it yet.
 func New(version, command string, started time.Time) Report {
-	return Report{SchemaVersion: SchemaVersion, Version: version, Command: command, StartedAt: started.UTC(), Targets: []Target{}}
+	report := Report{SchemaVersion: SchemaVersion, Version: version, Command: command, StartedAt: started.UTC(), Targets: []Target{}}
+	if command == "plan" {
+		report.Rollouts, report.Ticks = new(int), new(int)
+	}
+	return report
 }
 
 // Target is what became of one target.

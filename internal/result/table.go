@@ -57,7 +57,19 @@ func (r Report) WriteTable(w io.Writer, style Style) error {
 			return err
 		}
 	}
-	return nil
+	if r.Rollouts == nil || *r.Rollouts == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\n%s, in %s\n", counted(*r.Rollouts, "rollout"), counted(*r.Ticks, "tick"))
+	return err
+}
+
+// counted is a number of things.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // age is how long ago something was, in one unit, as kubectl has it.

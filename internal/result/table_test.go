@@ -3,6 +3,7 @@ package result_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,6 +51,18 @@ jobs on DaemonSet a/y: failed (not-settled): no node
 ingestor: proxy (3/3): refused
 jobs on Deployment a/x: refreshed: rolled out
 `, out.String())
+}
+
+func TestThePlansTableEndsWithItsRollouts(t *testing.T) {
+	t.Parallel()
+	for rollouts, end := range map[int]string{0: "unchanged\n", 1: "unchanged\n\n1 rollout, in 2 ticks\n"} {
+		plan := result.New("dev", "plan", time.Time{})
+		plan.Targets = []result.Target{{Name: "web", Workloads: []result.Workload{{Kind: "Deployment", Name: "web", Outcome: decide.Unchanged}}}}
+		*plan.Rollouts, *plan.Ticks = rollouts, 2*rollouts
+		var out strings.Builder
+		require.NoError(t, plan.WriteTable(&out, result.Style{}))
+		assert.Truef(t, strings.HasSuffix(out.String(), end), "%q", out.String())
+	}
 }
 
 func TestTheTerminationMessageIsCutBetweenCharacters(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 type outcome struct {
 	reading   reading           // as it was seen last
 	decisions []decide.Decision // by binding; none where nothing was decided
+	following []decide.Decision // likewise, of the tick after a first observation; in a plan
 	failures  []decide.TargetFailure
 	failure   *fault.Error // why the workload was given up in this tick
 }
@@ -23,6 +24,8 @@ type ended struct {
 	outcomes    []outcome // by workload
 	interrupted bool      // it was told to end before it was done
 	acted       bool      // what was decided has been written, or was being written
+	rolls       int       // of a plan: workloads that are to be rolled
+	rollsAfter  int       // likewise, of those that are observed for the first time
 }
 
 // undecided is the end of a tick that was interrupted before it could decide.
@@ -43,6 +46,23 @@ func unwritten(p plan, interrupted bool) ended {
 			o.decisions, o.failures = step.Decisions, step.Failures
 		}
 		e.outcomes = append(e.outcomes, o)
+	}
+	return e
+}
+
+// foretold is the end of a plan: nothing is written, and of workloads that it observes for the first time it knows what follows.
+func foretold(p plan, following []*decide.Step, interrupted bool) ended {
+	e := unwritten(p, interrupted)
+	for at, step := range p.steps {
+		if step != nil && step.Rolls {
+			e.rolls++
+		}
+		if next := following[at]; next != nil {
+			e.outcomes[at].following = next.Decisions
+			if next.Rolls {
+				e.rollsAfter++
+			}
+		}
 	}
 	return e
 }

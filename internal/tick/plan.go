@@ -42,6 +42,28 @@ func (t *tick) plan(ctx context.Context, readings []reading, resolved resolution
 	return p
 }
 
+// following are the steps of the tick after this one, of workloads that this one observes for the first time; nil for others.
+func (t *tick) following(ctx context.Context, p plan) []*decide.Step {
+	steps := make([]*decide.Step, len(p.steps))
+	var all sync.WaitGroup
+	for at, step := range p.steps {
+		if step == nil {
+			continue
+		}
+		after, found := t.rules.After(*p.workloads[at], p.targets, *step)
+		if !found {
+			continue
+		}
+		all.Go(func() {
+			after := t.ask(ctx, at, after, p.readings[at], p.resolution)
+			next := t.rules.Again(p.resolution.targets, after, true)
+			steps[at] = &next
+		})
+	}
+	all.Wait()
+	return steps
+}
+
 // homes are the targets whose counters stand on each workload.
 func (t *tick) homes(readings []reading, targets []decide.Target) [][]decide.Home {
 	residents := make([]decide.Resident, len(readings))

@@ -44,6 +44,7 @@ func (r reporter) of(ctx context.Context, e ended) result.Report {
 	}
 	if r.plan {
 		report.Desired = r.desired(e)
+		*report.Rollouts, *report.Ticks = r.rules.Pace(e.rolls, e.rollsAfter)
 	}
 	if needsAttention {
 		report.ExitCode = result.ExitOperator
@@ -125,6 +126,9 @@ func (r reporter) entry(e ended, p place, entry config.Workload, at int) result.
 	case e.interrupted && !e.acted && (d.Rolls() || out.Outcome == decide.Adopted):
 		out.Outcome, out.Message = decide.Waiting, "the tick was told to end before this was written: the next one does it"
 	}
+	if o.following != nil && out.Outcome == decide.Adopted {
+		out.Message += "; the tick after would report " + told(o.following[p.binding])
+	}
 	message := out.Message
 	if failure != nil {
 		out.Cause, message = failure.Cause, failure.Message
@@ -142,6 +146,18 @@ func (r reporter) entry(e ended, p place, entry config.Workload, at int) result.
 		out.Recorded = string(record.Recorded)
 	}
 	return out
+}
+
+// told is a decision in a sentence.
+func told(d decide.Decision) string {
+	text := string(d.Outcome)
+	if d.Failure != nil {
+		return fmt.Sprintf("%s (%s): %s", text, d.Failure.Cause, d.Failure.Message)
+	}
+	if d.Message != "" {
+		text += ": " + d.Message
+	}
+	return text
 }
 
 // release is the command that ends what a person, or a rejection, has decided; empty for any other outcome.

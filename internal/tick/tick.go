@@ -107,8 +107,11 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 		return report.of(ctx, undecided(read, resolved))
 	}
 	planned := t.plan(ctx, read, resolved)
-	if plan || ctx.Err() != nil {
-		return report.of(ctx, unwritten(planned, ctx.Err() != nil))
+	if plan && ctx.Err() == nil {
+		return report.of(ctx, foretold(planned, t.following(ctx, planned), ctx.Err() != nil))
+	}
+	if ctx.Err() != nil {
+		return report.of(ctx, unwritten(planned, true))
 	}
 	return report.of(ctx, t.act(ctx, planned))
 }

@@ -21,7 +21,9 @@ const result = `{"schemaVersion":1,"version":"1.2.3","command":"run","startedAt"
 func TestAResultAsTheContractSays(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, contract.Result(result))
-	require.NoError(t, contract.Result(`{"schemaVersion":1,"version":"dev","command":"plan","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":2,"targets":[]}`))
+	require.NoError(t, contract.Result(`{"schemaVersion":1,"version":"dev","command":"plan","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":2,"targets":[],"rollouts":0,"ticks":0}`))
+	require.Error(t, contract.Result(strings.Replace(result, `"command":"run"`, `"command":"plan"`, 1)), "a plan counts its rollouts")
+	require.Error(t, contract.Result(strings.Replace(result, `"exitCode":0`, `"exitCode":0,"rollouts":1,"ticks":1`, 1)), "a run does not")
 	check := `{"schemaVersion":1,"version":"dev","command":"check","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":1,"targets":[],
 "checks":[{"check":"registry","subject":"ghcr.io","status":"failed","cause":"dns","message":"check its spelling"}]}`
 	require.NoError(t, contract.Result(check))

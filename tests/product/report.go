@@ -19,7 +19,9 @@ type Report struct {
 	DurationSeconds float64   `json:"durationSeconds"`
 	ExitCode        int       `json:"exitCode"`
 	Targets         []Target  `json:"targets"`
-	Checks          []Check   `json:"checks"` // of the command check
+	Checks          []Check   `json:"checks"`   // of the command check
+	Rollouts        int       `json:"rollouts"` // of the command plan
+	Ticks           int       `json:"ticks"`    // likewise
 }
 
 // Target is one target of a Report.
