@@ -113,11 +113,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request := describe(r, body)
 	recorded := p.Add(&request)
 	noted := fault.Note(w, func(status int) { p.Answered(recorded, status) })
+	defer p.waited.after(request)
+	p.waited.before(r.Context(), request)
 	if action := p.Faults.Pick(request); action != nil {
 		action(noted, r, p.forward)
 		return
 	}
-	defer p.waited.after(request)
-	p.waited.before(r.Context(), request)
 	p.forward.ServeHTTP(noted, r)
 }

@@ -14,7 +14,6 @@ type waited struct {
 
 // HoldReads calls hold before each read by name that follows a watch of the same object: the read of a tick that has waited
 // long enough. A test whose ticks wait for a second needs no quick machine, if hold waits for what the tick was meant to see.
-// Requests that meet a fault are not held.
 func (p *Proxy) HoldReads(hold func(ctx context.Context, object Request)) {
 	p.waited.mu.Lock()
 	defer p.waited.mu.Unlock()

@@ -42,7 +42,7 @@ func (s *Scenario) steady(ctx context.Context, object apiproxy.Request) bool {
 		}
 		pods := s.podsOf(ctx, o)
 		return o.Status.ObservedGeneration >= o.Generation && s.upToDate(pods) && o.Status.Replicas == active(pods) &&
-			o.Status.ReadyReplicas == ready(pods) && (active(pods) == 0 || o.Status.UpdatedReplicas > 0)
+			o.Status.ReadyReplicas == ready(pods) && (o.Status.UpdatedReplicas > 0 || ready(pods) < active(pods) || active(pods) == 0) // a stuck pod is left
 	case "daemonsets":
 		o, err := apps.DaemonSets(object.Namespace).Get(ctx, object.Name, get)
 		if err != nil {
