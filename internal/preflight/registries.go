@@ -118,7 +118,7 @@ func (l *list) images(f Facts, down map[string]*fault.Error) {
 		answer := image.Answer
 		switch {
 		case answer.Failure != nil && down[answer.Failure.Host] != nil && listed(answer.Failure.Host):
-			l.add(checkImage, image.Name, result.Unchecked, "not asked for: "+answer.Failure.Host+" could not be asked, as said above")
+			l.add(checkImage, image.Name, result.Unchecked, "not resolved: "+answer.Failure.Host+" could not be asked, as said above")
 		case answer.Failure != nil:
 			l.wrong(checkImage, image.Name, answer.Failure)
 		case answer.Quota.Exhausted():

@@ -42,6 +42,18 @@ func (s subject) image() string {
 	return s.query.Image.Name() + ":" + s.query.Image.Tag
 }
 
+// failed says what came of it.
+func (s subject) failed() string {
+	switch {
+	case s.host != "":
+		return s.host + " could not be asked"
+	case s.digest != "":
+		return s.image() + " could not be read"
+	default:
+		return s.image() + " could not be resolved"
+	}
+}
+
 // saying is the sentence for some problems, of those with its cause that no saying before it is for.
 type saying struct {
 	of   func(subject, *problem) bool
@@ -68,61 +80,61 @@ func anonymously(s subject, _ *problem) bool { return s.outcome.who.Anonymous() 
 
 func others(subject, *problem) bool { return true }
 
-// deadFix says how to mend a credential that was rejected, in each of the ways that cannot be told apart.
+// deadFix says how to fix a credential that was rejected, in each of the ways that cannot be told apart.
 const deadFix = "it may be expired, disabled, deleted or have a wrong password, which a registry does not tell: extend or enable the account, with which the same password works again, or create a new one and put it into the secret"
 
 var sayings = map[fault.Cause][]saying{
 	fault.SlotInvalid: {{others, "${image} has no tag, so there is nothing to follow; name one"}},
 	fault.NotFound: {
 		{detailed(noProject), "${image} was not found: ${place} has no project ${project}; compare the name in the values with the registry, and create the project or push the image there"},
-		{asking(fault.StagePing), "${image} could not be asked for: ${place} answered 404 for /v2/, as no registry does; compare the host in the values with the registry's"},
-		{asking(fault.StageToken), "${image} could not be asked for: ${place}, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there"},
+		{asking(fault.StagePing), "${failed}: ${place} answered 404 for /v2/, as no registry does; compare the host in the values with the registry's"},
+		{asking(fault.StageToken), "${failed}: ${place}, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there"},
 		{anonymously, "${image} was not found: ${place} answered ${status}; compare repository and tag in the values with the registry, and build and push the image if it is not there"},
 		{others, "${image} was not found: ${place} answered ${status}; compare repository and tag in the values with the registry, and build and push the image if it is not there; or ${account} lacks the right to pull it, which some registries hide behind a 404"},
 	},
 	fault.Unauthorized: {
-		{detailed(noChallenge), "${image} could not be asked for: ${place} ${what}; check what it is that answers there: a captive portal, a login page, a proxy?"},
+		{detailed(noChallenge), "${failed}: ${place} ${what}; check what it is that answers there: a captive portal, a login page, a proxy?"},
 		{detailed(rejected), "${image} cannot be resolved: ${account} was rejected by ${place} with ${status}; " + deadFix},
 		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}"},
-		{others, "${image} was refused to ${account} by ${place} with ${status}; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret"},
+		{others, "${image} was refused to ${account} by ${place} with ${status}; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
 	},
 	fault.Forbidden: {
-		{asking(fault.StagePing), "${image} could not be asked for: ${place} answers nobody here, it says ${status} to /v2/ already; check whether it, or something in between, allows this network"},
+		{asking(fault.StagePing), "${failed}: ${place} answers nobody here, it says ${status} to /v2/ already; check whether it, or something in between, allows this network"},
 		{detailed(storage), "${image} could not be read: the storage ${host}, to which the registry sends, answered ${status}; allow egress to ${port}, or have it serve this network"},
 		{detailed(policy), "${image} is withheld: ${place} answered ${status}, a policy of its own (after a scan, for want of a signature, a lock, a legal reason); have that fixed for the image, or the policy changed"},
-		{detailed(between), "${image} could not be asked for: ${place} answered ${status}, and not as a registry does; check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there"},
+		{detailed(between), "${failed}: ${place} answered ${status}, and not as a registry does; check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there"},
 		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}"},
-		{detailed(unproven), "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), mend the account and the secret"},
+		{detailed(unproven), "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
 		{others, "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project"},
 	},
 	fault.RateLimited: {
 		{detailed(quotaUsed), "${image} could not be pulled: ${place} says that no pulls are left (ratelimit-remaining: 0${within}); authenticate with a pull secret, or use a mirror"},
-		{others, "${image} could not be asked for: ${place} answered 429, too many requests, and ${again}; authenticate with a pull secret, or use a mirror"},
+		{others, "${failed}: ${place} answered 429, too many requests, and ${again}; authenticate with a pull secret, or use a mirror"},
 	},
-	fault.DNS:               {{others, "${image} could not be asked for: the name of ${place} does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)"}},
-	fault.ConnectionRefused: {{others, "${image} could not be asked for: ${place:port} ${what}${during}; let NetworkPolicies and firewalls allow egress to ${port}, and check the port"}},
-	fault.TLS:               {{others, "${image} could not be asked for: TLS with ${place:port} failed, ${what}"}},
+	fault.DNS:               {{others, "${failed}: the name of ${place} does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)"}},
+	fault.ConnectionRefused: {{others, "${failed}: ${place:port} ${what}${during}; let NetworkPolicies and firewalls allow egress to ${port}, and check the port"}},
+	fault.TLS:               {{others, "${failed}: TLS with ${place:port} failed, ${what}"}},
 	fault.Timeout: {
-		{ofKind(wire.Interrupted), "${image} was not asked for to the end: the tick was told to stop; the next one asks again"},
-		{detailed(givenUp), "${image} was not asked for: ${place:port} did not answer for ${max} images before it; allow egress to ${port}"},
-		{detailed(unasked), "${image} was not asked for: the tick's time was over before its turn came; ask for fewer images or raise the concurrency"},
-		{others, "${image} could not be asked for: no answer from ${place:port} within ${timeout} (at: ${stage}); allow egress to ${port}"},
+		{ofKind(wire.Interrupted), "${failed}: the tick was interrupted; the next one asks again"},
+		{detailed(givenUp), "${failed}: ${place:port} did not answer for ${max} images before it; allow egress to ${port}"},
+		{detailed(unasked), "${failed}: the tick's time was over before its turn came; ask for fewer images or raise the concurrency"},
+		{others, "${failed}: no answer from ${place:port} within ${timeout} (at: ${stage}); allow egress to ${port}"},
 	},
 	fault.Proxy: {
-		{ofKind(wire.ProxySetting), "${image} could not be asked for: the proxy setting is no address; write HTTPS_PROXY as http://host:port"},
-		{func(_ subject, p *problem) bool { return p.Status == 407 }, "${image} could not be asked for: the proxy${proxy} wants a user and password (407) before it connects to ${place:port}; put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS"},
-		{statusFrom(500), "${image} could not be asked for: the proxy${proxy} answered ${number} and could not connect to ${place:port}; allow it to reach ${port}, as it may reach others"},
-		{statusFrom(1), "${image} could not be asked for: the proxy${proxy} refused with ${number} to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
-		{others, "${image} could not be asked for: the proxy${proxy} hung up when asked to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
+		{ofKind(wire.ProxySetting), "${failed}: the proxy setting is no address; write HTTPS_PROXY as http://host:port"},
+		{func(_ subject, p *problem) bool { return p.Status == 407 }, "${failed}: the proxy${proxy} wants a user and password (407) before it connects to ${place:port}; put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS"},
+		{statusFrom(500), "${failed}: the proxy${proxy} answered ${number} and could not connect to ${place:port}; allow it to reach ${port}, as it may reach others"},
+		{statusFrom(1), "${failed}: the proxy${proxy} refused with ${number} to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
+		{others, "${failed}: the proxy${proxy} hung up when asked to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
 	},
 	fault.ServerError: {
-		{detailed(ownTrouble), "${image} could not be asked for: ${place} refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here"},
-		{others, "${image} could not be asked for: ${place} answered ${number}; that is the registry's own trouble, and there is nothing to do here"},
+		{detailed(ownTrouble), "${failed}: ${place} refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here"},
+		{others, "${failed}: ${place} answered ${number}; that is the registry's own trouble, and there is nothing to do here"},
 	},
 	fault.BadResponse: {
 		{func(s subject, p *problem) bool {
 			return p.detail == oddStatus && p.Role == fault.StageToken && !anonymously(s, p)
-		}, "${image} could not be asked for: ${place} answered ${status} to ${account}; check account and secret, which it may mean by that, and what it is that answers there"},
+		}, "${failed}: ${place} answered ${status} to ${account}; check account and secret, which it may mean by that, and what it is that answers there"},
 		{detailed(badRealm), "${image} could not be read: ${place} ${what}; have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"},
 		{detailed(schema1, artifact, emptyIndex), "${image} could not be read: ${place} ${what}; check what was pushed there"},
 		{others, "${image} could not be read: ${place} ${what}; check what it is that answers there: a captive portal, a login page, a proxy?"},
@@ -142,7 +154,7 @@ var (
 		wire.Truncated:        "sent half an answer",
 		wire.Downgrade:        "redirected to plain HTTP",
 		wire.Astray:           "redirected to nowhere, or too often",
-		wire.NotHTTP:          "sent what is no HTTP answer",
+		wire.NotHTTP:          "sent an invalid HTTP response",
 	}
 	inTheAnswer = map[detail]string{
 		noChallenge: "answered 401 to /v2/ without saying how to authenticate",
@@ -176,6 +188,8 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 		switch name {
 		case "image":
 			return s.image()
+		case "failed":
+			return s.failed()
 		case "place":
 			return p.place()
 		case "place:port": // as firewalls know it

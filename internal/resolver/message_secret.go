@@ -47,7 +47,7 @@ func unusable(all ...credential.Unusable) (what, fix string) {
 		case credential.HelperFailed, credential.NotMounted:
 		}
 		if one.Source == (credential.Name{}) {
-			name, do = "the DOCKER_CONFIG file", "mend the file"
+			name, do = "the DOCKER_CONFIG file", "fix the file"
 		}
 		if one.State == credential.HelperFailed {
 			helper := fault.Clean(one.Helper)
@@ -73,7 +73,7 @@ func unusableWarnings(q Query, ring keyring) []*fault.Error {
 }
 
 func without(q Query, why string) *fault.Error {
-	return &fault.Error{Cause: fault.CredentialMissing, Message: subject{query: q}.image() + " is asked for without one of its credentials: " + why}
+	return &fault.Error{Cause: fault.CredentialMissing, Message: subject{query: q}.image() + " is resolved without one of its credentials: " + why}
 }
 
 // spoiltFailure is that of an image whose pods name a secret that does not parse: nodes pull nothing for them, whatever
@@ -90,7 +90,7 @@ func unusedText(host string) string {
 	if strings.HasSuffix(host, "docker.io") || strings.HasSuffix(host, "docker.com") {
 		hint = "; Docker Hub is docker.io there"
 	}
-	return "registries: the entry for " + fault.Clean(host) + " is for none of the images that are asked for; write the host as the images name it, or remove the entry" + hint
+	return "registries: the entry for " + fault.Clean(host) + " is for none of the images; write the host as the images name it, or remove the entry" + hint
 }
 
 // withheldText names entries that stand for many hosts, and are not used where the workload names the image.

@@ -238,7 +238,7 @@ func TestTheEndOfATick(t *testing.T) {
 	for _, answer := range r.Resolve(ctx, []resolver.Query{query(t, s.host+"/t/i:1"), query(t, s.host+"/t/j:1")}) {
 		require.NotNil(t, answer.Failure)
 		assert.Equal(t, fault.Timeout, answer.Failure.Cause)
-		assert.Contains(t, answer.Failure.Message, "the tick was told to stop")
+		assert.Contains(t, answer.Failure.Message, "the tick was interrupted")
 	}
 	over, done := context.WithTimeout(t.Context(), 0)
 	defer done()
