@@ -62,13 +62,13 @@ func (s Store) secret(name Name) (found []Credential, helpers bool, state State)
 		return nil, false, NotMounted
 	}
 	directory := filepath.Join(s.PullSecretsDir, name.Namespace, name.Name)
-	data, err := read(filepath.Join(directory, ".dockerconfigjson"))
+	data, err := Read(filepath.Join(directory, ".dockerconfigjson"))
 	if err == nil {
 		found, helpers, err = parseConfig(data, name)
 		return found, helpers, malformed(err)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if data, err = read(filepath.Join(directory, ".dockercfg")); err == nil {
+		if data, err = Read(filepath.Join(directory, ".dockercfg")); err == nil {
 			found, err = parseLegacy(data, name)
 			return found, false, malformed(err)
 		}
@@ -86,8 +86,8 @@ func malformed(err error) State {
 	return 0
 }
 
-// read returns a file's content, up to maxFile bytes; a longer one is an error.
-func read(path string) ([]byte, error) {
+// Read returns a file's content, up to what a Secret may hold; a longer one is an error.
+func Read(path string) ([]byte, error) {
 	file, err := os.Open(path) //nolint:gosec // the directories are configuration and the names are checked above
 	if err != nil {
 		return nil, err

@@ -18,8 +18,7 @@ type question func(...remote.Option) error
 
 // answer is what a question brought, beside what it was asked for.
 type answer struct {
-	wire.Answer
-	call  *wire.Call
+	wire.Call
 	how   challenge
 	token token
 }
@@ -52,7 +51,7 @@ func (h *host) authorized(ctx context.Context, repository string, who credential
 		if p == nil || one.Crossed {
 			return one, p
 		}
-		named, _ := h.read(ctx, one.Answer, one.call)
+		named, _ := h.read(ctx, &one.Call)
 		switch late := p.Status == http.StatusUnauthorized && named.silent == nil && named.library != nil; {
 		case late && ch.method == open && !need.late:
 			ch, need.late = named, true
@@ -92,7 +91,7 @@ func (h *host) put(ctx context.Context, ch challenge, who credential.Credential,
 	if err == nil {
 		err = q(remote.WithContext(ctx), remote.WithTransport(with))
 	}
-	one := answer{Answer: call.Answer(), call: call, how: ch, token: got}
+	one := answer{Call: *call, how: ch, token: got}
 	if err != nil {
 		return one, problemOf(ctx, err, call, unreadable)
 	}

@@ -65,7 +65,7 @@ func (h *host) manifest(ctx context.Context, repository string, who credential.C
 	}
 	c, d := parseManifest(found.Manifest, got.Header.Get("Content-Type"))
 	if d != plain {
-		return contents{}, Quota{}, bad(got.call, d)
+		return contents{}, Quota{}, bad(&got.Call, d)
 	}
 	return c, got.Quota, nil
 }

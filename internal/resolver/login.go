@@ -76,14 +76,14 @@ func (h *host) prove(ctx context.Context, ch challenge, who credential.Credentia
 			if err == nil {
 				_, err = transport.Ping(ctx, h.registry, with)
 			}
-			if err != nil || call.Answer().Status == http.StatusUnauthorized {
+			if err != nil || call.Status == http.StatusUnauthorized {
 				p = bad(call, plain)
 			}
 		}
 		switch {
-		case p == nil && !call.Answer().Crossed:
+		case p == nil && !call.Crossed:
 			return verdict{state: Proven}, nil
-		case p.refusesLogin() && !call.Answer().Crossed:
+		case p.refusesLogin() && !call.Crossed:
 			p.cause, p.detail = fault.Unauthorized, rejected
 			return verdict{state: Rejected, problem: p}, nil
 		}

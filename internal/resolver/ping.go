@@ -56,10 +56,9 @@ func (h *host) ping(ctx context.Context) (challenge, *problem) {
 	return h.pings.do(ctx, struct{}{}, h.timeout, func(ctx context.Context) (challenge, *problem) {
 		ctx, call := wire.Begin(ctx, fault.StagePing)
 		_, err := transport.Ping(ctx, h.registry, h.network)
-		seen := call.Answer()
-		switch seen.Status {
+		switch call.Status {
 		case http.StatusUnauthorized:
-			return h.read(ctx, seen, call)
+			return h.read(ctx, call)
 		case http.StatusForbidden, http.StatusNotFound:
 			return challenge{silent: problemOf(ctx, err, call, oddStatus)}, nil
 		}
@@ -72,16 +71,14 @@ func (h *host) ping(ctx context.Context) (challenge, *problem) {
 
 // read makes a challenge of a 401. The problem is that of a token endpoint to which no credential may be sent; one that
 // does not say how, or in no way that we know, is silent.
-func (h *host) read(ctx context.Context, seen wire.Answer, call *wire.Call) (challenge, *problem) {
-	found := parseChallenge(ctx, h.registry, seen.Challenge)
-	c := challenge{library: found, scope: found.Parameters["scope"], expired: found.Parameters["error"] == "invalid_token", foreign: seen.Crossed}
+func (h *host) read(ctx context.Context, call *wire.Call) (challenge, *problem) {
+	found := parseChallenge(ctx, h.registry, call.Challenge)
+	c := challenge{library: found, scope: found.Parameters["scope"], expired: found.Parameters["error"] == "invalid_token", foreign: call.Crossed}
 	switch strings.ToLower(found.Scheme) {
 	case "bearer":
 		realm, ok := h.realm(found.Parameters["realm"])
 		if !ok {
-			p := bad(call, badRealm)
-			p.Status = seen.Status
-			return challenge{}, p
+			return challenge{}, bad(call, badRealm)
 		}
 		c.method, c.realm = bearer, realm
 	case "basic":

@@ -91,8 +91,8 @@ func TestChallenges(t *testing.T) {
 		"a realm in clear":  {headers: []string{`Bearer realm="http://a.io/t"`}, refused: true},
 		"a realm that ends": {headers: []string{`Bearer realm="https://a.io/t`}, refused: true},
 	} {
-		_, call := wire.Begin(t.Context(), fault.StagePing)
-		got, p := at(t, "a.io").read(t.Context(), wire.Answer{Status: 401, Challenge: http.Header{"Www-Authenticate": c.headers}}, call)
+		call := &wire.Call{Stage: fault.StagePing, Answer: wire.Answer{Status: 401, Challenge: http.Header{"Www-Authenticate": c.headers}}}
+		got, p := at(t, "a.io").read(t.Context(), call)
 		assert.Equal(t, c.refused, p != nil, name)
 		if p != nil {
 			assert.Equal(t, badRealm, p.detail, name)
@@ -109,8 +109,8 @@ func FuzzChallenges(f *testing.F) {
 	f.Add(`Basic realm="a \"b\"", Bearer realm=x , service = "y"`, ``)
 	f.Add(`Negotiate abc==, ,=,"`, `Bearer`)
 	f.Fuzz(func(t *testing.T, first, second string) {
-		_, call := wire.Begin(t.Context(), fault.StagePing)
-		got, p := at(t, "a.io").read(t.Context(), wire.Answer{Status: 401, Challenge: http.Header{"Www-Authenticate": {first, second}}}, call)
+		call := &wire.Call{Stage: fault.StagePing, Answer: wire.Answer{Status: 401, Challenge: http.Header{"Www-Authenticate": {first, second}}}}
+		got, p := at(t, "a.io").read(t.Context(), call)
 		if p == nil && got.method == bearer && (got.realm.Scheme != "https" || got.realm.Host == "" || got.realm.User != nil) {
 			t.Fatalf("a token endpoint that credentials must not go to: %v", got.realm)
 		}

@@ -114,7 +114,7 @@ var refusals = map[int]struct {
 // refusedBy is the problem of an answer that is no 200, as far as its status alone says what it is.
 func refusedBy(refusal *transport.Error, call *wire.Call) *problem {
 	p := &problem{Failure: call.Failure(), cause: fault.BadResponse, detail: oddStatus, code: errorCode(refusal.Errors), errors: refusal.Errors}
-	p.Status, p.crossed = refusal.StatusCode, call.Answer().Crossed
+	p.Status, p.crossed = refusal.StatusCode, call.Crossed
 	if known, ok := refusals[p.Status]; ok {
 		p.cause, p.detail = known.cause, known.detail
 	} else if p.Status >= http.StatusInternalServerError {
@@ -124,7 +124,7 @@ func refusedBy(refusal *transport.Error, call *wire.Call) *problem {
 	case p.Status == http.StatusForbidden && p.crossed:
 		p.detail = storage
 	case p.cause == fault.RateLimited:
-		p.Retry = call.Answer().Retry
+		p.Retry = call.Retry
 	case p.cause == fault.Proxy:
 		p.Stage = fault.StageProxy
 	}

@@ -34,13 +34,14 @@ func (r *Resolver) Report() []HostReport {
 	defer r.mu.Unlock()
 	var all []HostReport
 	for name, h := range r.hosts {
-		report := HostReport{Host: name, Address: h.address, Proofs: h.report()}
+		report, planned, visited := h.report()
+		report.Host = name
 		ch, p, asked := h.pings.peek(struct{}{})
 		h.late.Range(func(_, late any) bool {
 			ch, p = late.(challenge), nil
 			return false
 		})
-		switch planned, visited := h.standing(); {
+		switch {
 		case !visited, p != nil && !planned: // for its opinion of a mirror alone: that it has none is nothing to report
 			continue
 		case !asked:
@@ -61,28 +62,19 @@ func (r *Resolver) Report() []HostReport {
 	return all
 }
 
-// standing says whether images are to be asked for at a host, and whether one was, or was about to be.
-func (h *host) standing() (planned, visited bool) {
+// report tells what a host made of each credential, and says whether images were to be asked for there, and whether one was.
+func (h *host) report() (report HostReport, planned, visited bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.groups) > 0, h.visited
-}
-
-// report tells what a host made of each credential.
-func (h *host) report() []Proof {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var proofs []Proof
+	report.Address = h.address
 	for c := range h.tried {
 		v := h.known(c)
 		proof := Proof{Source: c.Source, Holder: c.String(), State: v.state}
 		if v.problem != nil {
 			proof.Failure = rejectedFailure(c, "", v.problem, "")
 		}
-		proofs = append(proofs, proof)
+		report.Proofs = append(report.Proofs, proof)
 	}
-	slices.SortFunc(proofs, func(a, b Proof) int {
-		return strings.Compare(a.Holder, b.Holder)
-	})
-	return proofs
+	slices.SortFunc(report.Proofs, func(a, b Proof) int { return strings.Compare(a.Holder, b.Holder) })
+	return report, len(h.groups) > 0, h.visited
 }

@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -17,9 +15,6 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 )
-
-// maxFile bounds what is read: as much as a Secret may hold.
-const maxFile = 1 << 20
 
 // hub is the name under which docker keeps Docker Hub's credentials.
 const hub = "https://index.docker.io/v1/"
@@ -39,7 +34,7 @@ func Read(directory string) *File {
 	if directory == "" {
 		return f
 	}
-	text, err := read(filepath.Join(directory, "config.json"))
+	text, err := credential.Read(filepath.Join(directory, "config.json"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -48,19 +43,6 @@ func Read(directory string) *File {
 		f.config, f.state = configfile.New(""), credential.Malformed
 	}
 	return f
-}
-
-func read(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the path is configuration
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // read only: nothing can be lost
-	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = errors.New("longer than a configuration can be")
-	}
-	return text, err
 }
 
 // For returns what the file has for a repository, or else for its host: the zero Credential where that is nothing. Where

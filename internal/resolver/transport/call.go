@@ -4,20 +4,17 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
-// Call is one question to a registry: what it is about, and what came of it. It travels in the context, since the
+// Call is one question to a registry: what it is about, and what came of it last. It travels in the context, since the
 // library hands neither headers nor addresses back to its caller.
 type Call struct {
 	Stage fault.Stage
 	Once  bool // not asked again, whatever came of it
-
-	mu     sync.Mutex
-	answer Answer
+	Answer
 }
 
 // Answer is the last answer of a Call.
@@ -47,25 +44,11 @@ func callOf(ctx context.Context) *Call {
 	return &Call{}
 }
 
-// Answer is what came last.
-func (c *Call) Answer() Answer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.answer
-}
-
 // Failure is where its last answer came from, for those to whom it is of no use.
 func (c *Call) Failure() Failure {
-	seen := c.Answer()
-	f := Failure{Place: Place{Role: c.Stage}, Stage: c.Stage, Status: seen.Status}
-	if seen.URL != nil {
-		f.Host, f.Secure = seen.URL.Host, seen.URL.Scheme == "https"
+	f := Failure{Place: Place{Role: c.Stage}, Stage: c.Stage, Status: c.Status}
+	if c.URL != nil {
+		f.Host, f.Secure = c.URL.Host, c.URL.Scheme == "https"
 	}
 	return f
-}
-
-func (c *Call) answered(a Answer) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.answer = a
 }

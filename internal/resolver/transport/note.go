@@ -34,7 +34,7 @@ func (t *note) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	seen.Header = answer.Header
-	callOf(r.Context()).answered(seen)
+	callOf(r.Context()).Answer = seen
 	return answer, nil
 }
 

@@ -28,7 +28,7 @@ func TestTheChallengeOfAManifestIsForTheCaller(t *testing.T) {
 		answer, err := (&note{next: &answering{answers: []*http.Response{refusal}}, host: "a.io"}).RoundTrip(r)
 		require.NoError(t, err)
 		assert.Equal(t, c.hidden, answer.Header.Get("Www-Authenticate") == "", name)
-		seen := call.Answer()
+		seen := call.Answer
 		assert.Equal(t, http.StatusUnauthorized, seen.Status, name)
 		assert.Equal(t, []string{bearerChallenge, `Basic realm="x"`}, seen.Challenge.Values("Www-Authenticate"), "a token first, as nodes have it")
 	}
@@ -41,10 +41,10 @@ func TestWhatACallGetsToKnow(t *testing.T) {
 	before, _ := get(t, "https://a.io/x", fault.StageManifest)
 	_, err := (&note{next: &answering{answers: []*http.Response{busy}}, host: "a.io"}).RoundTrip(follows(r, before))
 	require.NoError(t, err)
-	seen := call.Answer()
+	seen := call.Answer
 	assert.True(t, seen.Crossed)
 	assert.Equal(t, "b.io", seen.URL.Host)
 	assert.Equal(t, "7s", seen.Retry.String())
 	assert.Equal(t, 3, seen.Quota.Remaining)
-	assert.Zero(t, callOf(t.Context()).Answer(), "where nobody asks, nothing is kept")
+	assert.Zero(t, callOf(t.Context()).Answer, "where nobody asks, nothing is kept")
 }
