@@ -116,12 +116,12 @@ func TestCredentials(t *testing.T) {
 		image *fault.Error
 		want  result.Status
 	}{
-		{"proven", resolver.Proven, nil, result.OK},
-		{"no verdict", resolver.Unproven, nil, result.Unchecked},
+		{"proven", resolver.Accepted, nil, result.OK},
+		{"no verdict", resolver.NotVerified, nil, result.Unchecked},
 		{"dead, and the image is public", resolver.Rejected, nil, result.Wrong},
 		{"dead", resolver.Rejected, failed(fault.StageToken, fault.Unauthorized, "auth.docker.io"), result.Wrong},
 		{"the registry's own trouble", resolver.Rejected, failed(fault.StageManifest, fault.ServerError, "registry-1.docker.io"), result.Unchecked},
-		{"the registry cannot be asked", resolver.Unproven, failed(fault.StageTLS, fault.TLS, "registry-1.docker.io"), result.Unchecked},
+		{"the registry cannot be asked", resolver.NotVerified, failed(fault.StageTLS, fault.TLS, "registry-1.docker.io"), result.Unchecked},
 	} {
 		f := fine()
 		f.Registries[0].Proofs = []resolver.Proof{{Source: source, Holder: "pull secret shop/pull (account robot, entry docker.io)", State: c.state, Failure: rejected}}
@@ -135,7 +135,7 @@ func TestCredentials(t *testing.T) {
 
 	// What DOCKER_CONFIG gives, pods do not have.
 	f := fine()
-	f.Registries[0].Proofs = []resolver.Proof{{Holder: "DOCKER_CONFIG's entry (account me, entry docker.io)", State: resolver.Proven}}
+	f.Registries[0].Proofs = []resolver.Proof{{Holder: "DOCKER_CONFIG's entry (account me, entry docker.io)", State: resolver.Accepted}}
 	lines := of(f, checkCredential)
 	require.Len(t, lines, 2)
 	assert.Equal(t, result.Warning, lines[1].Status)

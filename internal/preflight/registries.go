@@ -84,7 +84,7 @@ func (l *list) credentials(f Facts, down map[string]*fault.Error) {
 				l.add(checkCredential, subject, result.Unchecked, "was rejected while the registry had trouble of its own, which proves nothing")
 			case proof.State == resolver.Rejected:
 				l.wrong(checkCredential, subject, proof.Failure)
-			case proof.State == resolver.Proven:
+			case proof.State == resolver.Accepted:
 				l.add(checkCredential, subject, result.OK, "is accepted")
 			default:
 				l.add(checkCredential, subject, result.Unchecked, "cannot be proved: the registry asks for no login, or gave no verdict")

@@ -47,7 +47,7 @@ func (h *host) authorized(ctx context.Context, repository string, who credential
 		if p != nil {
 			return answer{}, p
 		}
-		one, p := h.put(ctx, ch, who, got, unreadable, q)
+		one, p := h.askOnce(ctx, ch, who, got, unreadable, q)
 		if p == nil || one.Crossed {
 			return one, p
 		}
@@ -84,8 +84,8 @@ func (n needs) own() []string {
 	return []string{scopeOf(n.repository)}
 }
 
-// put asks once, with what was granted.
-func (h *host) put(ctx context.Context, ch challenge, who credential.Credential, got token, unreadable detail, q question) (answer, *problem) {
+// askOnce asks once, with what was granted.
+func (h *host) askOnce(ctx context.Context, ch challenge, who credential.Credential, got token, unreadable detail, q question) (answer, *problem) {
 	ctx, call := wire.Begin(ctx, fault.StageManifest)
 	with, err := h.with(ch, who, got)
 	if err == nil {
@@ -127,7 +127,7 @@ func (h *host) grant(ctx context.Context, ch challenge, who credential.Credentia
 			if ch.method == bearer {
 				_, p = h.token(ctx, ch, who, scopes)
 			} else {
-				_, p = h.put(ctx, ch, who, token{}, plain, q)
+				_, p = h.askOnce(ctx, ch, who, token{}, noDetail, q)
 			}
 			return p
 		})

@@ -64,8 +64,8 @@ func (h *host) manifest(ctx context.Context, repository string, who credential.C
 		return contents{}, Quota{}, h.explain(ctx, ref, who, got, p)
 	}
 	c, d := parseManifest(found.Manifest, got.Header.Get("Content-Type"))
-	if d != plain {
-		return contents{}, Quota{}, bad(&got.Call, d)
+	if d != noDetail {
+		return contents{}, Quota{}, badAnswer(&got.Call, d)
 	}
 	return c, got.Quota, nil
 }

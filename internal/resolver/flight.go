@@ -28,7 +28,7 @@ type flight[V any] struct {
 	problem *problem
 	waiters int
 	cancel  context.CancelFunc
-	watch   *wire.Watch
+	watch   *wire.Progress
 }
 
 // do returns the result of the work for key, and starts it where nobody has.
@@ -51,7 +51,7 @@ func (f *flights[K, V]) do(ctx context.Context, key K, limit time.Duration, fn f
 	}
 	f.leave(key, it)
 	var none V
-	return none, lost(ended)
+	return none, unanswered(ended)
 }
 
 func (f *flights[K, V]) join(ctx context.Context, key K, limit time.Duration, fn func(context.Context) (V, *problem)) *flight[V] {
@@ -62,7 +62,7 @@ func (f *flights[K, V]) join(ctx context.Context, key K, limit time.Duration, fn
 		return it
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	own, watch := wire.WithWatch(own)
+	own, watch := wire.WithProgress(own)
 	it := &flight[V]{done: make(chan struct{}), waiters: 1, cancel: cancel, watch: watch}
 	if f.work == nil {
 		f.work = map[K]*flight[V]{}

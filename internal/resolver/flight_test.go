@@ -49,11 +49,11 @@ func TestACallerThatLeavesPoisonsNobody(t *testing.T) {
 		case <-finish:
 			return 7, nil
 		case <-ctx.Done():
-			return 0, lost(wire.Ended(ctx))
+			return 0, unanswered(wire.Ended(ctx))
 		}
 	}
 	first, cancel := context.WithCancel(t.Context())
-	first, _ = wire.WithWatch(first)
+	first, _ = wire.WithProgress(first)
 	results := make(chan *problem)
 	go func() { _, p := f.do(first, "key", time.Minute, work); results <- p }()
 	<-started
@@ -82,7 +82,7 @@ func TestWorkThatNobodyWaitsForIsStopped(t *testing.T) {
 		cancel()
 		<-own.Done()
 		close(stopped)
-		return 0, lost(wire.Ended(own))
+		return 0, unanswered(wire.Ended(own))
 	})
 	assert.Equal(t, wire.Interrupted, p.Kind)
 	<-stopped
@@ -97,8 +97,8 @@ func TestWorkIsBounded(t *testing.T) {
 	var f flights[string, int]
 	_, p := f.do(t.Context(), "key", time.Millisecond, func(ctx context.Context) (int, *problem) {
 		<-ctx.Done()
-		return 0, lost(wire.Ended(ctx))
+		return 0, unanswered(wire.Ended(ctx))
 	})
 	assert.Equal(t, fault.Timeout, p.cause)
-	assert.Equal(t, wire.Late, p.Kind)
+	assert.Equal(t, wire.TimedOut, p.Kind)
 }

@@ -23,7 +23,7 @@ type host struct {
 	address   string // where it is asked
 	registry  name.Registry
 	plainHTTP bool
-	plain     func(host string) bool // whether any host may be asked without TLS
+	allowHTTP func(host string) bool // whether any host may be asked without TLS
 	network   http.RoundTripper
 	timeout   time.Duration // for one image
 
@@ -70,7 +70,7 @@ func (h *host) answered(p *problem) {
 	switch {
 	case p == nil || p.cause != fault.Timeout:
 		h.inRow, h.last = 0, nil
-	case p.Kind == wire.Late && p.detail == plain:
+	case p.Kind == wire.TimedOut && p.detail == noDetail:
 		h.inRow, h.last = h.inRow+1, p
 	}
 }
@@ -84,7 +84,7 @@ func (r *Resolver) host(named string) *host {
 		return h
 	}
 	h := &host{
-		address: address(named), plain: r.plain, plainHTTP: r.plain(named), timeout: r.options.Timeout,
+		address: address(named), allowHTTP: r.allowHTTP, plainHTTP: r.allowHTTP(named), timeout: r.options.Timeout,
 		groups: map[groupKey][]string{}, tried: map[credential.Credential]bool{},
 	}
 	options := []name.Option{name.WeakValidation}
@@ -98,8 +98,8 @@ func (r *Resolver) host(named string) *host {
 	return h
 }
 
-// plain says whether a host may be asked without TLS, be it a registry, a token endpoint or where a redirect leads.
-func (r *Resolver) plain(host string) bool {
+// allowHTTP says whether a host may be asked without TLS, be it a registry, a token endpoint or where a redirect leads.
+func (r *Resolver) allowHTTP(host string) bool {
 	if !r.registries[hostKey(host)].PlainHTTP {
 		return false
 	}

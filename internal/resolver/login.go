@@ -17,8 +17,8 @@ type ProofState int
 
 // The states of a proof.
 const (
-	Unproven ProofState = iota // the registry wants none, or its answer proves nothing
-	Proven
+	NotVerified ProofState = iota // the registry wants none, or its answer proves nothing
+	Accepted
 	Rejected
 )
 
@@ -77,12 +77,12 @@ func (h *host) prove(ctx context.Context, ch challenge, who credential.Credentia
 				_, err = transport.Ping(ctx, h.registry, with)
 			}
 			if err != nil || call.Status == http.StatusUnauthorized {
-				p = bad(call, plain)
+				p = badAnswer(call, noDetail)
 			}
 		}
 		switch {
 		case p == nil && !call.Crossed:
-			return verdict{state: Proven}, nil
+			return verdict{state: Accepted}, nil
 		case p.refusesLogin() && !call.Crossed:
 			p.cause, p.detail = fault.Unauthorized, rejected
 			return verdict{state: Rejected, problem: p}, nil

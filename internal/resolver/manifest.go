@@ -76,7 +76,7 @@ func readImage(body []byte) (contents, detail) {
 	case !found.Config.MediaType.IsConfig():
 		return contents{}, artifact
 	}
-	return contents{config: &found.Config, created: created(found.Annotations)}, plain
+	return contents{config: &found.Config, created: created(found.Annotations)}, noDetail
 }
 
 // readIndex collects platforms. Attestations and the like are entries with platform "unknown", an artifact
@@ -103,7 +103,7 @@ func readIndex(body []byte) (contents, detail) {
 	if len(c.platforms) == 0 && len(c.unnamed) == 0 {
 		return contents{}, emptyIndex
 	}
-	return c, plain
+	return c, noDetail
 }
 
 // isImageType says whether the artifact type of an entry is none, or that of an image: some tools write an image's

@@ -51,34 +51,34 @@ func TestParseManifest(t *testing.T) {
 		want              contents
 		d                 detail
 	}{
-		"index": {indexJSON(entryJSON(ociImage, amd64), entryJSON(ociImage, arm64)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64", Variant: "v8"}}}, plain},
-		"index that names its type only in the header": {strings.Replace(indexJSON(entryJSON(ociImage, amd64)), `"mediaType":"`+ociIndex+`",`, "", 1), ociIndex + "; charset=utf-8", contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, plain},
-		"index sent as JSON":                           {indexJSON(entryJSON(ociImage, amd64)), "application/json", contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, plain},
-		"docker list":                                  {strings.ReplaceAll(strings.ReplaceAll(indexJSON(entryJSON(ociImage, amd64)), ociIndex, dockerList), ociImage, dockerImage), dockerList, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, plain},
-		"attestations":                                 {indexJSON(entryJSON(ociImage, amd64), entryJSON(ociImage, unknown)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, plain},
-		"each platform once":                           {indexJSON(entryJSON(ociImage, `{"os":"windows","architecture":"amd64","os.version":"1"}`), entryJSON(ociImage, `{"os":"windows","architecture":"amd64","os.version":"2"}`)), ociIndex, contents{platforms: []image.Platform{{OS: "windows", Architecture: "amd64"}}}, plain},
-		"spelled otherwise":                            {indexJSON(entryJSON(ociImage, `{"os":"Linux","architecture":"x86_64"}`), entryJSON(ociImage, `{"os":"linux","architecture":"aarch64"}`)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}}, plain},
-		"entry without platform":                       {indexJSON(entryJSON(ociImage, "null")), ociIndex, contents{unnamed: []v1.Hash{hash}}, plain},
-		"platform that is none":                        {indexJSON(entryJSON(ociImage, `{"os":"li\nnux","architecture":"amd64"}`), entryJSON(ociImage, amd64)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, plain},
-		"image":                                        {imageJSON(ociConfig), ociImage, runs, plain},
-		"docker image":                                 {strings.Replace(imageJSON(dockerConfig), ociImage, dockerImage, 1), dockerImage, dockerRuns, plain},
-		"image of another type":                        {imageJSON(ociConfig), dockerImage, runs, plain},
-		"docker list sent as an OCI index":             {strings.Replace(indexJSON(entryJSON(ociImage, amd64)), ociIndex, dockerList, 1), ociIndex, onAMD64, plain},
-		"OCI index sent as a docker list":              {indexJSON(entryJSON(ociImage, amd64)), dockerList, onAMD64, plain},
+		"index": {indexJSON(entryJSON(ociImage, amd64), entryJSON(ociImage, arm64)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64", Variant: "v8"}}}, noDetail},
+		"index that names its type only in the header": {strings.Replace(indexJSON(entryJSON(ociImage, amd64)), `"mediaType":"`+ociIndex+`",`, "", 1), ociIndex + "; charset=utf-8", contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, noDetail},
+		"index sent as JSON":                           {indexJSON(entryJSON(ociImage, amd64)), "application/json", contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, noDetail},
+		"docker list":                                  {strings.ReplaceAll(strings.ReplaceAll(indexJSON(entryJSON(ociImage, amd64)), ociIndex, dockerList), ociImage, dockerImage), dockerList, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, noDetail},
+		"attestations":                                 {indexJSON(entryJSON(ociImage, amd64), entryJSON(ociImage, unknown)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, noDetail},
+		"each platform once":                           {indexJSON(entryJSON(ociImage, `{"os":"windows","architecture":"amd64","os.version":"1"}`), entryJSON(ociImage, `{"os":"windows","architecture":"amd64","os.version":"2"}`)), ociIndex, contents{platforms: []image.Platform{{OS: "windows", Architecture: "amd64"}}}, noDetail},
+		"spelled otherwise":                            {indexJSON(entryJSON(ociImage, `{"os":"Linux","architecture":"x86_64"}`), entryJSON(ociImage, `{"os":"linux","architecture":"aarch64"}`)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}}, noDetail},
+		"entry without platform":                       {indexJSON(entryJSON(ociImage, "null")), ociIndex, contents{unnamed: []v1.Hash{hash}}, noDetail},
+		"platform that is none":                        {indexJSON(entryJSON(ociImage, `{"os":"li\nnux","architecture":"amd64"}`), entryJSON(ociImage, amd64)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, noDetail},
+		"image":                                        {imageJSON(ociConfig), ociImage, runs, noDetail},
+		"docker image":                                 {strings.Replace(imageJSON(dockerConfig), ociImage, dockerImage, 1), dockerImage, dockerRuns, noDetail},
+		"image of another type":                        {imageJSON(ociConfig), dockerImage, runs, noDetail},
+		"docker list sent as an OCI index":             {strings.Replace(indexJSON(entryJSON(ociImage, amd64)), ociIndex, dockerList, 1), ociIndex, onAMD64, noDetail},
+		"OCI index sent as a docker list":              {indexJSON(entryJSON(ociImage, amd64)), dockerList, onAMD64, noDetail},
 		"index sent as an image":                       {indexJSON(entryJSON(ociImage, amd64)), ociImage, contents{}, notManifest},
 		"image sent as an index":                       {imageJSON(ociConfig), ociIndex, contents{}, notManifest},
-		"an entry by sha512":                           {indexJSON(entryJSON(ociImage, amd64), sha512), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64", Variant: "v8"}}}, plain},
+		"an entry by sha512":                           {indexJSON(entryJSON(ociImage, amd64), sha512), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64", Variant: "v8"}}}, noDetail},
 		"only attestations":                            {indexJSON(entryJSON(ociImage, unknown)), ociIndex, contents{}, emptyIndex},
 		"empty index":                                  {indexJSON(), ociIndex, contents{}, emptyIndex},
 		"index of artifacts":                           {indexJSON(strings.Replace(entryJSON(ociImage, amd64), `"size"`, `"artifactType":"application/x","size"`, 1)), ociIndex, contents{}, emptyIndex},
-		"artifact type of images":                      {indexJSON(strings.Replace(entryJSON(ociImage, amd64), `"size"`, `"artifactType":"`+ociConfig+`","size"`, 1)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, plain},
+		"artifact type of images":                      {indexJSON(strings.Replace(entryJSON(ociImage, amd64), `"size"`, `"artifactType":"`+ociConfig+`","size"`, 1)), ociIndex, contents{platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}, noDetail},
 		"index of other things":                        {indexJSON(entryJSON("application/x", amd64)), ociIndex, contents{}, emptyIndex},
 		"schema 1":                                     {`{"schemaVersion":1,"name":"x","tag":"y","fsLayers":[]}`, "application/vnd.docker.distribution.manifest.v1+prettyjws", contents{}, schema1},
 		"schema 1 in disguise":                         {`{"schemaVersion":2,"mediaType":"` + ociImage + `","fsLayers":[],"config":{}}`, ociImage, contents{}, schema1},
 		"artifact":                                     {imageJSON("application/vnd.cncf.helm.config.v1+json"), ociImage, contents{}, artifact},
 		"empty config":                                 {imageJSON("application/vnd.oci.empty.v1+json"), ociImage, contents{}, artifact},
-		"artifact type":                                {strings.Replace(imageJSON(ociConfig), `"config"`, `"artifactType":"application/x","config"`, 1), ociImage, runs, plain},
-		"artifact index":                               {strings.Replace(indexJSON(entryJSON(ociImage, amd64)), `"manifests"`, `"artifactType":"application/x","manifests"`, 1), ociIndex, onAMD64, plain},
+		"artifact type":                                {strings.Replace(imageJSON(ociConfig), `"config"`, `"artifactType":"application/x","config"`, 1), ociImage, runs, noDetail},
+		"artifact index":                               {strings.Replace(indexJSON(entryJSON(ociImage, amd64)), `"manifests"`, `"artifactType":"application/x","manifests"`, 1), ociIndex, onAMD64, noDetail},
 		"both at once":                                 {`{"schemaVersion":2,"mediaType":"` + ociIndex + `","manifests":[],"config":{}}`, ociIndex, contents{}, notManifest},
 		"index with layers":                            {`{"schemaVersion":2,"mediaType":"` + ociIndex + `","manifests":[],"layers":[]}`, ociIndex, contents{}, notManifest},
 		"neither":                                      {`{"schemaVersion":2,"mediaType":"` + ociIndex + `"}`, ociIndex, contents{}, notManifest},
@@ -119,7 +119,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":1,"fsLayers":[]}`), "")
 	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
 		c, d := parseManifest(body, contentType)
-		if d != plain {
+		if d != noDetail {
 			if len(c.platforms)+len(c.unnamed) > 0 || c.config != nil {
 				t.Fatal("contents came with a problem")
 			}

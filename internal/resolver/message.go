@@ -104,7 +104,7 @@ var sayings = map[fault.Cause][]saying{
 		{detailed(policy), "${image} is withheld: ${place} answered ${status}, a policy of its own (after a scan, for want of a signature, a lock, a legal reason); have that fixed for the image, or the policy changed"},
 		{detailed(between), "${failed}: ${place} answered ${status}, and not as a registry does; check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there"},
 		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}"},
-		{detailed(unproven), "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
+		{detailed(notVerifiedYet), "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
 		{others, "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project"},
 	},
 	fault.RateLimited: {
@@ -153,8 +153,8 @@ var (
 		wire.TooLarge:         "sent more than a manifest or token may have",
 		wire.Truncated:        "sent half an answer",
 		wire.Downgrade:        "redirected to plain HTTP",
-		wire.Astray:           "redirected to nowhere, or too often",
-		wire.NotHTTP:          "sent an invalid HTTP response",
+		wire.BadRedirect:      "redirected to nowhere, or too often",
+		wire.InvalidHTTP:      "sent an invalid HTTP response",
 	}
 	inTheAnswer = map[detail]string{
 		noChallenge: "answered 401 to /v2/ without saying how to authenticate",
@@ -246,7 +246,7 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 // to give one, is that secret's absence.
 func (r *Resolver) failure(s subject, p *problem) *fault.Error {
 	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Message: r.sentence(s, p) + asides(s.outcome), Err: p.Err}
-	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == plain
+	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == noDetail
 	if refused && p.Role != fault.StagePing && s.outcome.who.Anonymous() && len(s.ring.unusable) > 0 {
 		e.Cause = fault.CredentialMissing
 	}

@@ -78,13 +78,13 @@ func (h *host) read(ctx context.Context, call *wire.Call) (challenge, *problem) 
 	case "bearer":
 		realm, ok := h.realm(found.Parameters["realm"])
 		if !ok {
-			return challenge{}, bad(call, badRealm)
+			return challenge{}, badAnswer(call, badRealm)
 		}
 		c.method, c.realm = bearer, realm
 	case "basic":
 		c.method = basic
 	default:
-		c.silent = bad(call, noChallenge)
+		c.silent = badAnswer(call, noChallenge)
 		c.silent.cause = fault.Unauthorized
 	}
 	return c, nil
@@ -99,7 +99,7 @@ func (h *host) realm(text string) (*url.URL, bool) {
 		return nil, false
 	}
 	local := realm.Hostname() == "localhost" || strings.HasSuffix(realm.Hostname(), ".localhost")
-	if realm.Scheme == "http" && !h.plain(realm.Host) || local && realm.Hostname() != h.hostname() {
+	if realm.Scheme == "http" && !h.allowHTTP(realm.Host) || local && realm.Hostname() != h.hostname() {
 		return nil, false
 	}
 	realm.Fragment = ""

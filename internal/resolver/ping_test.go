@@ -17,7 +17,7 @@ func at(t *testing.T, address string) *host {
 	t.Helper()
 	registry, err := name.NewRegistry(address)
 	require.NoError(t, err)
-	return &host{address: address, registry: registry, plain: func(host string) bool { return host == "plain:5000" }}
+	return &host{address: address, registry: registry, allowHTTP: func(host string) bool { return host == "plain:5000" }}
 }
 
 // Where a credential may be sent, and whose answers may be taken for tokens.

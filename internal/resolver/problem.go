@@ -26,7 +26,7 @@ type problem struct {
 type detail int
 
 const (
-	plain detail = iota
+	noDetail detail = iota
 
 	// timeout
 	unasked // its turn never came
@@ -36,10 +36,10 @@ const (
 	rejected // the login itself is refused
 
 	// forbidden
-	unproven // to a credential that the host has not accepted before either
-	between  // something that is no registry says so
-	policy   // the registry's own rules withhold the image
-	storage  // another host, to which the registry sends, says so
+	notVerifiedYet // to a credential that the host has not accepted before either
+	between        // something that is no registry says so
+	policy         // the registry's own rules withhold the image
+	storage        // another host, to which the registry sends, says so
 
 	// not-found
 	noProject // Harbor has no such project
@@ -75,40 +75,40 @@ func problemOf(ctx context.Context, err error, call *wire.Call, unreadable detai
 		return refusedBy(refusal, call)
 	}
 	if failure, ok := errors.AsType[*wire.Failure](err); ok {
-		return lost(failure)
+		return unanswered(failure)
 	}
 	if ctx.Err() != nil {
-		return lost(wire.Ended(ctx))
+		return unanswered(wire.Ended(ctx))
 	}
-	return bad(call, unreadable)
+	return badAnswer(call, unreadable)
 }
 
 // causes are those of what can keep a registry from answering.
 var causes = map[wire.Kind]fault.Cause{
-	wire.Interrupted: fault.Timeout, wire.Late: fault.Timeout,
+	wire.Interrupted: fault.Timeout, wire.TimedOut: fault.Timeout,
 	wire.NoName: fault.DNS, wire.NameTrouble: fault.DNS,
 	wire.Refused: fault.ConnectionRefused, wire.Reset: fault.ConnectionRefused, wire.Unreachable: fault.ConnectionRefused,
 	wire.UnknownAuthority: fault.TLS, wire.WrongName: fault.TLS, wire.Expired: fault.TLS, wire.NotTLS: fault.TLS, wire.Handshake: fault.TLS,
 	wire.ProxySetting: fault.Proxy, wire.ProxyRefused: fault.Proxy, wire.ProxyHungUp: fault.Proxy,
-	wire.NotHTTP: fault.BadResponse, wire.TooLarge: fault.BadResponse, wire.Truncated: fault.BadResponse,
-	wire.Downgrade: fault.BadResponse, wire.Astray: fault.BadResponse, wire.Superfluous: fault.BadResponse,
-	wire.Held: fault.RateLimited,
+	wire.InvalidHTTP: fault.BadResponse, wire.TooLarge: fault.BadResponse, wire.Truncated: fault.BadResponse,
+	wire.Downgrade: fault.BadResponse, wire.BadRedirect: fault.BadResponse, wire.SecondPing: fault.BadResponse,
+	wire.BackedOff: fault.RateLimited,
 }
 
-func lost(f *wire.Failure) *problem { return &problem{Failure: *f, cause: causes[f.Kind]} }
+func unanswered(f *wire.Failure) *problem { return &problem{Failure: *f, cause: causes[f.Kind]} }
 
 // refusals are what statuses say; of others it is server-error from 500 on.
 var refusals = map[int]struct {
 	cause  fault.Cause
 	detail detail
 }{
-	http.StatusUnauthorized:    {fault.Unauthorized, plain},
-	http.StatusPaymentRequired: {fault.Forbidden, plain}, http.StatusForbidden: {fault.Forbidden, plain},
+	http.StatusUnauthorized:    {fault.Unauthorized, noDetail},
+	http.StatusPaymentRequired: {fault.Forbidden, noDetail}, http.StatusForbidden: {fault.Forbidden, noDetail},
 	http.StatusPreconditionFailed: {fault.Forbidden, policy}, http.StatusLocked: {fault.Forbidden, policy}, http.StatusUnavailableForLegalReasons: {fault.Forbidden, policy},
-	http.StatusNotFound: {fault.NotFound, plain}, http.StatusGone: {fault.NotFound, plain},
-	http.StatusProxyAuthRequired: {fault.Proxy, plain}, // a proxy for plain HTTP answers in the registry's place
-	http.StatusRequestTimeout:    {fault.ServerError, plain},
-	http.StatusTooManyRequests:   {fault.RateLimited, plain},
+	http.StatusNotFound: {fault.NotFound, noDetail}, http.StatusGone: {fault.NotFound, noDetail},
+	http.StatusProxyAuthRequired: {fault.Proxy, noDetail}, // a proxy for plain HTTP answers in the registry's place
+	http.StatusRequestTimeout:    {fault.ServerError, noDetail},
+	http.StatusTooManyRequests:   {fault.RateLimited, noDetail},
 }
 
 // refusedBy is the problem of an answer that is no 200, as far as its status alone says what it is.
@@ -118,7 +118,7 @@ func refusedBy(refusal *transport.Error, call *wire.Call) *problem {
 	if known, ok := refusals[p.Status]; ok {
 		p.cause, p.detail = known.cause, known.detail
 	} else if p.Status >= http.StatusInternalServerError {
-		p.cause, p.detail = fault.ServerError, plain
+		p.cause, p.detail = fault.ServerError, noDetail
 	}
 	switch {
 	case p.Status == http.StatusForbidden && p.crossed:
@@ -131,11 +131,11 @@ func refusedBy(refusal *transport.Error, call *wire.Call) *problem {
 	return p
 }
 
-// bad is the problem of an answer that came and cannot be used.
-func bad(call *wire.Call, d detail) *problem {
+// badAnswer is the problem of an answer that came and cannot be used.
+func badAnswer(call *wire.Call, d detail) *problem {
 	p := &problem{Failure: call.Failure(), cause: fault.BadResponse, detail: d}
 	if p.Status >= http.StatusMultipleChoices && p.Status < http.StatusBadRequest { // which the library did not follow
-		p.Kind, p.detail = wire.Astray, plain
+		p.Kind, p.detail = wire.BadRedirect, noDetail
 	}
 	return p
 }

@@ -31,7 +31,7 @@ func TestCausesOfStatuses(t *testing.T) {
 		500: fault.ServerError, 502: fault.ServerError, 521: fault.ServerError,
 	} {
 		ctx, call := wire.Begin(t.Context(), fault.StageManifest)
-		p := problemOf(ctx, refusal(t, status, `{"errors":[{"code":"DENIED","message":"hunter2"}]}`), call, plain)
+		p := problemOf(ctx, refusal(t, status, `{"errors":[{"code":"DENIED","message":"hunter2"}]}`), call, noDetail)
 		assert.Equal(t, want, p.cause, status)
 		assert.Equal(t, "DENIED", p.code)
 		assert.NoError(t, p.Err, "the library's error quotes the body")
@@ -41,8 +41,8 @@ func TestCausesOfStatuses(t *testing.T) {
 // Every kind of failure on the way is a cause, but for the one that the library never shows.
 func TestEveryKindHasACause(t *testing.T) {
 	t.Parallel()
-	for kind := wire.Interrupted; kind <= wire.Superfluous; kind++ {
-		assert.NotEmpty(t, lost(&wire.Failure{Kind: kind}).cause, kind)
+	for kind := wire.Interrupted; kind <= wire.SecondPing; kind++ {
+		assert.NotEmpty(t, unanswered(&wire.Failure{Kind: kind}).cause, kind)
 	}
 }
 
@@ -57,7 +57,7 @@ func TestWhatRefusesALogin(t *testing.T) {
 		{400, `{"errors":[{"code":"X"}]}`, false}, {402, `{"errors":[{"code":"X"}]}`, false}, {404, "", false}, {429, "", false}, {503, "", false},
 	} {
 		ctx, call := wire.Begin(t.Context(), fault.StageToken)
-		assert.Equal(t, c.refuses, problemOf(ctx, refusal(t, c.status, c.body), call, plain).refusesLogin(), c)
+		assert.Equal(t, c.refuses, problemOf(ctx, refusal(t, c.status, c.body), call, noDetail).refusesLogin(), c)
 	}
 	assert.False(t, (*problem)(nil).refusesLogin())
 }

@@ -19,38 +19,38 @@ func (h *host) explain(ctx context.Context, ref name.Reference, who credential.C
 		return p
 	}
 	if p.cause == fault.Forbidden && p.code == "" && got.how.method != basic { // where each request is a login
-		if told := h.told(ctx, ref, who); told != nil && told.Status == p.Status {
+		if told := h.diagnose(ctx, ref, who); told != nil && told.Status == p.Status {
 			p.code, p.errors = told.code, told.errors
 		}
 	}
 	challenge := got.Challenge.Get("Www-Authenticate")
 	switch {
-	case p.cause == fault.Forbidden && p.detail == plain && !who.Anonymous() && h.known(who).state == Unproven:
-		p.detail = unproven
+	case p.cause == fault.Forbidden && p.detail == noDetail && !who.Anonymous() && h.known(who).state == NotVerified:
+		p.detail = notVerifiedYet
 	case p.Status != http.StatusUnauthorized:
 	case strings.Contains(challenge, `realm="harbor"`) && got.token.subject != "" && !who.Anonymous():
 		p.cause = fault.Forbidden // Harbor knows the account, which has no right here
 	case challenge == "" && got.how.harbor():
-		return h.harbors(ctx, ref, who, p)
+		return h.explainHarbor(ctx, ref, who, p)
 	}
 	return p
 }
 
-// told asks once more, by GET, for the errors in the body of a refusal. That a GET is served where HEAD is not helps
+// diagnose asks once more, by GET, for the errors in the body of a refusal. That a GET is served where HEAD is not helps
 // nobody: nodes ask by HEAD.
-func (h *host) told(ctx context.Context, ref name.Reference, who credential.Credential) *problem {
-	_, p := h.ask(ctx, ref.Context().RepositoryStr(), who, plain, func(o ...remote.Option) error {
+func (h *host) diagnose(ctx context.Context, ref name.Reference, who credential.Credential) *problem {
+	_, p := h.ask(ctx, ref.Context().RepositoryStr(), who, noDetail, func(o ...remote.Option) error {
 		_, err := remote.Get(ref, o...)
 		return err
 	})
 	return p
 }
 
-// harbors tells Harbor's two 401s without a challenge apart: a project that does not exist, and trouble of its own in
+// explainHarbor tells Harbor's two 401s without a challenge apart: a project that does not exist, and trouble of its own in
 // which valid accounts are refused.
-func (h *host) harbors(ctx context.Context, ref name.Reference, who credential.Credential, p *problem) *problem {
+func (h *host) explainHarbor(ctx context.Context, ref name.Reference, who credential.Credential, p *problem) *problem {
 	if p.code == "" {
-		told := h.told(ctx, ref, who)
+		told := h.diagnose(ctx, ref, who)
 		switch {
 		case told == nil: // it has thought better of it; the next tick will see
 		case told.Status != http.StatusUnauthorized:

@@ -65,7 +65,7 @@ func New(o Options) (*Resolver, error) {
 		answered:     map[string]answered{},
 	}
 	r.network = wire.Options{
-		Timeout: o.Timeout, Concurrency: o.Concurrency, Logger: o.Logger, UserAgent: o.UserAgent, Plain: r.plain,
+		Timeout: o.Timeout, Concurrency: o.Concurrency, Logger: o.Logger, UserAgent: o.UserAgent, AllowHTTP: r.allowHTTP,
 		Large: make(chan struct{}, 1),
 	}
 	var problems []error
@@ -137,12 +137,12 @@ func (r *Resolver) turn(ctx context.Context) (context.Context, func(), *problem)
 		select {
 		case r.inFlight <- struct{}{}:
 			ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
-			ctx, _ = wire.WithWatch(ctx)
+			ctx, _ = wire.WithProgress(ctx)
 			return ctx, func() { cancel(); <-r.inFlight }, nil
 		case <-ctx.Done():
 		}
 	}
-	p := lost(wire.Ended(ctx))
+	p := unanswered(wire.Ended(ctx))
 	if p.Kind != wire.Interrupted {
 		p.detail = unasked
 	}

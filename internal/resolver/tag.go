@@ -53,21 +53,21 @@ func (h *host) tagByBody(ctx context.Context, repository string, who credential.
 	if p != nil {
 		return Manifest{}, h.explain(ctx, ref, who, got, p)
 	}
-	if _, d := parseManifest(found.Manifest, got.Header.Get("Content-Type")); d != plain {
-		return Manifest{}, bad(&got.Call, d)
+	if _, d := parseManifest(found.Manifest, got.Header.Get("Content-Type")); d != noDetail {
+		return Manifest{}, badAnswer(&got.Call, d)
 	}
 	digest, err := image.ParseDigest(found.Digest.String())
 	if err != nil {
-		return Manifest{}, bad(&got.Call, badDigest)
+		return Manifest{}, badAnswer(&got.Call, badDigest)
 	}
 	for _, sent := range got.Header.Values(digestHeader) {
 		if sent = strings.TrimSpace(sent); sent == "" || sent == string(digest) {
 			continue
 		}
 		if _, err := image.ParseDigest(sent); err != nil {
-			return Manifest{}, bad(&got.Call, badDigest)
+			return Manifest{}, badAnswer(&got.Call, badDigest)
 		}
-		return Manifest{}, bad(&got.Call, otherDigest)
+		return Manifest{}, badAnswer(&got.Call, otherDigest)
 	}
 	return Manifest{Digest: digest, Quota: got.Quota}, nil
 }

@@ -71,7 +71,7 @@ func (h *host) exchange(ctx context.Context, call *wire.Call, ch challenge, who 
 		value = got.AccessToken
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return token{}, bad(call, badToken)
+		return token{}, badAnswer(call, badToken)
 	}
 	life := defaultLife
 	if got.ExpiresIn > 0 {

@@ -59,7 +59,7 @@ func worst(failed []outcome) outcome {
 	})
 }
 
-// tryAll asks one place with every credential that matches, in the kubelet's order, until one is served, and as nobody
+// tryAll asks one place with every credential that matches, in the kubelet's order, until one is served, and anonymously
 // where none matches. Pods whose only login is refused cannot pull, be the image public or not, so nobody else asks for
 // them either.
 func (r *Resolver) tryAll(ctx context.Context, e endpoint, ring keyring, f visit) (Manifest, outcome) {
@@ -93,7 +93,7 @@ func (r *Resolver) tryAll(ctx context.Context, e endpoint, ring keyring, f visit
 	}
 	counts := worst(failed)
 	out.who, out.problem = counts.who, counts.problem
-	if ring.docker != nil && out.problem.detail == rejected { // pods do not have it, and may be served as nobody
+	if ring.docker != nil && out.problem.detail == rejected { // pods do not have it, and may be served anonymously
 		got, p := f(ctx, e, credential.Credential{})
 		if p == nil || !p.denied() {
 			out.who, out.problem = credential.Credential{}, p

@@ -117,5 +117,5 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 	require.NoError(t, ask(1000))
 	failure, ok := errors.AsType[*Failure](ask(2 * maxUsual))
 	require.True(t, ok)
-	assert.Equal(t, Late, failure.Kind)
+	assert.Equal(t, TimedOut, failure.Kind)
 }

@@ -68,44 +68,44 @@ func classify(ctx context.Context, err error, at step) *Failure {
 	}
 	switch cut := cutKind(err); {
 	case timedOut(err):
-		f.Kind = Late
-	case at.progress == tunnelling && f.Stage == fault.StageProxy && f.Host != at.Proxy: // instead of answering CONNECT
+		f.Kind = TimedOut
+	case at.reached == tunnelling && f.Stage == fault.StageProxy && f.Host != at.Proxy: // instead of answering CONNECT
 		f.Kind = ProxyHungUp
 	case cut != 0:
 		f.Kind = cut
-	case at.progress == handshaking:
+	case at.reached == handshaking:
 		f.Kind = Handshake
-	case at.progress < asking:
+	case at.reached < asking:
 		f.Kind = Unreachable
 	case at.http2: // a GOAWAY in mid-request, whose type net/http does not export either
 		f.Kind = Reset
 	default:
-		f.Kind, f.Stage = NotHTTP, at.Role
+		f.Kind, f.Stage = InvalidHTTP, at.Role
 	}
 	return f
 }
 
 // Ended is the failure of a caller whose context has ended, by where its work was.
-func Ended(ctx context.Context) *Failure { return ended(ctx, watchOf(ctx).where(), ctx.Err()) }
+func Ended(ctx context.Context) *Failure { return ended(ctx, progressOf(ctx).where(), ctx.Err()) }
 
 // ended says what the end of a context means at a step. A name that is not resolved in time is the cluster's DNS, not
 // the registry.
 func ended(ctx context.Context, at step, err error) *Failure {
-	f := &Failure{Place: at.Place, Kind: Late, Stage: at.stage(), Err: err}
+	f := &Failure{Place: at.Place, Kind: TimedOut, Stage: at.stage(), Err: err}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		f.Kind = Interrupted
-	case at.progress == naming:
+	case at.reached == naming:
 		f.Kind = NameTrouble
 	}
-	if at.Proxy != "" && at.progress < tunnelling {
+	if at.Proxy != "" && at.reached < tunnelling {
 		f.Host = at.Proxy
 	}
 	return f
 }
 
 func (s step) stage() fault.Stage {
-	switch s.progress {
+	switch s.reached {
 	case naming:
 		return fault.StageName
 	case connecting:

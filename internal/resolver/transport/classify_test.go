@@ -26,8 +26,8 @@ func TestClassify(t *testing.T) {
 	alert := &net.OpError{Op: "remote error", Err: errors.New("an alert, which has no exported type")}
 	direct := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true}}
 	proxied := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true, Proxy: "p:3128"}}
-	spoken := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true}, http2: true, progress: asking}
-	at := func(s step, p progress) step { s.progress = p; return s }
+	spoken := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true}, http2: true, reached: asking}
+	at := func(s step, p milestone) step { s.reached = p; return s }
 	for name, c := range map[string]struct {
 		err       error
 		at        step
@@ -44,9 +44,9 @@ func TestClassify(t *testing.T) {
 		"no route":                  {dialing(errno(syscall.EHOSTUNREACH)), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
 		"forbidden by a policy":     {dialing(errno(syscall.EPERM)), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
 		"some other dial error":     {dialing(errors.New("new kind")), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
-		"connect timed out":         {dialing(os.ErrDeadlineExceeded), at(direct, connecting), Late, fault.StageConnect, "a.io", true},
-		"kernel timed out":          {dialing(errno(syscall.ETIMEDOUT)), at(direct, connecting), Late, fault.StageConnect, "a.io", true},
-		"connect to proxy too late": {toTheProxy(dialing(os.ErrDeadlineExceeded)), at(proxied, connecting), Late, fault.StageProxy, "p:3128", true},
+		"connect timed out":         {dialing(os.ErrDeadlineExceeded), at(direct, connecting), TimedOut, fault.StageConnect, "a.io", true},
+		"kernel timed out":          {dialing(errno(syscall.ETIMEDOUT)), at(direct, connecting), TimedOut, fault.StageConnect, "a.io", true},
+		"connect to proxy too late": {toTheProxy(dialing(os.ErrDeadlineExceeded)), at(proxied, connecting), TimedOut, fault.StageProxy, "p:3128", true},
 		"proxy's certificate":       {toTheProxy(x509.UnknownAuthorityError{}), at(proxied, tunnelling), UnknownAuthority, fault.StageProxy, "p:3128", false},
 		"proxy cuts":                {io.EOF, at(proxied, tunnelling), ProxyHungUp, fault.StageProxy, "a.io", true},
 		"proxy speaks nonsense":     {errors.New("malformed HTTP response"), at(proxied, tunnelling), ProxyHungUp, fault.StageProxy, "a.io", true},
@@ -61,7 +61,7 @@ func TestClassify(t *testing.T) {
 		"cut later on":              {errno(syscall.ECONNRESET), at(direct, asking), Reset, fault.StagePing, "a.io", true},
 		"stream reset":              {streamError{StreamID: 1}, at(direct, asking), Reset, fault.StagePing, "a.io", true},
 		"GOAWAY in mid-request":     {errors.New("http2: server sent GOAWAY"), spoken, Reset, fault.StagePing, "a.io", true},
-		"no HTTP":                   {errors.New("malformed HTTP response"), at(direct, asking), NotHTTP, fault.StagePing, "a.io", false},
+		"no HTTP":                   {errors.New("malformed HTTP response"), at(direct, asking), InvalidHTTP, fault.StagePing, "a.io", false},
 	} {
 		got := classify(t.Context(), c.err, c.at)
 		assert.Equal(t, c.kind, got.Kind, name)
@@ -80,7 +80,7 @@ func TestTheEndOfAContext(t *testing.T) {
 	stop()
 	direct := step{Place: Place{Role: fault.StageToken, Host: "a.io"}}
 	proxied := step{Place: Place{Role: fault.StageToken, Host: "a.io", Proxy: "p:3128"}}
-	at := func(s step, p progress) step { s.progress = p; return s }
+	at := func(s step, p milestone) step { s.reached = p; return s }
 	for name, c := range map[string]struct {
 		ctx   context.Context
 		at    step
@@ -89,12 +89,12 @@ func TestTheEndOfAContext(t *testing.T) {
 		host  string
 	}{
 		"naming":                    {late, at(direct, naming), NameTrouble, fault.StageName, "a.io"},
-		"connecting":                {late, at(direct, connecting), Late, fault.StageConnect, "a.io"},
-		"connecting to the proxy":   {late, at(proxied, connecting), Late, fault.StageProxy, "p:3128"},
-		"waiting for the proxy":     {late, at(proxied, tunnelling), Late, fault.StageProxy, "a.io"},
-		"shaking hands":             {late, at(direct, handshaking), Late, fault.StageTLS, "a.io"},
-		"asking":                    {late, at(direct, asking), Late, fault.StageToken, "a.io"},
-		"asking through the proxy":  {late, at(proxied, asking), Late, fault.StageToken, "a.io"},
+		"connecting":                {late, at(direct, connecting), TimedOut, fault.StageConnect, "a.io"},
+		"connecting to the proxy":   {late, at(proxied, connecting), TimedOut, fault.StageProxy, "p:3128"},
+		"waiting for the proxy":     {late, at(proxied, tunnelling), TimedOut, fault.StageProxy, "a.io"},
+		"shaking hands":             {late, at(direct, handshaking), TimedOut, fault.StageTLS, "a.io"},
+		"asking":                    {late, at(direct, asking), TimedOut, fault.StageToken, "a.io"},
+		"asking through the proxy":  {late, at(proxied, asking), TimedOut, fault.StageToken, "a.io"},
 		"told to stop while asking": {stopped, at(direct, asking), Interrupted, fault.StageToken, "a.io"},
 	} {
 		got := classify(c.ctx, io.EOF, c.at)

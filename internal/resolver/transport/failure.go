@@ -22,7 +22,7 @@ type Failure struct {
 	Kind   Kind
 	Stage  fault.Stage   // how far the request had come
 	Status int           // of the answer, or of the proxy's to CONNECT
-	Retry  time.Duration // how long the other side asked to wait; of Held: how long that still is
+	Retry  time.Duration // how long the other side asked to wait; of BackedOff: how long that still is
 	Err    error         // for errors.Is and errors.As, never printed
 }
 
@@ -32,7 +32,7 @@ type Kind int
 // The kinds.
 const (
 	Interrupted      Kind = iota + 1 // the tick was told to stop
-	Late                             // no answer in time
+	TimedOut                         // no answer in time
 	NoName                           // the name does not resolve
 	NameTrouble                      // the name could not be looked up
 	Refused                          // the connection was refused
@@ -46,13 +46,13 @@ const (
 	ProxySetting                     // the proxy setting is no address
 	ProxyRefused                     // the proxy answered CONNECT with Status
 	ProxyHungUp                      // the proxy did not answer CONNECT
-	NotHTTP                          // what answered does not speak HTTP
+	InvalidHTTP                      // what answered does not speak HTTP
 	TooLarge                         // a body without bounds
 	Truncated                        // half a body
 	Downgrade                        // a redirect to plain HTTP
-	Astray                           // a redirect to nowhere, or too many
-	Held                             // the registry asked not to be asked for a while, which is not over
-	Superfluous                      // the library's second ping, over another scheme
+	BadRedirect                      // a redirect to nowhere, or too many
+	BackedOff                        // the registry asked not to be asked for a while, which is not over
+	SecondPing                       // the library's second ping, over another scheme
 )
 
 func (f *Failure) Error() string {
@@ -64,7 +64,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 // temporary says that another try within the same tick is worth it.
 func (f *Failure) temporary() bool {
 	switch f.Kind {
-	case NameTrouble, Late, ProxyHungUp, Refused, Reset, Unreachable, Truncated:
+	case NameTrouble, TimedOut, ProxyHungUp, Refused, Reset, Unreachable, Truncated:
 		return true
 	case ProxyRefused:
 		return f.Status >= http.StatusInternalServerError

@@ -12,7 +12,7 @@ const challengeHeader = "Www-Authenticate"
 
 // note keeps what came of a request in its Call. Of a manifest's 401 it keeps the challenge for the caller alone: the
 // library, which would log in once more for each image at once, sees a plain refusal, and whoever knows what else was
-// asked decides. That of another host, to which the registry has sent, is the library's, which answers it as nobody.
+// asked decides. That of another host, to which the registry has sent, is the library's, which answers it anonymously.
 type note struct {
 	next http.RoundTripper
 	host string

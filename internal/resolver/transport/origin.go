@@ -13,23 +13,23 @@ import (
 // any host that may be plain over both. And it keeps an account or token from another origin: the library compares
 // hosts, so that one which is given to a host over TLS would follow it to plain HTTP, and back.
 type origin struct {
-	next  http.RoundTripper
-	host  string
-	plain func(host string) bool
+	next      http.RoundTripper
+	host      string
+	allowHTTP func(host string) bool
 }
 
 func (t *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Host == t.host && r.Response == nil {
 		if r.URL.Scheme == "http" && callOf(r.Context()).Stage == fault.StagePing {
-			return nil, failureOf(r, Superfluous)
+			return nil, failureOf(r, SecondPing)
 		}
 		r.URL.Scheme = "https"
-		if t.plain(t.host) {
+		if t.allowHTTP(t.host) {
 			r.URL.Scheme = "http"
 		}
 	}
 	switch {
-	case r.URL.Scheme == "http" && !t.plain(r.URL.Host):
+	case r.URL.Scheme == "http" && !t.allowHTTP(r.URL.Host):
 		return nil, failureOf(r, Downgrade)
 	case r.URL.User != nil, crossed(r) && r.URL.Hostname() == first(r).URL.Hostname():
 		r.Header.Del("Authorization")

@@ -21,10 +21,10 @@ func TestTheConfigurationSetsTheScheme(t *testing.T) {
 		kind  Kind
 	}{
 		{"https://10.0.0.1:5000/v2/", fault.StagePing, "https", 0},
-		{"http://10.0.0.1:5000/v2/", fault.StagePing, "", Superfluous},
+		{"http://10.0.0.1:5000/v2/", fault.StagePing, "", SecondPing},
 		{"http://10.0.0.1:5000/v2/x/manifests/1", fault.StageManifest, "https", 0},
 		{"https://plain:5000/v2/", fault.StagePing, "http", 0},
-		{"http://plain:5000/v2/", fault.StagePing, "", Superfluous},
+		{"http://plain:5000/v2/", fault.StagePing, "", SecondPing},
 		{"http://plain:5000/v2/x/manifests/1", fault.StageManifest, "http", 0},
 		{"http://auth.io/token", fault.StageToken, "", Downgrade},
 		{"https://auth.io/token", fault.StageToken, "https", 0},
@@ -35,7 +35,7 @@ func TestTheConfigurationSetsTheScheme(t *testing.T) {
 				continue
 			}
 			under := &answering{answers: []*http.Response{reply(200, "")}}
-			_, err := (&origin{next: under, host: host, plain: plainAt("plain:5000")}).RoundTrip(r)
+			_, err := (&origin{next: under, host: host, allowHTTP: httpAt("plain:5000")}).RoundTrip(r)
 			if c.kind == 0 {
 				require.NoError(t, err, c.asked)
 				assert.Equal(t, c.want, under.asked[0].URL.Scheme, c.asked)
@@ -68,7 +68,7 @@ func TestNoCredentialForAnotherOrigin(t *testing.T) {
 			follows(r, before)
 		}
 		r.Header.Set("Authorization", "Bearer secret")
-		_, err := (&origin{next: under, host: "plain:5000", plain: plainAt("plain:5000")}).RoundTrip(r)
+		_, err := (&origin{next: under, host: "plain:5000", allowHTTP: httpAt("plain:5000")}).RoundTrip(r)
 		require.NoError(t, err)
 		assert.Equal(t, c.goes, under.asked[0].Header.Get("Authorization") != "", c.at)
 	}

@@ -12,8 +12,8 @@ const maxHops = 5
 // redirect reads where an answer sends to before the library's http.Client follows it. Plain HTTP is left for TLS,
 // never the other way round, and is kept only between hosts for which the configuration says so.
 type redirect struct {
-	next  http.RoundTripper
-	plain func(host string) bool
+	next      http.RoundTripper
+	allowHTTP func(host string) bool
 }
 
 func (t *redirect) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -27,7 +27,7 @@ func (t *redirect) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	next, kind := t.follow(asked.URL, answer.Header.Get("Location"))
 	if kind == 0 && hops(r) >= maxHops {
-		kind = Astray
+		kind = BadRedirect
 	}
 	if kind != 0 {
 		_ = answer.Body.Close() // it has been read
@@ -52,16 +52,16 @@ func after(r *http.Request, answer *http.Response, next *url.URL) *http.Request 
 func (t *redirect) follow(from *url.URL, location string) (*url.URL, Kind) {
 	next, err := from.Parse(location)
 	if location == "" || err != nil || next.Host == "" {
-		return nil, Astray
+		return nil, BadRedirect
 	}
 	next.User, next.Fragment = nil, ""
 	switch {
-	case next.Scheme == "https", next.Scheme == "http" && from.Scheme == "http" && t.plain(next.Host):
+	case next.Scheme == "https", next.Scheme == "http" && from.Scheme == "http" && t.allowHTTP(next.Host):
 		return next, 0
 	case next.Scheme == "http":
 		return nil, Downgrade
 	default:
-		return nil, Astray
+		return nil, BadRedirect
 	}
 }
 

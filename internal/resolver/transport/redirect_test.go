@@ -14,7 +14,7 @@ import (
 
 func TestWhereARedirectMayLead(t *testing.T) {
 	t.Parallel()
-	rules := &redirect{plain: plainAt("plain:5000", "other:5000")}
+	rules := &redirect{allowHTTP: httpAt("plain:5000", "other:5000")}
 	for _, c := range []struct {
 		from, location, want string
 		kind                 Kind
@@ -29,8 +29,8 @@ func TestWhereARedirectMayLead(t *testing.T) {
 		{"http://plain:5000/v2/", "http://cdn.io/x", "", Downgrade},
 		{"https://a.io/v2/x", "http://a.io/v2/x", "", Downgrade},
 		{"https://a.io/v2/x", "http://plain:5000/v2/x", "", Downgrade},
-		{"https://a.io/v2/x", "", "", Astray}, {"https://a.io/v2/x", "ftp://a.io", "", Astray}, {"https://a.io/v2/x", "https://", "", Astray},
-		{"https://a.io/v2/x", "https://a.io:port/", "", Astray}, {"https://a.io/v2/x", "javascript:alert(1)", "", Astray},
+		{"https://a.io/v2/x", "", "", BadRedirect}, {"https://a.io/v2/x", "ftp://a.io", "", BadRedirect}, {"https://a.io/v2/x", "https://", "", BadRedirect},
+		{"https://a.io/v2/x", "https://a.io:port/", "", BadRedirect}, {"https://a.io/v2/x", "javascript:alert(1)", "", BadRedirect},
 	} {
 		rules.next = &answering{answers: []*http.Response{reply(http.StatusTemporaryRedirect, "", "Location", c.location)}}
 		r, _ := get(t, c.from, fault.StageManifest)
@@ -49,13 +49,13 @@ func TestWhereARedirectMayLead(t *testing.T) {
 
 func TestARedirectIsFollowedSoOften(t *testing.T) {
 	t.Parallel()
-	rules := &redirect{plain: plainAt(), next: &answering{answers: []*http.Response{reply(http.StatusFound, "", "Location", "/again")}}}
+	rules := &redirect{allowHTTP: httpAt(), next: &answering{answers: []*http.Response{reply(http.StatusFound, "", "Location", "/again")}}}
 	client := &http.Client{Transport: rules, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
 	r, _ := get(t, "https://a.io/v2/", fault.StagePing)
 	_, err := client.Do(r)
 	failure, ok := errors.AsType[*Failure](err)
 	require.True(t, ok)
-	assert.Equal(t, Astray, failure.Kind)
+	assert.Equal(t, BadRedirect, failure.Kind)
 	assert.Len(t, rules.next.(*answering).asked, maxHops+1)
 }
 
@@ -66,7 +66,7 @@ func TestARedirectToAPrivateAddressIsFollowed(t *testing.T) {
 		under := &answering{answers: []*http.Response{reply(http.StatusTemporaryRedirect, "", "Location", "https://"+at+"/blob"), reply(http.StatusOK, "")}}
 		r, _ := get(t, "https://a.io/v2/x/blobs/y", fault.StageManifest)
 		r.Header.Set("Authorization", "Bearer secret")
-		answer, err := (&redirect{plain: plainAt(), next: under}).RoundTrip(r)
+		answer, err := (&redirect{allowHTTP: httpAt(), next: under}).RoundTrip(r)
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusOK, answer.StatusCode)
 		assert.Equal(t, at, under.asked[1].URL.Host)
@@ -83,7 +83,7 @@ func FuzzRedirect(f *testing.F) {
 		if err != nil || base.Scheme != "https" {
 			return
 		}
-		next, kind := (&redirect{plain: func(string) bool { return true }}).follow(base, location)
+		next, kind := (&redirect{allowHTTP: func(string) bool { return true }}).follow(base, location)
 		if kind == 0 && (next.Scheme != "https" || next.Host == "" || next.User != nil) {
 			t.Fatalf("%q led from TLS to %q", location, next)
 		}

@@ -51,8 +51,8 @@ type outcome struct {
 
 // send sends a copy, so that it can be sent again, and those below may change it.
 func (t *retry) send(r *http.Request) (o outcome) {
-	if wait := t.held(); wait > 0 && !pause(r.Context(), wait) {
-		held := failureOf(r, Held)
+	if wait := t.backOff(); wait > 0 && !pause(r.Context(), wait) {
+		held := failureOf(r, BackedOff)
 		held.Retry = wait
 		return outcome{err: held}
 	}
@@ -66,7 +66,7 @@ func (t *retry) send(r *http.Request) (o outcome) {
 	if o.err == nil {
 		o.wait, o.hinted = askedToWait(o.answer, time.Now())
 		if o.answer.StatusCode == http.StatusTooManyRequests {
-			t.hold(o.wait)
+			t.backOffUntil(o.wait)
 		}
 	}
 	return o
@@ -90,10 +90,10 @@ func (o outcome) passes() bool {
 
 func (o outcome) outOfTime() bool {
 	failure, ok := errors.AsType[*Failure](o.err)
-	return ok && (failure.Kind == Late || failure.Kind == Held)
+	return ok && (failure.Kind == TimedOut || failure.Kind == BackedOff)
 }
 
-func (t *retry) hold(d time.Duration) {
+func (t *retry) backOffUntil(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if until := time.Now().Add(d); until.After(t.notBefore) {
@@ -101,7 +101,7 @@ func (t *retry) hold(d time.Duration) {
 	}
 }
 
-func (t *retry) held() time.Duration {
+func (t *retry) backOff() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return max(time.Until(t.notBefore), 0)

@@ -38,7 +38,7 @@ func TestWhatIsAskedAgain(t *testing.T) {
 		"a name that is not":     {failed: NoName, tries: 1},
 		"an unknown certificate": {failed: UnknownAuthority, tries: 1},
 		"a proxy that refuses":   {failed: ProxyRefused, tries: 1},
-		"a redirect to nowhere":  {failed: Astray, tries: 1},
+		"a redirect to nowhere":  {failed: BadRedirect, tries: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,7 +76,7 @@ func TestARegistryThatAskedToWaitIsLeftAlone(t *testing.T) {
 	_, err = again.RoundTrip(request(t, ctx, http.MethodHead, "https://a.io/v2/y/manifests/1"))
 	held, ok := errors.AsType[*Failure](err)
 	require.True(t, ok)
-	assert.Equal(t, Held, held.Kind)
+	assert.Equal(t, BackedOff, held.Kind)
 	assert.InDelta(t, time.Hour, held.Retry, float64(time.Minute))
 	assert.Len(t, under.asked, 1)
 }
@@ -89,7 +89,7 @@ func TestA502BeforeTimeRanOutIsWhatCounts(t *testing.T) {
 		if tries++; tries == 1 {
 			return reply(502, ""), nil
 		}
-		return nil, &Failure{Kind: Late}
+		return nil, &Failure{Kind: TimedOut}
 	})
 	answer, err := (&retry{next: under, backoff: []time.Duration{0}}).RoundTrip(request(t, t.Context(), http.MethodGet, "https://a.io/v2/"))
 	require.NoError(t, err)

@@ -1,6 +1,6 @@
 // Package transport stands between go-containerregistry and the network. The library speaks the protocol of
 // registries (the handshake, tokens, redirects, manifests); what it leaves to its caller, or does otherwise than this
-// program promises, is mended here, under it, by one http.RoundTripper a file. From the library down to the wire:
+// program promises, is put right here, under it, by one http.RoundTripper a file. From the library down to the wire:
 //
 //	redirect   where an answer may send to, and how often
 //	note       what came of it, for the one who asked: the last answer, its challenge, its quota
@@ -28,7 +28,7 @@ type Options struct {
 	Concurrency int           // connections that are kept for a host
 	Logger      *slog.Logger
 	UserAgent   string
-	Plain       func(host string) bool // whether this host may be asked without TLS
+	AllowHTTP   func(host string) bool // whether this host may be asked without TLS
 	Large       chan struct{}          // as many large bodies are read at once as it holds
 }
 
@@ -39,8 +39,8 @@ func To(address string, roots *x509.CertPool, o Options) http.RoundTripper {
 	next = &header{next: next, userAgent: o.UserAgent}
 	next = &body{next: next, large: o.Large}
 	next = &debug{next: next, logger: o.Logger}
-	next = &origin{next: next, host: address, plain: o.Plain}
+	next = &origin{next: next, host: address, allowHTTP: o.AllowHTTP}
 	next = &retry{next: next, backoff: []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond}}
 	next = &note{next: next, host: address}
-	return &redirect{next: next, plain: o.Plain}
+	return &redirect{next: next, allowHTTP: o.AllowHTTP}
 }

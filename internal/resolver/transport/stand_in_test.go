@@ -79,7 +79,7 @@ func follows(r, before *http.Request) *http.Request {
 	return r
 }
 
-func plainAt(hosts ...string) func(string) bool {
+func httpAt(hosts ...string) func(string) bool {
 	return func(host string) bool {
 		for _, one := range hosts {
 			if one == host {

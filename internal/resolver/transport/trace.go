@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// progress is how far one request has come.
-type progress int
+// milestone is how far one request has come.
+type milestone int
 
 const (
-	waiting progress = iota
+	waiting milestone = iota
 	naming
 	connecting
 	tunnelling // connected to the proxy, which has not opened the way yet
@@ -25,7 +25,7 @@ type step struct {
 	Place
 	proxyTLS bool // the proxy itself is spoken to over TLS, and that handshake is still to come
 	http2    bool // the connection speaks HTTP/2
-	progress progress
+	reached  milestone
 }
 
 // trace follows a request, so that it can be said how far it came, and makes a Failure of what ended it.
@@ -34,7 +34,7 @@ type trace struct {
 }
 
 func (t *trace) RoundTrip(r *http.Request) (*http.Response, error) {
-	follower := watchOf(r.Context()).begin(Place{Role: callOf(r.Context()).Stage, Host: r.URL.Host, Secure: r.URL.Scheme == "https"})
+	follower := progressOf(r.Context()).begin(Place{Role: callOf(r.Context()).Stage, Host: r.URL.Host, Secure: r.URL.Scheme == "https"})
 	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), tracerKey{}, follower), follower.hooks(connectedOf(r.Context())))
 	answer, err := t.next.RoundTrip(r.WithContext(ctx))
 	if err != nil {
@@ -58,38 +58,38 @@ func connectedOf(ctx context.Context) func() {
 	return func() {}
 }
 
-// Watch follows what is done on behalf of one caller, so that when its time runs out it can be said where.
-type Watch struct {
+// Progress follows what is done on behalf of one caller, so that when its time runs out it can be said where.
+type Progress struct {
 	mu      sync.Mutex
 	current *step
-	waits   *Watch // the shared work that the caller waits for
+	waits   *Progress // the shared work that the caller waits for
 }
 
-type watchKey struct{}
+type progressKey struct{}
 
-// WithWatch has what is done with the context followed.
-func WithWatch(ctx context.Context) (context.Context, *Watch) {
-	w := &Watch{}
-	return context.WithValue(ctx, watchKey{}, w), w
+// WithProgress has what is done with the context followed.
+func WithProgress(ctx context.Context) (context.Context, *Progress) {
+	w := &Progress{}
+	return context.WithValue(ctx, progressKey{}, w), w
 }
 
-func watchOf(ctx context.Context) *Watch {
-	if w, ok := ctx.Value(watchKey{}).(*Watch); ok {
+func progressOf(ctx context.Context) *Progress {
+	if w, ok := ctx.Value(progressKey{}).(*Progress); ok {
 		return w
 	}
-	return &Watch{} // that nobody looks at
+	return &Progress{} // that nobody looks at
 }
 
 // Follow has the watch of ctx look at another one's work, until it is told to look at none.
-func Follow(ctx context.Context, other *Watch) {
-	w := watchOf(ctx)
+func Follow(ctx context.Context, other *Progress) {
+	w := progressOf(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waits = other
 }
 
 // where returns the step under way, in the shared work first.
-func (w *Watch) where() step {
+func (w *Progress) where() step {
 	w.mu.Lock()
 	waits, current := w.waits, w.current
 	var now step
@@ -106,7 +106,7 @@ func (w *Watch) where() step {
 }
 
 // begin starts a new step; later events of earlier ones (a dial that goes on in the background) no longer count.
-func (w *Watch) begin(at Place) *tracer {
+func (w *Progress) begin(at Place) *tracer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.current = &step{Place: at}
@@ -115,7 +115,7 @@ func (w *Watch) begin(at Place) *tracer {
 
 // tracer moves one step on as net/http reports its progress.
 type tracer struct {
-	watch *Watch
+	watch *Progress
 	step  *step
 }
 
@@ -148,7 +148,7 @@ func (t *tracer) now() step {
 	return *t.step
 }
 
-func (t *tracer) to(next progress) { t.change(func(s *step) { s.progress = next }) }
+func (t *tracer) to(next milestone) { t.change(func(s *step) { s.reached = next }) }
 
 func (t *tracer) hooks(connected func()) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
@@ -159,7 +159,7 @@ func (t *tracer) hooks(connected func()) *httptrace.ClientTrace {
 		ConnectDone: func(_, _ string, err error) {
 			t.change(func(s *step) {
 				if err == nil && s.Proxy != "" && s.Secure {
-					s.progress = tunnelling
+					s.reached = tunnelling
 				}
 			})
 		},
@@ -169,13 +169,13 @@ func (t *tracer) hooks(connected func()) *httptrace.ClientTrace {
 					s.proxyTLS = false
 					return
 				}
-				s.progress = handshaking
+				s.reached = handshaking
 			})
 		},
 		GotConn: func(got httptrace.GotConnInfo) {
 			secure, ok := got.Conn.(*tls.Conn)
 			t.change(func(s *step) {
-				s.progress, s.http2 = asking, ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+				s.reached, s.http2 = asking, ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 			})
 			connected()
 		},

@@ -15,7 +15,7 @@ import (
 // A second handshake on one connection is the registry's; the first, where the proxy itself has TLS, is the proxy's.
 func TestTheProxysHandshakeIsTheProxys(t *testing.T) {
 	t.Parallel()
-	w := &Watch{}
+	w := &Progress{}
 	trace := w.begin(Place{Role: fault.StagePing, Host: "a.io", Secure: true})
 	proxied(context.WithValue(t.Context(), tracerKey{}, trace), "p:443", true)
 	hooks := trace.hooks(func() {})
@@ -30,7 +30,7 @@ func TestTheProxysHandshakeIsTheProxys(t *testing.T) {
 func TestAFailureSaysWhere(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	shared, watch := WithWatch(t.Context())
+	shared, watch := WithProgress(t.Context())
 	shared, _ = Begin(shared, fault.StageToken)
 	_, err := (&trace{next: http.DefaultTransport}).RoundTrip(request(t, shared, http.MethodGet, server.URL))
 	failure, ok := errors.AsType[*Failure](err)
@@ -41,9 +41,9 @@ func TestAFailureSaysWhere(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	ctx, _ = WithWatch(ctx)
+	ctx, _ = WithProgress(ctx)
 	Follow(ctx, watch)
 	ended := Ended(ctx)
-	assert.Equal(t, Late, ended.Kind)
+	assert.Equal(t, TimedOut, ended.Kind)
 	assert.Equal(t, address(t, server.URL).Host, ended.Host)
 }
