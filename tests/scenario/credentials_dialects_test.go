@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -232,6 +233,37 @@ func TestAProofThatProvesNothing(t *testing.T) {
 			for _, call := range s.Site.Front.Calls(registries.At("ghcr.io")) {
 				assert.Empty(t, call.Header.Get("Authorization"))
 			}
+		})
+	}
+}
+
+// Some registries ask nobody at /v2/, serve some repositories to anybody, and want an account for others: zot with an
+// anonymous policy does. What one repository wants says nothing of another, whichever is asked first.
+func TestWhatOneRepositoryWantsSaysNothingOfAnother(t *testing.T) {
+	t.Parallel()
+	for _, atOnce := range []string{"1", "8"} {
+		t.Run(atOnce, func(t *testing.T) {
+			t.Parallel()
+			s := environment.Scenario(t)
+			store := registries.NewStore(t.Context())
+			s.Site.Add(someHost, store, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _, account := r.BasicAuth() // a dead one
+				if account || strings.HasPrefix(r.URL.Path, "/v2/team/private/") {
+					w.Header().Set("Www-Authenticate", `Basic realm="zot"`)
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				store.ServeHTTP(w, r)
+			}), someHost)
+			s.Push(somePrivate, registries.Image("one", "linux/amd64"))
+			digest := s.Push(somePublic, registries.Image("one", "linux/amd64"))
+			mount(t, s, "dead", entries{someHost: deadLogin})
+			s.Setenv("CONCURRENCY", atOnce)
+			watch(s, map[string]pull{"private": {image: somePrivate, secrets: []string{"dead"}}, "public": {image: somePublic, secrets: []string{"dead"}}})
+			result := s.Run("plan")
+			harness.RequireExit(t, 0, result)
+			assert.Equal(t, "unauthorized", result.Report.Target("private").Cause)
+			requireResolved(t, result, "public", digest)
 		})
 	}
 }

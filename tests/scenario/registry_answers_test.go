@@ -85,13 +85,14 @@ const page = "<html>not for you</html>"
 // registryAnswers are answers of real registries, and of what stands before them.
 func registryAnswers() map[string]registryAnswer {
 	return map[string]registryAnswer{
-		"as ever":                 {prepare: func(*testing.T, *harness.Scenario) {}},
-		"as ever, to an account":  {account: true, prepare: func(*testing.T, *harness.Scenario) {}},
-		"HEAD is not allowed":     {prepare: onHub(registries.Head, fault.Reply(405, ""))},
-		"HEAD is not implemented": {prepare: onHub(registries.Head, fault.Reply(501, ""))},
-		"HEAD without a type":     {prepare: onHub(registries.Head, fault.Header("Content-Type"))},
-		"HEAD without a length":   {prepare: onHub(registries.Head, fault.Header("Content-Length"))},
-		"HEAD without a digest":   {prepare: onHub(registries.Head, fault.Header("Docker-Content-Digest"))},
+		"as ever":                         {prepare: func(*testing.T, *harness.Scenario) {}},
+		"as ever, to an account":          {account: true, prepare: func(*testing.T, *harness.Scenario) {}},
+		"HEAD is not allowed":             {prepare: onHub(registries.Head, fault.Reply(405, ""))},
+		"HEAD is not implemented":         {prepare: onHub(registries.Head, fault.Reply(501, ""))},
+		"HEAD without a type":             {prepare: onHub(registries.Head, fault.Header("Content-Type"))},
+		"HEAD without a length":           {prepare: onHub(registries.Head, fault.Header("Content-Length"))},
+		"HEAD without a digest":           {prepare: onHub(registries.Head, fault.Header("Docker-Content-Digest"))},
+		"HEAD with a digest that is none": {prepare: onHub(registries.Head, fault.Header("Docker-Content-Digest", "sha256:zz"))},
 		"HEAD with another algorithm": {
 			prepare:       onHub(registries.Head, fault.Header("Docker-Content-Digest", "sha512:"+strings.Repeat("a", 128))),
 			craneResolves: "to what the header says, where this program computes the digest that it can write",

@@ -2,11 +2,16 @@ package scenario_test
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/tracebloc/image-refresh/tests/fault"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
@@ -103,4 +108,45 @@ func TestAnAccountCostsOneProof(t *testing.T) {
 			assert.Equal(t, images+1+accounts*(1+batches), asked(s, ""))
 		})
 	}
+}
+
+// No more images are asked for at once than CONCURRENCY says.
+func TestConcurrencyIsBounded(t *testing.T) {
+	t.Parallel()
+	s := fleet(t, 20, countedRegistries[:1])
+	s.Setenv("CONCURRENCY", "3")
+	var now, most atomic.Int32
+	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head), Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		for here := now.Add(1); ; {
+			if before := most.Load(); here <= before || most.CompareAndSwap(before, here) {
+				break
+			}
+		}
+		defer now.Add(-1)
+		time.Sleep(20 * time.Millisecond)
+		next.ServeHTTP(w, r)
+	}})
+	requireOutcomes(t, s.Tick(), 0, "unchanged")
+	assert.Equal(t, int32(3), most.Load())
+}
+
+// I18: a registry that answers nothing costs a few images their time, not all of them.
+func TestI18ASilentRegistryIsGivenUp(t *testing.T) {
+	t.Parallel()
+	const images, atOnce = 40, 4
+	s := fleet(t, images, countedRegistries[:1])
+	s.Setenv("CONCURRENCY", strconv.Itoa(atOnce))
+	s.Setenv("RESOLVE_TIMEOUT", "2s")
+	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head), Do: fault.Hang()})
+	result := s.Tick()
+	requireOutcomes(t, result, 0, "skipped")
+	given := 0
+	for _, target := range result.Report.Targets {
+		assert.Equal(t, "timeout", target.Cause)
+		if strings.Contains(target.Message, "did not answer for 3 images before it") {
+			given++
+		}
+	}
+	assert.LessOrEqual(t, images-given, 2*atOnce, "those that were asked for before the third had no answer")
+	assert.LessOrEqual(t, asked(s, hubHost, registries.Head), 2*atOnce)
 }
