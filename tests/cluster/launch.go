@@ -23,7 +23,8 @@ const controllers = "deployment-controller,replicaset-controller,statefulset-con
 
 // nodeControllers are those that a real node and the pods on it need beside
 // these.
-const nodeControllers = ",node-lifecycle-controller,endpointslice-controller,persistentvolume-binder-controller"
+const nodeControllers = ",node-lifecycle-controller,endpointslice-controller,persistentvolume-binder-controller," +
+	"resourcequota-controller"
 
 // serviceAddress is the address of the service kubernetes.
 const serviceAddress = "10.96.0.1"

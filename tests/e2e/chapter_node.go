@@ -68,17 +68,7 @@ func inCluster(c *chapter) {
 	asked := c.heads()
 	job := c.start()
 	c.eventually("the tick asks the registry", func() bool { return c.heads() > asked })
-	pids, err := node.Processes(c.box.Cgroup)
-	require.NoError(c, err)
-	var found []string
-	for _, pid := range pids {
-		process := filepath.Join("/proc", fmt.Sprint(pid))
-		argv, err := os.ReadFile(filepath.Join(process, "cmdline")) //nolint:gosec // of a process of the sandbox
-		require.NoError(c, err)
-		if strings.HasPrefix(string(argv), "/image-refresh\x00") {
-			found = append(found, process)
-		}
-	}
+	found := c.running()
 	require.Len(c, found, 1, "processes of the program")
 	token, err := os.ReadFile(filepath.Join(found[0], "root/var/run/secrets/kubernetes.io/serviceaccount/token"))
 	require.NoError(c, err)
@@ -100,6 +90,21 @@ func inCluster(c *chapter) {
 	close(release)
 	require.Equal(c, "unchanged", c.finished(job, 0).outcome("web", "web").Outcome)
 	c.holds("web", image, 1, "web 1")
+}
+
+// running are the program's processes in the pods, as paths in /proc.
+func (c *chapter) running() []string {
+	pids, err := node.Processes(c.box.Cgroup)
+	require.NoError(c, err)
+	var found []string
+	for _, pid := range pids {
+		process := filepath.Join("/proc", fmt.Sprint(pid))
+		argv, err := os.ReadFile(filepath.Join(process, "cmdline")) //nolint:gosec // of a process of the sandbox, which may have ended
+		if err == nil && strings.HasPrefix(string(argv), "/image-refresh\x00") {
+			found = append(found, process)
+		}
+	}
+	return found
 }
 
 // I30: helm upgrade --reuse-values from a release older than a value.

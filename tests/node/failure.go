@@ -51,6 +51,20 @@ func (n *Node) Crash(cgroup string) error {
 // Restart starts containerd and the kubelet again, after a Crash.
 func (n *Node) Restart(ctx context.Context) error { return n.startRuntime(ctx) }
 
+// GoAway is what the control plane sees where a node's network is cut: its kubelet, the last of what Start has started, is
+// killed. Its pods run on.
+func (n *Node) GoAway() error {
+	last := len(n.runtime) - 1
+	if err := n.runtime[last].Kill(); err != nil {
+		return err
+	}
+	n.runtime = n.runtime[:last]
+	return nil
+}
+
+// ComeBack starts the kubelet again, after GoAway.
+func (n *Node) ComeBack(ctx context.Context) error { return n.startKubelet(ctx) }
+
 // shims are containerd's processes that outlive it, one a pod.
 func shims() ([]int, error) {
 	names, err := filepath.Glob("/proc/[0-9]*/comm")

@@ -149,6 +149,10 @@ func (n *Node) startRuntime(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	return n.startKubelet(ctx)
+}
+
+func (n *Node) startKubelet(ctx context.Context) error {
 	return n.run(ctx, &n.runtime, "kubelet", n.kubelet, "--config="+n.at("kubelet.yaml"),
 		"--kubeconfig="+n.at("node.kubeconfig"), "--hostname-override="+Name, "--node-ip="+Address)
 }
