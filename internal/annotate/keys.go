@@ -17,14 +17,14 @@ func NewKeys(prefix string) Keys { return Keys{prefix: prefix} }
 
 // Mark is the label that says what we last put or accepted in the target's slots. It is a label because
 // `kubectl rollout undo` rewinds annotations and leaves labels (I9).
-func (k Keys) Mark(target string) string { return k.prefix + "/" + target + "-digest" }
+func (k Keys) Mark(target string) string { return k.prefix + "/" + target + markSuffix }
 
 // Hold is the label by which a person keeps us away from the slots of a workload: "true".
-func (k Keys) Hold() string { return k.prefix + "/refresh-hold" }
+func (k Keys) Hold() string { return k.prefix + "/" + holdName }
 
 // Recorded is the annotation with the digest last proven rolled out (I4).
 func (k Keys) Recorded(target string) string {
-	return k.prefix + "/last-refreshed-" + target + "-digest"
+	return k.prefix + "/" + recordedPrefix + target + markSuffix
 }
 
 // Failures is the annotation, on the target's home, that counts resolve failures in a row (I1).
@@ -46,6 +46,9 @@ const (
 	stateSuffix     = "-refresh-state"
 	failuresSuffix  = "-refresh-consecutive-failures"
 	lastErrorSuffix = "-refresh-last-error"
+	markSuffix      = "-digest"
+	recordedPrefix  = "last-refreshed-"
+	holdName        = "refresh-hold"
 )
 
 // NewerState finds a state of a version that only a newer release knows, of whichever target. The key is empty for none.

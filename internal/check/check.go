@@ -55,6 +55,9 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 	if !preview.Interrupted {
 		facts.Slots = slots(preview)
 	}
+	for _, left := range preview.Leftovers {
+		facts.Leftovers = append(facts.Leftovers, preflight.Leftover{Workload: left.Ref.String(), Message: left.Message})
+	}
 	aside.Wait()
 	if date := c.Tick.Cluster.Date(); !date.IsZero() {
 		facts.ClockAhead = c.Tick.Now().Sub(date)

@@ -24,6 +24,7 @@ type Facts struct {
 	Registries  []resolver.HostReport
 	Images      []Image
 	Slots       []Slot
+	Leftovers   []Leftover
 	Schedules   []Schedule
 	// NoSchedules is why the CronJobs that run this program could not be read.
 	NoSchedules *fault.Error
@@ -68,6 +69,11 @@ type Slot struct {
 // Conflict is a field that a deployer applied and somebody else owns now: the deployer's next upgrade fails.
 type Conflict struct {
 	Field, Deployer, Owner string
+}
+
+// Leftover is what stands on a workload and nothing reads, with the commands that move or remove it.
+type Leftover struct {
+	Workload, Message string
 }
 
 // Schedule is a CronJob that runs this program.

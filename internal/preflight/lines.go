@@ -36,6 +36,9 @@ func Lines(f Facts) []result.Check {
 	for _, slot := range f.Slots {
 		lines.slot(slot, server, unreadable)
 	}
+	for _, left := range f.Leftovers {
+		lines.add(checkWorkload, left.Workload, result.Warning, left.Message)
+	}
 	lines.schedules(f, server)
 	lines.add(checkNodes, "", result.Unchecked, "whether nodes can pull the images: the kubelet asks over the nodes' own network, proxy and certificates; a rollout tells")
 	return lines

@@ -50,6 +50,11 @@ func (t *tick) gather(ctx context.Context) []reading {
 			t.warnOfGarbage(ctx, w, readings[at].object)
 		}
 	}
+	if !t.Preflight { // which has a line for each
+		for _, left := range t.leftovers(readings) {
+			t.Log.WarnContext(ctx, left.Message, "workload", left.Ref.String())
+		}
+	}
 	return readings
 }
 

@@ -20,7 +20,8 @@ type Preview struct {
 	Queries     []resolver.Query
 	Answers     []resolver.Answer // by query
 	Bindings    []BindingPreview  // in the order of the targets
-	Interrupted bool              // nothing was decided
+	Leftovers   []Leftover
+	Interrupted bool // nothing was decided
 }
 
 // BindingPreview is what a tick would make of a target on a workload.
@@ -58,7 +59,7 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 	read := t.gather(ctx)
 	t = t.clocked(ctx, read)
 	resolved := t.resolve(ctx, read)
-	preview := Preview{Warnings: t.floating(read), Queries: resolved.queries, Answers: resolved.answers, Interrupted: ctx.Err() != nil}
+	preview := Preview{Warnings: t.floating(read), Queries: resolved.queries, Answers: resolved.answers, Leftovers: t.leftovers(read), Interrupted: ctx.Err() != nil}
 	e := undecided(read, resolved)
 	if !preview.Interrupted {
 		e = unwritten(t.plan(ctx, read, resolved), false)

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
@@ -70,6 +71,15 @@ func (o *Object) LastManager(path ...any) (manager string, at time.Time) {
 		manager, at = entry.Manager, entry.Time.Time
 	}
 	return manager, at
+}
+
+// Leftovers are our keys on the workload that nothing reads. managedFields, which are most of what a workload costs, are read
+// only where there may be one.
+func (o *Object) Leftovers(keys annotate.Keys, carries, configured func(target string) bool) annotate.Leftovers {
+	return keys.Leftovers(o.Meta.Labels, o.Meta.Annotations, annotate.Reader{Carries: carries, Configured: configured, Ours: func(label string) bool {
+		manager, _ := o.LastManager("metadata", "labels", label)
+		return manager == FieldManager
+	}})
 }
 
 // heldBy says who holds or has paused the workload, and since when; empty where that is not known, or nobody does.
