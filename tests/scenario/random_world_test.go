@@ -30,8 +30,10 @@ var builds = []struct {
 	{"good", kubelet.Ready(), false},
 	{"crashing", crash(), true},
 	{"never ready", kubelet.Stuck(), true},
+	{"gone", kubelet.Failing("ErrImagePull", "manifest unknown: not found"), true},
 	{"throttled", kubelet.Failing("ErrImagePull", "429 Too Many Requests"), false},
 	{"unschedulable", kubelet.Pending("0/2 nodes have the GPU"), false},
+	{"starting", kubelet.Starting(), false},
 	{"without volumes", kubelet.WithoutVolumes(), false},
 }
 
