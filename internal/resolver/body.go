@@ -27,7 +27,7 @@ func (h *host) body(ctx context.Context, repository string, who credential.Crede
 		if p != nil {
 			return Manifest{}, p
 		}
-		result := Manifest{Digest: digest, Created: got.created, Quota: quota}
+		result := Manifest{Digest: digest, Created: got.created, Quota: quota, images: got.images, config: got.config}
 		if result.Platforms, p = h.config(ctx, repository, who, got); p != nil {
 			return Manifest{}, p
 		}

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -14,6 +15,35 @@ import (
 // any other, which the registry may no longer have (cause not-found), from the first place that has it. Where the
 // registry says that no pulls are left, before or after this one, it fails: pods could not pull.
 func (r *Resolver) Inspect(ctx context.Context, q Query, digest image.Digest) (Manifest, error) {
+	return r.byDigest(ctx, q, digest, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
+		return r.host(e.host).body(ctx, e.repository, who, digest)
+	})
+}
+
+// Holds says whether images that run somewhere are all of a digest: it, a manifest of it, or the configuration of one. What
+// must be read is read as by Inspect, and no more than it takes.
+func (r *Resolver) Holds(ctx context.Context, q Query, digest image.Digest, ids []image.ID) (bool, error) {
+	holds := false
+	_, err := r.byDigest(ctx, q, digest, func(ctx context.Context, e endpoint, who credential.Credential) (got Manifest, p *problem) {
+		got, holds, p = r.host(e.host).holds(ctx, e.repository, who, digest, ids)
+		return got, p
+	})
+	return holds, err
+}
+
+// Serves says whether a registry still has a digest: one HEAD.
+func (r *Resolver) Serves(ctx context.Context, q Query, digest image.Digest) (bool, error) {
+	_, err := r.byDigest(ctx, q, digest, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
+		return r.host(e.host).serves(ctx, e.repository, who, digest)
+	})
+	if failure := (*fault.Error)(nil); errors.As(err, &failure) && failure.Cause == fault.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// byDigest asks for a digest, within the time that one image has.
+func (r *Resolver) byDigest(ctx context.Context, q Query, digest image.Digest, ask visit) (Manifest, error) {
 	s := subject{query: q, ring: r.keyring(ctx, q), digest: digest}
 	ctx, release, p := r.turn(ctx)
 	if p != nil {
@@ -27,9 +57,7 @@ func (r *Resolver) Inspect(ctx context.Context, q Query, digest image.Digest) (M
 		}
 		places = []endpoint{from.endpoint} // I22: a mirror must hold what it named
 	}
-	got, out := r.walk(ctx, places, s.ring, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
-		return r.host(e.host).body(ctx, e.repository, who, digest)
-	})
+	got, out := r.walk(ctx, places, s.ring, ask)
 	if out.problem != nil {
 		s.outcome = out
 		return Manifest{}, r.failure(s, out.problem)

@@ -20,6 +20,7 @@ const maxEntries = 1000
 type contents struct {
 	platforms []image.Platform // of the entries that name one
 	unnamed   []v1.Hash        // entries that are images and name no platform
+	images    []v1.Hash        // of an index, all that are images or indexes of images
 	config    *v1.Descriptor   // of an image
 	created   time.Time        // as the annotation org.opencontainers.image.created says, if it does
 }
@@ -94,10 +95,13 @@ func readIndex(body []byte) (contents, detail) {
 			return contents{}, notManifest
 		case !entry.MediaType.IsImage() && !entry.MediaType.IsIndex(), !isImageType(entry.ArtifactType):
 		case entry.Platform == nil && entry.MediaType.IsImage():
-			c.unnamed = append(c.unnamed, entry.Digest)
-		case ok && !seen[p]:
-			seen[p] = true
-			c.platforms = append(c.platforms, p)
+			c.unnamed, c.images = append(c.unnamed, entry.Digest), append(c.images, entry.Digest)
+		case ok:
+			c.images = append(c.images, entry.Digest)
+			if !seen[p] {
+				seen[p] = true
+				c.platforms = append(c.platforms, p)
+			}
 		}
 	}
 	if len(c.platforms) == 0 && len(c.unnamed) == 0 {

@@ -97,6 +97,8 @@ func TestParseManifest(t *testing.T) {
 	} {
 		got, d := parseManifest([]byte(c.body), c.contentType)
 		assert.Equal(t, c.d, d, name)
+
+		got.images = nil // what a bare tag runs has them
 		assert.Equal(t, c.want, got, name)
 	}
 }

@@ -3,6 +3,8 @@ package resolver
 import (
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
@@ -35,6 +37,9 @@ type Manifest struct {
 	Platforms []image.Platform // each once, in the order of the index
 	Created   time.Time        // as whoever built it says; zero where nobody does
 	Quota     Quota
+
+	images []v1.Hash      // of an index, all that are images or indexes of images
+	config *v1.Descriptor // of an image
 }
 
 // Quota is what a registry said about pulls that are left (docker.io: ratelimit-remaining).

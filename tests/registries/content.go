@@ -123,6 +123,27 @@ func (c Content) Digest() (string, error) {
 	return hash.String(), err
 }
 
+// Parts returns the digests of the content's first image: of its manifest, and
+// of its configuration.
+func (c Content) Parts() (manifest, config string, err error) {
+	one := c.image
+	if c.err == nil && c.index != nil {
+		var listed *v1.IndexManifest
+		if listed, c.err = c.index.IndexManifest(); c.err == nil {
+			one, c.err = c.index.Image(listed.Manifests[0].Digest)
+		}
+	}
+	if c.err != nil {
+		return "", "", c.err
+	}
+	own, err := one.Digest()
+	if err != nil {
+		return "", "", err
+	}
+	name, err := one.ConfigName()
+	return own.String(), name.String(), err
+}
+
 func (c Content) push(ref name.Reference, options ...remote.Option) error {
 	switch {
 	case c.err != nil:

@@ -1,0 +1,61 @@
+package resolver
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// holds says whether all of these images are of a digest. What runs may be named by its configuration, which an index does not
+// name: then its manifests are read one after the other, until all are found.
+func (h *host) holds(ctx context.Context, repository string, who credential.Credential, digest image.Digest, ids []image.ID) (got Manifest, all bool, p *problem) {
+	if got, p = h.body(ctx, repository, who, digest); p != nil {
+		return Manifest{}, false, p
+	}
+	missing := slices.Clone(ids)
+	found := func(id image.ID) {
+		missing = slices.DeleteFunc(missing, func(m image.ID) bool { return m == id })
+	}
+	found(image.IDOf(digest))
+	if got.config != nil {
+		found(image.ID(got.config.Digest.String()))
+	}
+	for _, child := range got.images {
+		found(image.IDOf(image.Digest(child.String())))
+	}
+	isManifest := func(id image.ID) bool { return id.Manifest() != "" }
+	for _, child := range got.images[:min(len(got.images), maxUnnamed)] {
+		if len(missing) == 0 || slices.ContainsFunc(missing, isManifest) { // which no configuration is
+			break
+		}
+		single, quota, p := h.manifest(ctx, repository, who, child.String())
+		switch {
+		case p != nil && p.cause == fault.NotFound: // a platform that was never pushed
+			continue
+		case p != nil:
+			return Manifest{}, false, p
+		case single.config != nil:
+			found(image.ID(single.config.Digest.String()))
+		}
+		got.Quota = quota
+	}
+	return got, len(missing) == 0, nil
+}
+
+// serves asks whether a digest is there.
+func (h *host) serves(ctx context.Context, repository string, who credential.Credential, digest image.Digest) (Manifest, *problem) {
+	ref := h.registry.Repo(repository).Digest(string(digest))
+	got, p := h.ask(ctx, repository, who, noDigest, func(o ...remote.Option) error {
+		_, err := remote.Head(ref, o...)
+		return err
+	})
+	if p != nil {
+		return Manifest{}, h.explain(ctx, ref, who, got, p)
+	}
+	return Manifest{Digest: digest}, nil // a HEAD is no pull, so no quota keeps it from being true
+}
