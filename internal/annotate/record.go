@@ -23,8 +23,8 @@ type TargetCounters struct {
 // Read reads a target's record from a workload's labels and annotations. A value that does not parse reads
 // as absent and yields a warning that names its key.
 //
-// Where the mark is neither the attempted nor the recorded digest, an undo has rewound the annotations (I9,
-// I44): they read as absent, and the mark's digest as recorded.
+// Where the mark is a digest, and neither the attempted nor the recorded one, an undo has rewound the annotations (I9,
+// I44): they read as absent, and the mark's digest as recorded. Of an unpinned slot, what its pods run is recorded.
 func (k Keys) Read(target string, labels, annotations map[string]string) (Record, []error) {
 	var warnings []error
 	warn := func(key string, err error) {
@@ -40,7 +40,7 @@ func (k Keys) Read(target string, labels, annotations map[string]string) (Record
 	warn(k.Recorded(target), err)
 	record.State, err = ParseState(annotations[k.State(target)])
 	warn(k.State(target), err)
-	if record.Mark != None && !record.Mark.Same(record.Recorded) && !record.Mark.Is(record.State.Attempted()) {
+	if record.Mark != None && record.Mark != Unpinned && !record.Mark.Same(record.Recorded) && !record.Mark.Is(record.State.Attempted()) {
 		record = Record{Mark: record.Mark, Recorded: record.Mark, Rewound: true}
 	}
 	return record, warnings

@@ -3,6 +3,7 @@ package annotate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -32,8 +33,11 @@ type State struct {
 	Rejected []Rejection `json:"rejected,omitempty"`
 	// Left is the digest that the last refresh replaced: going back to it is a flip (I46).
 	Left Content `json:"left,omitempty"`
-	// Stood is what the tag stood for when it was last seen in an unpinned slot: what a person left who contents the slot.
+	// Stood is what the tag of an unpinned slot was last seen to mean, where that is not recorded: what a person left who sets
+	// the slot.
 	Stood Content `json:"stood,omitempty"`
+	// Runs is what the pods of an unpinned slot were found to run, so that no manifest is read twice for it.
+	Runs *Runs `json:"runs,omitempty"`
 	// Reapplied counts re-applications. It falls by one in two hours without one, while the slots are fresh (I38, I53, I75).
 	Reapplied int `json:"reapplied,omitempty"`
 	// ReappliedAt is when the count last changed.
@@ -75,6 +79,13 @@ type Attempt struct {
 	// Held is what each slot held before the first of the attempts since the workload was last settled, by the slot's key. A
 	// restoration puts it back (I58).
 	Held map[string]Content `json:"held,omitempty"`
+}
+
+// Runs is what image IDs were found to mean.
+type Runs struct {
+	Images []image.ID   `json:"images"`           // of the pods, each once, in order
+	Latest image.Digest `json:"latest"`           // what the tag meant then
+	Digest image.Digest `json:"digest,omitempty"` // what they run; empty where that could not be told
 }
 
 // Rejecter is who rejected a digest.
@@ -168,6 +179,16 @@ func (s State) validate() error {
 			return fmt.Errorf("seen: %w", err)
 		}
 	}
+	if s.Runs != nil {
+		_, err := image.ParseDigest(string(s.Runs.Latest))
+		if s.Runs.Digest != "" {
+			_, runsErr := image.ParseDigest(string(s.Runs.Digest))
+			err = errors.Join(err, runsErr)
+		}
+		if err != nil {
+			return fmt.Errorf("runs: %w", err)
+		}
+	}
 	contents := []Content{s.Left, s.Stood}
 	for _, rejection := range s.Rejected {
 		if rejection.By != ByFailure && rejection.By != ByPerson {
@@ -249,7 +270,7 @@ func (s State) NotAfter(now time.Time) (State, bool) {
 
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
-	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Reapplied == 0 &&
+	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Runs == nil && s.Reapplied == 0 &&
 		s.ReappliedAt == nil && !s.Contested && s.UnblockFailed == "" && s.Seen == nil && s.TurnSince == nil
 }
 

@@ -99,7 +99,7 @@ func (c *Checker) permissions(ctx context.Context) []preflight.Permission {
 	}
 	for _, namespace := range namespaces {
 		add("Events in "+namespace, "", cluster.Permission{Verb: "create", Group: "events.k8s.io", Resource: "events", Namespace: namespace}, false)
-		add("Pods in "+namespace, "a failed rollout counts against its digest, whatever held it up, and is told without the pods' own reasons",
+		add("Pods in "+namespace, "a failed rollout counts against its digest, whatever held it up, and is told without the pods' own reasons, and a bare tag is pinned in the second tick, which restarts its pods",
 			cluster.Permission{Verb: "list", Resource: "pods", Namespace: namespace}, false)
 	}
 	var all sync.WaitGroup

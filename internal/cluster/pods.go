@@ -36,6 +36,26 @@ func (c *Client) PodProblems(ctx context.Context, object *workload.Object, queri
 	return diagnose(object, queries, pods)
 }
 
+// Running says, by binding, what the pods of a workload run in these slots. A CronJob's are its Jobs', and come and go.
+func (c *Client) Running(ctx context.Context, object *workload.Object, slots [][]workload.Slot) []decide.Running {
+	running := make([]decide.Running, len(slots))
+	if object.Selector == nil {
+		return running
+	}
+	pods, err := c.ownPods(ctx, object)
+	for at := range slots {
+		switch {
+		case apierrors.IsForbidden(err):
+			running[at].Unreadable = true
+		case err != nil:
+			running[at].Failure = failure("list the pods of", object.Ref, err)
+		default:
+			running[at].Images = workload.Running(pods, slots[at])
+		}
+	}
+	return running
+}
+
 // ownPods are the pods that the workload owns, of those that its selector matches.
 func (c *Client) ownPods(ctx context.Context, object *workload.Object) ([]corev1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(object.Selector)

@@ -38,6 +38,7 @@ type Target struct {
 	MinAge                  time.Duration
 	PullSecrets             []string // names, in the workload's namespace
 	DigestOnly              bool     // pin: digest
+	PinAtOnce               bool     // a bare tag is pinned though that restarts pods for the same bytes
 	Workloads               []Workload
 }
 

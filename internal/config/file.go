@@ -35,6 +35,7 @@ type targetEntry struct {
 	MinAge                  *string         `yaml:"minAge"`
 	PullSecrets             []string        `yaml:"pullSecrets"`
 	Pin                     string          `yaml:"pin"`
+	PinAtOnce               bool            `yaml:"pinAtOnce"`
 	Workloads               []workloadEntry `yaml:"workloads"`
 }
 

@@ -133,6 +133,7 @@ func TestFileNamesTheKeyThatIsWrong(t *testing.T) {
 		"pullSecret: upper case":              {instead(t, imageKey, imageKey+"    pullSecrets: [X]\n"), []string{"targets[0].pullSecrets[0]"}},
 		"pullSecret: a path":                  {instead(t, imageKey, imageKey+"    pullSecrets: [../x]\n"), []string{"targets[0].pullSecrets[0]"}},
 		"pin: unknown":                        {instead(t, imageKey, imageKey+"    pin: tag\n"), []string{"targets[0].pin"}},
+		"pinAtOnce: no truth":                 {instead(t, imageKey, imageKey+"    pinAtOnce: often\n"), []string{"targets[0].pinAtOnce"}},
 		"pin: digest without an image":        {strings.Replace(instead(t, envKey, ""), imageKey, "    pin: digest\n", 1), []string{"targets[0].pin"}},
 		"workloads: missing":                  {instead(t, workKey, ""), []string{"targets[0].workloads"}},
 		"workloads: empty":                    {instead(t, workKey, "    workloads: []\n"), []string{"targets[0].workloads"}},
@@ -187,7 +188,7 @@ func TestFileTakesNullForLeftOut(t *testing.T) {
 	bare := "targets: [{name: api, image: ghcr.io/example/api:1.2, workloads: [{kind: Deployment, name: stg-api}]}]\n"
 	full := `registries: [{host: ghcr.io, mirrors: , fallback: , caFile: , plainHTTP: }]
 targets:
-  - {name: api, image: ghcr.io/example/api:1.2, mode: , resolveFailureThreshold: , platforms: , minAge: , pullSecrets: , pin: ,
+  - {name: api, image: ghcr.io/example/api:1.2, mode: , resolveFailureThreshold: , platforms: , minAge: , pullSecrets: , pin: , pinAtOnce: ,
      workloads: [{kind: Deployment, name: stg-api, namespace: , container: , env: , envValue: }]}
 `
 	want, err := read(write(t, bare), map[string]string{"RESOLVE_FAILURE_THRESHOLD": "7"})
@@ -213,7 +214,7 @@ targets:
     workloads:
       - {kind: StatefulSet, name: 123, namespace: other}
       - {kind: DaemonSet, name: a.b, container: init}
-  - {name: b, image: nginx, pin: digest, minAge: 0, workloads: [{kind: CronJob, name: c}]}
+  - {name: b, image: nginx, pin: digest, pinAtOnce: true, minAge: 0, workloads: [{kind: CronJob, name: c}]}
   - {name: c, image: "nginx:latest", workloads: [{kind: Deployment, name: c, env: X, envValue: reference}]}
 `), nil)
 	require.NoError(t, err)
@@ -232,6 +233,8 @@ targets:
 		{Kind: config.StatefulSet, Name: "123", Namespace: "other"}, {Kind: config.DaemonSet, Name: "a.b", Container: "init"},
 	}, a.Workloads)
 	assert.True(t, b.DigestOnly)
+	assert.True(t, b.PinAtOnce)
+	assert.False(t, a.PinAtOnce)
 	assert.Zero(t, b.MinAge)
 	assert.True(t, c.Workloads[0].Reference)
 	assert.Len(t, got.Warnings(), 2, "a missing tag and latest are accepted with a warning")

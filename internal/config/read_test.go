@@ -154,7 +154,7 @@ targets:
 		"CONCURRENCY: must be a whole number, at least 1",
 		"LOG_LEVEL: must be debug, info, warn or error",
 		"registries[0].fallback: must be true or false",
-		"targets[0].colour: is not known here: the keys are name, image, mode, resolveFailureThreshold, platforms, minAge, pullSecrets, pin, workloads",
+		"targets[0].colour: is not known here: the keys are name, image, mode, resolveFailureThreshold, platforms, minAge, pullSecrets, pin, pinAtOnce, workloads",
 		"targets[1].workloads: must be a list",
 		"registries[0].host: must be a registry's host as image references name it, as in docker.io or harbor.example.com:8443, without a scheme or a path",
 		"registries[0].mirrors[0]: must be host or host/path, as in harbor.example.com/dockerhub, without a scheme",

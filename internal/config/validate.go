@@ -138,6 +138,7 @@ func (v *validator) targets(entries []targetEntry) []Target {
 			Platforms:   v.platforms(path, entry.Platforms),
 			PullSecrets: v.pullSecrets(path, entry.PullSecrets),
 			DigestOnly:  v.choice(path+".pin", entry.Pin, "tag@digest", "digest") == "digest",
+			PinAtOnce:   entry.PinAtOnce,
 			Workloads:   v.workloads(path, entry),
 		}
 		target.ResolveFailureThreshold = int(v.env.ResolveFailureThreshold)

@@ -120,11 +120,14 @@ func (e evaluation) record(wait Wait) Decision {
 	if state.Contested && attempt.Again {
 		d.Outcome, d.Failure = Failed, wait.Contested
 		if d.Failure == nil { // the tick that put it there has died
-			d.Failure = e.contested()
+			d.Failure = e.contested(wait.Digest)
 		}
 	}
 	d.Events = []Event{rolledOut(attempt)}
-	state.Attempt, state.Seen = nil, nil
+	state.Attempt = nil
+	if state.Seen != nil && state.Seen.Digest == wait.Digest { // of another one, the age goes on
+		state.Seen = nil
+	}
 	if !e.weOwnSlots() {
 		state.Owners = nil
 	}

@@ -27,6 +27,8 @@ type Policy struct {
 	Rollback        bool          // restore what the slots held when a rollout failed
 	MinAge          time.Duration // how long a digest must have been latest; 0: no wait
 	Notify          bool          // report and count, change no slot
+	PinAtOnce       bool          // a bare tag is pinned in the tick after the first, though that restarts pods for the same bytes
+	Platforms       bool          // the configuration names platforms, which latest must offer
 }
 
 // Latest is what the registry answered for one workload's credentials: a digest or the reason for none.
@@ -65,6 +67,7 @@ type Slot struct {
 	Problem  *fault.Error     // why the slot cannot be worked with; nil for none
 	Live     annotate.Content // None: an environment variable that is empty or missing
 	Left     bool             // it is empty, which means something to that application: it is left so
+	Image    bool             // it is a container's image, so that its pods say what it runs
 	Person   string           // the field manager of the newest claim on the slot, where a person made it; else empty
 	Deployer string           // the same of a deployer
 	Ours     bool             // our patch has taken the slot, and its owner has not got it back yet

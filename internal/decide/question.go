@@ -1,6 +1,8 @@
 package decide
 
 import (
+	"slices"
+
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
@@ -15,6 +17,13 @@ const (
 	MayRollOut QuestionKind = iota + 1
 	// WhyNotReady asks the pods, after a rollout that was not settled in time. The answer is in Pods.
 	WhyNotReady
+	// WhatRuns asks the pods what an unpinned slot runs. The answer is in Running.
+	WhatRuns
+	// SameImage asks the registry whether what pods run is the digest: the index, a manifest of it, or the configuration of one.
+	// The answer is Yes, or the Failure to find out.
+	SameImage
+	// StillServed asks the registry whether it still has the digest. The answer is Yes, or the Failure to find out.
+	StillServed
 )
 
 // Question is something that a decision depends on, and that only a registry or the pods can tell. Which ones the facts
@@ -22,12 +31,16 @@ const (
 type Question struct {
 	Kind   QuestionKind
 	Digest image.Digest // what it is about, where it is about a digest
+	Live   image.Digest // of MayRollOut: what counts as live, where no slot holds a digest; it makes no other question
+	Images string       // of SameImage: what pods run, as IDs (image.ID) with a space in between
 }
 
 // Answer is what came back.
 type Answer struct {
 	Failure *fault.Error
 	Pods    PodProblems
+	Running Running
+	Yes     bool
 }
 
 // Answers are the answers so far.
@@ -39,6 +52,7 @@ func (a Answers) With(question Question, answer Answer) Answers {
 	for known, earlier := range a {
 		all[known] = earlier
 	}
+	question.Live = ""
 	all[question] = answer
 	return all
 }
@@ -66,13 +80,27 @@ type PodProblems struct {
 	NeverReady []string // pods that a StatefulSet's controller will not replace by itself
 }
 
+// Running is what the pods of a workload say about what runs in the slots of a binding.
+type Running struct {
+	Unreadable bool         // the pods may not be read
+	Failure    *fault.Error // they could not be read
+	Images     []image.ID   // of all running containers, each once, in order; an empty one for what does not say; none: nothing runs
+}
+
 // gate is what the gates say of latest, and whether they have been asked.
 func (e evaluation) gate() (failure *fault.Error, asked bool) {
-	answer, asked := e.Answers[e.mayRollOut()]
+	answer, asked := e.Answers[Question{Kind: MayRollOut, Digest: e.Latest.Digest}]
 	return answer.Failure, asked
 }
 
-func (e evaluation) mayRollOut() Question { return Question{Kind: MayRollOut, Digest: e.Latest.Digest} }
+// mayRollOut asks the gates. Where no slot holds a digest, what is recorded stands for live: it is what runs there, or ran.
+func (e evaluation) mayRollOut() Question {
+	question := Question{Kind: MayRollOut, Digest: e.Latest.Digest}
+	if !slices.ContainsFunc(e.Slots, func(s Slot) bool { return s.Live.Digest() != "" }) {
+		question.Live = e.Record.Recorded.Digest()
+	}
+	return question
+}
 
 // Questions are those that must be answered before Decide can decide. There may be further ones once these are answered.
 func Questions(in Input) []Question {

@@ -15,6 +15,7 @@ import (
 func TestQuestions(t *testing.T) {
 	t.Parallel()
 	asked := []decide.Question{{Kind: decide.MayRollOut, Digest: digestB}}
+	inPlaceOfRecorded := []decide.Question{{Kind: decide.MayRollOut, Digest: digestB, Live: digestA}}
 	for name, c := range map[string]struct {
 		in   decide.Input
 		want []decide.Question
@@ -22,7 +23,8 @@ func TestQuestions(t *testing.T) {
 		"a digest that is new here":               {input(unasked), asked},
 		"answered already":                        {input(), nil},
 		"only another digest is answered":         {input(unasked, func(in *decide.Input) { in.Answers = mayRollOut(digestC, nil) }), asked},
-		"an empty slot":                           {input(unasked, live(annotate.None)), asked},
+		"an empty slot":                           {input(unasked, live(annotate.None)), inPlaceOfRecorded},
+		"a tag, of which it is known what ran":    {input(unasked, live(annotate.Unpinned), record(annotate.Unpinned, a)), inPlaceOfRecorded},
 		"notify: whether it could be":             {input(unasked, notify), asked},
 		"an attempt to unblock what is stuck":     {input(unasked, unsettled, streak(7)), asked},
 		"in place of a rollout of ours":           {input(ours(0), latest(digestC), unasked), []decide.Question{{Kind: decide.MayRollOut, Digest: digestC}}},

@@ -22,10 +22,16 @@ func (e evaluation) gateFailed() bool {
 	return e.outdated() && (e.tooYoung() || e.notVerifiedYet() && !asked || failure != nil || e.Policy.Notify)
 }
 
+// acceptedUnpinned says that the slots hold what was accepted there, and that this is no digest. What is recorded was only seen
+// to run.
+func (e evaluation) acceptedUnpinned() bool {
+	return e.live == annotate.Unpinned && e.Record.Mark == annotate.Unpinned && !e.changed()
+}
+
 // notVerifiedYet says whether latest has not passed the gates here: it was never put into these slots.
 func (e evaluation) notVerifiedYet() bool {
 	latest := e.Latest.Digest
-	return !e.Record.Recorded.Is(latest) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
+	return (!e.Record.Recorded.Is(latest) || e.acceptedUnpinned()) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
 }
 
 func (e evaluation) asksGates() []Question {
@@ -56,9 +62,25 @@ func (e evaluation) heedGates() found {
 		instead = e.frozen()
 	case e.ourUnproven(): // row 5, as long as the newer digest may not be used
 		instead = e.rolloutAwaited()
+	case e.tooYoung() || failure != nil && isRefused(failure):
+		recorded := e.Record.Recorded
+		if _, rejected := e.rejectionOf(recorded); recorded.Digest() != "" && !rejected && e.bare() && !e.Policy.Notify {
+			return decided(e.pinMeanwhile(recorded.Digest(), d))
+		}
 	}
 	instead.Gated, instead.Record = d.Gated, d.Record
 	return decided(instead)
+}
+
+// isRefused says that a gate has refused a digest for what it is, and not for what could not be found out.
+func isRefused(failure *fault.Error) bool { return failure.Cause == fault.PlatformMissing }
+
+// pinMeanwhile puts what is recorded into slots that hold a bare tag, so that no pod starts what a gate keeps out (I67). d is
+// what the gate has decided, which counts all the same.
+func (e evaluation) pinMeanwhile(recorded image.Digest, d Decision) Decision {
+	pin := e.putOrGiveUp(recorded)
+	pin.Gated, pin.Record.State.Seen = d.Gated, d.Record.State.Seen
+	return pin
 }
 
 // tooYoung says whether latest is new here and has yet to reach its minimum age.
@@ -94,14 +116,17 @@ func (e evaluation) deferred() Decision {
 
 func (e evaluation) outdated() bool { return !e.live.Is(e.Latest.Digest) }
 
-func (e evaluation) refresh() found {
-	if e.reapplies(e.Latest.Digest) && e.Record.State.Reapplied >= e.Policy.Reapplications && !e.retryContested() {
-		return decided(e.giveUp()) // before anything that is green: who lost the race to count is as loud (I28)
+func (e evaluation) refresh() found { return decided(e.putOrGiveUp(e.Latest.Digest)) }
+
+// putOrGiveUp puts a digest into the slots, unless somebody keeps taking it out, or another tick may know better.
+func (e evaluation) putOrGiveUp(digest image.Digest) Decision {
+	if e.reapplies(digest) && e.Record.State.Reapplied >= e.Policy.Reapplications && !e.retryContested() {
+		return e.giveUp(digest) // before anything that is green: who lost the race to count is as loud (I28)
 	}
 	if e.tagMayBeStale() {
-		return decided(Decision{Outcome: Waiting, Record: e.Record, Message: "another tick was faster, and may know a newer digest: the next one decides"})
+		return Decision{Outcome: Waiting, Record: e.Record, Message: "another tick was faster, and may know a newer digest: the next one decides"}
 	}
-	return decided(e.put(e.Latest.Digest))
+	return e.put(digest)
 }
 
 // retryContested says whether a contested digest has been left alone for long enough to be put back once more.
@@ -119,18 +144,18 @@ func (e evaluation) contestedMeanwhile() bool {
 // tagMayBeStale says that another tick has put, restored or recorded something here since this one resolved the tag: what
 // this one calls latest may be older than what it would replace.
 func (e evaluation) tagMayBeStale() bool {
-	// How long a digest has waited, for its age or for its turn, tells nothing of the tag. All else does, since a tag may
-	// move there and back.
+	// How long a digest has waited, for its age or for its turn, and what pods run, tell nothing of the tag. All else does,
+	// since a tag may move there and back.
 	facts := func(r annotate.Record) string {
-		r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, false
+		r.State.Runs, r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, nil, false
 		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
 	}
 	return facts(e.Began) != facts(e.read)
 }
 
 // giveUp leaves the slots to whoever reverts them, and says so in every tick.
-func (e evaluation) giveUp() Decision {
-	d := Decision{Outcome: Failed, Failure: e.contested(), Record: e.Record}
+func (e evaluation) giveUp(digest image.Digest) Decision {
+	d := Decision{Outcome: Failed, Failure: e.contested(digest), Record: e.Record}
 	if !e.Record.State.Contested {
 		d.Record.State.Contested = true
 		d.Events = []Event{about(RefreshContested, d.Failure)}
@@ -139,9 +164,9 @@ func (e evaluation) giveUp() Decision {
 }
 
 // reapplies says whether putting the digest here is a re-application: it was recorded, or it is the digest just
-// left (I46), or somebody took it out before it was recorded (I38).
+// left (I46), or somebody took it out before it was recorded (I38). Nobody took out what was only seen to run.
 func (e evaluation) reapplies(digest image.Digest) bool {
-	return e.Record.Recorded.Is(digest) || e.Record.State.Left.Is(digest) ||
+	return e.Record.Recorded.Is(digest) && !e.acceptedUnpinned() || e.Record.State.Left.Is(digest) ||
 		e.Record.State.Attempted() == digest && !e.live.Same(e.Record.Mark)
 }
 
@@ -154,7 +179,7 @@ func (e evaluation) put(digest image.Digest) Decision {
 	again := e.reapplies(digest)
 	contested := again && before.Reapplied >= e.Policy.Reapplications
 	after := before
-	after.Attempt, after.Seen, after.TurnSince = e.attempt(digest, again), nil, nil
+	after.Attempt, after.Seen, after.TurnSince, after.Runs = e.attempt(digest, again), nil, nil, nil
 	if !e.Record.Recorded.Is(digest) {
 		after.Left = e.leaving()
 	}
@@ -179,7 +204,7 @@ func (e evaluation) put(digest image.Digest) Decision {
 	}
 	switch {
 	case contested:
-		d.Outcome, d.Failure = Failed, e.contested()
+		d.Outcome, d.Failure = Failed, e.contested(digest)
 	case again:
 		d.Outcome = Reapplied
 	}
@@ -219,11 +244,11 @@ func (e evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
 	return attempt
 }
 
-// leaving is the digest that a refresh replaces: what the slots hold if it is what we put there, else what
+// leaving is the digest that a refresh replaces: what the slots hold if it is a digest that we put there, else what
 // was recorded.
 func (e evaluation) leaving() annotate.Content {
 	content := e.Record.Recorded
-	if e.live.Same(e.Record.Mark) {
+	if e.live.Same(e.Record.Mark) && e.live.Digest() != "" {
 		content = e.live
 	}
 	if content.Digest() == "" {
@@ -232,17 +257,13 @@ func (e evaluation) leaving() annotate.Content {
 	return content
 }
 
-func (e evaluation) contested() *fault.Error {
+func (e evaluation) contested(digest image.Digest) *fault.Error {
 	who := "somebody"
 	if e.deployer != "" {
 		who = "the field manager " + fault.Clean(e.deployer)
 	}
 	if e.live.Same(e.Record.Mark) && !e.ours() {
 		who = "the tag itself, which flips between digests,"
-	}
-	digest := e.Latest.Digest
-	if e.ours() { // it has just been put there
-		digest = e.live.Digest()
 	}
 	until := fmt.Sprintf("it is put back only once in %.0f hours", contestedFor.Hours())
 	if e.slotEmpty() { // which is an outage (I7)

@@ -103,10 +103,16 @@ func (e evaluation) fill() found {
 func (e evaluation) firstObservation() bool { return e.Record.Mark == annotate.None }
 
 func (e evaluation) adopt() found {
-	return decided(Decision{
-		Outcome: Adopted, Message: "first observation of " + e.live.Short(),
-		Record: annotate.Record{Mark: e.live, Recorded: e.live},
-	})
+	d := Decision{Outcome: Adopted, Message: "first observation of " + e.live.Short(), Record: annotate.Record{Mark: e.live, Recorded: e.live}}
+	if !e.bare() {
+		return decided(d)
+	}
+	ran, _ := e.whatRuns()
+	if d.Record.State.Runs = ran.noted; ran.content.Digest() != "" {
+		d.Record.Recorded = ran.content
+		d.Message += ", of which all pods run " + ran.content.Short()
+	}
+	return decided(d)
 }
 
 // Row 5: a rollout that a tick began and that is not over is continued, not restarted (I3, I10, I19). One that no replica
@@ -132,7 +138,7 @@ func (e evaluation) rolloutAwaited() Decision {
 		d.Wait = e.Record.State.Attempted()
 	}
 	if e.contestedMeanwhile() {
-		d.Failure = e.contested()
+		d.Failure = e.contested(e.live.Digest())
 	}
 	return e.stillRejected(e.recordedOverRejected(), d)
 }
@@ -144,14 +150,20 @@ func (e evaluation) noReplica() string {
 
 // Row 6: a manual change wins until the tag moves on from what the person left (I8, I9, I44).
 
-func (e evaluation) manualChange() bool { return !e.live.Same(e.Record.Mark) && e.person != "" }
+func (e evaluation) manualChange() bool { return e.changed() && e.person != "" }
+
+// changed says whether somebody has changed the slots since the mark was written. Where a digest is recorded beside the mark of
+// an unpinned slot, all slots held a tag alone.
+func (e evaluation) changed() bool {
+	return !e.live.Same(e.Record.Mark) || e.Record.Mark == annotate.Unpinned && e.Record.Recorded.Digest() != "" && !e.bare()
+}
 
 func (e evaluation) acceptManualChange() found {
 	replaced := fmt.Sprintf("a person (%s) replaced %s by %s", fault.Clean(e.person), e.Record.Mark.Short(), e.live.Short())
 	left := []annotate.Content{e.Record.Mark, annotate.Of(e.Record.State.Attempted())}
 	unpinned := e.Record.Mark == annotate.Unpinned
-	if unpinned { // they left the tag itself, and with it what it stood for
-		left[0] = e.Record.State.Stood
+	if unpinned { // they left the tag itself, what it ran, and what it stood for
+		left = append(left, e.Record.Recorded, e.Record.State.Stood)
 	}
 	movedOn := e.latestKnown()
 	state := e.Record.State
@@ -185,20 +197,33 @@ func (e evaluation) skipped(failure, gated *fault.Error) Decision {
 	return Decision{Outcome: Skipped, Failure: failure, Gated: gated, Record: e.Record}
 }
 
-// Row 8: fresh. Only what is not true any more is written.
+// Row 8: fresh. Only what is not true any more is written. Of an unpinned slot it depends on what its pods run, and where
+// they run something else the rows below decide.
 
 func (e evaluation) upToDate() bool {
-	return e.live.Is(e.Latest.Digest) && e.settled() && !e.ourUnproven()
+	return e.settled() && (e.mayRunLatest() || e.live.Is(e.Latest.Digest) && !e.ourUnproven())
 }
 
 func (e evaluation) confirm() found {
-	state := e.Record.State.Unreject(e.live)
+	message := ""
+	if e.bare() {
+		ran, _ := e.whatRuns()
+		if ran.failure != nil { // which is not as if nothing ran (I16)
+			return decided(Decision{Outcome: Failed, Failure: ran.failure, Record: e.Record})
+		}
+		if e = e.running(ran); !e.runsLatest(ran) {
+			return found{onward: &e}
+		}
+		message = "all pods run " + ran.content.Short() + " already: pinned once a rollout would change what runs"
+	}
+	fresh := annotate.Of(e.Latest.Digest)
+	state := e.Record.State.Unreject(fresh)
 	var events []Event
 	if attempt := state.Attempt; attempt != nil {
-		if e.live.Is(attempt.Digest) { // the tick that put it there has died, or is slower
+		if fresh.Is(attempt.Digest) { // the tick that put it there has died, or is slower
 			events = []Event{rolledOut(*attempt)}
 		}
-		if e.live.Is(attempt.Digest) || attempt.Failed == 0 {
+		if fresh.Is(attempt.Digest) || attempt.Failed == 0 {
 			state.Attempt = nil
 		} else { // its failures still count; what stood and served before it is another thing now
 			state.Attempt = &annotate.Attempt{Digest: attempt.Digest, Failed: attempt.Failed, Again: attempt.Again, Alone: attempt.Alone}
@@ -209,11 +234,11 @@ func (e evaluation) confirm() found {
 	if !e.weOwnSlots() {
 		state.Owners = nil
 	}
-	record := annotate.Record{Mark: e.live, Recorded: e.live, State: state}
+	record := annotate.Record{Mark: e.live, Recorded: fresh, State: state}
 	if e.contestedMeanwhile() {
-		return decided(Decision{Outcome: Failed, Failure: e.contested(), Record: record, Events: events})
+		return decided(Decision{Outcome: Failed, Failure: e.contested(e.Latest.Digest), Record: record, Events: events})
 	}
-	return decided(Decision{Outcome: Unchanged, Record: record, Events: events})
+	return decided(Decision{Outcome: Unchanged, Message: message, Record: record, Events: events})
 }
 
 // calmer is the state with a count of re-applications that has fallen by one for each two hours without one. So a revert in

@@ -32,11 +32,11 @@ func Table() []Row {
 		{1, "the slot cannot be worked with", evaluation.slotInvalid, nil, evaluation.refuseSlot},
 		{2, "held by a label, or paused", evaluation.onHold, nil, evaluation.hold},
 		{3, "an env slot is empty", evaluation.slotEmpty, evaluation.asksToFill, evaluation.fill},
-		{4, "first observation", evaluation.firstObservation, nil, evaluation.adopt},
+		{4, "first observation", evaluation.firstObservation, evaluation.asksWhatRuns, evaluation.adopt},
 		{5, "our rollout is not proven", evaluation.ourRollout, nil, evaluation.awaitRollout},
 		{6, "a person changed the slot", evaluation.manualChange, nil, evaluation.acceptManualChange},
 		{7, "latest is unknown", evaluation.latestUnknown, nil, evaluation.skipUnresolved},
-		{8, "live is latest, settled", evaluation.upToDate, nil, evaluation.confirm},
+		{8, "live is latest, settled", evaluation.upToDate, evaluation.asksWhatRuns, evaluation.confirm},
 		{9, "latest is rejected here", evaluation.latestRejected, nil, evaluation.keepOut},
 		{10, "not settled, not ours", evaluation.foreignRollout, nil, evaluation.waitOrUnblock},
 		{11, "a gate says no", evaluation.gateFailed, evaluation.asksGates, evaluation.heedGates},
@@ -182,18 +182,24 @@ func (e evaluation) finish(d Decision) Decision {
 	return d
 }
 
-// stood notes what the tag of an unpinned slot stands for, and forgets it where the slot is pinned; and what has failed to
-// unblock the workload, where that is settled.
+// stood notes what the tag of an unpinned slot stands for, unless that is recorded, and forgets it where the slot is pinned,
+// with what its pods run; and what has failed to unblock the workload, where that is settled.
 func (e evaluation) stood(record annotate.Record, row int) annotate.State {
 	state := record.State
 	if e.settled() && row != 1 {
 		state.UnblockFailed = "" // what is tried next is tried on a workload that works
+	}
+	if e.live != annotate.Unpinned {
+		state.Runs = nil
 	}
 	switch {
 	case record.Mark != annotate.Unpinned:
 		state.Stood = annotate.None
 	case e.live == annotate.Unpinned && e.latestKnown() && row != 1:
 		state.Stood = annotate.Of(e.Latest.Digest)
+		if record.Recorded.Same(state.Stood) {
+			state.Stood = annotate.None
+		}
 	}
 	return state
 }

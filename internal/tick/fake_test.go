@@ -51,6 +51,7 @@ type fakeCluster struct {
 	waits     map[string][][]func(*appsv1.Deployment) // by name: what happens during a wait
 	secrets   []string                                // of every service account
 	pods      decide.PodProblems
+	running   decide.Running
 	refuses   *fault.Error            // every write, with this
 	meanwhile func(kind, name string) // nil: nothing more happens before a call
 }
@@ -167,6 +168,13 @@ func (f *fakeCluster) Emit(_ context.Context, of *workload.Object, event decide.
 	return nil
 }
 
+func (f *fakeCluster) Running(_ context.Context, of *workload.Object, slots [][]workload.Slot) []decide.Running {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.call("running", of.Name, "")
+	return slices.Repeat([]decide.Running{f.running}, len(slots))
+}
+
 func (f *fakeCluster) PodProblems(_ context.Context, of *workload.Object, queries []workload.PodQuery) decide.PodProblems {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -232,6 +240,14 @@ func (f *fakeRegistry) Resolve(_ context.Context, queries []resolver.Query) []re
 		answers[i] = resolver.Answer{Digest: latest.Digest, Failure: latest.Failure, Warnings: f.warnings}
 	}
 	return answers
+}
+
+func (f *fakeRegistry) Holds(context.Context, resolver.Query, image.Digest, []image.ID) (bool, error) {
+	return false, nil
+}
+
+func (f *fakeRegistry) Serves(context.Context, resolver.Query, image.Digest) (bool, error) {
+	return true, nil
 }
 
 func (f *fakeRegistry) Inspect(_ context.Context, _ resolver.Query, digest image.Digest) (resolver.Manifest, error) {

@@ -67,6 +67,8 @@ func policy(read config.Config, configured config.Target) decide.Policy {
 		Rollback:        bool(read.Rollback),
 		MinAge:          configured.MinAge,
 		Notify:          configured.Notify,
+		PinAtOnce:       configured.PinAtOnce,
+		Platforms:       len(configured.Platforms) > 0,
 	}
 }
 

@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -115,19 +116,27 @@ func (t *tick) answered(ctx context.Context, at int, w decide.Workload, question
 	pods := sync.OnceValue(func() decide.PodProblems { // of all targets
 		return t.Cluster.PodProblems(ctx, read.object, workload.PodQueries(read.places))
 	})
+	running := sync.OnceValue(func() []decide.Running { return t.Cluster.Running(ctx, read.object, workload.Slots(read.places)) })
 	answers := make([][]decide.Answer, len(questions))
 	var all sync.WaitGroup
 	for binding := range questions {
 		answers[binding] = make([]decide.Answer, len(questions[binding]))
 		for i, question := range questions[binding] {
 			all.Go(func() {
+				via := resolved.via(place{at, binding})
 				switch question.Kind {
 				case decide.MayRollOut:
 					platforms := t.workloads[at].bindings[binding].Target.Platforms
 					answers[binding][i] = t.verifier.mayRollOut(
-						ctx, resolved.via(place{at, binding}), platforms, question.Digest, liveIn(read.places[binding]))
+						ctx, via, platforms, question.Digest, cmp.Or(liveIn(read.places[binding]), question.Live))
 				case decide.WhyNotReady:
 					answers[binding][i] = decide.Answer{Pods: pods()}
+				case decide.WhatRuns:
+					answers[binding][i] = decide.Answer{Running: running()[binding]}
+				case decide.SameImage:
+					answers[binding][i] = answerOf(t.Registry.Holds(ctx, via, question.Digest, question.IDs()))
+				case decide.StillServed:
+					answers[binding][i] = answerOf(t.Registry.Serves(ctx, via, question.Digest))
 				}
 			})
 		}
@@ -140,6 +149,10 @@ func (t *tick) answered(ctx context.Context, at int, w decide.Workload, question
 		}
 	}
 	return w
+}
+
+func answerOf(yes bool, err error) decide.Answer {
+	return decide.Answer{Yes: yes, Failure: fault.Of(err, fault.BadResponse)}
 }
 
 // liveIn is the digest that the slots of a binding hold; empty where none of them is pinned.

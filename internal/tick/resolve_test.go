@@ -164,6 +164,12 @@ type refusing map[image.Digest]*fault.Error
 
 func (refusing) Resolve(context.Context, []resolver.Query) []resolver.Answer { return nil }
 
+func (refusing) Holds(context.Context, resolver.Query, image.Digest, []image.ID) (bool, error) {
+	return false, nil
+}
+
+func (refusing) Serves(context.Context, resolver.Query, image.Digest) (bool, error) { return true, nil }
+
 func (r refusing) Inspect(_ context.Context, _ resolver.Query, digest image.Digest) (resolver.Manifest, error) {
 	if failure := r[digest]; failure != nil {
 		return resolver.Manifest{}, failure

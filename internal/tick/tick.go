@@ -25,10 +25,13 @@ import (
 )
 
 // Registry asks registries. Resolve answers every query, in their order, and bounds each by itself. Inspect
-// verifies what a digest holds, asking where Resolve was answered from.
+// verifies what a digest holds, asking where Resolve was answered from. Holds says whether images that run are all of a digest,
+// and Serves whether a digest is still there.
 type Registry interface {
 	Resolve(context.Context, []resolver.Query) []resolver.Answer
 	Inspect(context.Context, resolver.Query, image.Digest) (resolver.Manifest, error)
+	Holds(context.Context, resolver.Query, image.Digest, []image.ID) (bool, error)
+	Serves(context.Context, resolver.Query, image.Digest) (bool, error)
 }
 
 // Reader reads from the API server. An error is a *fault.Error.
@@ -50,8 +53,10 @@ type Watcher interface {
 	Wait(ctx context.Context, from *workload.Object, done func(*workload.Object) bool) (*workload.Object, error)
 }
 
-// Diagnoser says why pods of a workload are not ready, and whether they speak against digests, by query.
+// Diagnoser says why pods of a workload are not ready, and whether they speak against digests, by query; and what they run in
+// slots, by binding.
 type Diagnoser interface {
+	Running(context.Context, *workload.Object, [][]workload.Slot) []decide.Running
 	PodProblems(context.Context, *workload.Object, []workload.PodQuery) decide.PodProblems
 }
 

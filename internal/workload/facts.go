@@ -56,6 +56,19 @@ func (o *Object) Locate(bindings []Binding) [][]Place {
 	return places
 }
 
+// Slots are the slots of every binding; none of one that cannot be worked with.
+func Slots(places [][]Place) [][]Slot {
+	slots := make([][]Slot, len(places))
+	for at := range places {
+		for _, place := range places[at] {
+			if place.Problem == nil {
+				slots[at] = append(slots[at], place.Slot)
+			}
+		}
+	}
+	return slots
+}
+
 // Facts is the object in plain values, as decisions take it. A controller's report of failure that is not newer than stale
 // is ignored, as in Rollout.
 func (o *Object) Facts(holdLabel string, places [][]Place, stale time.Time) decide.Object {
@@ -95,7 +108,7 @@ func (o *Object) slotFacts(place Place) decide.Slot {
 	if place.Problem != nil {
 		return decide.Slot{Problem: place.Problem}
 	}
-	slot := decide.Slot{Key: place.Slot.Key(), Live: place.Slot.Live, Left: place.Slot.Left}
+	slot := decide.Slot{Key: place.Slot.Key(), Live: place.Slot.Live, Left: place.Slot.Left, Image: place.Slot.Env == ""}
 	claims := o.claimsOn(place.Slot)
 	for _, claim := range claims {
 		slot.Ours = slot.Ours || claim.manager == FieldManager

@@ -82,7 +82,7 @@ func TestFactsAreTheObjectInPlainValues(t *testing.T) {
 	facts := o.Facts("hold", places, time.Unix(99, 0))
 	assert.Equal(t, decide.Object{
 		Namespace: "tracebloc", Labels: d.Labels, Annotations: d.Annotations, Paused: true, Rollout: o.Rollout(time.Unix(99, 0)),
-		Slots: [][]decide.Slot{{{Problem: places[0][0].Problem}}, {{Key: "web", Live: annotate.Of(digest("a"))}}},
+		Slots: [][]decide.Slot{{{Problem: places[0][0].Problem}}, {{Key: "web", Image: true, Live: annotate.Of(digest("a"))}}},
 	}, facts)
 	assert.NotEmpty(t, facts.Rollout.Failure)
 	assert.Empty(t, o.Facts("hold", places, time.Unix(100, 0)).Rollout.Failure, "a report that is as old as that is about the rollout before")

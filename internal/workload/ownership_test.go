@@ -249,7 +249,7 @@ func factsOf(o *workload.Object, slot workload.Slot) decide.Slot {
 
 // ownedBy are the facts of a slot that these own by server-side apply, and nobody else does.
 func ownedBy(slot workload.Slot, appliers []string) decide.Slot {
-	facts := decide.Slot{Key: slot.Key(), Live: slot.Live, Appliers: appliers}
+	facts := decide.Slot{Key: slot.Key(), Image: slot.Env == "", Live: slot.Live, Appliers: appliers}
 	if len(appliers) > 0 {
 		facts.Deployer = appliers[0]
 	}

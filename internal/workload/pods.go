@@ -55,6 +55,31 @@ func (s Slot) HeldIn(pod *corev1.PodSpec, digest image.Digest) bool {
 	return value == string(digest) && s.Env != "" || strings.HasSuffix(value, "@"+string(digest))
 }
 
+// Running are the IDs of the images that the pods run in these slots, each once and in order; an empty one for what does not
+// say. A pod that is going, or that its node has ended, does not count, nor does a container that is not running; one that is
+// meant to end counts once it has.
+func Running(pods []corev1.Pod, slots []Slot) []image.ID {
+	var ids []image.ID
+	for i := range pods {
+		pod := &pods[i]
+		if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
+			continue
+		}
+		for _, slot := range slots {
+			statuses := pod.Status.ContainerStatuses
+			if slot.Init {
+				statuses = pod.Status.InitContainerStatuses
+			}
+			for _, status := range statuses {
+				if status.Name == slot.Container && (status.State.Running != nil || slot.Init && status.State.Terminated != nil) {
+					ids = append(ids, image.ParseID(status.ImageID))
+				}
+			}
+		}
+	}
+	return image.DistinctIDs(ids)
+}
+
 // Owns says whether a pod is the workload's own. Its selector matches those of others too: a canary's, which carry its labels
 // and more, or a hook's (I84). The ReplicaSets of a Deployment may not be read; their names are made of the Deployment's and
 // of a hash that is a label of each pod.

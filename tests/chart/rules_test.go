@@ -84,8 +84,8 @@ var rules = []struct {
 	{"helmValue of two targets", `targets: [{name: a, workloads: [{kind: Deployment, name: a, helmValue: image.digest}]}, {name: b, workloads: [{kind: Deployment, name: b, helmValue: image.digest}]}]`, false},
 	{"helmValue twice for one digest", `targets: [{name: a, workloads: [{kind: Deployment, name: a, helmValue: image.digest}, {kind: Deployment, name: b, helmValue: image.digest}]}]`, true},
 	{"helmValue within another", `targets: [{name: a, workloads: [{kind: Deployment, name: a, helmValue: image}, {kind: Deployment, name: b, helmValue: image.digest}]}]`, false},
-	{"target with nulls", `targets: [{name: api, image: null, mode: null, resolveFailureThreshold: null, platforms: null, minAge: null, pullSecrets: null, pin: null, workloads: [{kind: Deployment, name: api, namespace: null, container: null, env: null, envValue: null, whenEmpty: null}]}]`, true},
-	{"target with everything", `targets: [{name: api, image: "localhost:5000/x/y-z_a:V1.2", mode: notify, resolveFailureThreshold: 9, platforms: [linux/amd64, linux/arm/v7], minAge: 24h, pullSecrets: [a.b], pin: digest, workloads: [{kind: DaemonSet, name: a.b, namespace: other, container: c, env: A_B, envValue: reference, whenEmpty: leave}]}]`, true},
+	{"target with nulls", `targets: [{name: api, image: null, mode: null, resolveFailureThreshold: null, platforms: null, minAge: null, pullSecrets: null, pin: null, pinAtOnce: null, workloads: [{kind: Deployment, name: api, namespace: null, container: null, env: null, envValue: null, whenEmpty: null}]}]`, true},
+	{"target with everything", `targets: [{name: api, image: "localhost:5000/x/y-z_a:V1.2", mode: notify, resolveFailureThreshold: 9, platforms: [linux/amd64, linux/arm/v7], minAge: 24h, pullSecrets: [a.b], pin: digest, pinAtOnce: true, workloads: [{kind: DaemonSet, name: a.b, namespace: other, container: c, env: A_B, envValue: reference, whenEmpty: leave}]}]`, true},
 	{"target with an empty key for each default", `targets: [{name: api, image: "", mode: "", minAge: "", pin: "", workloads: [{kind: Deployment, name: api, namespace: "", container: "", env: "", envValue: "", whenEmpty: ""}]}]`, true},
 
 	{"short image", `targets: [{name: api, image: nginx, workloads: [{kind: Deployment, name: api}]}]`, true},
@@ -102,6 +102,7 @@ var rules = []struct {
 	{"platform without an architecture", `targets: [{name: api, platforms: [linux], workloads: [{kind: Deployment, name: api}]}]`, false},
 	{"platform in capitals", `targets: [{name: api, platforms: [Linux/amd64], workloads: [{kind: Deployment, name: api}]}]`, false},
 	{"platform with four parts", `targets: [{name: api, platforms: [linux/arm/v7/x], workloads: [{kind: Deployment, name: api}]}]`, false},
+	{"pin at once, in words", `targets: [{name: api, pinAtOnce: often, workloads: [{kind: Deployment, name: api}]}]`, false},
 	{"minimum age 0", `targets: [{name: api, minAge: 0, workloads: [{kind: Deployment, name: api}]}]`, true},
 	{"minimum age 0s", `targets: [{name: api, minAge: 0s, workloads: [{kind: Deployment, name: api}]}]`, true},
 	{"minimum age negative", `targets: [{name: api, minAge: -1h, workloads: [{kind: Deployment, name: api}]}]`, false},

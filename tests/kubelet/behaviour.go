@@ -22,6 +22,7 @@ type Behaviour struct {
 	only    string // the container that it is about; empty: all
 	waits   bool   // for volumes or network
 	exited  bool   // once, before
+	runs    string // the ID of the image, where the reference has no digest
 }
 
 type kind int
@@ -101,6 +102,15 @@ func (b Behaviour) Only(container string) Behaviour {
 // Restarted is the same behaviour of containers that have exited once before.
 func (b Behaviour) Restarted() Behaviour {
 	b.exited = true
+	return b
+}
+
+// Running is the same behaviour, and the kubelet reports what image the
+// containers were started with: this one (imageID, in the form of some
+// container runtime) where the reference is a tag alone, and what it says
+// itself where it has a digest. By default nothing is reported.
+func (b Behaviour) Running(imageID string) Behaviour {
+	b.runs = imageID
 	return b
 }
 

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -75,6 +76,10 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (corev1.PodStatus, tim
 			Reason: "Completed", StartedAt: *status.StartTime, FinishedAt: *status.StartTime,
 		},
 	}, true)
+	if b.runs != "" {
+		identify(status.ContainerStatuses, b.runs)
+		identify(status.InitContainerStatuses, b.runs)
+	}
 	status.Conditions = nil
 	for _, kind := range conditions {
 		holds := isReady
@@ -95,6 +100,19 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (corev1.PodStatus, tim
 		}
 	}
 	return status, again
+}
+
+// identify says what image each container was started with.
+func identify(statuses []corev1.ContainerStatus, bare string) {
+	for i := range statuses {
+		own := &statuses[i]
+		own.ImageID = bare
+		if reference, digest, found := strings.Cut(own.Image, "@"); found {
+			name := reference[:strings.LastIndex(reference, "/")+1]
+			last, _, _ := strings.Cut(reference[len(name):], ":")
+			own.ImageID = name + last + "@" + digest
+		}
+	}
 }
 
 // conditions are those that a kubelet writes.

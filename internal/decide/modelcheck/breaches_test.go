@@ -12,6 +12,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // breachWorlds are enough to notice each breach.
@@ -82,6 +83,20 @@ func state(change func(*annotate.State)) func(*decide.Workload) {
 	}
 }
 
+// answersTo changes what was answered to questions of a kind.
+func answersTo(kind decide.QuestionKind, change func(*decide.Answer, decide.Workload)) func(*decide.Workload) {
+	return func(w *decide.Workload) {
+		for i := range w.Bindings {
+			for question, answer := range w.Bindings[i].Answers {
+				if question.Kind == kind {
+					change(&answer, *w)
+					w.Bindings[i].Answers = w.Bindings[i].Answers.With(question, answer)
+				}
+			}
+		}
+	}
+}
+
 func remembered(w decide.Workload) decide.Memory {
 	return decide.Tick{Keys: keys}.Remember(w, []decide.Target{{Name: names[0]}})
 }
@@ -95,6 +110,7 @@ func TestBrokenRules(t *testing.T) {
 	failing := scenario{shape: one(1).recreating(), chart: 1, may: budget{tags: 1}}
 	slots := scenario{shape: twoSlots(1), chart: 1, may: budget{tags: 1, deploys: 1}}
 	down := scenario{shape: shape{workloads: 1, targets: 1, slots: 1, parallel: 1}, chart: 1, may: budget{tags: 1, registry: 1, ticks: 9}}
+	bare := scenario{shape: one(1).saying(), gates: true, chart: unpinned, may: budget{tags: 1, registry: 1, starts: 1}}
 	recorded, stored, mark := keys.Recorded(names[0]), keys.State(names[0]), keys.Mark(names[0])
 	concludes := func(step *decide.Step, outcomes ...decide.Outcome) bool {
 		for _, outcome := range outcomes {
@@ -204,6 +220,16 @@ func TestBrokenRules(t *testing.T) {
 		}), "mark and record are what was restored"},
 		{"the configuration's order alone gives turns, I57", scenario{shape: inTurns(), chart: 1, may: budget{tags: 4, ticks: 6}},
 			asks(state(func(s *annotate.State) { s.TurnSince = nil })), "waited longest"},
+		{"what runs already is rolled out", bare, wraps(func(*decide.Workload) {}, func(w decide.Workload, step *decide.Step) {
+			if step.Decisions[0].Outcome == decide.Unchanged && w.Object.Slots[0][0].Live == annotate.Unpinned {
+				step.Change.Slots = append(step.Change.Slots, decide.SlotChange{Digest: w.Bindings[0].Latest.Digest})
+			}
+		}), "nothing is restarted"},
+		{"pods are taken to run latest", bare, asks(answersTo(decide.WhatRuns, func(a *decide.Answer, w decide.Workload) {
+			a.Running.Images = []image.ID{image.IDOf(w.Bindings[0].Latest.Digest)}
+		})), "(c) nothing is recorded"},
+		{"what runs is not recorded, I68", bare, says(func(step *decide.Step) { delete(step.Change.Annotations, recorded) }), "unchanged is marked and recorded"},
+		{"a gate that is not heeded, I67", bare, asks(answersTo(decide.MayRollOut, func(a *decide.Answer, _ decide.Workload) { a.Failure = nil })), "what a gate refused"},
 		{"zero replicas prove a digest, I56", scenario{shape: one(1), chart: 1, may: budget{tags: 1, scales: 2}},
 			asks(func(w *decide.Workload) { w.Object.Rollout.NoReplica = false }), "(c)"},
 	} {

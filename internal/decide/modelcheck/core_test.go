@@ -52,6 +52,8 @@ type shape struct {
 	workloads, targets, slots, parallel, maxRollouts int
 	recreate                                         bool
 	ageless                                          bool // time stands still
+	says                                             bool // pods say what they run
+	pins                                             bool // bare tags are pinned in any case
 }
 
 func newCore(s shape) *core {
@@ -149,9 +151,12 @@ type view struct {
 	labels, annotations id
 	rollout             uint8
 	zero                bool
+	runs                [mostTargets]uint8
 }
 
-func (o *object) view() view { return view{o.slots, o.labels, o.annotations, o.rollout, o.zero} }
+func (o *object) view() view {
+	return view{o.slots, o.labels, o.annotations, o.rollout, o.zero, o.runs}
+}
 
 func (c *core) rolloutOf(r uint8, zero bool) decide.Rollout {
 	fresh := [...]int{settled: replicas, hangs: 0, moves: 1, gaveUp: 0}[r]
@@ -179,7 +184,7 @@ func (c *core) objectOf(v view) decide.Object {
 		var slots []decide.Slot
 		for s := range c.slots {
 			one := v.slots[t][s]
-			slot := decide.Slot{Key: fmt.Sprint(names[t], "/", s), Live: contentOf(one.content), Ours: one.claims&claimUs != 0}
+			slot := decide.Slot{Key: fmt.Sprint(names[t], "/", s), Live: contentOf(one.content), Ours: one.claims&claimUs != 0, Image: c.says}
 			if one.claims&claimPerson != 0 {
 				slot.Person = "kubectl-set"
 			}
@@ -198,7 +203,7 @@ func (c *core) tickOf(k knowledge) decide.Tick {
 }
 
 func (c *core) policy() decide.Policy {
-	return decide.Policy{RolloutFailures: threshold, Unsettled: threshold, Reapplications: threshold, Rollback: true}
+	return decide.Policy{RolloutFailures: threshold, Unsettled: threshold, Reapplications: threshold, Rollback: true, Platforms: c.pins}
 }
 
 // targetsOf are the targets as a tick knows them.
@@ -236,8 +241,9 @@ func (c *core) workloadOf(v view, beganLabels, began id, k knowledge, at int) de
 	return w
 }
 
-// answered asks the gates what the product wants to know.
-func (c *core) answered(w decide.Workload, k knowledge) decide.Workload {
+// answered asks the gates, the pods and the registry what the product wants to know. Pods name an index by its digest, and the
+// registry keeps all.
+func (c *core) answered(v view, w decide.Workload, k knowledge) decide.Workload {
 	for range 5 {
 		asked := false
 		bindings := slices.Clone(w.Bindings)
@@ -245,8 +251,18 @@ func (c *core) answered(w decide.Workload, k knowledge) decide.Workload {
 			for _, question := range questions {
 				asked = true
 				var answer decide.Answer
-				if k.gateNo[t] {
-					answer.Failure = &fault.Error{Cause: fault.PlatformMissing, Message: "why"}
+				switch question.Kind {
+				case decide.MayRollOut:
+					if k.gateNo[t] {
+						answer.Failure = &fault.Error{Cause: fault.PlatformMissing, Message: "why"}
+					}
+				case decide.WhatRuns:
+					if v.runs[t] != empty && !v.zero {
+						answer.Running.Images = []image.ID{image.IDOf(digestOf(v.runs[t]))}
+					}
+				case decide.StillServed:
+					answer.Yes = true
+				case decide.SameImage, decide.WhyNotReady:
 				}
 				bindings[t].Answers = bindings[t].Answers.With(question, answer)
 			}
@@ -307,7 +323,7 @@ func (c *core) planOf(key planKey) planned {
 	var workloads []*decide.Workload
 	for at := range c.workloads {
 		v := key.views[at]
-		w := c.answered(c.workloadOf(v, v.labels, v.annotations, key.knows, at), key.knows)
+		w := c.answered(v, c.workloadOf(v, v.labels, v.annotations, key.knows, at), key.knows)
 		workloads = append(workloads, &w)
 	}
 	targets, steps := c.plan(c.tickOf(key.knows), c.targetsOf(key.knows), workloads)
@@ -336,7 +352,7 @@ func (c *core) stepOf(key stepKey) answer {
 	if got, known := c.steps[key]; known {
 		return got
 	}
-	w := c.answered(c.workloadOf(key.view, key.beganLabels, key.began, key.knows, int(key.at)), key.knows)
+	w := c.answered(key.view, c.workloadOf(key.view, key.beganLabels, key.began, key.knows, int(key.at)), key.knows)
 	got := c.answerOf(key.view, c.again(c.tickOf(key.knows), c.targetsOf(key.knows), w, key.turn))
 	c.steps[key] = got
 	return got

@@ -1,6 +1,10 @@
 package modelcheck
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+)
 
 // An event is something that may happen next: to which workload, target or tick, and what.
 type event struct {
@@ -16,6 +20,7 @@ const (
 	registryTurns
 	rolloutTurns
 	podsBreak
+	podsStart
 	scales
 	helmRenders
 	deployerSets
@@ -52,6 +57,8 @@ func (e event) String() string {
 		return "the rollout " + [...]string{settled: "settles", hangs: "hangs", moves: "progresses", gaveUp: "is given up by the controller"}[e.value] + on
 	case podsBreak:
 		return "pods go away" + on
+	case podsStart:
+		return "pods start, and all run " + map[uint8]string{empty: "different digests"}[e.value] + contentName(e.value) + on
 	case scales:
 		return "scaled to zero, or up again" + on
 	case helmRenders:
@@ -137,6 +144,15 @@ func (m *model) eventsOn(w *world, at uint8, add func(event)) {
 	case o.rollout != settled:
 		add(event{kind: rolloutTurns, at: at, value: settled})
 	}
+	for t := range uint8(m.targets) {
+		if w.may.starts > 0 && m.says && m.bare(o, int(t)) && !o.zero {
+			for _, d := range []uint8{empty, w.tags[t]} {
+				if d != o.runs[t] {
+					add(event{kind: podsStart, at: at, target: t, value: d})
+				}
+			}
+		}
+	}
 	if w.may.scales > 0 {
 		add(event{kind: scales, at: at})
 	}
@@ -215,10 +231,15 @@ func (m *model) happen(w world, e event) step {
 		s.may.breaks--
 		o.rollout = hangs
 		s.demand(at)
+	case podsStart:
+		s.may.starts--
+		o.runs[e.target] = e.value
+		s.demand(at)
 	case scales:
 		s.may.scales--
 		if o.zero = !o.zero; !o.zero {
 			o.rollout = hangs
+			m.start(o, s.tags)
 		}
 		s.demand(at)
 	case helmRenders:
@@ -269,6 +290,7 @@ func (m *model) happen(w world, e event) step {
 		if o := &s.objects[at]; o.rollout == settled && !o.zero {
 			for t := range m.targets {
 				s.ghost.recordable[at][t][m.together(o, t)] = true
+				s.ghost.recordable[at][t][o.runs[t]] = true
 			}
 		}
 		m.synchronise(&s.objects[at])
@@ -290,7 +312,10 @@ func (m *model) change(s *step, at, t, i int, to slot) {
 		o.rollout = hangs
 		s.demand(at)
 	}
-	o.slots[t][i] = to
+	before := o.slots[t][i].content
+	if o.slots[t][i] = to; before != to.content {
+		m.start(o, s.tags)
+	}
 }
 
 // vouch says that a person has chosen what the slots hold together.
@@ -304,9 +329,12 @@ func (m *model) vouch(s *step, at int) {
 func (m *model) throwOut(s *step, at, t int, to uint8) {
 	o := &s.objects[at]
 	s.ghost.thrown[at][t] = 0
-	mark := m.core.recordOf(o, t).Mark
-	if live := m.together(o, t); mark.Is(digestOf(live)) && to != live {
+	record := m.core.recordOf(o, t)
+	switch live := m.together(o, t); {
+	case record.Mark.Is(digestOf(live)) && to != live:
 		s.ghost.thrown[at][t] = live
+	case m.bare(o, t) && record.Mark == annotate.Unpinned && record.Recorded.Digest() != "" && to != unpinned && !record.Recorded.Is(digestOf(to)):
+		s.ghost.thrown[at][t] = numberOf(record.Recorded)
 	}
 }
 

@@ -44,6 +44,7 @@ func (m *model) written(s *step, place, at int, got answer, concluding bool) {
 		s.require(!record.Rewound || before.Rewound, "what a tick writes does not look like an undo")
 		if got.rows[t] == 4 {
 			g.recordable[at][t][m.together(o, t)] = true // the first observation is taken as it is
+			g.recordable[at][t][o.runs[t]] = true
 		}
 		if got.set[t] != [mostSlots]uint8{} {
 			m.put(s, place, at, t, before, record, got.set[t], concluding)
@@ -136,9 +137,15 @@ func (m *model) decided(s *step, place, at int, got answer) {
 			continue
 		}
 		record, together := m.core.recordOf(&after, t), m.together(o, t)
-		s.require(together == s.ticks[place].knows.latest[at][t] && (o.rollout == settled || o.zero), "unchanged is fresh and settled")
-		s.require(record.Mark.Same(contentOf(together)) && record.Recorded.Same(contentOf(together)), "unchanged is marked and recorded")
+		latest := s.ticks[place].knows.latest[at][t]
+		s.require(m.fresh(o, t, latest) && (o.rollout == settled || o.zero), "unchanged is fresh and settled")
+		s.require(record.Mark.Same(contentOf(together)) && record.Recorded.Same(contentOf(latest)), "unchanged is marked and recorded")
 	}
+}
+
+// fresh says whether slots hold latest, or a tag alone and their pods run it.
+func (m *model) fresh(o *object, t int, latest uint8) bool {
+	return latest != empty && (m.together(o, t) == latest || m.bare(o, t) && o.runs[t] == latest && !o.zero)
 }
 
 // standsFor is the digest that is wanted in place of a rejected one, where somebody has replaced it; empty for none.
@@ -163,7 +170,12 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 		if d == empty {
 			continue
 		}
-		s.require(restoring || isEmpty || d == latest || m.standsFor(o, t, before, latest) == d, "only latest is rolled out, or what stands for it where it is rejected")
+		gateNo := s.ticks[place].knows.gateNo[t]
+		pinned := gateNo && m.bare(o, t) && after.Recorded.Is(digestOf(d)) // to what runs, where latest is refused
+		s.require(restoring || isEmpty || d == latest || pinned || m.standsFor(o, t, before, latest) == d, "only latest is rolled out, or what stands for it where it is rejected")
+		known := after.Recorded.Is(digestOf(d)) || before.State.Attempted() == digestOf(d) || before.State.Left.Is(digestOf(d))
+		s.require(restoring || !gateNo || known, "what a gate refused is put nowhere")
+		s.require(restoring || gateNo || m.pins || !m.bare(o, t) || o.runs[t] != d || o.rollout != settled || o.zero, "nothing is restarted for what runs already")
 		_, rejected := before.State.Rejection(contentOf(d))
 		s.require(restoring || isEmpty || !rejected, "what is rejected is not rolled out")
 		s.require(restoring || isEmpty || d != g.thrown[at][t], "a person's choice wins until the tag moves")
@@ -223,7 +235,7 @@ func (m *model) fine(w *world, place, at, t int) bool {
 	case outcome.NeedsAttention(), outcome == decide.Held, k.failed[t] && m.counted(w, place, t) >= threshold:
 		return true
 	case outcome == decide.Unchanged: // another target's rollout may be under way
-		return m.together(o, t) == k.latest[at][t] && (o.rollout == settled || o.zero || m.targets > 1)
+		return m.fresh(o, t, k.latest[at][t]) && (o.rollout == settled || o.zero || m.targets > 1)
 	case outcome == decide.Refreshed || outcome == decide.Reapplied:
 		return m.together(o, t) == k.latest[at][t] && (o.rollout == settled || o.zero)
 	default:

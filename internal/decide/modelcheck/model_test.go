@@ -28,6 +28,10 @@ func one(parallel int) shape {
 
 func (s shape) recreating() shape { s.recreate = true; return s }
 
+func (s shape) saying() shape { s.says = true; return s }
+
+func (s shape) pinning() shape { s.pins = true; return s }
+
 func twoSlots(parallel int) shape {
 	return shape{workloads: 1, targets: 1, slots: 2, parallel: parallel, ageless: true}
 }
@@ -74,6 +78,14 @@ func scenarios() []scenario {
 		{"two targets, and a person", twoTargets(1), false, 1, budget{tags: 1, manual: 1, undos: 1, registry: 1}},
 		{"two workloads", twoWorkloads(1), true, 1, budget{tags: 2, registry: 2, kills: 1}},
 		{"two workloads, and two ticks at once", twoWorkloads(2), false, 1, budget{tags: 1, registry: 1}},
+		{"a bare tag, and what runs", one(1).saying(), true, unpinned, budget{tags: 2, registry: 1, starts: 2, kills: 1}},
+		{"a bare tag, and what runs", one(1).saying().recreating(), true, unpinned, budget{tags: 2, registry: 1, starts: 1, deploys: 1}},
+		{"a bare tag, a deployer and a person", one(1).saying(), false, unpinned, budget{tags: 2, starts: 1, deploys: 2, manual: 1}},
+		{"a bare tag, and a person who undoes", one(1).saying(), true, unpinned, budget{tags: 2, registry: 1, manual: 1, undos: 1}},
+		{"a bare tag, scaled to zero and up", one(1).saying().recreating(), true, unpinned, budget{tags: 2, registry: 1, scales: 2}},
+		{"a bare tag, pinned in any case", one(1).saying().pinning(), true, unpinned, budget{tags: 2, registry: 2, starts: 1, deploys: 1}},
+		{"a bare tag, and two ticks at once", one(2).saying(), true, unpinned, budget{tags: 1, registry: 1, starts: 1}},
+		{"bare tags in two slots", twoSlots(1).saying(), false, unpinned, budget{tags: 2, starts: 1, manual: 1}},
 		{"one rollout a tick", inTurns(), false, 1, budget{tags: 4, ticks: 6}},
 		{"one rollout a tick", inTurns().recreating(), false, 1, budget{tags: 3, deploys: 1, ticks: 6}},
 		{"one rollout a tick, and a person", inTurns(), false, 1, budget{tags: 2, undos: 1, ticks: 6}},
@@ -93,6 +105,7 @@ func (s scenario) model() *model {
 			}
 			w.ghost.recordable[at][t][s.chart] = true
 		}
+		m.start(&w.objects[at], w.tags)
 	}
 	m.initial = w
 	return m

@@ -179,6 +179,7 @@ func (m *model) write(s *step, place, at int, got answer, concluding bool) {
 	}
 	if o.template() != before {
 		o.rollout = hangs
+		m.start(o, s.tags)
 	}
 	m.synchronise(o)
 }

@@ -70,7 +70,8 @@ type object struct {
 	slots               [mostTargets][mostSlots]slot
 	labels, annotations id
 	rollout             uint8
-	zero                bool // scaled to zero
+	zero                bool               // scaled to zero
+	runs                [mostTargets]uint8 // the digest that all pods run in slots that hold a tag alone; nothing: they differ, or do not say
 	revisions           [mostRevisions]revision
 }
 
@@ -147,8 +148,8 @@ type world struct {
 
 // budget is how often the surroundings may still act.
 type budget struct {
-	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales uint8
-	ticks                                                                         uint8 // 0: endless
+	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales, starts uint8
+	ticks                                                                                 uint8 // 0: endless
 }
 
 // ghost is what no tick can see, kept for the invariants.
@@ -185,6 +186,25 @@ func (m *model) together(o *object, target int) uint8 {
 		}
 	}
 	return joint
+}
+
+// start is how pods start by what their slots hold: by a tag alone, with what it means now.
+func (m *model) start(o *object, tags [mostTargets]uint8) {
+	for t := range m.targets {
+		if o.runs[t] = empty; m.says && m.bare(o, t) {
+			o.runs[t] = tags[t]
+		}
+	}
+}
+
+// bare says whether the slots of a target hold a tag alone, each of them.
+func (m *model) bare(o *object, target int) bool {
+	for s := range m.slots {
+		if o.slots[target][s].content != unpinned {
+			return false
+		}
+	}
+	return true
 }
 
 // synchronise copies the annotations to the ReplicaSet of what is live. The controller never drops one that was removed
