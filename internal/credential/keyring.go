@@ -18,6 +18,8 @@ type Keyring struct {
 	tokens  []Credential // entries that authenticate nobody, because they hold an identity token and no password
 	// Helpers says that a docker configuration leaves credentials to helper programs, which are not run.
 	Helpers bool
+	// Unusable are the secrets named that give nothing.
+	Unusable []Unusable
 }
 
 // NewKeyring orders credentials for Lookup. Those with the same key stay in the order given, which is the

@@ -15,8 +15,8 @@ import (
 	"github.com/tracebloc/image-refresh/internal/credential"
 )
 
-// mount writes pull secrets as a kubelet mounts them, and returns a store over them.
-func mount(t *testing.T, files map[string]string) credential.Store {
+// mount writes pull secrets as a kubelet mounts them, and returns the directory.
+func mount(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -24,7 +24,7 @@ func mount(t *testing.T, files map[string]string) credential.Store {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	}
-	return credential.Store{PullSecretsDir: dir}
+	return dir
 }
 
 // auths is a docker configuration with one account, named after its key, for each key.
@@ -81,9 +81,9 @@ func TestLookupMatchesAsTheKubelet(t *testing.T) {
 		"bad glob":                       {[]string{"gh\\.io", "ghcr.io"}, "ghcr.io/t/i", []string{"ghcr.io"}},
 		"localhost":                      {[]string{"localhost:5000"}, "localhost:5000/i", []string{"localhost:5000"}},
 	} {
-		store := mount(t, map[string]string{"ns/pull/.dockerconfigjson": auths(c.keys...)})
-		keyring, unusable := store.Keyring([]credential.Name{{Namespace: "ns", Name: "pull"}})
-		assert.Empty(t, unusable, name)
+		dir := mount(t, map[string]string{"ns/pull/.dockerconfigjson": auths(c.keys...)})
+		keyring := credential.Mounted(dir, []credential.Name{{Namespace: "ns", Name: "pull"}})
+		assert.Empty(t, keyring.Unusable, name)
 		assert.Equal(t, c.want, accounts(keyring.Lookup(c.image)), name)
 	}
 }
@@ -91,14 +91,14 @@ func TestLookupMatchesAsTheKubelet(t *testing.T) {
 func TestSecretsAreTriedInTheirOrderAndAnAccountOnce(t *testing.T) {
 	t.Parallel()
 	same := `{"auths":{"ghcr.io":{"username":"same","password":"one"}}}`
-	store := mount(t, map[string]string{
+	dir := mount(t, map[string]string{
 		"ns/a/.dockerconfigjson": `{"auths":{"ghcr.io":{"username":"a","password":"one"}}}`,
 		"ns/b/.dockercfg":        `{"ghcr.io":{"username":"b","password":"two"}}`,
 		"ns/c/.dockerconfigjson": same, "other/c/.dockerconfigjson": same,
 	})
 	name := func(namespace, name string) credential.Name { return credential.Name{Namespace: namespace, Name: name} }
-	keyring, unusable := store.Keyring([]credential.Name{name("ns", "b"), name("ns", "a"), name("other", "c"), name("ns", "c")})
-	assert.Empty(t, unusable)
+	keyring := credential.Mounted(dir, []credential.Name{name("ns", "b"), name("ns", "a"), name("other", "c"), name("ns", "c")})
+	assert.Empty(t, keyring.Unusable)
 	found := keyring.Lookup("ghcr.io/t/i")
 	assert.Equal(t, []string{"b", "a", "same"}, accounts(found))
 	assert.Equal(t, name("other", "c"), found[2].Source)
@@ -107,7 +107,7 @@ func TestSecretsAreTriedInTheirOrderAndAnAccountOnce(t *testing.T) {
 
 func TestUnusableSecretsAreNamed(t *testing.T) {
 	t.Parallel()
-	store := mount(t, map[string]string{
+	dir := mount(t, map[string]string{
 		"ns/nojson/.dockerconfigjson":  "hunter2",
 		"ns/badauth/.dockerconfigjson": `{"auths":{"a.io":{"auth":"hunter2!"}}}`,
 		"ns/nocolon/.dockerconfigjson": `{"auths":{"a.io":{"auth":"aHVudGVyMg=="}}}`,
@@ -122,9 +122,9 @@ func TestUnusableSecretsAreNamed(t *testing.T) {
 	for _, name := range []string{"nojson", "badauth", "nocolon", "legacy", "huge", "other", "absent", "empty", "dir", "ok", "..", "a/b", ""} {
 		names = append(names, credential.Name{Namespace: "ns", Name: name})
 	}
-	keyring, unusable := store.Keyring(names)
+	keyring := credential.Mounted(dir, names)
 	states := map[string]credential.State{}
-	for _, one := range unusable {
+	for _, one := range keyring.Unusable {
 		states[one.Source.Name] = one.State
 	}
 	assert.Equal(t, map[string]credential.State{
@@ -133,20 +133,20 @@ func TestUnusableSecretsAreNamed(t *testing.T) {
 		"other": credential.NotMounted, "absent": credential.NotMounted, "..": credential.NotMounted, "a/b": credential.NotMounted, "": credential.NotMounted,
 	}, states)
 	assert.Len(t, keyring.Lookup("ghcr.io/t/i"), 1, "the others' trouble is not this one's")
-	assert.NotContains(t, fmt.Sprintf("%+v", unusable), "hunter2")
+	assert.NotContains(t, fmt.Sprintf("%+v", keyring.Unusable), "hunter2")
 }
 
 func TestWhatNodesDoNotUseIsKnown(t *testing.T) {
 	t.Parallel()
-	store := mount(t, map[string]string{"ns/pull/.dockerconfigjson": `{"auths":{"ghcr.io":{"auth":"dTpwdw"},"empty.io":{},"a.io":{"identitytoken":"x"}},"credsStore":"desktop"}`})
-	keyring, unusable := store.Keyring([]credential.Name{{Namespace: "ns", Name: "pull"}})
-	assert.Empty(t, unusable)
+	dir := mount(t, map[string]string{"ns/pull/.dockerconfigjson": `{"auths":{"ghcr.io":{"auth":"dTpwdw"},"empty.io":{},"a.io":{"identitytoken":"x"}},"credsStore":"desktop"}`})
+	keyring := credential.Mounted(dir, []credential.Name{{Namespace: "ns", Name: "pull"}})
+	assert.Empty(t, keyring.Unusable)
 	assert.True(t, keyring.Helpers)
 	assert.Equal(t, []string{"u"}, accounts(keyring.Lookup("ghcr.io/t/i")), "auth without padding")
 	assert.Empty(t, keyring.Lookup("empty.io/i"), "an entry with neither account nor password is nobody")
 	assert.True(t, keyring.IdentityToken("a.io/i"))
-	keyring, unusable = store.Keyring(nil)
-	assert.Empty(t, unusable)
+	keyring = credential.Mounted(dir, nil)
+	assert.Empty(t, keyring.Unusable)
 	assert.Empty(t, keyring.Lookup("ghcr.io/t/i"))
 }
 
@@ -159,8 +159,8 @@ func TestEntriesForManyHosts(t *testing.T) {
 
 func TestNoPrintShowsAPassword(t *testing.T) {
 	t.Parallel()
-	store := mount(t, map[string]string{"ns/pull/.dockerconfigjson": `{"auths":{"ghcr.io":{"username":"robot$team+puller","password":"hunter2"}}}`})
-	keyring, _ := store.Keyring([]credential.Name{{Namespace: "ns", Name: "pull"}})
+	dir := mount(t, map[string]string{"ns/pull/.dockerconfigjson": `{"auths":{"ghcr.io":{"username":"robot$team+puller","password":"hunter2"}}}`})
+	keyring := credential.Mounted(dir, []credential.Name{{Namespace: "ns", Name: "pull"}})
 	c := keyring.Lookup("ghcr.io/t/i")[0]
 	assert.Equal(t, "robot$team+puller", c.Account())
 	assert.Equal(t, "pull secret ns/pull (account robot$team+puller, entry ghcr.io)", c.String())
@@ -183,7 +183,7 @@ func TestAccountsThatAreTokensAreNotPrinted(t *testing.T) {
 	} {
 		text, err := json.Marshal(map[string]any{"auths": map[string]any{"ghcr.io": map[string]string{"username": username, "password": "x"}}})
 		require.NoError(t, err)
-		keyring, _ := mount(t, map[string]string{"ns/p/.dockerconfigjson": string(text)}).Keyring([]credential.Name{{Namespace: "ns", Name: "p"}})
+		keyring := credential.Mounted(mount(t, map[string]string{"ns/p/.dockerconfigjson": string(text)}), []credential.Name{{Namespace: "ns", Name: "p"}})
 		assert.Equal(t, want, keyring.Lookup("ghcr.io/i")[0].Account())
 	}
 }

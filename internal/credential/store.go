@@ -30,21 +30,17 @@ type Unusable struct {
 	Helper string // of HelperFailed
 }
 
-// Store reads pull secrets from the directory that they are mounted in.
-type Store struct {
-	PullSecretsDir string // NAMESPACE/NAME/.dockerconfigjson or .dockercfg
-}
-
 // kubernetesName is what a namespace or a Secret may be called; nothing that leads out of a directory is.
 var kubernetesName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 
-// Keyring reads the secrets named, in that order, and lists those that could not be used.
-func (s Store) Keyring(names []Name) (Keyring, []Unusable) {
+// Mounted reads the secrets named, in that order, from the directory that they are mounted in:
+// NAMESPACE/NAME/.dockerconfigjson or .dockercfg.
+func Mounted(pullSecretsDir string, names []Name) Keyring {
 	var credentials []Credential
 	var unusable []Unusable
 	helped := false
 	for _, name := range names {
-		found, helpers, state := s.secret(name)
+		found, helpers, state := secret(pullSecretsDir, name)
 		if state != 0 {
 			unusable = append(unusable, Unusable{Source: name, State: state})
 		}
@@ -52,16 +48,16 @@ func (s Store) Keyring(names []Name) (Keyring, []Unusable) {
 		helped = helped || helpers
 	}
 	keyring := NewKeyring(credentials)
-	keyring.Helpers = helped
-	return keyring, unusable
+	keyring.Helpers, keyring.Unusable = helped, unusable
+	return keyring
 }
 
 // secret reads one mounted secret, in either of the two formats that Kubernetes knows.
-func (s Store) secret(name Name) (found []Credential, helpers bool, state State) {
+func secret(pullSecretsDir string, name Name) (found []Credential, helpers bool, state State) {
 	if !kubernetesName.MatchString(name.Namespace) || !kubernetesName.MatchString(name.Name) {
 		return nil, false, NotMounted
 	}
-	directory := filepath.Join(s.PullSecretsDir, name.Namespace, name.Name)
+	directory := filepath.Join(pullSecretsDir, name.Namespace, name.Name)
 	data, err := Read(filepath.Join(directory, ".dockerconfigjson"))
 	if err == nil {
 		found, helpers, err = parseConfig(data, name)

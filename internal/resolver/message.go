@@ -247,7 +247,7 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 func (r *Resolver) failure(s subject, p *problem) *fault.Error {
 	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Message: r.sentence(s, p) + asides(s.outcome), Err: p.Err}
 	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == noDetail
-	if refused && p.Role != fault.StagePing && s.outcome.who.Anonymous() && len(s.ring.unusable) > 0 {
+	if refused && p.Role != fault.StagePing && s.outcome.who.Anonymous() && len(s.ring.Unusable) > 0 {
 		e.Cause = fault.CredentialMissing
 	}
 	if stage := string(p.Stage); !strings.Contains(e.Message, stage) { // the stage is always named (I33)

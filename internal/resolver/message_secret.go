@@ -17,8 +17,8 @@ func lacking(s subject) string {
 	names := joined(s.query.PullSecrets)
 	ignored := ""
 	switch {
-	case len(s.ring.unusable) > 0:
-		what, fix := unusable(s.ring.unusable...)
+	case len(s.ring.Unusable) > 0:
+		what, fix := unusable(s.ring.Unusable...)
 		return ", and " + what + "; " + fix
 	case len(s.ring.withheld) > 0:
 		return private + ", and " + withheldText(s.ring.withheld)
@@ -65,7 +65,7 @@ func unusable(all ...credential.Unusable) (what, fix string) {
 // unusableWarnings says, each tick, which of the named secrets gives nothing.
 func unusableWarnings(q Query, ring keyring) []*fault.Error {
 	var all []*fault.Error
-	for _, one := range ring.unusable {
+	for _, one := range ring.Unusable {
 		what, fix := unusable(one)
 		all = append(all, without(q, what+"; "+fix))
 	}

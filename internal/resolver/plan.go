@@ -12,7 +12,7 @@ import (
 
 // keyring is what may be asked with for a query.
 type keyring struct {
-	secrets
+	credential.Keyring
 	docker   map[string]credential.Credential // by endpoint, where no secret is named
 	withheld []credential.Credential          // that match the image, and stand for more hosts than its own
 }
@@ -29,7 +29,7 @@ func (k keyring) lookup(e endpoint) []credential.Credential {
 
 // spoilt are the secrets named that do not parse: nodes pull nothing for these pods then, whatever the others hold.
 func (k keyring) spoilt() []credential.Unusable {
-	return slices.DeleteFunc(slices.Clone(k.unusable), func(u credential.Unusable) bool {
+	return slices.DeleteFunc(slices.Clone(k.Unusable), func(u credential.Unusable) bool {
 		return u.State != credential.Malformed || u.Source == credential.Name{}
 	})
 }
@@ -48,29 +48,22 @@ func joined(names []credential.Name) string {
 	return strings.Join(parts, ", ")
 }
 
-// secrets is what a list of pull secrets gave, read once, so that a whole tick sees the same.
-type secrets struct {
-	credential.Keyring
-	unusable []credential.Unusable
-}
-
-func (r *Resolver) secrets(names []credential.Name) secrets {
+// mounted is what the secrets named hold, read once, so that a whole tick sees the same.
+func (r *Resolver) mounted(names []credential.Name) credential.Keyring {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := joined(names)
-	found, read := r.read[key]
-	if !read {
-		found.Keyring, found.unusable = r.store.Keyring(names)
-		r.read[key] = found
+	if _, read := r.read[key]; !read {
+		r.read[key] = credential.Mounted(r.options.PullSecretsDir, names)
 	}
-	return found
+	return r.read[key]
 }
 
 // keyring is what may be asked with for a query: what the secrets hold that it names or, where it names none,
 // DOCKER_CONFIG.
 func (r *Resolver) keyring(ctx context.Context, q Query) keyring {
 	if len(q.PullSecrets) > 0 {
-		ring := keyring{secrets: r.secrets(q.PullSecrets)}
+		ring := keyring{Keyring: r.mounted(q.PullSecrets)}
 		if q.WorkloadsImage {
 			ring.withheld = slices.DeleteFunc(ring.Lookup(q.Image.Name()), func(c credential.Credential) bool { return !c.ManyHosts() })
 		}
@@ -80,8 +73,8 @@ func (r *Resolver) keyring(ctx context.Context, q Query) keyring {
 	for _, e := range endpoints(q.Image, r.registries) {
 		found, unusable := r.dockerConfig.For(ctx, hostKey(e.host), e.repository)
 		ring.docker[e.name()] = found
-		if unusable != nil && !slices.Contains(ring.unusable, *unusable) {
-			ring.unusable = append(ring.unusable, *unusable)
+		if unusable != nil && !slices.Contains(ring.Unusable, *unusable) {
+			ring.Unusable = append(ring.Unusable, *unusable)
 		}
 	}
 	return ring

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -140,14 +141,12 @@ func badAnswer(call *wire.Call, d detail) *problem {
 	return p
 }
 
+var word = regexp.MustCompile(`^[A-Z_]{1,40}$`)
+
 // errorCode is the first error code that looks like one: it is printed, so it must be a word.
 func errorCode(errors []transport.Diagnostic) string {
 	for _, e := range errors {
-		ok := len(e.Code) > 0 && len(e.Code) <= 40
-		for _, r := range e.Code {
-			ok = ok && (r >= 'A' && r <= 'Z' || r == '_')
-		}
-		if ok {
+		if word.MatchString(string(e.Code)) {
 			return string(e.Code)
 		}
 	}

@@ -31,7 +31,6 @@ import (
 type Resolver struct {
 	options      Options
 	registries   map[string]Registry // by hostKey
-	store        credential.Store
 	dockerConfig *dockerconfig.File
 	network      wire.Options
 	roots        map[string]*x509.CertPool // of registries with certificates of their own
@@ -40,9 +39,9 @@ type Resolver struct {
 
 	mu       sync.Mutex
 	hosts    map[string]*host
-	read     map[string]secrets  // by the secrets' names
-	answered map[string]answered // by query
-	unused   map[string]bool     // entries of the configuration that are for no image
+	read     map[string]credential.Keyring // by the secrets' names
+	answered map[string]answered           // by query
+	unused   map[string]bool               // entries of the configuration that are for no image
 }
 
 // answered is where the digest of a query came from.
@@ -56,12 +55,11 @@ func New(o Options) (*Resolver, error) {
 	r := &Resolver{
 		options:      o,
 		registries:   map[string]Registry{},
-		store:        credential.Store{PullSecretsDir: o.PullSecretsDir},
 		dockerConfig: dockerconfig.Read(o.DockerConfig),
 		roots:        map[string]*x509.CertPool{},
 		inFlight:     make(chan struct{}, o.Concurrency),
 		hosts:        map[string]*host{},
-		read:         map[string]secrets{},
+		read:         map[string]credential.Keyring{},
 		answered:     map[string]answered{},
 	}
 	r.network = wire.Options{

@@ -13,17 +13,6 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
-// proxyRefusal is the answer of a proxy that did not open the way to a host.
-type proxyRefusal struct{ status int }
-
-func (*proxyRefusal) Error() string { return "the proxy refused to connect" }
-
-// proxyUnreadable stands for a proxy setting that is no address. What stands there is not kept: it may hold a
-// password.
-type proxyUnreadable struct{}
-
-func (*proxyUnreadable) Error() string { return "the proxy setting is no address" }
-
 // streamError has the shape of the error with which net/http reports that the other side has reset an HTTP/2
 // stream; that type is not exported and offers itself to errors.As in this form alone.
 type streamError struct {
@@ -38,12 +27,8 @@ func (streamError) Error() string { return "the other side has reset the stream"
 // request had come, never from an error's text.
 func classify(ctx context.Context, err error, at step) *Failure {
 	f := &Failure{Place: at.Place, Stage: at.stage(), Err: err}
-	if refusal, ok := errors.AsType[*proxyRefusal](err); ok {
-		f.Kind, f.Stage, f.Status = ProxyRefused, fault.StageProxy, refusal.status
-		return f
-	}
-	if _, ok := errors.AsType[*proxyUnreadable](err); ok {
-		f.Kind, f.Stage = ProxySetting, fault.StageProxy
+	if proxy, ok := errors.AsType[*Failure](err); ok { // from newWire
+		f.Kind, f.Stage, f.Status = proxy.Kind, fault.StageProxy, proxy.Status
 		return f
 	}
 	if ctx.Err() != nil {

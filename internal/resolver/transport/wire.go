@@ -23,8 +23,8 @@ func newWire(o Options, roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
 		Proxy: func(r *http.Request) (*url.URL, error) {
 			through, err := http.ProxyFromEnvironment(r)
-			if err != nil {
-				return nil, &proxyUnreadable{}
+			if err != nil { // which is not kept: it may hold a password
+				return nil, &Failure{Kind: ProxySetting}
 			}
 			if through != nil {
 				proxied(r.Context(), withPort(through), through.Scheme == "https")
@@ -33,7 +33,7 @@ func newWire(o Options, roots *x509.CertPool) *http.Transport {
 		},
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 			if answer.StatusCode != http.StatusOK {
-				return &proxyRefusal{status: answer.StatusCode}
+				return &Failure{Kind: ProxyRefused, Status: answer.StatusCode}
 			}
 			return nil
 		},
