@@ -8,7 +8,6 @@ package fault
 import (
 	"errors"
 	"slices"
-	"time"
 )
 
 // Cause says why a target or a workload is not fresh. The set is part of the contract: it appears in results, logs, Events, annotations and the termination message.
@@ -79,10 +78,9 @@ const (
 // secret, a body or control characters.
 type Error struct {
 	Cause   Cause
-	Stage   Stage         // empty where no registry was asked
-	Host    string        // host, or host:port, that failed; empty where none was asked
-	Message string        // one sentence: what failed, where, and what to do
-	Retry   time.Duration // how long the other side asked to wait; 0 where it did not say
+	Stage   Stage  // empty where no registry was asked
+	Host    string // host, or host:port, that failed; empty where none was asked
+	Message string // one sentence: what failed, where, and what to do
 	Err     error
 }
 

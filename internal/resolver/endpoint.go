@@ -13,7 +13,7 @@ import (
 type endpoint struct {
 	host       string // as references and credentials name it
 	repository string // with the mirror's path in front
-	via        string // as answers call it: the host, or the mirror with its path
+	via        string // as messages call it: the host, or the mirror with its path
 	mirror     bool
 }
 

@@ -245,7 +245,7 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 // failure is the error of a query, or of a registry. A refusal to somebody without a credential, where a named secret was
 // to give one, is that secret's absence.
 func (r *Resolver) failure(s subject, p *problem) *fault.Error {
-	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Message: r.sentence(s, p) + asides(s.outcome), Err: p.Err}
+	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Message: r.sentence(s, p) + asides(s.outcome)}
 	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == noDetail
 	if refused && p.Role != fault.StagePing && s.outcome.who.Anonymous() && len(s.ring.Unusable) > 0 {
 		e.Cause = fault.CredentialMissing

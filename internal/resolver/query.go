@@ -28,7 +28,6 @@ type Answer struct {
 	Failure  *fault.Error
 	Warnings []*fault.Error // what fails nothing yet: a named secret that is not mounted, a dead credential that a public image hides
 	Quota    Quota
-	Via      string // the host that answered: the image's own, as its reference names it, or a mirror with its path
 }
 
 // Manifest is what a registry serves under a tag or digest. Of a tag it was not fetched: its platforms are not known.

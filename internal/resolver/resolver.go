@@ -119,7 +119,7 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 		answer.Failure = r.failure(subject{query: q, ring: ring, outcome: out}, out.problem)
 		return answer
 	}
-	answer.Digest, answer.Quota, answer.Via = got.Digest, got.Quota, out.at.via
+	answer.Digest, answer.Quota = got.Digest, got.Quota
 	if lag := r.lag(ctx, q, ring, got, out); lag != nil {
 		answer.Warnings = append(answer.Warnings, lag)
 	}

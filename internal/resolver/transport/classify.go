@@ -26,13 +26,13 @@ func (streamError) Error() string { return "the other side has reset the stream"
 // classify recognises what kept a request from being answered: from the types of errors and from how far the
 // request had come, never from an error's text.
 func classify(ctx context.Context, err error, at step) *Failure {
-	f := &Failure{Place: at.Place, Stage: at.stage(), Err: err}
+	f := &Failure{Place: at.Place, Stage: at.stage()}
 	if proxy, ok := errors.AsType[*Failure](err); ok { // from newWire
 		f.Kind, f.Stage, f.Status = proxy.Kind, fault.StageProxy, proxy.Status
 		return f
 	}
 	if ctx.Err() != nil {
-		return ended(ctx, at, err)
+		return ended(ctx, at)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" && at.Proxy != "" { // the proxy itself could not be reached
 		f.Host, f.Stage = at.Proxy, fault.StageProxy
@@ -71,12 +71,12 @@ func classify(ctx context.Context, err error, at step) *Failure {
 }
 
 // Ended is the failure of a caller whose context has ended, by where its work was.
-func Ended(ctx context.Context) *Failure { return ended(ctx, progressOf(ctx).where(), ctx.Err()) }
+func Ended(ctx context.Context) *Failure { return ended(ctx, progressOf(ctx).where()) }
 
 // ended says what the end of a context means at a step. A name that is not resolved in time is the cluster's DNS, not
 // the registry.
-func ended(ctx context.Context, at step, err error) *Failure {
-	f := &Failure{Place: at.Place, Kind: TimedOut, Stage: at.stage(), Err: err}
+func ended(ctx context.Context, at step) *Failure {
+	f := &Failure{Place: at.Place, Kind: TimedOut, Stage: at.stage()}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		f.Kind = Interrupted

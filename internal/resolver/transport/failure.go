@@ -23,7 +23,6 @@ type Failure struct {
 	Stage  fault.Stage   // how far the request had come
 	Status int           // of the answer, or of the proxy's to CONNECT
 	Retry  time.Duration // how long the other side asked to wait; of BackedOff: how long that still is
-	Err    error         // for errors.Is and errors.As, never printed
 }
 
 // Kind is what happened, in the finest terms that can be told apart without reading an error's text.
@@ -58,8 +57,6 @@ const (
 func (f *Failure) Error() string {
 	return "no answer from " + f.Host + " (at: " + string(f.Stage) + ")"
 }
-
-func (f *Failure) Unwrap() error { return f.Err }
 
 // temporary says that another try within the same tick is worth it.
 func (f *Failure) temporary() bool {
