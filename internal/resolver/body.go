@@ -23,16 +23,17 @@ type bodyKey struct {
 // body fetches and reads a manifest by digest.
 func (h *host) body(ctx context.Context, repository string, who credential.Credential, digest image.Digest) (Manifest, *problem) {
 	return h.bodies.do(ctx, bodyKey{repository, digest, who.Identity()}, h.timeout, func(ctx context.Context) (Manifest, *problem) {
-		got, quota, p := h.manifest(ctx, repository, who, string(digest))
+		in := h.registry.Repo(repository)
+		_, found, got, p := h.get(ctx, in.Digest(string(digest)), who, otherDigest)
 		if p != nil {
 			return Manifest{}, p
 		}
-		result := Manifest{Digest: digest, Created: got.created, Quota: quota, images: got.images, config: got.config}
-		if result.Platforms, p = h.config(ctx, repository, who, got); p != nil {
+		result := Manifest{Digest: digest, Created: found.created, Quota: got.Quota, images: found.images, config: found.config}
+		if result.Platforms, p = h.config(ctx, repository, who, found); p != nil {
 			return Manifest{}, p
 		}
-		for _, child := range got.unnamed[:min(len(got.unnamed), maxUnnamed)] {
-			single, _, p := h.manifest(ctx, repository, who, child.String())
+		for _, child := range found.unnamed[:min(len(found.unnamed), maxUnnamed)] {
+			_, single, _, p := h.get(ctx, in.Digest(child.String()), who, otherDigest)
 			if p != nil && p.cause == fault.NotFound { // as with a configuration
 				continue
 			}
@@ -50,24 +51,6 @@ func (h *host) body(ctx context.Context, repository string, who credential.Crede
 		}
 		return result, nil
 	})
-}
-
-// manifest fetches a manifest; the library has found it to be its digest's.
-func (h *host) manifest(ctx context.Context, repository string, who credential.Credential, digest string) (contents, Quota, *problem) {
-	ref := h.registry.Repo(repository).Digest(digest)
-	var found *remote.Descriptor
-	got, p := h.ask(ctx, repository, who, otherDigest, func(o ...remote.Option) (err error) {
-		found, err = remote.Get(ref, o...)
-		return err
-	})
-	if p != nil {
-		return contents{}, Quota{}, h.explain(ctx, ref, who, got, p)
-	}
-	c, d := parseManifest(found.Manifest, got.Header.Get("Content-Type"))
-	if d != noDetail {
-		return contents{}, Quota{}, badAnswer(&got.Call, d)
-	}
-	return c, got.Quota, nil
 }
 
 // config reads the platform of a single image from its configuration; none where it names none, or is not there: whether

@@ -33,7 +33,7 @@ func (h *host) holds(ctx context.Context, repository string, who credential.Cred
 		if len(missing) == 0 || slices.ContainsFunc(missing, isManifest) { // which no configuration is
 			break
 		}
-		single, quota, p := h.manifest(ctx, repository, who, child.String())
+		_, single, one, p := h.get(ctx, h.registry.Repo(repository).Digest(child.String()), who, otherDigest)
 		switch {
 		case p != nil && p.cause == fault.NotFound: // a platform that was never pushed
 			continue
@@ -42,7 +42,7 @@ func (h *host) holds(ctx context.Context, repository string, who credential.Cred
 		case single.config != nil:
 			found(image.ID(single.config.Digest.String()))
 		}
-		got.Quota = quota
+		got.Quota = one.Quota
 	}
 	return got, len(missing) == 0, nil
 }

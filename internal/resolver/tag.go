@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
@@ -32,7 +33,7 @@ func (h *host) tag(ctx context.Context, repository string, who credential.Creden
 		switch {
 		case p != nil && (p.detail == noDigest || p.Status == http.StatusMethodNotAllowed || p.Status == http.StatusNotImplemented),
 			p == nil && len(got.Header.Values(digestHeader)) > 1:
-			return h.tagByBody(ctx, repository, who, tag)
+			return h.tagByBody(ctx, ref, who)
 		case p != nil:
 			return Manifest{}, h.explain(ctx, ref, who, got, p)
 		}
@@ -43,22 +44,10 @@ func (h *host) tag(ctx context.Context, repository string, who credential.Creden
 const digestHeader = "Docker-Content-Digest"
 
 // tagByBody computes the digest that a registry does not send. One that it does send must be the same (I37).
-func (h *host) tagByBody(ctx context.Context, repository string, who credential.Credential, tag string) (Manifest, *problem) {
-	ref := h.registry.Repo(repository).Tag(tag)
-	var found *remote.Descriptor
-	got, p := h.ask(ctx, repository, who, notManifest, func(o ...remote.Option) (err error) {
-		found, err = remote.Get(ref, o...)
-		return err
-	})
+func (h *host) tagByBody(ctx context.Context, ref name.Reference, who credential.Credential) (Manifest, *problem) {
+	digest, _, got, p := h.get(ctx, ref, who, notManifest)
 	if p != nil {
-		return Manifest{}, h.explain(ctx, ref, who, got, p)
-	}
-	if _, d := parseManifest(found.Manifest, got.Header.Get("Content-Type")); d != noDetail {
-		return Manifest{}, badAnswer(&got.Call, d)
-	}
-	digest, err := image.ParseDigest(found.Digest.String())
-	if err != nil {
-		return Manifest{}, badAnswer(&got.Call, badDigest)
+		return Manifest{}, p
 	}
 	for _, sent := range got.Header.Values(digestHeader) {
 		if sent = strings.TrimSpace(sent); sent == "" || sent == string(digest) {
@@ -70,4 +59,25 @@ func (h *host) tagByBody(ctx context.Context, repository string, who credential.
 		return Manifest{}, badAnswer(&got.Call, otherDigest)
 	}
 	return Manifest{Digest: digest, Quota: got.Quota}, nil
+}
+
+// get fetches what a reference names, and reads it.
+func (h *host) get(ctx context.Context, ref name.Reference, who credential.Credential, unreadable detail) (image.Digest, contents, answer, *problem) {
+	var found *remote.Descriptor
+	got, p := h.ask(ctx, ref.Context().RepositoryStr(), who, unreadable, func(o ...remote.Option) (err error) {
+		found, err = remote.Get(ref, o...)
+		return err
+	})
+	if p != nil {
+		return "", contents{}, got, h.explain(ctx, ref, who, got, p)
+	}
+	c, d := parseManifest(found.Manifest, got.Header.Get("Content-Type"))
+	digest, err := image.ParseDigest(found.Digest.String()) // which the library has computed
+	if err != nil {
+		d = badDigest
+	}
+	if d != noDetail {
+		return "", contents{}, got, badAnswer(&got.Call, d)
+	}
+	return digest, c, got, nil
 }
