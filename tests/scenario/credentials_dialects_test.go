@@ -258,12 +258,16 @@ func TestWhatOneRepositoryWantsSaysNothingOfAnother(t *testing.T) {
 			s.Push(somePrivate, registries.Image("one", "linux/amd64"))
 			digest := s.Push(somePublic, registries.Image("one", "linux/amd64"))
 			mount(t, s, "dead", entries{someHost: deadLogin})
-			s.Setenv("CONCURRENCY", atOnce)
 			watch(s, map[string]pull{"private": {image: somePrivate, secrets: []string{"dead"}}, "public": {image: somePublic, secrets: []string{"dead"}}})
-			result := s.Run("plan")
+			s.Setenv("CONCURRENCY", atOnce)
+			result := s.Tick()
 			harness.RequireExit(t, 0, result)
 			assert.Equal(t, "unauthorized", result.Report.Target("private").Cause)
 			requireResolved(t, result, "public", digest)
+			second := s.Push(somePublic, registries.Image("two", "linux/amd64")) // and what it holds is asked when all is known of the other
+			result = s.Run("plan")
+			requireResolved(t, result, "public", second)
+			outcomeOf(t, result, "public", "public", "pending", "")
 		})
 	}
 }
