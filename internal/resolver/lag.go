@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
@@ -16,9 +15,7 @@ func (r *Resolver) lag(ctx context.Context, q Query, ring keyring, got Manifest,
 		return nil
 	}
 	own := endpoint{host: q.Image.Host, repository: q.Image.Repository, via: q.Image.Host}
-	origin, from := r.tryAll(ctx, own, ring, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
-		return r.host(e.host).tag(ctx, e.repository, who, q.Image.Tag)
-	})
+	origin, from := r.tryAll(ctx, own, ring, r.tagOf(q))
 	if from.problem != nil || origin.Digest == got.Digest {
 		return nil
 	}

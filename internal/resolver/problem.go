@@ -48,9 +48,6 @@ const (
 	// server-error
 	ownTrouble // Harbor refuses valid accounts while its database is down
 
-	// slot-invalid
-	noTag // nothing floats
-
 	// rate-limited
 	quotaUsed // ratelimit-remaining: 0
 

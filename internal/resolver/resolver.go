@@ -100,23 +100,23 @@ func (r *Resolver) Resolve(ctx context.Context, queries []Query) []Answer {
 func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	ctx, release, p := r.turn(ctx)
 	ring := r.keyring(ctx, q)
+	s := subject{query: q, ring: ring}
 	if p != nil {
-		return Answer{Failure: r.failure(subject{query: q, ring: ring}, p), Warnings: unusableWarnings(q, ring)}
+		return Answer{Failure: r.failure(s, p), Warnings: unusableWarnings(q, ring)}
 	}
 	defer release()
 	if q.Image.Tag == "" {
-		return Answer{Failure: r.failure(subject{query: q, ring: ring}, &problem{cause: fault.SlotInvalid, detail: noTag})}
+		return Answer{Failure: r.failure(s, &problem{cause: fault.SlotInvalid})}
 	}
 	if len(ring.spoilt()) > 0 {
 		return Answer{Failure: spoiltFailure(q, ring)}
 	}
 	places := endpoints(q.Image, r.registries)
-	got, out := r.walk(ctx, places, ring, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
-		return r.host(e.host).tag(ctx, e.repository, who, q.Image.Tag)
-	})
+	got, out := r.walk(ctx, places, ring, r.tagOf(q))
+	s.outcome = out
 	answer := Answer{Warnings: append(unusableWarnings(q, ring), r.warnings(q, ring, out)...)}
 	if out.problem != nil {
-		answer.Failure = r.failure(subject{query: q, ring: ring, outcome: out}, out.problem)
+		answer.Failure = r.failure(s, out.problem)
 		return answer
 	}
 	answer.Digest, answer.Quota = got.Digest, got.Quota
@@ -127,6 +127,12 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	r.answered[q.key()] = answered{Manifest: got, endpoint: out.at}
 	r.mu.Unlock()
 	return answer
+}
+
+func (r *Resolver) tagOf(q Query) visit {
+	return func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
+		return r.host(e.host).tag(ctx, e.repository, who, q.Image.Tag)
+	}
 }
 
 // turn waits for a free slot and starts the clock of one image.

@@ -89,22 +89,17 @@ func ended(ctx context.Context, at step) *Failure {
 	return f
 }
 
+var stages = map[milestone]fault.Stage{naming: fault.StageName, connecting: fault.StageConnect, tunnelling: fault.StageProxy, handshaking: fault.StageTLS}
+
 func (s step) stage() fault.Stage {
-	switch s.reached {
-	case naming:
-		return fault.StageName
-	case connecting:
-		if s.Proxy != "" {
-			return fault.StageProxy
-		}
-		return fault.StageConnect
-	case tunnelling:
+	stage, onTheWay := stages[s.reached]
+	switch {
+	case !onTheWay:
+		return s.Role
+	case stage == fault.StageConnect && s.Proxy != "":
 		return fault.StageProxy
-	case handshaking:
-		return fault.StageTLS
-	case waiting, asking:
 	}
-	return s.Role
+	return stage
 }
 
 func timedOut(err error) bool {
