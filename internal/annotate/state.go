@@ -46,6 +46,8 @@ type State struct {
 	Contested bool `json:"contested,omitempty"`
 	// UnblockFailed is the digest that was put there to unblock the workload, and failed, since the workload was last settled.
 	UnblockFailed image.Digest `json:"unblockFailed,omitempty"`
+	// Refused is the digest that a gate has refused last for what it is, whoever may put it there (I24).
+	Refused *Refusal `json:"refused,omitempty"`
 	// Seen is the digest that waits for its minimum age, and since when it has been latest.
 	Seen *Seen `json:"seen,omitempty"`
 	// TurnSince is since when the workload has waited for its turn among MAX_ROLLOUTS, whatever digest it waited for (I57).
@@ -105,6 +107,12 @@ type Rejection struct {
 	At     time.Time `json:"at"`
 	// Evidence says that pods spoke against the digest. A rejection by failure without it ends by itself after a day (I49, I71).
 	Evidence bool `json:"evidence,omitempty"`
+}
+
+// Refusal is a digest that a gate has refused for what it is.
+type Refusal struct {
+	Digest image.Digest `json:"digest"`
+	Why    string       `json:"why,omitempty"`
 }
 
 // Seen is a digest and the moments that decide whether it is old enough.
@@ -172,6 +180,11 @@ func (s State) validate() error {
 	if s.UnblockFailed != "" {
 		if _, err := image.ParseDigest(string(s.UnblockFailed)); err != nil {
 			return fmt.Errorf("unblockFailed: %w", err)
+		}
+	}
+	if s.Refused != nil {
+		if _, err := image.ParseDigest(string(s.Refused.Digest)); err != nil {
+			return fmt.Errorf("refused: %w", err)
 		}
 	}
 	if s.Seen != nil {
@@ -271,7 +284,7 @@ func (s State) NotAfter(now time.Time) (State, bool) {
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
 	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Runs == nil && s.Reapplied == 0 &&
-		s.ReappliedAt == nil && !s.Contested && s.UnblockFailed == "" && s.Seen == nil && s.TurnSince == nil
+		s.ReappliedAt == nil && !s.Contested && s.UnblockFailed == "" && s.Refused == nil && s.Seen == nil && s.TurnSince == nil
 }
 
 // Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.

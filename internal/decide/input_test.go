@@ -292,5 +292,8 @@ func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
 		}
 		expected.State.Attempt = &same
 	}
+	if got.Gated != nil && got.Gated.Cause == fault.PlatformMissing { // a no for what the digest is, which is noted
+		expected.State.Refused = &annotate.Refusal{Digest: in.Latest.Digest, Why: "linux/arm64"}
+	}
 	assert.Equal(t, expected, got.Record, "record")
 }

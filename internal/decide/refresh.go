@@ -19,7 +19,26 @@ const minAgeFactor = 3
 
 func (e evaluation) gateFailed() bool {
 	failure, asked := e.gate()
-	return e.outdated() && (e.tooYoung() || e.notVerifiedYet() && !asked || failure != nil || e.Policy.Notify)
+	return e.refusedStands() || e.outdated() && (e.tooYoung() || e.notVerifiedYet() && !asked || failure != nil || e.Policy.Notify)
+}
+
+// refused says whether a gate has refused latest here for what it is. Whoever has put it there since, that is not fresh, and
+// it is verified again before we put it there (I24).
+func (e evaluation) refused() bool {
+	refused := e.Record.State.Refused
+	return refused != nil && refused.Digest == e.Latest.Digest
+}
+
+// refusedStands says whether somebody has put there what a gate has refused. The gate would compare it with itself now.
+func (e evaluation) refusedStands() bool { return e.refused() && !e.outdated() }
+
+// gateSays is what the gates say of latest or, where it stands there already, what they have said.
+func (e evaluation) gateSays() *fault.Error {
+	if e.refusedStands() {
+		return &fault.Error{Cause: fault.PlatformMissing, Message: fault.CleanEnds(e.Record.State.Refused.Why)}
+	}
+	failure, _ := e.gate()
+	return failure
 }
 
 // acceptedUnpinned says that the slots hold what was accepted there, and that this is no digest. What is recorded was only seen
@@ -31,21 +50,21 @@ func (e evaluation) acceptedUnpinned() bool {
 // notVerifiedYet says whether latest has not passed the gates here: it was never put into these slots.
 func (e evaluation) notVerifiedYet() bool {
 	latest := e.Latest.Digest
-	return (!e.Record.Recorded.Is(latest) || e.acceptedUnpinned()) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
+	return e.refused() || (!e.Record.Recorded.Is(latest) || e.acceptedUnpinned()) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
 }
 
 func (e evaluation) asksGates() []Question {
-	if _, asked := e.gate(); asked || e.tooYoung() || !e.notVerifiedYet() {
+	if _, asked := e.gate(); asked || e.refusedStands() || e.tooYoung() || !e.notVerifiedYet() {
 		return nil
 	}
 	return []Question{e.mayRollOut()}
 }
 
 func (e evaluation) heedGates() found {
-	failure, _ := e.gate()
+	failure := e.gateSays()
 	var d Decision
 	switch {
-	case e.tooYoung():
+	case e.tooYoung() && e.outdated():
 		d = e.deferred()
 	case failure != nil:
 		d = e.skipped(failure, failure)
@@ -144,10 +163,11 @@ func (e evaluation) contestedMeanwhile() bool {
 // tagMayBeStale says that another tick has put, restored or recorded something here since this one resolved the tag: what
 // this one calls latest may be older than what it would replace.
 func (e evaluation) tagMayBeStale() bool {
-	// How long a digest has waited, for its age or for its turn, and what pods run, tell nothing of the tag. All else does,
-	// since a tag may move there and back.
+	// How long a digest has waited, for its age or for its turn, what pods run, and what a gate says tell nothing of the tag. All
+	// else does, since a tag may move there and back.
 	facts := func(r annotate.Record) string {
 		r.State.Runs, r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, nil, false
+		r.State.Refused = nil
 		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
 	}
 	return facts(e.Began) != facts(e.read)
@@ -180,6 +200,9 @@ func (e evaluation) put(digest image.Digest) Decision {
 	contested := again && before.Reapplied >= e.Policy.Reapplications
 	after := before
 	after.Attempt, after.Seen, after.TurnSince, after.Runs = e.attempt(digest, again), nil, nil, nil
+	if after.Refused != nil && after.Refused.Digest == digest { // the gates have nothing against it any more
+		after.Refused = nil
+	}
 	if !e.Record.Recorded.Is(digest) {
 		after.Left = e.leaving()
 	}

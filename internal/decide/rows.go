@@ -201,7 +201,7 @@ func (e evaluation) skipped(failure, gated *fault.Error) Decision {
 // they run something else the rows below decide.
 
 func (e evaluation) upToDate() bool {
-	return e.settled() && (e.mayRunLatest() || e.live.Is(e.Latest.Digest) && !e.ourUnproven())
+	return e.settled() && (e.mayRunLatest() || e.live.Is(e.Latest.Digest) && !e.ourUnproven() && !e.refusedStands())
 }
 
 func (e evaluation) confirm() found {

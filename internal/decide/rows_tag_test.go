@@ -171,11 +171,26 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		reverted(in)
 		in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1
 	}
+	refused := func(in *decide.Input) {
+		in.Record.State.Refused = &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}
+		in.Began = in.Record
+	}
 	flip := func(in *decide.Input) { in.Record.State.Left = b } // B was just left for A
 	run(t, []row{
 		{"11 gates first", input(unasked), want{asks: digestB}},
 		{"11 gate says no, I24", input(gateSaysNo), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
 		{"11 gate said no of another digest", input(gateSaysNo, func(in *decide.Input) { in.Latest.Digest = digestC }), want{asks: digestC}},
+		{"11 a gate refused what a deployer has put there since: not fresh, I24", input(live(b), deployer("helm"), unasked, refused),
+			want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true, says: "linux/arm64"}},
+		{"11 the same, in notify", input(live(b), record(b, b), notify, refused), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
+		{"11 the same, and it is young", input(live(b), record(b, b), young, refused), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
+		{"11 what a gate refused is asked for again, though it was recorded or left since", input(record(b, b), flip, unasked, refused), want{asks: digestB}},
+		{"11 what a gate refused is another one", input(live(b), record(b, b), latest(digestC), unasked, refused), want{asks: digestC}},
+		{"12 the gates have nothing against it any more", input(refused), func() want {
+			w := refreshed
+			w.record = both(put(digestB, a), state(func(s *annotate.State) { s.Refused = nil }))
+			return w
+		}()},
 		{"11 too young", input(young, unasked), want{row: 11, outcome: decide.Deferred, record: seenNow}},
 		{"11 still too young: no write", input(seen(age-1, age-1)), want{row: 11, outcome: decide.Deferred}},
 		{"11 old enough", input(seen(age, age)), aged},

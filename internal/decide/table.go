@@ -178,6 +178,9 @@ func (e evaluation) finish(d Decision) Decision {
 		d.Skip = SkipClear
 	}
 	d.Record.State = e.stood(d.Record, d.Row)
+	if d.Gated != nil && isRefused(d.Gated) {
+		d.Record.State.Refused = &annotate.Refusal{Digest: e.Latest.Digest, Why: fault.CleanEnds(d.Gated.Message)}
+	}
 	d.Set = e.inEvery(d.Set)
 	return d
 }

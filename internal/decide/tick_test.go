@@ -93,6 +93,7 @@ func TestFailuresInARow(t *testing.T) {
 	t.Parallel()
 	const count, lastError = "p/t0-refresh-consecutive-failures", "p/t0-refresh-last-error"
 	says := "proxy: " + failing.Advice()
+	noted := annotate.State{Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}.String()
 	unresolved, fine, gated := input(unknown), input(latest(digestA)), input(gateSaysNo)
 	type texts = map[string]string
 	for _, c := range []struct {
@@ -112,9 +113,9 @@ func TestFailuresInARow(t *testing.T) {
 		{"another tick has resolved it since", unresolved, 2, 0, decide.Count{N: 0, Of: 3}, texts{}, decide.Skipped, 0},
 		{"resolved", fine, 2, 2, decide.Count{Of: 3}, texts{count: ""}, decide.Unchanged, 0},
 		{"resolved all the while", fine, 0, 0, decide.Count{Of: 3}, texts{}, decide.Unchanged, 0},
-		{"a gate said no", gated, 0, 0, decide.Count{N: 1, Of: 3, ByUs: true}, texts{count: "1"}, decide.Skipped, 0},
+		{"a gate said no", gated, 0, 0, decide.Count{N: 1, Of: 3, ByUs: true}, texts{count: "1", keys.State("t0"): noted}, decide.Skipped, 0},
 		{"a gate said no, at the threshold, I24", gated, 2, 2, decide.Count{N: 3, Of: 3, ByUs: true},
-			texts{count: "3", lastError: "platform-missing: linux/arm64"}, decide.Failed, 1},
+			texts{count: "3", lastError: "platform-missing: linux/arm64", keys.State("t0"): noted}, decide.Failed, 1},
 	} {
 		w := counting(begun(counting(carrying(c.in), 0, c.began)), 0, c.stored)
 		of := targets(1)
@@ -236,7 +237,7 @@ func TestGatesCountForTheTarget_I24(t *testing.T) {
 	assert.Equal(t, "1", steps[0].Change.Annotations[keys.Failures("t0")], "where its counters stand")
 	assert.Equal(t, []decide.Outcome{decide.Unchanged}, outcomes(steps[0].Decisions))
 	assert.Equal(t, []decide.Outcome{decide.Skipped}, outcomes(steps[1].Decisions))
-	assert.True(t, steps[1].Change.Empty())
+	assert.Equal(t, map[string]string{keys.State("t0"): annotate.State{Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}.String()}, steps[1].Change.Annotations)
 
 	for cause, want := range map[fault.Cause]fault.Cause{fault.Proxy: fault.PlatformMissing, fault.Unauthorized: fault.Unauthorized} {
 		both := targets(1)

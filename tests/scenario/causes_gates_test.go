@@ -75,6 +75,34 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
+// I24: a gate has refused a digest, and a deployer puts it there all the same. That is not fresh: it goes on counting, is not
+// recorded, and is not put there again once the deployer has taken it away. A person may choose it.
+func TestI24WhatAGateRefusedIsNotFreshWhoeverPutsItThere(t *testing.T) {
+	t.Parallel()
+	s, before, refused := behindTag(t, registries.Index("a", "linux/amd64", "linux/arm64"), registries.Index("b", "linux/amd64"))
+	deployer := func(digest string) {
+		s.Patch(harness.Argo, s.Deployment("jobs"), set(digest))
+		s.Settle(workloads.Deployment("jobs"))
+		s.Forget()
+	}
+	requireOutcome(t, s.Tick(), 0, "skipped", "platform-missing")
+	deployer(refused)
+	again := requireOutcome(t, s.Tick(), 0, "skipped", "platform-missing")
+	assert.Contains(t, again.Message, "lacks linux/arm64 ")
+	requireOutcome(t, s.Tick(), 1, "failed", "platform-missing")
+	assert.Equal(t, before, s.Deployment("jobs").Annotations[recorded])
+	deployer(before)
+	requireOutcome(t, s.Tick(), 1, "failed", "platform-missing")
+	assert.Empty(t, slotWrites(s, "deployments", "jobs"))
+	assert.Equal(t, before, live(s))
+
+	s.Kubectl("set", "env", "deployment/jobs", slot+"="+refused)
+	s.Settle(workloads.Deployment("jobs"))
+	requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	assert.Equal(t, refused, s.Deployment("jobs").Annotations[recorded])
+	requireQuietOnceSettled(t, s, workloads.Deployment("jobs"))
+}
+
 // What the digest in use offers is asked of a registry that still has it.
 func TestADigestInUseThatIsGoneAsksForNothing(t *testing.T) {
 	t.Parallel()
