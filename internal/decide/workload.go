@@ -278,6 +278,11 @@ func (t Tick) change(w Workload, targets []Target, v verdict, only []bool) Chang
 	}
 	skipped := v.now.Skipped
 	for at, d := range v.decisions {
+		if attempt := d.Record.State.Attempt; attempt != nil && !d.Rolls() && v.rolls() { // its rollout begins anew with the other one's
+			anew := *attempt
+			anew.Fresh = 0
+			d.Record.State.Attempt = &anew
+		}
 		if only != nil && !only[at] {
 			continue
 		}

@@ -12,6 +12,19 @@ import (
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
+// What one target's rollout had come to is of another rollout, once another target is put there.
+func TestARolloutBeginsAnewWithAnotherTargets_I52(t *testing.T) {
+	t.Parallel()
+	underWay := input(ours(0), func(in *decide.Input) { in.Record.State.Attempt.Fresh = 1 })
+	w := begun(counting(carrying(underWay, input(unsettled)), 7))
+	_, steps := rules.Plan(targets(2), []*decide.Workload{&w})
+	require.Len(t, steps[0].Change.Slots, 1)
+	assert.Equal(t, 1, steps[0].Change.Slots[0].Binding)
+	state, err := annotate.ParseState(steps[0].Change.Annotations[keys.State("t0")])
+	require.NoError(t, err)
+	assert.Zero(t, state.Attempt.Fresh)
+}
+
 // newer is a workload on which a newer release has left a state.
 func newer(w decide.Workload) decide.Workload {
 	w.Object.Newer = problem(fault.SlotInvalid).Problem
