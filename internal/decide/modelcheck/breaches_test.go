@@ -1,11 +1,11 @@
-//go:build !race
-
 package modelcheck
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -97,6 +97,12 @@ func answersTo(kind decide.QuestionKind, change func(*decide.Answer, decide.Work
 	}
 }
 
+// answered gives the product an answer to a question about the first target.
+func answered(w *decide.Workload, question decide.Question, answer decide.Answer) {
+	w.Bindings = slices.Clone(w.Bindings)
+	w.Bindings[0].Answers = w.Bindings[0].Answers.With(question, answer)
+}
+
 func remembered(w decide.Workload) decide.Memory {
 	return decide.Tick{Keys: keys}.Remember(w, []decide.Target{{Name: names[0]}})
 }
@@ -109,6 +115,7 @@ func TestBrokenRules(t *testing.T) {
 	broken := scenario{shape: one(2), chart: 1, may: budget{breaks: 1}}
 	failing := scenario{shape: one(1).recreating(), chart: 1, may: budget{tags: 1}}
 	slots := scenario{shape: twoSlots(1), chart: 1, may: budget{tags: 1, deploys: 1}}
+	aDay := scenario{shape: wholeTicks().recreating(), chart: 1, may: budget{tags: 1, leaps: 3}}
 	down := scenario{shape: shape{workloads: 1, targets: 1, slots: 1, parallel: 1}, chart: 1, may: budget{tags: 1, registry: 1, ticks: 9}}
 	bare := scenario{shape: one(1).saying(), gates: true, chart: unpinned, may: budget{tags: 1, registry: 1, starts: 1}}
 	recorded, stored, mark := keys.Recorded(names[0]), keys.State(names[0]), keys.Mark(names[0])
@@ -232,6 +239,69 @@ func TestBrokenRules(t *testing.T) {
 		{"a gate that is not heeded, I67", bare, asks(answersTo(decide.MayRollOut, func(a *decide.Answer, _ decide.Workload) { a.Failure = nil })), "what a gate refused"},
 		{"zero replicas prove a digest, I56", scenario{shape: one(1), chart: 1, may: budget{tags: 1, scales: 2}},
 			asks(func(w *decide.Workload) { w.Object.Rollout.NoReplica = false }), "(c)"},
+		{"a gate's no is forgotten, I24", scenario{shape: wholeTicks().refusing(2).settling(), gates: true, chart: 2, may: budget{tags: 4, deploys: 2}},
+			asks(state(func(s *annotate.State) { s.Refused = nil })), "a gate refused"},
+		{"what pods say nothing of is rejected for good, I49", aDay, asks(state(func(s *annotate.State) {
+			s.Rejected = slices.Clone(s.Rejected)
+			for i := range s.Rejected {
+				s.Rejected[i].Evidence = true
+			}
+		})), "for a day at most"},
+		{"an eviction is evidence, I72", aDay, asks(func(w *decide.Workload) {
+			for question, answer := range w.Bindings[0].Answers {
+				answer.Pods.Evidence = []bool{true}
+				answered(w, question, answer)
+			}
+		}), "for a day at most"},
+		{"a stored time that is later than now stays, I48", aDay, says(func(step *decide.Step) {
+			if step.Decisions[0].Outcome == decide.Rejected {
+				delete(step.Change.Annotations, stored)
+			}
+		}), "for a day at most"},
+		{"ages are by a node's clock, I48", scenario{shape: wholeTicks().aging(2).settling(), chart: 1, may: budget{tags: 1}}, func(p *product) {
+			whole := *p
+			ahead := func(t decide.Tick, w *decide.Workload) decide.Tick { // in every second tick
+				if t.Now.Minute()%30 == 0 {
+					t.Now = t.Now.Add(8 * time.Hour)
+				}
+				answered(w, decide.Question{Kind: decide.MayRollOut, Digest: w.Bindings[0].Latest.Digest}, decide.Answer{})
+				return t
+			}
+			p.plan = func(t decide.Tick, targets []decide.Target, workloads []*decide.Workload) ([]decide.Target, []*decide.Step) {
+				return whole.plan(ahead(t, workloads[0]), targets, workloads)
+			}
+			p.again = func(t decide.Tick, targets []decide.Target, w decide.Workload, turn bool) decide.Step {
+				return whole.again(ahead(t, &w), targets, w, turn)
+			}
+		}, "for its minimum age"},
+		{"each digest waits anew", scenario{shape: wholeTicks().aging(2).settling(), chart: 1, may: budget{tags: 7}}, asks(state(func(s *annotate.State) {
+			if s.Seen != nil {
+				s.Seen = &annotate.Seen{Digest: s.Seen.Digest, Since: s.Seen.Since, Deferred: s.Seen.Since}
+			}
+		})), "three minimum ages"},
+		{"a fresh tick ends a fight, I53", scenario{shape: wholeTicks().settling(), chart: 1, may: budget{tags: 1, deploys: 8}}, asks(func(w *decide.Workload) {
+			if w.Object.Slots[0][0].Live.Is(w.Bindings[0].Latest.Digest) {
+				state(func(s *annotate.State) { s.Reapplied = 0 })(w)
+			}
+		}), "once in two hours"},
+		{"a contested digest is put back in every tick, I38", scenario{shape: wholeTicks().settling(), chart: 1, may: budget{tags: 1, deploys: 8}},
+			asks(state(func(s *annotate.State) { s.ReappliedAt = nil })), "once in two hours"},
+		{"only progress within a tick counts, I52", failing, func(p *product) {
+			whole := *p
+			p.conclude = func(t decide.Tick, w decide.Workload, targets []decide.Target, waits decide.Waits, decisions []decide.Decision) decide.Step {
+				before := w
+				state(func(s *annotate.State) {
+					if s.Attempt != nil {
+						attempt := *s.Attempt
+						attempt.Fresh = w.Object.Rollout.Fresh
+						s.Attempt = &attempt
+					}
+				})(&before)
+				answered(&w, decide.Question{Kind: decide.WhyNotReady}, decide.Answer{Pods: decide.PodProblems{Evidence: []bool{true}}})
+				began := []decide.Decision{{Wait: waits.Of[0].Digest, Failure: waits.Of[0].Contested}}
+				return whole.conclude(t, w, targets, t.Waits(before, targets, began), decisions)
+			}
+		}, "progress since any tick before"},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			t.Parallel()

@@ -17,7 +17,7 @@ import (
 const threshold = 2
 
 // replicas are those of a workload that is not scaled to zero, all of them available.
-const replicas = 2
+const replicas = 3
 
 // id stands for labels, or for annotations, by what they say.
 type id uint32
@@ -34,6 +34,7 @@ type core struct {
 	returns map[view][mostTargets][mostSlots]uint8
 	merges  map[[2]id]id
 	records map[recordKey]annotate.Record
+	began   map[beganKey]decide.Memory
 }
 
 // product is what is checked: functions of package decide, unless a test breaks a rule on purpose.
@@ -51,15 +52,20 @@ func theProduct() product {
 type shape struct {
 	workloads, targets, slots, parallel, maxRollouts int
 	recreate                                         bool
-	ageless                                          bool // time stands still
-	says                                             bool // pods say what they run
-	pins                                             bool // bare tags are pinned in any case
+	ageless                                          bool   // time stands still, but for leaps of the clock
+	entire                                           bool   // nothing happens within a tick, so that there is room for many of them
+	healthy                                          bool   // every rollout settles at once
+	minAge                                           uint16 // in quarters of an hour
+	refuses                                          uint8  // the digest that the gates refuse for what it is; 0: none
+	says                                             bool   // pods say what they run
+	pins                                             bool   // bare tags are pinned in any case
 }
 
 func newCore(s shape) *core {
 	c := &core{
 		product: theProduct(), shape: s, ids: map[string]id{}, plans: map[planKey]planned{}, steps: map[stepKey]answer{}, ends: map[endKey]answer{},
 		returns: map[view][mostTargets][mostSlots]uint8{}, merges: map[[2]id]id{}, records: map[recordKey]annotate.Record{},
+		began: map[beganKey]decide.Memory{},
 	}
 	c.idOf(nil)
 	return c
@@ -159,7 +165,7 @@ func (o *object) view() view {
 }
 
 func (c *core) rolloutOf(r uint8, zero bool) decide.Rollout {
-	fresh := [...]int{settled: replicas, hangs: 0, moves: 1, gaveUp: 0}[r]
+	fresh := int(freshIn(r))
 	rollout := decide.Rollout{Fresh: fresh, Available: replicas, Desired: replicas}
 	switch {
 	case zero:
@@ -169,10 +175,15 @@ func (c *core) rolloutOf(r uint8, zero bool) decide.Rollout {
 	case r == gaveUp:
 		rollout.Failure = "ProgressDeadlineExceeded"
 	}
-	if r != settled && c.recreate {
-		rollout.Available = 0
+	if r == lost || r != settled && c.recreate {
+		rollout.Available = fresh
 	}
 	return rollout
+}
+
+// freshIn is how many replicas are updated and available.
+func freshIn(rollout uint8) uint8 {
+	return [...]uint8{settled: replicas, hangs: 0, moves: 1, further: 2, gaveUp: 0, lost: 0}[rollout]
 }
 
 // objectOf is a workload as the product takes it.
@@ -199,11 +210,11 @@ func (c *core) objectOf(v view) decide.Object {
 }
 
 func (c *core) tickOf(k knowledge) decide.Tick {
-	return decide.Tick{Keys: keys, Now: epoch.Add(time.Duration(k.now) * 15 * time.Minute), MaxRollouts: c.maxRollouts}
+	return decide.Tick{Keys: keys, Now: epoch.Add(quarters(int(k.now) - noon)), MaxRollouts: c.maxRollouts}
 }
 
 func (c *core) policy() decide.Policy {
-	return decide.Policy{RolloutFailures: threshold, Unsettled: threshold, Reapplications: threshold, Rollback: true, Platforms: c.pins}
+	return decide.Policy{RolloutFailures: threshold, Unsettled: threshold, Reapplications: threshold, Rollback: true, MinAge: quarters(int(c.minAge)), Platforms: c.pins}
 }
 
 // targetsOf are the targets as a tick knows them.
@@ -235,10 +246,23 @@ func (c *core) workloadOf(v view, beganLabels, began id, k knowledge, at int) de
 			w.Homes = append(w.Homes, decide.Home{Target: t})
 		}
 	}
-	before := w
-	before.Object.Labels, before.Object.Annotations = c.texts[beganLabels], c.texts[began]
-	w.Began = c.tickOf(k).Remember(before, c.targetsOf(k))
+	key := beganKey{beganLabels, began, k.now, at}
+	memory, known := c.began[key]
+	if !known {
+		before := w
+		before.Object.Labels, before.Object.Annotations = c.texts[beganLabels], c.texts[began]
+		memory = c.tickOf(k).Remember(before, c.targetsOf(k))
+		c.began[key] = memory
+	}
+	w.Began = memory
+	w.Began.Records = slices.Clone(memory.Records) // a broken rule may change it
 	return w
+}
+
+type beganKey struct {
+	labels, annotations id
+	now                 uint16
+	at                  int
 }
 
 // answered asks the gates, the pods and the registry what the product wants to know. Pods name an index by its digest, and the
@@ -275,6 +299,16 @@ func (c *core) answered(v view, w decide.Workload, k knowledge) decide.Workload 
 	panic("a question that is asked again and again")
 }
 
+// refusedBy says for which targets a gate was asked, and said no.
+func refusedBy(w decide.Workload) (refused [mostTargets]bool) {
+	for t, binding := range w.Bindings {
+		for _, answer := range binding.Answers {
+			refused[t] = refused[t] || answer.Failure != nil
+		}
+	}
+	return refused
+}
+
 // answer is decide.Step, in numbers, with the labels and annotations after its change.
 type answer struct {
 	turn                bool
@@ -284,6 +318,7 @@ type answer struct {
 	contested           [mostTargets]bool
 	rows, outcomes      [mostTargets]uint8
 	failures            [mostTargets]uint8
+	refused             [mostTargets]bool // a gate was asked, and refused latest
 }
 
 func (c *core) answerOf(v view, step decide.Step) answer {
@@ -326,6 +361,10 @@ func (c *core) planOf(key planKey) planned {
 		w := c.answered(v, c.workloadOf(v, v.labels, v.annotations, key.knows, at), key.knows)
 		workloads = append(workloads, &w)
 	}
+	var refused [mostWorkloads][mostTargets]bool
+	for at, w := range workloads {
+		refused[at] = refusedBy(*w)
+	}
 	targets, steps := c.plan(c.tickOf(key.knows), c.targetsOf(key.knows), workloads)
 	got := planned{knows: key.knows}
 	for t, target := range targets {
@@ -334,6 +373,7 @@ func (c *core) planOf(key planKey) planned {
 	}
 	for at, step := range steps {
 		got.steps[at] = c.answerOf(key.views[at], *step)
+		got.steps[at].refused = refused[at]
 	}
 	c.plans[key] = got
 	return got
@@ -353,7 +393,9 @@ func (c *core) stepOf(key stepKey) answer {
 		return got
 	}
 	w := c.answered(key.view, c.workloadOf(key.view, key.beganLabels, key.began, key.knows, int(key.at)), key.knows)
+	refused := refusedBy(w)
 	got := c.answerOf(key.view, c.again(c.tickOf(key.knows), c.targetsOf(key.knows), w, key.turn))
+	got.refused = refused
 	c.steps[key] = got
 	return got
 }

@@ -28,6 +28,8 @@ const (
 	personUndoes
 	personHolds
 	personForgets
+	clockLeaps
+	tickPasses
 	tickBegins
 	tickSteps
 	tickDies
@@ -54,9 +56,9 @@ func (e event) String() string {
 		return fmt.Sprintf("the registry of tag %d is ", e.target) +
 			[...]string{up: "up", down: "down", gateNo: "up, and a gate says no", half: "up for one of two credentials"}[e.value]
 	case rolloutTurns:
-		return "the rollout " + [...]string{settled: "settles", hangs: "hangs", moves: "progresses", gaveUp: "is given up by the controller"}[e.value] + on
+		return "the rollout " + [...]string{settled: "settles", hangs: "hangs", moves: "progresses", further: "progresses further", gaveUp: "is given up by the controller"}[e.value] + on
 	case podsBreak:
-		return "pods go away" + on
+		return "pods are evicted, or their nodes go away" + on
 	case podsStart:
 		return "pods start, and all run " + map[uint8]string{empty: "different digests"}[e.value] + contentName(e.value) + on
 	case scales:
@@ -73,14 +75,22 @@ func (e event) String() string {
 		return "a person sets or removes the hold label" + on
 	case personForgets:
 		return fmt.Sprintf("a person removes the state of target %d", e.target) + on
+	case clockLeaps:
+		return fmt.Sprintf("the clock leaps by %s", quarters(leaps[e.value]))
+	case tickPasses:
+		return "a tick from beginning to end, " + [...]string{settled: "rollouts settle", hangs: "rollouts hang", gaveUp: "rollouts are given up"}[e.who] + saying(e.value)
 	case tickBegins:
 		return "a tick reads, resolves and plans"
 	case tickSteps:
-		return fmt.Sprintf("tick %d takes a step", e.who) + [...]string{podsCrash: "", podsMayHang: ", pods may hang on the digest", podsSayNothing: ", pods say nothing", podsUnreadable: ", pods may not be read"}[e.value] + on
+		return fmt.Sprintf("tick %d takes a step", e.who) + saying(e.value) + on
 	case tickDies:
 		return fmt.Sprintf("tick %d is killed", e.who)
 	}
 	return "?"
+}
+
+func saying(pods uint8) string {
+	return [...]string{podsCrash: "", podsMayHang: ", pods may hang on the digest", podsSayNothing: ", pods say nothing", podsUnreadable: ", pods may not be read"}[pods]
 }
 
 // events are all that can happen in a world.
@@ -101,6 +111,15 @@ func (m *model) events(w *world) []event {
 	}
 	for at := range uint8(m.workloads) {
 		m.eventsOn(w, at, add)
+	}
+	for i := range leaps {
+		if w.may.leaps > 0 {
+			add(event{kind: clockLeaps, value: uint8(i)})
+		}
+	}
+	if m.entire {
+		m.wholeTicks(add)
+		return events
 	}
 	if !w.ticks[m.parallel-1].running && (w.may.ticks != 1 || w.ticks[0].running) {
 		add(event{kind: tickBegins})
@@ -131,18 +150,25 @@ func (m *model) events(w *world) []event {
 	return events
 }
 
+// wholeTicks are ticks within which nothing else happens, but for the rollout and what pods say of it.
+func (m *model) wholeTicks(add func(event)) {
+	add(event{kind: tickPasses, who: settled})
+	if m.healthy {
+		return
+	}
+	for pods := uint8(podsCrash); pods <= podsUnreadable; pods++ {
+		add(event{kind: tickPasses, who: hangs, value: pods})
+	}
+	add(event{kind: tickPasses, who: gaveUp})
+}
+
 func (m *model) eventsOn(w *world, at uint8, add func(event)) {
 	o := &w.objects[at]
-	switch {
-	case o.zero:
-	case o.rollout == hangs:
-		add(event{kind: rolloutTurns, at: at, value: settled})
-		add(event{kind: rolloutTurns, at: at, value: moves})
-		add(event{kind: rolloutTurns, at: at, value: gaveUp})
-	case o.rollout == settled && w.may.breaks > 0:
+	for _, next := range m.turns(o) {
+		add(event{kind: rolloutTurns, at: at, value: next})
+	}
+	if w.may.breaks > 0 && !o.zero && o.rollout != lost {
 		add(event{kind: podsBreak, at: at})
-	case o.rollout != settled:
-		add(event{kind: rolloutTurns, at: at, value: settled})
 	}
 	for t := range uint8(m.targets) {
 		if w.may.starts > 0 && m.says && m.bare(o, int(t)) && !o.zero {
@@ -198,6 +224,16 @@ func (m *model) eventsOn(w *world, at uint8, add func(event)) {
 	}
 }
 
+// turns are how a rollout may go on.
+func (m *model) turns(o *object) []uint8 {
+	if o.zero {
+		return nil
+	}
+	return [...][]uint8{
+		settled: nil, hangs: {settled, moves, gaveUp}, moves: {settled, further}, further: {settled}, gaveUp: {settled}, lost: {settled, hangs},
+	}[o.rollout]
+}
+
 // rendered says whether the slots are what the chart renders, and a deployer's.
 func (m *model) rendered(o *object) bool {
 	for t := range m.targets {
@@ -227,9 +263,12 @@ func (m *model) happen(w world, e event) step {
 		s.ghost.stale = [mostWorkloads]uint8{}
 	case rolloutTurns:
 		o.rollout = e.value
+		if e.value == settled && m.unblockFailed(o) {
+			s.demand(at) // what has failed to unblock the workload is tried again now
+		}
 	case podsBreak:
 		s.may.breaks--
-		o.rollout = hangs
+		o.rollout = lost
 		s.demand(at)
 	case podsStart:
 		s.may.starts--
@@ -275,6 +314,11 @@ func (m *model) happen(w world, e event) step {
 		s.ghost.thrown[at][e.target] = 0
 		s.uncount(at)
 		s.demand(at)
+	case clockLeaps:
+		s.may.leaps--
+		m.leap(&s, leaps[e.value])
+	case tickPasses:
+		m.run(&s, e.who, e.value)
 	case tickBegins:
 		if s.may.ticks > 1 {
 			s.may.ticks--
@@ -287,15 +331,32 @@ func (m *model) happen(w world, e event) step {
 		s.drop(int(e.who))
 	}
 	for at := range m.workloads {
-		if o := &s.objects[at]; o.rollout == settled && !o.zero {
-			for t := range m.targets {
-				s.ghost.recordable[at][t][m.together(o, t)] = true
-				s.ghost.recordable[at][t][o.runs[t]] = true
-			}
+		if o := &s.objects[at]; m.healthy && !o.zero {
+			o.rollout = settled
 		}
+		m.prove(&s.world, at)
 		m.synchronise(&s.objects[at])
 	}
 	return s
+}
+
+func (m *model) unblockFailed(o *object) bool {
+	for t := range m.targets {
+		if m.core.recordOf(o, t).State.UnblockFailed != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// prove notes what replicas have run.
+func (m *model) prove(w *world, at int) {
+	if o := &w.objects[at]; o.rollout == settled && !o.zero {
+		for t := range m.targets {
+			w.ghost.recordable[at][t][m.together(o, t)] = true
+			w.ghost.recordable[at][t][o.runs[t]] = true
+		}
+	}
 }
 
 func digestNumber(d uint8) uint8 {
@@ -321,7 +382,9 @@ func (m *model) change(s *step, at, t, i int, to slot) {
 // vouch says that a person has chosen what the slots hold together.
 func (m *model) vouch(s *step, at int) {
 	for t := range m.targets {
-		s.ghost.recordable[at][t][m.together(&s.objects[at], t)] = true
+		together := m.together(&s.objects[at], t)
+		s.ghost.recordable[at][t][together] = true
+		s.ghost.refused[at][t] &^= 1 << together
 	}
 }
 

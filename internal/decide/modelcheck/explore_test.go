@@ -110,7 +110,7 @@ func (m *model) describe(w *world) string {
 	}
 	for at := range m.workloads {
 		o := &w.objects[at]
-		fmt.Fprintf(&text, "workload %d %s", at, [...]string{"settled", "hangs", "moves", "gave up"}[o.rollout])
+		fmt.Fprintf(&text, "workload %d %s", at, [...]string{settled: "settled", hangs: "hangs", moves: "moves", further: "moves further", gaveUp: "gave up", lost: "lost"}[o.rollout])
 		if o.zero {
 			text.WriteString(" at zero")
 		}

@@ -37,7 +37,7 @@ func (m *model) future(w world) string {
 	if !m.looks {
 		return ""
 	}
-	w.ticks, w.may, w.ghost, w.begun = [2]tick{}, budget{}, ghost{}, 0
+	w.ticks, w.may, w.ghost = [2]tick{}, budget{}, ghost{}
 	for at := range w.objects {
 		w.objects[at].revisions = [mostRevisions]revision{}
 	}
@@ -101,14 +101,7 @@ func (m *model) watch(w world, mood mood) string {
 func (m *model) whole(w *world, mood mood) (ended [mostWorkloads][mostTargets]decide.Outcome, well bool) {
 	s := step{world: *w}
 	s.ghost = ghost{}
-	turn := func() {
-		for at := range m.workloads {
-			if o := &s.objects[at]; o.rollout != settled {
-				o.rollout = mood.rollout
-			}
-		}
-	}
-	turn()
+	m.turn(&s.world, mood.rollout)
 	well = true
 	parts := m.parts
 	m.parts = func(w *world, place, at int) {
@@ -117,7 +110,27 @@ func (m *model) whole(w *world, mood mood) (ended [mostWorkloads][mostTargets]de
 		}
 		well = well && m.allFine(w, place, at)
 	}
-	m.begin(&s)
+	m.run(&s, mood.rollout, podsCrash)
+	m.parts = parts
+	m.turn(&s.world, mood.rollout)
+	*w = s.world
+	w.ghost = ghost{}
+	return ended, well
+}
+
+// turn lets all rollouts that are not settled come to something.
+func (m *model) turn(w *world, rollout uint8) {
+	for at := range m.workloads {
+		if o := &w.objects[at]; o.rollout != settled {
+			o.rollout = rollout
+		}
+		m.prove(w, at)
+	}
+}
+
+// run is a tick from beginning to end. What it waits for comes to the same in all workloads, and pods say the same.
+func (m *model) run(s *step, rollout, pods uint8) {
+	m.begin(s)
 	for s.ticks[0].running {
 		for at := range m.workloads {
 			if !s.ticks[0].running {
@@ -127,14 +140,9 @@ func (m *model) whole(w *world, mood mood) (ended [mostWorkloads][mostTargets]de
 			case done:
 				continue
 			case waiting:
-				turn()
+				m.turn(&s.world, rollout)
 			}
-			m.advance(&s, 0, at, podsCrash)
+			m.advance(s, 0, at, pods)
 		}
 	}
-	m.parts = parts
-	turn()
-	*w = s.world
-	w.ghost = ghost{}
-	return ended, well
 }

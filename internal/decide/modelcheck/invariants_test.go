@@ -66,6 +66,7 @@ func (m *model) written(s *step, place, at int, got answer, concluding bool) {
 			over |= countsAttempt << (2 * t)
 		}
 		s.require(record.State.Reapplied <= threshold, "counts have a bound")
+		m.rejections(s, at, t, record, s.ticks[place].knows.now, concluding && got.outcomes[t] != 0)
 		if before.Rewound {
 			over |= countsAttempt<<(2*t) | countsSkip | countsFailures<<(2*t)
 		}
@@ -125,6 +126,7 @@ func (m *model) failedIn(annotations id, t int) int {
 func (m *model) decided(s *step, place, at int, got answer) {
 	o := &s.objects[at]
 	for t := range m.targets {
+		m.aged(s, place, at, t, got)
 		outcome := outcomes[got.outcomes[t]]
 		if outcome != decide.Unchanged && got.rows[t] != 9 {
 			continue
@@ -163,6 +165,7 @@ func (m *model) standsFor(o *object, t int, record annotate.Record, latest uint8
 func (m *model) put(s *step, place, at, t int, before, after annotate.Record, set [mostSlots]uint8, restoring bool) {
 	o, g := &s.objects[at], &s.ghost
 	isEmpty := m.together(o, t) == empty
+	g.fresh[at] = 0
 	latest := s.ticks[place].knows.latest[at][t]
 	for i := range m.slots {
 		d := set[i]
@@ -176,9 +179,9 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 		known := after.Recorded.Is(digestOf(d)) || before.State.Attempted() == digestOf(d) || before.State.Left.Is(digestOf(d))
 		s.require(restoring || !gateNo || known, "what a gate refused is put nowhere")
 		s.require(restoring || gateNo || m.pins || !m.bare(o, t) || o.runs[t] != d || o.rollout != settled || o.zero, "nothing is restarted for what runs already")
-		_, rejected := before.State.Rejection(contentOf(d))
-		s.require(restoring || isEmpty || !rejected, "what is rejected is not rolled out")
+		s.require(restoring || isEmpty || !m.keptOut(before, d, m.core.tickOf(s.ticks[place].knows).Now), "what is rejected is not rolled out")
 		s.require(restoring || isEmpty || d != g.thrown[at][t], "a person's choice wins until the tag moves")
+		s.require(restoring || isEmpty && before.Recorded.Is(digestOf(d)) || pinned || !g.refused[at][t].has(d), "nothing that a gate refused is ever put anywhere")
 	}
 	if restoring {
 		for i, held := range g.before[at][t][:m.slots] {
@@ -195,9 +198,31 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 		}
 	}
 	s.require(after.Mark.Is(digestOf(set[0])) && after.State.Attempted() == digestOf(set[0]), "mark and intent are in the patch")
+	m.ageing(s, place, at, t, before, set[0])
 	counter := &g.puts[at][t][set[0]]
 	*counter++
 	s.require(*counter <= m.rollouts(), "(b) one rollout a change, and the retries that the table states")
+}
+
+// refusals notes what the gates have refused for what it is.
+func (m *model) refusals(s *step, place, at int, got answer) {
+	for t, refused := range got.refused {
+		if d := s.ticks[place].knows.latest[at][t]; refused && d != empty && d == m.refuses {
+			s.ghost.refused[at][t].add(d)
+		}
+	}
+}
+
+// progress checks that progress since any tick before is no failed attempt.
+func (m *model) progress(s *step, at int, w wait, got answer) {
+	o, most := &s.objects[at], &s.ghost.fresh[at]
+	if fresh := freshIn(o.rollout); !o.zero && o.rollout != settled && fresh > *most {
+		*most = fresh
+		for t := range m.targets {
+			failed := m.failedIn(o.annotations, t) < m.failedIn(got.annotations, t)
+			s.require(!failed || w.digest[t] != m.together(o, t), "progress since any tick before is no failure")
+		}
+	}
 }
 
 // concluded checks what is said after a wait.
@@ -253,7 +278,7 @@ func (m *model) ended(s *step, place, at int) {
 	if m.parts != nil {
 		m.parts(&s.world, place, at)
 	}
-	if m.allFine(&s.world, place, at) {
+	if m.allFine(&s.world, place, at) || m.timely() && outcomes[s.ticks[place].each[at].outcomes[0]] == decide.Deferred {
 		s.ghost.stale[at] = 0
 		return
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // worlds is the budget: how many worlds each scenario visits at the most, the nearest first. More of them take minutes.
-var worlds = flag.Int("worlds", defaultWorlds, "how many worlds a scenario visits at the most")
+var worlds = flag.Int("worlds", 12_000, "how many worlds a scenario visits at the most")
 
 // A scenario says how large a world is and what the surroundings may do, how often, at any moment; ticks begin, go on and
 // wait for as long as they like, and rollouts settle, progress, hang or are given up at any moment.
@@ -30,7 +30,17 @@ func (s shape) recreating() shape { s.recreate = true; return s }
 
 func (s shape) saying() shape { s.says = true; return s }
 
-func (s shape) pinning() shape { s.pins = true; return s }
+func (s shape) pinning() shape              { s.pins = true; return s }
+func (s shape) refusing(digest uint8) shape { s.refuses = digest; return s }
+
+func (s shape) settling() shape { s.healthy = true; return s }
+
+func (s shape) aging(minAge uint16) shape { s.minAge = minAge; return s }
+
+// wholeTicks: nothing happens within a tick, and time passes from one to the next.
+func wholeTicks() shape {
+	return shape{workloads: 1, targets: 1, slots: 1, parallel: 1, entire: true}
+}
 
 func twoSlots(parallel int) shape {
 	return shape{workloads: 1, targets: 1, slots: 2, parallel: parallel, ageless: true}
@@ -89,12 +99,26 @@ func scenarios() []scenario {
 		{"one rollout a tick", inTurns(), false, 1, budget{tags: 4, ticks: 6}},
 		{"one rollout a tick", inTurns().recreating(), false, 1, budget{tags: 3, deploys: 1, ticks: 6}},
 		{"one rollout a tick, and a person", inTurns(), false, 1, budget{tags: 2, undos: 1, ticks: 6}},
+		{"pods that are evicted in mid-rollout", one(1), false, 1, budget{tags: 1, breaks: 2, kills: 1}},
+		{"pods that are evicted in mid-rollout", one(1).recreating(), false, 1, budget{tags: 2, breaks: 2}},
+		{"a person who undoes to any revision", one(1), false, 1, budget{tags: 2, undos: 3}},
+		{"a digest that the gates refuse", one(1).refusing(2), true, 2, budget{tags: 2, registry: 1, deploys: 2, manual: 1}},
+		{"a digest that the gates refuse", one(1).refusing(2).recreating(), true, empty, budget{tags: 3, deploys: 2}},
+		{"a digest that the gates refuse, and many ticks", wholeTicks().refusing(2).settling(), true, 2, budget{tags: 4, deploys: 3}},
+		{"a clock that leaps", one(1), false, unpinned, budget{tags: 1, deploys: 2, leaps: 2}},
+		{"a clock that leaps, and two ticks at once", one(2), false, unpinned, budget{tags: 1, registry: 1, leaps: 2}},
+		{"a fight at any rate", wholeTicks().settling(), false, 1, budget{tags: 1, deploys: 8, leaps: 2}},
+		{"a tag that flips at any rate", wholeTicks().settling(), false, 1, budget{tags: 8, leaps: 2}},
+		{"a rejection's day", wholeTicks(), false, 1, budget{tags: 1, breaks: 1, leaps: 3}},
+		{"a rejection's day", wholeTicks().recreating(), false, 1, budget{tags: 2, leaps: 3}},
+		{"a minimum age", wholeTicks().aging(2).settling(), false, 1, budget{tags: 5, deploys: 1, leaps: 2}},
+		{"a minimum age", wholeTicks().aging(2).recreating(), false, 1, budget{tags: 3, deploys: 2, leaps: 1}},
 	}
 }
 
 func (s scenario) model() *model {
 	m := &model{shape: s.shape, core: newCore(s.shape), gates: s.gates, undoes: s.may.undos > 0, chart: s.chart, looks: s.shape.ageless}
-	w := world{known: 1, may: s.may}
+	w := world{known: max(1, digestNumber(s.chart)), may: s.may, clock: noon}
 	for t := range m.targets {
 		w.tags[t] = 1
 	}
@@ -106,9 +130,25 @@ func (s scenario) model() *model {
 			w.ghost.recordable[at][t][s.chart] = true
 		}
 		m.start(&w.objects[at], w.tags)
+		if m.undoes {
+			w.objects[at].revisions[0] = revision{exists: true, template: m.beforeInstall()}
+		}
 	}
 	m.initial = w
 	return m
+}
+
+// beforeInstall is what the slots held in a revision that none of our annotations belongs to.
+func (m *model) beforeInstall() (old template) {
+	for t := range m.targets {
+		for i := range m.slots {
+			old[t][i] = 1
+			if m.chart == 1 {
+				old[t][i] = unpinned
+			}
+		}
+	}
+	return old
 }
 
 func TestModel(t *testing.T) {

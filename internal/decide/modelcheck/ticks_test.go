@@ -43,10 +43,12 @@ func (m *model) begin(s *step) {
 	}
 	s.ticks[place] = t
 	if !m.ageless {
-		s.begun++
+		s.pass(1)
 	}
+	m.seen(s, place)
 	for at := range m.workloads {
 		o, got := &s.objects[at], planned.steps[at]
+		m.refusals(s, place, at, got)
 		if m.weOwn(o) || got.sets() || got.labels != o.labels || got.annotations != o.annotations {
 			continue
 		}
@@ -57,10 +59,7 @@ func (m *model) begin(s *step) {
 
 // resolve is what a tick learns of the tags.
 func (m *model) resolve(w *world) knowledge {
-	k := knowledge{targets: uint8(m.targets)}
-	if !m.ageless {
-		k.now = w.begun
-	}
+	k := knowledge{targets: uint8(m.targets), now: w.clock}
 	unanswered := &fault.Error{Cause: fault.Proxy, Message: "why"}
 	for t := range m.targets {
 		answers := make([][]decide.Latest, m.workloads)
@@ -72,7 +71,7 @@ func (m *model) resolve(w *world) knowledge {
 			answers[at] = []decide.Latest{answer}
 		}
 		target, latest := decide.Agree(decide.Target{Name: names[t], Threshold: threshold}, true, answers)
-		k.failed[t], k.gateNo[t] = target.Failure != nil, w.registry[t] == gateNo
+		k.failed[t], k.gateNo[t] = target.Failure != nil, w.registry[t] == gateNo || m.refuses == w.tags[t]
 		for at := range latest {
 			if latest[at].Digest != "" {
 				k.latest[at][t] = w.tags[t]
@@ -109,6 +108,7 @@ func (m *model) advance(s *step, place, at int, pods uint8) {
 			return
 		}
 		got := m.core.stepOf(m.stepKey(s, place, at))
+		m.refusals(s, place, at, got)
 		m.decided(s, place, at, got)
 		m.write(s, place, at, got, false)
 		p.outcomes, p.failures = got.outcomes, got.failures
@@ -131,6 +131,8 @@ func (m *model) advance(s *step, place, at int, pods uint8) {
 		key.turn = false
 		got := m.core.endOf(key)
 		before := *o
+		m.said(s, at, p.wait, pods)
+		m.progress(s, at, p.wait, got)
 		m.write(s, place, at, got, true)
 		for t := range m.targets {
 			if p.wait.digest[t] != 0 {

@@ -9,7 +9,7 @@
 // these return, and lets other events happen in between (ticks_test.go).
 //
 // What is abstracted: all thresholds are two; a rollout is settled, hangs, has progressed or was given up; a digest that
-// is new gets the next number. What is left out: minimum ages, OnDelete, the text of messages.
+// is new gets the next number. What is left out: OnDelete, the text of messages.
 package modelcheck
 
 // The largest world.
@@ -41,7 +41,9 @@ const (
 	settled = iota
 	hangs   // no replica is fresh
 	moves   // one is
+	further // two are
 	gaveUp  // the controller's word for it
+	lost    // pods were evicted, or their nodes are away: none is available
 )
 
 // What the registry answers about a target.
@@ -98,8 +100,8 @@ type knowledge struct {
 	gateNo  [mostTargets]bool
 	failed  [mostTargets]bool // not resolved, or refused by a gate
 	count   [mostTargets]count
-	now     uint8 // how many ticks have begun before, where time matters
-	targets uint8 // how many
+	now     uint16 // the API server's clock
+	targets uint8  // how many
 }
 
 type count struct {
@@ -141,15 +143,15 @@ type world struct {
 	known    uint8 // the digests 1 to known have been seen by somebody
 	objects  [mostWorkloads]object
 	ticks    [2]tick
-	begun    uint8 // ticks, where time matters
+	clock    uint16 // the API server's, in quarters of an hour
 	may      budget
 	ghost    ghost
 }
 
 // budget is how often the surroundings may still act.
 type budget struct {
-	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales, starts uint8
-	ticks                                                                                 uint8 // 0: endless
+	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales, leaps, starts uint8
+	ticks                                                                                        uint8 // 0: endless
 }
 
 // ghost is what no tick can see, kept for the invariants.
@@ -161,7 +163,17 @@ type ghost struct {
 	thrown     [mostWorkloads][mostTargets]uint8           // what a person threw out, unless that was overtaken
 	stale      [mostWorkloads]uint8                        // ticks in a row that were green, with slots neither fresh nor held
 	deferred   [mostWorkloads]uint8                        // ticks in a row in which it had no turn
+	fresh      [mostWorkloads]uint8                        // the most replicas that were fresh at the end of a wait for what was put there last
+	refused    [mostWorkloads][mostTargets]set             // what gates have refused here for what it is
+	ages       ages
 }
+
+// set is a set of contents.
+type set uint8
+
+func (s set) has(content uint8) bool { return s&(1<<content) != 0 }
+
+func (s *set) add(content uint8) { *s |= 1 << content }
 
 // demand says that the surroundings have given a reason for another rollout of a workload.
 func (w *world) demand(at int) {
