@@ -16,10 +16,10 @@ func (r *Resolver) lag(ctx context.Context, q Query, ring keyring, got Manifest,
 	}
 	own := endpoint{host: q.Image.Host, repository: q.Image.Repository, via: q.Image.Host}
 	origin, from := r.tryAll(ctx, own, ring, r.tagOf(q))
-	if from.problem != nil || origin.Digest == got.Digest {
-		return nil
+	if from.problem == nil && origin.Digest != got.Digest {
+		return &fault.Error{Message: fmt.Sprintf(
+			"%s:%s is %s at the mirror %s and %s at %s itself: the mirror lags behind, or serves an image of its own; see whether it may reach its origin, and as whom",
+			q.Image.Name(), q.Image.Tag, got.Digest, out.at.via, origin.Digest, own.via)}
 	}
-	return &fault.Error{Message: fmt.Sprintf(
-		"%s:%s is %s at the mirror %s and %s at %s itself: the mirror lags behind, or serves an image of its own; see whether it may reach its origin, and as whom",
-		q.Image.Name(), q.Image.Tag, got.Digest, out.at.via, origin.Digest, own.via)}
+	return nil
 }
