@@ -199,6 +199,24 @@ func TestI67ABareTagIsPinnedToWhatRunsWhereLatestIsRefused(t *testing.T) {
 	b.requireRollouts(2)
 }
 
+// Q12: pods run what a gate refuses. They go on, pinned to it, so that every node runs the one build; and the refusal stays loud,
+// though live is latest, until the tag moves on.
+func TestQ12ABareTagThatRunsWhatIsRefusedIsPinnedAndStaysLoud(t *testing.T) {
+	t.Parallel()
+	b := bareOf(t, "Deployment", pulledAs, "platforms: [linux/amd64, linux/arm64]")
+	first := b.install(image("first"))
+	b.tick(0, "refreshed", "")
+	b.requireRecords(first, first)
+	b.tick(0, "skipped", "platform-missing")
+	for range 2 {
+		b.tick(1, "failed", "platform-missing")
+	}
+	assert.Empty(t, b.API.Writes())
+	second := b.Push(ingestor, registries.Index("second", "linux/amd64", "linux/arm64"))
+	b.tick(0, "refreshed", "")
+	b.requireRecords(second, second)
+}
+
 // What is too young is kept out in the same way, and its age goes on.
 func TestI67ABareTagIsPinnedToWhatRunsWhileLatestIsTooYoung(t *testing.T) {
 	t.Parallel()
