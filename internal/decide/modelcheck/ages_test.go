@@ -98,13 +98,13 @@ func (m *model) aged(s *step, place, at, t int, got answer) {
 	if since := a.rejected[at][t][digest]; outcome == decide.Rejected && since != 0 && !a.spoken[at][t].has(digest) {
 		s.require(now < since+aDay, "what no pod has spoken against is rejected for a day at most")
 	}
-	switch {
-	case outcome == decide.Deferred:
+	switch outcome {
+	case decide.Deferred:
 		if a.deferred[at][t] == 0 {
 			a.deferred[at][t] = now
 		}
 		s.require(now < a.deferred[at][t]+3*m.minAge, "a digest that is too young waits for three minimum ages at most")
-	case outcome == decide.Unchanged || outcome == decide.Rejected:
+	case decide.Unchanged, decide.Rejected:
 		a.deferred[at][t] = 0
 	}
 }
