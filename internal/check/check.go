@@ -180,7 +180,7 @@ func slots(preview tick.Preview) []preflight.Slot {
 	for _, binding := range preview.Bindings {
 		slot := preflight.Slot{
 			Target: binding.Target.Name, Workload: binding.Ref.String(), Place: binding.Place,
-			Undecided: binding.Unsolved, Outcome: binding.Outcome, Failure: binding.Failure, Message: binding.Message,
+			Undecided: binding.Unsolved, Outcome: binding.Outcome, Failure: binding.Failure, Message: binding.Message, Gone: binding.Gone,
 		}
 		if binding.Object != nil {
 			slot.Controller = binding.Object.Controller()

@@ -259,7 +259,7 @@ func TestEveryConclusion(t *testing.T) {
 	}
 	every[2] = append(every[2], attempt(annotate.Attempt{Digest: digestB, Failed: 2, Served: 2})) // of an earlier release, that notes nothing
 	reduced := append(append([]dimension(nil), every[:5]...), every[6], every[7], every[len(every)-1], every[len(every)-2],
-		dimension{nothing, noRollback, notify, down}, dimension{podsSay(decide.PodProblems{}), podsSay(crashing), pullFailed})
+		dimension{nothing, noRollback, notify, down}, dimension{podsSay(decide.PodProblems{}), podsSay(crashing), pullFailed, all(podsSay(crashing), isServed(digestA, false))})
 	waits := []decide.Wait{waited(), waited(joint), waited(joint, restoredToo), waited(interrupted), {Digest: digestB}}
 	each(input(), reduced, func(in decide.Input) {
 		if rewound(in.Record) {
@@ -292,8 +292,12 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 		return "a conclusion has an outcome, and a failure a cause"
 	case d.Wait != "":
 		return "after the wait nothing is waited for"
-	case len(questions) > 0 && (answered || !isOurs || rollout.Settled || rollout.AwaitsDelete || wait.Interrupted || questions[0] != whyNotReady):
+	case len(questions) > 0 && (!isOurs || rollout.Settled || rollout.AwaitsDelete || wait.Interrupted || answered == (questions[0] == whyNotReady)):
 		return "the pods are asked once, of a rollout of ours that failed"
+	case len(questions) > 0 && answered && !restorable:
+		return "the registry is asked for what is to be restored"
+	case d.Rolls() && rollout.Fresh > 0 && isGone(in, d.Set[0]):
+		return "what the registry no longer has replaces nothing that serves (I61)"
 	case !answered && len(questions) == 0 && isOurs && d.Failure != nil && d.Failure.Cause == fault.RolloutFailed:
 		return "a failed rollout is explained"
 	case d.Rolls() && (!restorable || rollout.Settled || wait.Interrupted || d.Set[0] == wait.Digest || !wellFormed(d.Set[0])):
@@ -324,4 +328,10 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 
 func wellFormed(digest image.Digest) bool {
 	return digest == digestA || digest == digestB
+}
+
+// isGone says whether the registry has answered that it no longer has a digest.
+func isGone(in decide.Input, digest image.Digest) bool {
+	answer, asked := in.Answers[decide.Question{Kind: decide.StillServed, Digest: digest}]
+	return asked && !answer.Yes
 }

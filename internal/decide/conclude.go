@@ -210,18 +210,30 @@ func (e evaluation) progressing() Decision {
 
 // unfinished decides on a rollout that is not settled and has not progressed, by what the pods say.
 func (e evaluation) unfinished(wait Wait) Decision {
+	switch {
+	case e.blamed(wait):
+		return e.fail(wait)
+	case e.podProblems().AllReady:
+		return e.almost(wait)
+	case e.Facts.Rollout.Fresh > e.freshBefore(wait.Digest): // whatever the controller reports
+		return e.progressing()
+	default:
+		return e.notSettled(wait)
+	}
+}
+
+// blamed says whether an unfinished rollout counts as a failure of its digest.
+func (e evaluation) blamed(wait Wait) bool {
 	pods := e.podProblems()
 	switch {
 	case pods.AllReady:
-		return e.almost(wait)
+		return false
 	case pods.Unreadable, e.evidence():
-		return e.fail(wait)
-	case e.Facts.Rollout.Fresh > e.freshBefore(wait.Digest): // whatever the controller reports
-		return e.progressing()
-	case wait.RestoredToo, pods.MayHangOnDigest && e.tookDown():
-		return e.fail(wait)
+		return true
+	case e.Facts.Rollout.Fresh > e.freshBefore(wait.Digest):
+		return false
 	default:
-		return e.notSettled(wait)
+		return wait.RestoredToo || pods.MayHangOnDigest && e.tookDown()
 	}
 }
 
@@ -278,58 +290,106 @@ func (e evaluation) inBrackets() string {
 	return " (" + joined(why) + ")"
 }
 
-// fail counts an attempt, and rejects and restores where it is time (I13, I39).
-func (e evaluation) fail(wait Wait) Decision {
+// failedAttempt is what a failed rollout comes to, as far as nobody needs to be asked for it.
+type failedAttempt struct {
+	annotate.Attempt
+	count    Count
+	enough   bool   // the digest is to be rejected
+	restored []Slot // what a restoration would put into the slots
+	restore  bool   // it is time for one
+}
+
+// failed counts an attempt, and says whether it is time to reject and to restore (I13, I39).
+func (e evaluation) failed(wait Wait) failedAttempt {
 	began := 0
 	if attempt := e.Began.State.Attempt; attempt != nil && attempt.Digest == wait.Digest {
 		began = attempt.Failed
 	}
-	attempt := *e.Record.State.Attempt
-	count := Increment(began, attempt.Failed, e.Policy.RolloutFailures)
-	if !count.ByUs {
-		return Decision{Outcome: Failed, Record: e.Record, Failure: e.rolloutFailed(wait, count, "")}
+	f := failedAttempt{Attempt: *e.Record.State.Attempt}
+	f.count = Increment(began, f.Failed, e.Policy.RolloutFailures)
+	if !f.count.ByUs {
+		return f
 	}
-	count.N = min(count.N, count.Of)
-	attempt.Failed = count.N
-	rollout, pods, down := e.Facts.Rollout, e.podProblems(), e.tookDown()
-	enough := count.Reached() || down && e.crashed()
-	restored, restorable := e.whatSlotsHeld(attempt)
-	if attempt.Unblock { // the workload was not settled before, for reasons of its own: this proves nothing
-		enough = false
+	f.count.N = min(f.count.N, f.count.Of)
+	f.Failed = f.count.N
+	down := e.tookDown()
+	// Where the workload was not settled before, for reasons of its own, this proves nothing.
+	f.enough = (f.count.Reached() || down && e.crashed()) && !f.Unblock
+	restored, restorable := e.whatSlotsHeld(f.Attempt)
+	f.restored, f.restore = restored, restorable && (f.count.Reached() && !f.Unblock || down || wait.RestoredToo)
+	return f
+}
+
+// goneOf is one of the digests to restore that the registry no longer has; none where it has all, or does not say.
+func (e evaluation) goneOf(restored []Slot) annotate.Content {
+	for _, slot := range restored {
+		answer, asked := e.Answers[Question{Kind: StillServed, Digest: slot.Live.Digest()}]
+		if asked && !answer.Yes && answer.Failure == nil {
+			return slot.Live
+		}
 	}
-	restore := restorable && (enough || down || wait.RestoredToo)
+	return annotate.None
+}
+
+// fail counts an attempt, and rejects and restores where it is time. What the registry no longer has replaces nothing that
+// serves: pods would start only where a node still has it (I61).
+func (e evaluation) fail(wait Wait) Decision {
+	f := e.failed(wait)
+	if !f.count.ByUs {
+		return Decision{Outcome: Failed, Record: e.Record, Failure: e.rolloutFailed(wait, f.count, "")}
+	}
+	rollout, pods := e.Facts.Rollout, e.podProblems()
 
 	// Whose fault a joint failure is, is not known: nobody is rejected, and each is tried alone once more.
-	alone := restore && wait.Joint
+	alone := f.restore && wait.Joint
 	if alone {
-		attempt.Alone = true
-		attempt.Failed = min(attempt.Failed, e.Policy.RolloutFailures-1)
-		count.N = attempt.Failed
+		f.Alone = true
+		f.Failed = min(f.Failed, e.Policy.RolloutFailures-1)
+		f.count.N = f.Failed
 	}
 	state := e.Record.State
-	state.Attempt = &attempt
-	if attempt.Unblock {
+	state.Attempt = &f.Attempt
+	if f.Unblock {
 		state.UnblockFailed = wait.Digest
 	}
-	if enough && !alone {
+	if f.enough && !alone {
 		state = state.Reject(annotate.Rejection{
 			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: joined(reasons(rollout, pods)), At: e.Now, Evidence: e.evidence(),
 		})
 	}
 	d := Decision{Outcome: Failed, Record: annotate.Record{Mark: e.Record.Mark, Recorded: e.Record.Recorded, State: state}}
+	gone := e.goneOf(f.restored)
+	restore := f.restore && (gone == annotate.None || rollout.Fresh == 0)
 	after := e.Record.Recorded
 	if restore {
-		after = Together(restored)
-		d.Outcome, d.Set = RolledBack, digestsOf(restored)
+		after = Together(f.restored)
+		d.Outcome, d.Set = RolledBack, digestsOf(f.restored)
 		d.Record.Mark, d.Record.Recorded = after, after
 	}
-	d.Failure = e.rolloutFailed(wait, count, e.consequence(after, restore, enough, alone, attempt.Unblock))
+	consequence := e.consequence(after, restore, f.enough, alone, f.Unblock)
+	switch {
+	case f.restore && !restore:
+		consequence = leftBecauseGone(gone, f.enough && !alone)
+	case restore && gone != annotate.None:
+		consequence += fmt.Sprintf("; the registry no longer has %s, so only a node that still has it can start it: push it again, and change the registry's retention rule", gone.Short())
+	}
+	d.Failure = e.rolloutFailed(wait, f.count, consequence)
 	d.Events = []Event{about(RolloutFailed, d.Failure)}
 	if restore {
 		d.Events = append(d.Events, Event{Reason: RolledBackEvent, Cause: fault.RolloutFailed, Note: fmt.Sprintf(
 			"%s is restored after the rollout of %s failed", restoredAs(after), wait.Digest.Short())})
 	}
 	return d
+}
+
+// leftBecauseGone is why what failed was not taken back.
+func leftBecauseGone(gone annotate.Content, rejected bool) string {
+	what := "it is"
+	if rejected {
+		what = "the digest is rejected and"
+	}
+	return fmt.Sprintf("%s left in place, because the registry no longer has %s and some replicas serve: publish a working image under the tag, and change the registry's retention rule",
+		what, gone.Short())
 }
 
 func (e evaluation) podProblems() PodProblems { return e.Answers[Question{Kind: WhyNotReady}].Pods }

@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,17 +58,34 @@ func neverReady(in *decide.Input) {
 	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, Evidence: []bool{true}, NeverReady: []string{"db-0"}})(in)
 }
 
-// run asks the pods where that is to be asked: a container crashes, unless the row says otherwise.
+// isServed says whether the registry still has a digest.
+func isServed(digest image.Digest, yes bool) func(*decide.Input) {
+	return func(in *decide.Input) {
+		in.Answers = in.Answers.With(decide.Question{Kind: decide.StillServed, Digest: digest}, decide.Answer{Yes: yes})
+	}
+}
+
+// run asks the pods where that is to be asked: a container crashes, unless the row says otherwise. Then the registry, before
+// something is restored: it has all, unless the row says otherwise.
 func (w conclusion) run(t *testing.T) {
 	t.Run(w.name, func(t *testing.T) {
 		t.Parallel()
 		in := w.in
-		if questions := decide.ConclusionQuestions(in, w.wait); len(questions) > 0 {
-			assert.Equal(t, []decide.Question{whyNotReady}, questions)
+		if questions := decide.ConclusionQuestions(in, w.wait); slices.Contains(questions, whyNotReady) {
+			assert.Len(t, questions, 1)
 			podsSay(crashing)(&in)
 		}
+		for _, question := range decide.ConclusionQuestions(in, w.wait) {
+			assert.Equal(t, decide.StillServed, question.Kind)
+			isServed(question.Digest, true)(&in)
+		}
 		assert.Empty(t, decide.ConclusionQuestions(in, w.wait))
-		w.want.check(t, in, decide.Conclude(in, w.wait))
+		got := decide.Conclude(in, w.wait)
+		w.want.check(t, in, got)
+		for _, digest := range got.Set {
+			_, asked := in.Answers[decide.Question{Kind: decide.StillServed, Digest: digest}]
+			assert.True(t, asked || digest == w.wait.Digest, "what is restored has been asked for (I61)")
+		}
 	})
 }
 
@@ -194,6 +212,7 @@ func TestConcludeFailures(t *testing.T) {
 	}
 	unblocking := func(in *decide.Input) { in.Record.State.Attempt.Unblock = true }
 	inVain := func(r *annotate.Record) { r.State.UnblockFailed = digestB }
+	gone := isServed(digestA, false)
 	const crash = "CrashLoopBackOff"
 	for _, c := range []conclusion{
 		{"counted, with the pods' reasons, I3 I13", input(ours(0), hangs), waited(), counts(1, "attempt 1/3 (CrashLoopBackOff): the next tick goes on waiting")},
@@ -218,6 +237,19 @@ func TestConcludeFailures(t *testing.T) {
 		{"down, notify", input(ours(0), down, notify), waited(), rejects(1, crash, "notify")},
 		{"fewer available than before, I39", input(ours(0), fewer), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
 		{"as many available as before", input(ours(0), asMany), waited(), counts(1, "goes on waiting")},
+
+		{"what would be restored is gone, and some serve: left and rejected, I61", input(ours(2), hangs, gone), waited(),
+			rejects(3, crash, "the digest is rejected and left in place, because the registry no longer has sha256:aaaaaaaaaaaa")},
+		{"what would be restored is gone, and some serve: left below the threshold, I61", input(ours(0), fewer, pullFailed, gone), waited(),
+			counts(1, ": it is left in place, because the registry no longer has sha256:aaaaaaaaaaaa")},
+		{"what would be restored is gone, and nothing serves: restored, and said, I61", input(ours(0), down, gone), waited(),
+			restores(rejects(1, crash, "is rejected: publish a working image under the tag; the registry no longer has sha256:aaaaaaaaaaaa"))},
+		{"what would be restored is gone, several targets: left, and tried alone, I61", input(ours(2), hangs, gone), waited(joint), func() want {
+			w := counts(2, ": it is left in place, because the registry no longer has")
+			w.record = both(w.record, aloneNext)
+			return w
+		}()},
+		{"it is another digest that is gone", input(ours(2), hangs, isServed(digestC, false)), waited(), restores(rejects(3, crash, "is restored and the digest is rejected"))},
 
 		{"an unblock attempt proves nothing, I45", input(ours(2), hangs, unblocking), waited(), func() want {
 			w := counts(3, "is not blamed")

@@ -22,7 +22,8 @@ const (
 	// SameImage asks the registry whether what pods run is the digest: the index, a manifest of it, or the configuration of one.
 	// The answer is Yes, or the Failure to find out.
 	SameImage
-	// StillServed asks the registry whether it still has the digest. The answer is Yes, or the Failure to find out.
+	// StillServed asks the registry whether it still has the digest, before it is recorded, or restored. The answer is Yes, or
+	// the Failure to find out.
 	StillServed
 )
 
@@ -108,11 +109,28 @@ func Questions(in Input) []Question {
 	return questions
 }
 
-// ConclusionQuestions are those that must be answered before Conclude can decide.
+// ConclusionQuestions are those that must be answered before Conclude can decide. There may be further ones once these are
+// answered.
 func ConclusionQuestions(in Input, wait Wait) []Question {
-	question := Question{Kind: WhyNotReady}
-	if _, answered := in.Answers[question]; answered || newEvaluation(in).ending(wait) != unfinished {
+	e := newEvaluation(in)
+	if e.ending(wait) != unfinished {
 		return nil
 	}
-	return []Question{question}
+	question := Question{Kind: WhyNotReady}
+	if _, answered := in.Answers[question]; !answered {
+		return []Question{question}
+	}
+	wait.RestoredToo = wait.RestoredToo || wait.Joint // which the others' conclusions tell
+	if !e.blamed(wait) {
+		return nil
+	}
+	var questions []Question
+	failed := e.failed(wait)
+	for _, slot := range failed.restored {
+		question := Question{Kind: StillServed, Digest: slot.Live.Digest()}
+		if _, answered := in.Answers[question]; !answered && failed.restore && !slot.Live.Is(wait.Digest) && !slices.Contains(questions, question) {
+			questions = append(questions, question)
+		}
+	}
+	return questions
 }

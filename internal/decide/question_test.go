@@ -52,7 +52,7 @@ func TestQuestions(t *testing.T) {
 func TestConclusionQuestions(t *testing.T) {
 	t.Parallel()
 	hangs := setRollout(decide.Rollout{Fresh: 1, Available: 2})
-	asked := []decide.Question{whyNotReady}
+	asked, stillThere := []decide.Question{whyNotReady}, []decide.Question{{Kind: decide.StillServed, Digest: digestA}}
 	for name, c := range map[string]struct {
 		in   decide.Input
 		wait decide.Wait
@@ -62,6 +62,14 @@ func TestConclusionQuestions(t *testing.T) {
 		"its controller gave up":                {input(ours(0), setRollout(decide.Rollout{Fresh: 2, Failure: "ProgressDeadlineExceeded"})), waited(), asked},
 		"another tick has counted it meanwhile": {input(ours(1), hangs, read(failedBefore(0))), waited(), asked},
 		"answered already":                      {input(ours(0), hangs, pullFailed), waited(), nil},
+		"A would be restored":                   {input(ours(2), hangs, podsSay(crashing)), waited(), stillThere},
+		"A may be restored with another target": {input(ours(0), hangs, pullFailed), waited(joint), stillThere},
+		"A would be restored, and it is there":  {input(ours(2), hangs, podsSay(crashing), isServed(digestA, true)), waited(), nil},
+		"the slots held the same":               {input(ours(2), hangs, podsSay(crashing), live(b, b), stoodBefore(a, a)), waited(), stillThere},
+		"what fails is the other slot's":        {input(ours(2), hangs, podsSay(crashing), live(b, b), stoodBefore(b, a)), waited(), stillThere},
+		"nothing is restored: ROLLBACK=false":   {input(ours(2), hangs, podsSay(crashing), noRollback), waited(), nil},
+		"nothing is restored: not blamed":       {input(ours(2), hangs, podsSay(decide.PodProblems{})), waited(), nil},
+		"nothing is restored: counted already":  {input(ours(2), hangs, podsSay(crashing), read(failedBefore(1))), waited(), nil},
 		"settled":                               {input(ours(0), settled), waited(), nil},
 		"no replica runs it":                    {input(ours(0), noReplica), waited(), nil},
 		"it goes on":                            {input(ours(0), setRollout(decide.Rollout{Fresh: 2, Available: 2})), waited(), nil},

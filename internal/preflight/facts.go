@@ -63,7 +63,8 @@ type Slot struct {
 	Failure                 *fault.Error
 	Message                 string
 	Conflicts               []Conflict
-	Controller              string // what controls the workload, such as an operator's resource; empty for nothing
+	Gone                    *fault.Error // what the slots hold is no longer in the registry
+	Controller              string       // what controls the workload, such as an operator's resource; empty for nothing
 }
 
 // Conflict is a field that a deployer applied and somebody else owns now: the deployer's next upgrade fails.

@@ -181,6 +181,9 @@ func (l *list) slot(s Slot, server *fault.Error, unreadable map[string]bool) {
 		}
 		l.add(checkWorkload, subject, result.OK, message)
 	}
+	if s.Gone != nil {
+		l.wrong(checkImage, subject, s.Gone)
+	}
 	if s.Controller != "" {
 		l.add(checkOwnership, subject, result.Warning, fmt.Sprintf(
 			"%s controls this workload, and an operator that renders it puts back what it rendered: have the operator leave the slot alone, or set the digest in that resource instead", s.Controller))

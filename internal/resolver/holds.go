@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"net/http"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -47,15 +48,21 @@ func (h *host) holds(ctx context.Context, repository string, who credential.Cred
 	return got, len(missing) == 0, nil
 }
 
-// serves asks whether a digest is there.
+// serves asks whether a digest is there: one HEAD, and a GET only where the registry has no HEAD. An answer of 200 is enough,
+// whatever else it lacks.
 func (h *host) serves(ctx context.Context, repository string, who credential.Credential, digest image.Digest) (Manifest, *problem) {
-	ref := h.registry.Repo(repository).Digest(string(digest))
-	got, p := h.ask(ctx, repository, who, noDigest, func(o ...remote.Option) error {
-		_, err := remote.Head(ref, o...)
-		return err
+	return h.present.do(ctx, bodyKey{repository, digest, who.Identity()}, h.timeout, func(ctx context.Context) (Manifest, *problem) {
+		ref := h.registry.Repo(repository).Digest(string(digest))
+		_, p := h.ask(ctx, repository, who, noDigest, func(o ...remote.Option) error {
+			_, err := remote.Head(ref, o...)
+			return err
+		})
+		switch {
+		case p != nil && p.detail == noDigest:
+			p = nil
+		case p != nil && (p.Status == http.StatusMethodNotAllowed || p.Status == http.StatusNotImplemented):
+			_, _, _, p = h.get(ctx, ref, who, otherDigest)
+		}
+		return Manifest{Digest: digest}, p // a HEAD is no pull, so no quota keeps it from being true
 	})
-	if p != nil {
-		return Manifest{}, h.explain(ctx, ref, who, got, p)
-	}
-	return Manifest{Digest: digest}, nil // a HEAD is no pull, so no quota keeps it from being true
 }

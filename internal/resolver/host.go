@@ -27,12 +27,13 @@ type host struct {
 	network   http.RoundTripper
 	timeout   time.Duration // for one image
 
-	pings  flights[struct{}, challenge]
-	tokens flights[tokenKey, token]
-	proofs flights[credential.Identity, verdict]
-	logins flights[credential.Identity, verdict]
-	tags   flights[tagKey, Manifest]
-	bodies flights[bodyKey, Manifest]
+	pings   flights[struct{}, challenge]
+	tokens  flights[tokenKey, token]
+	proofs  flights[credential.Identity, verdict]
+	logins  flights[credential.Identity, verdict]
+	tags    flights[tagKey, Manifest]
+	bodies  flights[bodyKey, Manifest]
+	present flights[bodyKey, Manifest] // of those that are there, nothing is known
 
 	// late is the challenge of a manifest's 401 where /v2/ had none, by repository. It is that repository's alone, as for
 	// containerd: others may be served to anybody, whichever was asked first.

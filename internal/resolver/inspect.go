@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"errors"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/fault"
@@ -31,15 +30,27 @@ func (r *Resolver) Holds(ctx context.Context, q Query, digest image.Digest, ids 
 	return holds, err
 }
 
-// Serves says whether a registry still has a digest: one HEAD.
+// Serves says whether the registry still has a digest: one HEAD. It has not only where all the places in which pods look for it
+// say so clearly; whatever else keeps one of them from answering is an error, and says nothing of the digest (I61).
 func (r *Resolver) Serves(ctx context.Context, q Query, digest image.Digest) (bool, error) {
-	_, err := r.byDigest(ctx, q, digest, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
+	s := subject{query: q, ring: r.keyring(ctx, q), digest: digest}
+	ctx, release, p := r.turn(ctx)
+	if p != nil {
+		return false, r.failure(s, p)
+	}
+	defer release()
+	_, s.outcome = r.walk(ctx, endpoints(q.Image, r.registries), s.ring, func(ctx context.Context, e endpoint, who credential.Credential) (Manifest, *problem) {
 		return r.host(e.host).serves(ctx, e.repository, who, digest)
 	})
-	if failure := (*fault.Error)(nil); errors.As(err, &failure) && failure.Cause == fault.NotFound {
-		return false, nil
+	if s.outcome.problem == nil {
+		return true, nil
 	}
-	return err == nil, err
+	for _, one := range append(s.outcome.passed, s.outcome) {
+		if one.problem.cause != fault.NotFound || one.problem.Role != fault.StageManifest {
+			return false, r.failure(s, s.outcome.problem)
+		}
+	}
+	return false, nil
 }
 
 // byDigest asks for a digest, within the time that one image has.

@@ -246,8 +246,12 @@ func (f *fakeRegistry) Holds(context.Context, resolver.Query, image.Digest, []im
 	return false, nil
 }
 
-func (f *fakeRegistry) Serves(context.Context, resolver.Query, image.Digest) (bool, error) {
-	return true, nil
+// Serves has what has a manifest.
+func (f *fakeRegistry) Serves(_ context.Context, _ resolver.Query, digest image.Digest) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, known := f.manifests[digest]
+	return known, nil
 }
 
 func (f *fakeRegistry) Inspect(_ context.Context, _ resolver.Query, digest image.Digest) (resolver.Manifest, error) {

@@ -34,7 +34,7 @@ func (t *tick) plan(ctx context.Context, readings []reading, resolved resolution
 			w := t.decidable(at, read, resolved)
 			w.Homes = homes[at]
 			w.Began = t.rules.Remember(w, resolved.targets)
-			w = t.ask(ctx, at, w, read, resolved)
+			w = t.ask(ctx, at, w, read, resolved, t.questions(resolved))
 			p.workloads[at] = &w
 		})
 	}
@@ -56,7 +56,7 @@ func (t *tick) following(ctx context.Context, p plan) []*decide.Step {
 			continue
 		}
 		all.Go(func() {
-			after := t.ask(ctx, at, after, p.readings[at], p.resolution)
+			after := t.ask(ctx, at, after, p.readings[at], p.resolution, t.questions(p.resolution))
 			next := t.rules.Again(p.resolution.targets, after, true)
 			steps[at] = &next
 		})
@@ -97,13 +97,20 @@ func (t *tick) decidable(at int, read reading, resolved resolution) decide.Workl
 func (t *tick) again(ctx context.Context, at int, before decide.Workload, read reading, resolved resolution) decide.Workload {
 	w := before
 	w.Object = t.facts(read)
-	return t.ask(ctx, at, w, read, resolved)
+	return t.ask(ctx, at, w, read, resolved, t.questions(resolved))
+}
+
+// questions are those that the facts of a workload leave open before anything is decided.
+func (t *tick) questions(resolved resolution) func(decide.Workload) [][]decide.Question {
+	return func(w decide.Workload) [][]decide.Question { return t.rules.Questions(w, resolved.targets) }
 }
 
 // ask asks what the facts of a workload leave open, until they leave nothing open.
-func (t *tick) ask(ctx context.Context, at int, w decide.Workload, read reading, resolved resolution) decide.Workload {
+func (t *tick) ask(
+	ctx context.Context, at int, w decide.Workload, read reading, resolved resolution, open func(decide.Workload) [][]decide.Question,
+) decide.Workload {
 	for {
-		questions := t.rules.Questions(w, resolved.targets)
+		questions := open(w)
 		if !slices.ContainsFunc(questions, func(q []decide.Question) bool { return len(q) > 0 }) {
 			return w
 		}

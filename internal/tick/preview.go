@@ -36,7 +36,8 @@ type BindingPreview struct {
 	Outcome  decide.Outcome
 	Failure  *fault.Error
 	Message  string
-	Unsolved bool // its failure is that its image is not resolved
+	Unsolved bool         // its failure is that its image is not resolved
+	Gone     *fault.Error // what its slots hold is no longer in the registry
 }
 
 // Refs are the workloads of the configuration, in its order.
@@ -61,12 +62,18 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 	resolved := t.resolve(ctx, read)
 	preview := Preview{Warnings: t.floating(read), Queries: resolved.queries, Answers: resolved.answers, Leftovers: t.leftovers(read), Interrupted: ctx.Err() != nil}
 	e := undecided(read, resolved)
+	var gone [][]*fault.Error
 	if !preview.Interrupted {
-		e = unwritten(t.plan(ctx, read, resolved), false)
+		planned := t.plan(ctx, read, resolved)
+		e, gone = unwritten(planned, false), t.gone(ctx, planned)
 	}
 	for target := range t.targets {
 		for _, p := range t.places[target] {
-			preview.Bindings = append(preview.Bindings, t.preview(e, p))
+			binding := t.preview(e, p)
+			if gone != nil {
+				binding.Gone = gone[p.workload][p.binding]
+			}
+			preview.Bindings = append(preview.Bindings, binding)
 		}
 	}
 	return preview

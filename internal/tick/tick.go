@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
@@ -112,6 +113,9 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 		return report.of(ctx, undecided(read, resolved))
 	}
 	planned := t.plan(ctx, read, resolved)
+	var aside sync.WaitGroup
+	defer aside.Wait()
+	aside.Go(func() { t.warnOfGone(ctx, planned) })
 	if plan && ctx.Err() == nil {
 		return report.of(ctx, foretold(planned, t.following(ctx, planned), ctx.Err() != nil))
 	}

@@ -42,9 +42,9 @@ func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decid
 
 // conclude decides after the wait, from the object as it is now.
 func (w workloadRun) conclude(ctx context.Context, p progress, waits decide.Waits, before []decide.Decision) decide.Step {
-	facts := p.facts
-	questions := w.rules.ConclusionQuestions(facts, w.targets, waits)
-	facts = w.answered(ctx, w.at, facts, questions, p.reading, w.resolved)
+	facts := w.ask(ctx, w.at, p.facts, p.reading, w.resolved, func(facts decide.Workload) [][]decide.Question {
+		return w.rules.ConclusionQuestions(facts, w.targets, waits)
+	})
 	return w.rules.Conclude(facts, w.targets, waits, before)
 }
 

@@ -215,6 +215,15 @@ func TestBrokenRules(t *testing.T) {
 				s.Attempt = &attempt
 			}
 		})), "what it held before"},
+		{"a restoration does not ask the registry, I61", scenario{shape: one(1), chart: 1, may: budget{tags: 1, purges: 1}}, asks(func(w *decide.Workload) {
+			w.Bindings = slices.Clone(w.Bindings)
+			answers := decide.Answers{}
+			for question, answer := range w.Bindings[0].Answers {
+				answer.Yes = answer.Yes || question.Kind == decide.StillServed
+				answers[question] = answer
+			}
+			w.Bindings[0].Answers = answers
+		}), "no longer have"},
 		{"one slot of two is set", slots, says(func(step *decide.Step) {
 			if !concludes(step, decide.RolledBack) && len(step.Change.Slots) > 1 {
 				step.Change.Slots = step.Change.Slots[:1]

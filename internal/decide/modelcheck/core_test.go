@@ -402,8 +402,10 @@ func (c *core) stepOf(key stepKey) answer {
 
 type endKey struct {
 	stepKey
-	wait wait
-	pods uint8
+	wait   wait
+	pods   uint8
+	purged bool
+	tags   [mostTargets]uint8 // what they stand for, where that is all that registries have
 }
 
 // endOf concludes a wait.
@@ -414,20 +416,33 @@ func (c *core) endOf(key endKey) answer {
 	tick, targets := c.tickOf(key.knows), c.targetsOf(key.knows)
 	w := c.workloadOf(key.view, key.beganLabels, key.began, key.knows, int(key.at))
 	waits := c.waitsOf(key)
-	all := []bool{true, true}
-	for t, questions := range tick.ConclusionQuestions(w, targets, waits) {
-		for _, question := range questions {
-			pods := [...]decide.PodProblems{
-				podsCrash: {Reasons: []string{"CrashLoopBackOff"}, Evidence: all, Crashed: all}, podsMayHang: {MayHangOnDigest: true}, podsSayNothing: {},
-				podsUnreadable: {Unreadable: true},
-			}[key.pods]
-			w.Bindings[t].Answers = w.Bindings[t].Answers.With(question, decide.Answer{Pods: pods})
+	for asked := true; asked; {
+		asked = false
+		for t, questions := range tick.ConclusionQuestions(w, targets, waits) {
+			for _, question := range questions {
+				asked = true
+				w.Bindings[t].Answers = w.Bindings[t].Answers.With(question, key.answers(t, question))
+			}
 		}
 	}
 	before := make([]decide.Decision, c.targets)
 	got := c.answerOf(key.view, c.conclude(tick, w, targets, waits, before))
 	c.ends[key] = got
 	return got
+}
+
+// answers is what pods, or the registry, say to what is asked at the end of a wait.
+func (key endKey) answers(t int, question decide.Question) decide.Answer {
+	all := []bool{true, true}
+	switch {
+	case question.Kind == decide.WhyNotReady:
+		return decide.Answer{Pods: [...]decide.PodProblems{
+			podsCrash: {Reasons: []string{"CrashLoopBackOff"}, Evidence: all, Crashed: all}, podsMayHang: {MayHangOnDigest: true}, podsSayNothing: {},
+			podsUnreadable: {Unreadable: true},
+		}[key.pods]}
+	default:
+		return decide.Answer{Yes: !key.purged || question.Digest == digestOf(key.tags[t])}
+	}
 }
 
 // waitsOf is the wait as it was when it began.

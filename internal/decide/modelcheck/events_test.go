@@ -18,6 +18,7 @@ type kind uint8
 const (
 	tagMoves kind = iota
 	registryTurns
+	registriesPurge
 	rolloutTurns
 	podsBreak
 	podsStart
@@ -55,6 +56,8 @@ func (e event) String() string {
 	case registryTurns:
 		return fmt.Sprintf("the registry of tag %d is ", e.target) +
 			[...]string{up: "up", down: "down", gateNo: "up, and a gate says no", half: "up for one of two credentials"}[e.value]
+	case registriesPurge:
+		return "registries purge what no tag stands for"
 	case rolloutTurns:
 		return "the rollout " + [...]string{settled: "settles", hangs: "hangs", moves: "progresses", further: "progresses further", gaveUp: "is given up by the controller"}[e.value] + on
 	case podsBreak:
@@ -108,6 +111,9 @@ func (m *model) events(w *world) []event {
 				add(event{kind: registryTurns, target: t, value: r})
 			}
 		}
+	}
+	if w.may.purges > 0 {
+		add(event{kind: registriesPurge})
 	}
 	for at := range uint8(m.workloads) {
 		m.eventsOn(w, at, add)
@@ -261,6 +267,9 @@ func (m *model) happen(w world, e event) step {
 		s.may.registry--
 		s.registry[e.target] = e.value
 		s.ghost.stale = [mostWorkloads]uint8{}
+	case registriesPurge:
+		s.may.purges--
+		s.purged = true
 	case rolloutTurns:
 		o.rollout = e.value
 		if e.value == settled && m.unblockFailed(o) {

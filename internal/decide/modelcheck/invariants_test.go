@@ -21,11 +21,12 @@ const (
 
 // rollouts is how often a digest may be put somewhere for one change of what is desired:
 // invariant (b). Where the service is down a failed pull is restored and tried again, up to the threshold; after a joint
-// failure each target is tried alone once more.
+// failure each target is tried alone once more. So is a digest that was tried while what was restored was not up, once it is:
+// that has proved nothing.
 func (m *model) rollouts() uint8 {
 	most := uint8(1)
 	if m.recreate {
-		most = threshold
+		most = threshold + 1
 	}
 	return most + uint8(m.targets-1)*2
 }
@@ -188,6 +189,8 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 			if digestNumber(held) == 0 && held != novel {
 				held = numberOf(before.Recorded) // a tag, or nothing
 			}
+			serves := m.core.rolloutOf(o.rollout, o.zero).Fresh > 0
+			s.require(!serves || !s.purged || set[i] == s.tags[t] || o.slots[t][i].content == set[i], "what registries no longer have replaces nothing that serves")
 			s.require(set[i] == held, "a restoration puts into each slot what it held before the first attempt")
 		}
 		return

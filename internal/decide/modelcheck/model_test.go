@@ -62,6 +62,9 @@ func scenarios() []scenario {
 	return []scenario{
 		{"registry, gates and a kill", one(1), true, unpinned, budget{tags: 2, registry: 2, kills: 1}},
 		{"registry, gates and a kill", one(1).recreating(), true, unpinned, budget{tags: 2, registry: 2, kills: 1}},
+		{"registries that purge", one(1), false, 1, budget{tags: 2, purges: 1, kills: 1}},
+		{"registries that purge", one(1).recreating(), false, 1, budget{tags: 2, purges: 1, deploys: 1}},
+		{"registries that purge, and two slots", twoSlots(1), false, 1, budget{tags: 1, manual: 1, purges: 1}},
 		{"a tag that flips", one(1), false, unpinned, budget{tags: 5}},
 		{"two ticks at once", one(2), false, unpinned, budget{tags: 2, registry: 1}},
 		{"two ticks at once", one(2).recreating(), false, unpinned, budget{tags: 1, registry: 2}},

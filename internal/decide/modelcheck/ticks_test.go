@@ -129,6 +129,9 @@ func (m *model) advance(s *step, place, at int, pods uint8) {
 		p.wait.restoring = false
 		key := endKey{stepKey: m.stepKey(s, place, at), wait: p.wait, pods: pods}
 		key.turn = false
+		if s.purged {
+			key.purged, key.tags = true, s.tags
+		}
 		got := m.core.endOf(key)
 		before := *o
 		m.said(s, at, p.wait, pods)

@@ -140,6 +140,7 @@ type wait struct {
 type world struct {
 	tags     [mostTargets]uint8
 	registry [mostTargets]uint8
+	purged   bool  // registries have nothing but what tags stand for now
 	known    uint8 // the digests 1 to known have been seen by somebody
 	objects  [mostWorkloads]object
 	ticks    [2]tick
@@ -150,8 +151,8 @@ type world struct {
 
 // budget is how often the surroundings may still act.
 type budget struct {
-	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales, leaps, starts uint8
-	ticks                                                                                        uint8 // 0: endless
+	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales, leaps, starts, purges uint8
+	ticks                                                                                                uint8 // 0: endless
 }
 
 // ghost is what no tick can see, kept for the invariants.
