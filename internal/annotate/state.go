@@ -48,7 +48,8 @@ type State struct {
 	UnblockFailed image.Digest `json:"unblockFailed,omitempty"`
 	// Refused is the digest that a gate has refused last for what it is, whoever may put it there (I24).
 	Refused *Refusal `json:"refused,omitempty"`
-	// Seen is the digest that waits for its minimum age, and since when it has been latest.
+	// Seen is what was latest when it was seen last, and since when: of a digest that waits for its minimum age, and of a target
+	// that is to be told when nothing has changed for too long.
 	Seen *Seen `json:"seen,omitempty"`
 	// TurnSince is since when the workload has waited for its turn among MAX_ROLLOUTS, whatever digest it waited for (I57).
 	TurnSince *time.Time `json:"turnSince,omitempty"`
@@ -115,11 +116,11 @@ type Refusal struct {
 	Why    string       `json:"why,omitempty"`
 }
 
-// Seen is a digest and the moments that decide whether it is old enough.
+// Seen is a digest and the moments that decide whether it is old enough, or too old.
 type Seen struct {
 	Digest   image.Digest `json:"digest"`
-	Since    time.Time    `json:"since"`    // when the digest was first seen as latest
-	Deferred time.Time    `json:"deferred"` // when the workload began to wait, whatever digest it waited for
+	Since    time.Time    `json:"since"`             // when the digest was first seen as latest
+	Deferred time.Time    `json:"deferred,omitzero"` // when the workload began to wait, whatever digest it waited for; zero: it does not
 }
 
 // ParseState reads a state annotation. Empty is the zero State. What is no JSON of this version is an error;

@@ -51,7 +51,7 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 	preview := c.Tick.Preview(ctx)
 	facts.Warnings = append(facts.Warnings, preview.Warnings...)
 	facts.Images = c.images(ctx, preview)
-	facts.Registries = c.Registry.Report()
+	facts.Registries, facts.Stale = c.Registry.Report(), preview.Stale
 	if !preview.Interrupted {
 		facts.Slots = slots(preview)
 	}

@@ -35,6 +35,7 @@ type Target struct {
 	Notify                  bool
 	ResolveFailureThreshold int // ticks
 	Platforms               []image.Platform
+	StaleAfter              time.Duration // 0: never
 	MinAge                  time.Duration
 	PullSecrets             []string // names, in the workload's namespace
 	DigestOnly              bool     // pin: digest

@@ -32,6 +32,7 @@ type targetEntry struct {
 	Mode                    string          `yaml:"mode"`
 	ResolveFailureThreshold *int            `yaml:"resolveFailureThreshold"`
 	Platforms               []string        `yaml:"platforms"`
+	StaleAfter              *string         `yaml:"staleAfter"`
 	MinAge                  *string         `yaml:"minAge"`
 	PullSecrets             []string        `yaml:"pullSecrets"`
 	Pin                     string          `yaml:"pin"`
@@ -75,7 +76,7 @@ func unreadable(err error) error {
 	return fmt.Errorf("cannot be read: %w: mount it, or name another file in CONFIG_FILE or with --config", err)
 }
 
-// age parses minAge, which unlike the durations of the environment may be 0.
+// age parses minAge and staleAfter, which unlike the durations of the environment may be 0.
 func age(text *string) (time.Duration, error) {
 	if text == nil || *text == "" {
 		return 0, nil

@@ -188,7 +188,7 @@ func TestFileTakesNullForLeftOut(t *testing.T) {
 	bare := "targets: [{name: api, image: ghcr.io/example/api:1.2, workloads: [{kind: Deployment, name: stg-api}]}]\n"
 	full := `registries: [{host: ghcr.io, mirrors: , fallback: , caFile: , plainHTTP: }]
 targets:
-  - {name: api, image: ghcr.io/example/api:1.2, mode: , resolveFailureThreshold: , platforms: , minAge: , pullSecrets: , pin: , pinAtOnce: ,
+  - {name: api, image: ghcr.io/example/api:1.2, mode: , resolveFailureThreshold: , platforms: , staleAfter: , minAge: , pullSecrets: , pin: , pinAtOnce: ,
      workloads: [{kind: Deployment, name: stg-api, namespace: , container: , env: , envValue: }]}
 `
 	want, err := read(write(t, bare), map[string]string{"RESOLVE_FAILURE_THRESHOLD": "7"})
@@ -209,6 +209,7 @@ targets:
   - name: `+strings.Repeat("a", 32)+`
     mode: notify
     resolveFailureThreshold: 1
+    staleAfter: 720h
     minAge: 1h30m
     platforms: [linux/arm/v7]
     workloads:
@@ -228,6 +229,7 @@ targets:
 	assert.False(t, a.DigestOnly)
 	assert.Equal(t, 1, a.ResolveFailureThreshold)
 	assert.Equal(t, 90*time.Minute, a.MinAge)
+	assert.Equal(t, 720*time.Hour, a.StaleAfter)
 	assert.Equal(t, "linux/arm/v7", a.Platforms[0].String())
 	assert.Equal(t, []config.Workload{
 		{Kind: config.StatefulSet, Name: "123", Namespace: "other"}, {Kind: config.DaemonSet, Name: "a.b", Container: "init"},

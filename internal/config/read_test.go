@@ -138,6 +138,7 @@ targets:
     image: ghcr.io/example/api@sha256:`+strings.Repeat("a", 64)+`
     mode: Notify
     resolveFailureThreshold: 0
+    staleAfter: -720h
     minAge: 1 day
     platforms: [arm64]
     pullSecrets: [A]
@@ -154,7 +155,7 @@ targets:
 		"CONCURRENCY: must be a whole number, at least 1",
 		"LOG_LEVEL: must be debug, info, warn or error",
 		"registries[0].fallback: must be true or false",
-		"targets[0].colour: is not known here: the keys are name, image, mode, resolveFailureThreshold, platforms, minAge, pullSecrets, pin, pinAtOnce, workloads",
+		"targets[0].colour: is not known here: the keys are name, image, mode, resolveFailureThreshold, platforms, staleAfter, minAge, pullSecrets, pin, pinAtOnce, workloads",
 		"targets[1].workloads: must be a list",
 		"registries[0].host: must be a registry's host as image references name it, as in docker.io or harbor.example.com:8443, without a scheme or a path",
 		"registries[0].mirrors[0]: must be host or host/path, as in harbor.example.com/dockerhub, without a scheme",
@@ -174,6 +175,7 @@ targets:
 		"targets[0].workloads[1].kind: must be Deployment, StatefulSet, DaemonSet or CronJob",
 		"targets[0].workloads[1].envValue: means nothing without env",
 		"targets[0].resolveFailureThreshold: must be a whole number, at least 1",
+		"targets[0].staleAfter: must be a duration, as in 0s, 30m or 24h",
 		"targets[0].minAge: must be a duration, as in 0s, 30m or 24h",
 		"targets[1].name: must be a DNS label (lowercase letters, digits, dashes) of at most 32 characters",
 	}, problems(t, file, err))

@@ -149,6 +149,9 @@ func (v *validator) targets(entries []targetEntry) []Target {
 			}
 		}
 		var err error
+		if target.StaleAfter, err = age(entry.StaleAfter); err != nil {
+			v.add(path+".staleAfter", "%s", err)
+		}
 		if target.MinAge, err = age(entry.MinAge); err != nil {
 			v.add(path+".minAge", "%s", err)
 		}

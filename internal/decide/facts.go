@@ -25,6 +25,7 @@ type Policy struct {
 	Unsettled       int           // ticks in a row, at least 1
 	Reapplications  int           // at least 1
 	Rollback        bool          // restore what the slots held when a rollout failed
+	StaleAfter      time.Duration // how long the same digest may be latest; 0: for ever
 	MinAge          time.Duration // how long a digest must have been latest; 0: no wait
 	Notify          bool          // report and count, change no slot
 	PinAtOnce       bool          // a bare tag is pinned in the tick after the first, though that restarts pods for the same bytes

@@ -112,15 +112,15 @@ func (e evaluation) tooYoung() bool {
 }
 
 func (e evaluation) seen() annotate.Seen {
+	seen := annotate.Seen{Digest: e.Latest.Digest, Since: e.Now, Deferred: e.Now}
 	before := e.Record.State.Seen
-	switch {
-	case before == nil:
-		return annotate.Seen{Digest: e.Latest.Digest, Since: e.Now, Deferred: e.Now}
-	case before.Digest != e.Latest.Digest:
-		return annotate.Seen{Digest: e.Latest.Digest, Since: e.Now, Deferred: before.Deferred}
-	default:
-		return *before
+	if before != nil && !before.Deferred.IsZero() {
+		seen.Deferred = before.Deferred
 	}
+	if before != nil && before.Digest == e.Latest.Digest {
+		seen.Since = before.Since
+	}
+	return seen
 }
 
 func (e evaluation) deferred() Decision {

@@ -85,8 +85,9 @@ type evaluation struct {
 	every    []Slot          // those that are left empty among them
 	read     annotate.Record // the record as it stands on the workload
 	live     annotate.Content
-	person   string // the person who set a slot to something else than the mark, by the field manager's name
-	deployer string // the deployer who did
+	served   image.Digest // what the registry serves, whatever a row puts in its place; empty where that is unknown
+	person   string       // the person who set a slot to something else than the mark, by the field manager's name
+	deployer string       // the deployer who did
 
 	// What rows above have found.
 	events         []Event
@@ -97,7 +98,7 @@ type evaluation struct {
 }
 
 func newEvaluation(in Input) evaluation {
-	e := evaluation{Input: in, read: in.Record, live: Together(in.Slots), every: in.Slots}
+	e := evaluation{Input: in, read: in.Record, live: Together(in.Slots), every: in.Slots, served: in.Latest.Digest}
 	if others := filled(in.Slots); len(others) > 0 { // beside them, a slot that is left empty is as if it was not there
 		e.Slots = others
 	}
@@ -204,7 +205,24 @@ func (e evaluation) stood(record annotate.Record, row int) annotate.State {
 			state.Stood = annotate.None
 		}
 	}
+	state.Seen = e.lastSeen(state.Seen, row)
 	return state
+}
+
+// lastSeen is what was latest last and since when, which a target with staleAfter remembers in every row. noted is what a row
+// has noted itself.
+func (e evaluation) lastSeen(noted *annotate.Seen, row int) *annotate.Seen {
+	if e.Policy.StaleAfter <= 0 || e.served == "" || row == 1 {
+		return noted
+	}
+	seen := annotate.Seen{Digest: e.served, Since: e.Now}
+	if before := e.read.State.Seen; before != nil && before.Digest == e.served {
+		seen.Since = before.Since
+	}
+	if noted != nil {
+		seen.Deferred = noted.Deferred
+	}
+	return &seen
 }
 
 func (e evaluation) latestKnown() bool { return e.Latest.Failure == nil && e.Latest.Digest != "" }

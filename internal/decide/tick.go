@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/fault"
 	"github.com/tracebloc/image-refresh/internal/image"
@@ -19,6 +20,7 @@ type Target struct {
 	Digest    image.Digest // latest, where all credentials agree
 	Failure   *fault.Error // why it is not resolved, or why a gate said no
 	Failures  Count        // in a row, with this tick
+	Stale     *fault.Error // latest has not changed for longer than the target says
 }
 
 // failuresInARow is the target's failures in a row with this tick.
@@ -121,6 +123,7 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 			target.Failures = target.failuresInARow(verdicts[at].began.Failures[i], verdicts[at].now.Failures[i])
 		}
 	}
+	t.findStale(targets, workloads, verdicts)
 	turns := t.turns(verdicts)
 	steps := make([]*Step, len(workloads))
 	for at, w := range workloads {
@@ -130,6 +133,25 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 		}
 	}
 	return targets, steps
+}
+
+// findStale finds the targets whose latest was seen first, on any of their workloads, longer ago than they allow: a mirror or
+// a registry that is frozen looks like one where nothing happens.
+func (t Tick) findStale(targets []Target, workloads []*Workload, verdicts []*verdict) {
+	for at, w := range workloads {
+		if w == nil {
+			continue
+		}
+		for i, binding := range w.Bindings {
+			target, seen := &targets[binding.Target], verdicts[at].now.Records[i].State.Seen
+			after := target.Policy.StaleAfter
+			if after > 0 && seen != nil && seen.Digest == binding.Latest.Digest && t.Now.Sub(seen.Since) > after && target.Stale == nil {
+				target.Stale = &fault.Error{Cause: fault.Stale, Message: fmt.Sprintf(
+					"the tag of target %s has stood for %s since %s, for longer than its staleAfter of %s: find out whether it should have moved; if so, see to the pipeline that publishes it, the registry, and a mirror's sync",
+					target.Name, seen.Digest.Short(), seen.Since.UTC().Format(time.RFC3339), after)}
+			}
+		}
+	}
 }
 
 // turns gives each workload that wants to roll a place among MAX_ROLLOUTS: who has waited longest for a turn goes first,

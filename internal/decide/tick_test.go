@@ -453,3 +453,57 @@ func TestAnUndoneWorkloadWaitsForItsTurnToo_I57(t *testing.T) {
 	}
 	require.NotNil(t, recordOf(undone, 0).State.TurnSince)
 }
+
+// What is latest is remembered in every row but the first, and since when; and a target is stale while that has been the same
+// for longer than it says, on whichever of its workloads that was seen first.
+func TestStale(t *testing.T) {
+	t.Parallel()
+	const allowed = time.Hour
+	policy := func(in *decide.Input) { in.Policy.StaleAfter = allowed }
+	seen := func(digest image.Digest, ago time.Duration) func(*decide.Input) {
+		return func(in *decide.Input) { in.Record.State.Seen = &annotate.Seen{Digest: digest, Since: now.Add(-ago)} }
+	}
+	for name, c := range map[string]struct {
+		in    decide.Input
+		since time.Duration
+	}{
+		"fresh":              {input(latest(digestA), policy, seen(digestA, allowed)), allowed},
+		"held":               {input(held, policy, seen(digestB, allowed)), allowed},
+		"refreshed":          {input(policy, seen(digestB, allowed)), allowed},
+		"rejected":           {input(policy, rejected(b, annotate.ByFailure), seen(digestB, allowed)), allowed},
+		"rejected, put back": {input(policy, live(c), rejected(b, annotate.ByFailure), seen(digestB, allowed)), allowed},
+		"adopted":            {input(policy, record(annotate.None, annotate.None)), 0},
+		"moved":              {input(policy, held, seen(digestA, allowed)), 0},
+		"a person":           {input(policy, record(b, b), person("kubectl"), seen(digestB, allowed)), allowed},
+	} {
+		got := decide.Decide(c.in).Record.State.Seen
+		require.NotNil(t, got, name)
+		assert.Equal(t, annotate.Seen{Digest: c.in.Latest.Digest, Since: now.Add(-c.since)}, *got, name)
+	}
+	unresolved := input(unknown, policy, seen(digestA, allowed))
+	assert.Equal(t, unresolved.Record.State.Seen, decide.Decide(unresolved).Record.State.Seen)
+
+	for name, c := range map[string]struct {
+		first, second decide.Input
+		stale         bool
+	}{
+		"longer on one of two":                {input(seen(digestB, allowed)), input(seen(digestB, allowed+time.Second)), true},
+		"as long as that":                     {input(seen(digestB, allowed)), input(seen(digestB, 0)), false},
+		"longer, of what was latest before":   {input(seen(digestA, 2*allowed)), input(seen(digestA, 2*allowed)), false},
+		"longer, and latest is unknown":       {input(unknown, seen(digestA, 2*allowed)), input(unknown), false},
+		"nothing remembered":                  {input(), input(), false},
+		"longer on one that is held, as said": {input(held, seen(digestB, 2*allowed)), input(held), true},
+	} {
+		of := targets(1)
+		of[0].Policy.StaleAfter = allowed
+		first, second := carrying(c.first), carrying(c.second)
+		second.Homes = nil
+		got, steps := rules.Plan(of, []*decide.Workload{&first, &second})
+		assert.Equal(t, c.stale, got[0].Stale != nil, name)
+		assert.Zero(t, got[0].Failures.N, name)
+		assert.Len(t, steps, 2, name)
+		of[0].Policy.StaleAfter = 0
+		got, _ = rules.Plan(of, []*decide.Workload{&first, &second})
+		assert.Nil(t, got[0].Stale, name)
+	}
+}

@@ -23,6 +23,7 @@ type Facts struct {
 	Permissions []Permission
 	Registries  []resolver.HostReport
 	Images      []Image
+	Stale       []*fault.Error // of targets whose latest has not changed for too long
 	Slots       []Slot
 	Leftovers   []Leftover
 	Schedules   []Schedule

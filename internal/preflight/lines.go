@@ -33,6 +33,9 @@ func Lines(f Facts) []result.Check {
 	down := lines.registries(f)
 	lines.credentials(f, down)
 	lines.images(f, down)
+	for _, stale := range f.Stale {
+		lines.wrong(checkImage, "", stale)
+	}
 	for _, slot := range f.Slots {
 		lines.slot(slot, server, unreadable)
 	}

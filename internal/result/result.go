@@ -4,6 +4,7 @@ package result
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"time"
 
@@ -56,6 +57,17 @@ type Target struct {
 	Threshold int         `json:"threshold"`
 	Workloads []Workload  `json:"workloads"`
 	Platforms []string    `json:"-"` // that latest offers, where a plan had to ask
+}
+
+// NeedsAttention says whether an operator must look because of the target itself.
+func (t Target) NeedsAttention() bool { return t.Cause == fault.Stale || t.Failures >= t.Threshold }
+
+// count is how often in a row the target has failed, as a message has it; what is stale is not counted.
+func (t Target) count() string {
+	if t.Cause == fault.Stale {
+		return ""
+	}
+	return fmt.Sprintf(" (%d/%d)", t.Failures, t.Threshold)
 }
 
 // Workload is what became of one slot of a target.

@@ -120,10 +120,10 @@ func (r Report) Lines() []string {
 	for _, target := range r.Targets {
 		if target.Cause != "" {
 			list := &quiet
-			if target.Failures >= target.Threshold {
+			if target.NeedsAttention() {
 				list = &loud
 			}
-			add(list, fmt.Sprintf("%s: %s (%d/%d): %s", target.Name, target.Cause, target.Failures, target.Threshold, target.Message))
+			add(list, fmt.Sprintf("%s: %s%s: %s", target.Name, target.Cause, target.count(), target.Message))
 		}
 		for _, w := range target.Workloads {
 			if w.Message == "" || w.Message == target.Message {

@@ -65,6 +65,7 @@ func policy(read config.Config, configured config.Target) decide.Policy {
 		Unsettled:       int(read.UnsettledThreshold),
 		Reapplications:  int(read.ContestedThreshold),
 		Rollback:        bool(read.Rollback),
+		StaleAfter:      configured.StaleAfter,
 		MinAge:          configured.MinAge,
 		Notify:          configured.Notify,
 		PinAtOnce:       configured.PinAtOnce,

@@ -15,6 +15,7 @@ import (
 const twoOnOne = `targets:
   - name: api
     image: ghcr.io/tracebloc/api:1
+    staleAfter: 720h
     minAge: 1h
     resolveFailureThreshold: 5
     workloads:
@@ -44,8 +45,8 @@ func TestLayoutIsTheConfigurationByWorkload(t *testing.T) {
 	assert.Equal(t, []string{"app", "side"}, containers, "another workload between them changes nothing")
 	assert.Equal(t, []place{{0, 0}, {1, 0}}, l.places[0])
 	assert.Equal(t, []place{{0, 1}}, l.places[1])
-	policy := decide.Policy{RolloutFailures: 3, Unsettled: 4, Reapplications: 3, MinAge: time.Hour}
+	policy := decide.Policy{RolloutFailures: 3, Unsettled: 4, Reapplications: 3, MinAge: time.Hour, StaleAfter: 720 * time.Hour}
 	assert.Equal(t, decide.Target{Name: "api", Threshold: 5, Policy: policy}, l.rules[0])
-	policy.MinAge, policy.Notify = 0, true
+	policy.MinAge, policy.StaleAfter, policy.Notify = 0, 0, true
 	assert.Equal(t, decide.Target{Name: "proxy", Threshold: 3, Policy: policy}, l.rules[1])
 }

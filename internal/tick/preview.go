@@ -19,6 +19,7 @@ type Preview struct {
 	Warnings    []string // about tags that promise nothing
 	Queries     []resolver.Query
 	Answers     []resolver.Answer // by query
+	Stale       []*fault.Error    // of the targets whose latest has not changed for too long
 	Bindings    []BindingPreview  // in the order of the targets
 	Leftovers   []Leftover
 	Interrupted bool // nothing was decided
@@ -68,6 +69,9 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 		e, gone = unwritten(planned, false), t.gone(ctx, planned)
 	}
 	for target := range t.targets {
+		if stale := e.targets[target].Stale; stale != nil {
+			preview.Stale = append(preview.Stale, stale)
+		}
 		for _, p := range t.places[target] {
 			binding := t.preview(e, p)
 			if gone != nil {

@@ -38,7 +38,7 @@ func (r reporter) of(ctx context.Context, e ended) result.Report {
 		for _, w := range out.Workloads {
 			outcomes = append(outcomes, w.Outcome)
 		}
-		needsAttention = needsAttention || decide.NeedsAttention(failures[target], outcomes)
+		needsAttention = needsAttention || decide.NeedsAttention(failures[target], outcomes) || e.targets[target].Stale != nil
 		r.log(ctx, out)
 		report.Targets = append(report.Targets, out)
 	}
@@ -76,8 +76,12 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 	if configured.Image != nil {
 		out.Image = configured.Image.Spelled + ":" + configured.Image.Tag
 	}
-	if known.Failure != nil {
-		out.Cause, out.Message = known.Failure.Cause, known.Failure.Advice()
+	failure := known.Failure
+	if known.Stale != nil && !failures.Reached() { // what is loud comes first
+		failure = known.Stale
+	}
+	if failure != nil {
+		out.Cause, out.Message = failure.Cause, failure.Advice()
 	}
 	reported := make([]int, len(r.places[target]))
 	for _, entry := range configured.Workloads {
@@ -180,7 +184,7 @@ func (r reporter) release(ref workload.Ref, o outcome, target string, outcome de
 func (r reporter) log(ctx context.Context, out result.Target) {
 	if out.Cause != fault.None {
 		level := slog.LevelWarn
-		if out.Failures >= out.Threshold {
+		if out.NeedsAttention() {
 			level = slog.LevelError
 		}
 		r.Log.Log(ctx, level, "target failing", "target", out.Name, "image", out.Image, "cause", string(out.Cause),

@@ -84,9 +84,9 @@ var rules = []struct {
 	{"helmValue of two targets", `targets: [{name: a, workloads: [{kind: Deployment, name: a, helmValue: image.digest}]}, {name: b, workloads: [{kind: Deployment, name: b, helmValue: image.digest}]}]`, false},
 	{"helmValue twice for one digest", `targets: [{name: a, workloads: [{kind: Deployment, name: a, helmValue: image.digest}, {kind: Deployment, name: b, helmValue: image.digest}]}]`, true},
 	{"helmValue within another", `targets: [{name: a, workloads: [{kind: Deployment, name: a, helmValue: image}, {kind: Deployment, name: b, helmValue: image.digest}]}]`, false},
-	{"target with nulls", `targets: [{name: api, image: null, mode: null, resolveFailureThreshold: null, platforms: null, minAge: null, pullSecrets: null, pin: null, pinAtOnce: null, workloads: [{kind: Deployment, name: api, namespace: null, container: null, env: null, envValue: null, whenEmpty: null}]}]`, true},
-	{"target with everything", `targets: [{name: api, image: "localhost:5000/x/y-z_a:V1.2", mode: notify, resolveFailureThreshold: 9, platforms: [linux/amd64, linux/arm/v7], minAge: 24h, pullSecrets: [a.b], pin: digest, pinAtOnce: true, workloads: [{kind: DaemonSet, name: a.b, namespace: other, container: c, env: A_B, envValue: reference, whenEmpty: leave}]}]`, true},
-	{"target with an empty key for each default", `targets: [{name: api, image: "", mode: "", minAge: "", pin: "", workloads: [{kind: Deployment, name: api, namespace: "", container: "", env: "", envValue: "", whenEmpty: ""}]}]`, true},
+	{"target with nulls", `targets: [{name: api, image: null, mode: null, resolveFailureThreshold: null, platforms: null, staleAfter: null, minAge: null, pullSecrets: null, pin: null, pinAtOnce: null, workloads: [{kind: Deployment, name: api, namespace: null, container: null, env: null, envValue: null, whenEmpty: null}]}]`, true},
+	{"target with everything", `targets: [{name: api, image: "localhost:5000/x/y-z_a:V1.2", mode: notify, resolveFailureThreshold: 9, platforms: [linux/amd64, linux/arm/v7], staleAfter: 720h, minAge: 24h, pullSecrets: [a.b], pin: digest, pinAtOnce: true, workloads: [{kind: DaemonSet, name: a.b, namespace: other, container: c, env: A_B, envValue: reference, whenEmpty: leave}]}]`, true},
+	{"target with an empty key for each default", `targets: [{name: api, image: "", mode: "", staleAfter: "", minAge: "", pin: "", workloads: [{kind: Deployment, name: api, namespace: "", container: "", env: "", envValue: "", whenEmpty: ""}]}]`, true},
 
 	{"short image", `targets: [{name: api, image: nginx, workloads: [{kind: Deployment, name: api}]}]`, true},
 	{"image on an IPv6 host", `targets: [{name: api, image: "[fd00::1]:5000/x:1", workloads: [{kind: Deployment, name: api}]}]`, true},
@@ -106,6 +106,8 @@ var rules = []struct {
 	{"minimum age 0", `targets: [{name: api, minAge: 0, workloads: [{kind: Deployment, name: api}]}]`, true},
 	{"minimum age 0s", `targets: [{name: api, minAge: 0s, workloads: [{kind: Deployment, name: api}]}]`, true},
 	{"minimum age negative", `targets: [{name: api, minAge: -1h, workloads: [{kind: Deployment, name: api}]}]`, false},
+	{"stale after a negative time", `targets: [{name: api, staleAfter: -1h, workloads: [{kind: Deployment, name: api}]}]`, false},
+	{"stale after days", `targets: [{name: api, staleAfter: 30d, workloads: [{kind: Deployment, name: api}]}]`, false},
 	{"minimum age without a unit", `targets: [{name: api, minAge: 5, workloads: [{kind: Deployment, name: api}]}]`, false},
 	{"pull secret's name", `targets: [{name: api, pullSecrets: [A], workloads: [{kind: Deployment, name: api}]}]`, false},
 
@@ -167,7 +169,7 @@ var chartOnly = []struct {
 	name, text string
 	valid      bool
 }{
-	{"templates in every string", `targets: [{name: "{{ .Release.Name }}", image: "ghcr.io/x/{{ .Release.Name }}:1", mode: '{{ print "notify" }}', minAge: '{{ print "1h" }}', platforms: ['{{ print "linux/amd64" }}'], pin: '{{ print "digest" }}', pullSecrets: ["{{ .Release.Name }}"], workloads: [{kind: '{{ print "Deployment" }}', name: "{{ .Release.Name }}-api", namespace: "{{ .Release.Namespace }}", container: '{{ print "c" }}', env: '{{ print "E" }}', envValue: '{{ print "digest" }}'}]}]`, true},
+	{"templates in every string", `targets: [{name: "{{ .Release.Name }}", image: "ghcr.io/x/{{ .Release.Name }}:1", mode: '{{ print "notify" }}', staleAfter: '{{ print "720h" }}', minAge: '{{ print "1h" }}', platforms: ['{{ print "linux/amd64" }}'], pin: '{{ print "digest" }}', pullSecrets: ["{{ .Release.Name }}"], workloads: [{kind: '{{ print "Deployment" }}', name: "{{ .Release.Name }}-api", namespace: "{{ .Release.Namespace }}", container: '{{ print "c" }}', env: '{{ print "E" }}', envValue: '{{ print "digest" }}'}]}]`, true},
 	{"a template in a registry", `registries: [{host: "{{ .Release.Name }}.example.com", mirrors: ["{{ .Release.Name }}.example.com/x"]}]`, true},
 	{"globals and what a parent chart switches on", `{global: {a: {b: 1}}, enabled: true}`, true},
 	{"a threshold in quotes", `resolveFailureThreshold: "3"`, false},

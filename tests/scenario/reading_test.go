@@ -109,6 +109,12 @@ var readings = map[string]reading{
 	"forbidden":          {atPrivate(403, someHost, registries.Head), []string{someHost, "regcred", "account " + goodLogin.user, "403"}, []string{"403"}},
 	"credential-missing": {atCell("a 401, and a named secret is not there", "token"), []string{"auth.docker.io", "absent", "not mounted"}, []string{"NotFound"}},
 	"platform-missing":   {atCell("an image without a platform that live offers", "index"), []string{"linux/amd64", "must publish"}, []string{"no child with platform"}},
+	"stale": {func(t *testing.T) subject {
+		t.Helper()
+		s, atHour := staleSoon(t)
+		atHour(241)
+		return subject{Scenario: s, image: ingestor, host: "ghcr.io"}
+	}, []string{"target ingestor", "staleAfter of 240h", "a mirror's sync"}, []string{"sha256:"}},
 	"unauthorized": {
 		atPrivate(401, "auth."+someHost, registries.Token),
 		[]string{"auth." + someHost, "token endpoint", "regcred", "account " + goodLogin.user, "extend or enable the account"}, []string{"401"},
@@ -221,7 +227,7 @@ var crane = sync.OnceValues(func() (string, error) { return tool("crane") })
 // causesOfTheContract are all that a result may name.
 var causesOfTheContract = []string{
 	"not-found", "unauthorized", "forbidden", "credential-missing", "rate-limited", "dns", "connection-refused", "timeout", "tls", "proxy",
-	"server-error", "bad-response", "platform-missing", "rollout-failed", "not-settled", "contested", "workload-missing", "slot-invalid",
+	"server-error", "bad-response", "platform-missing", "stale", "rollout-failed", "not-settled", "contested", "workload-missing", "slot-invalid",
 	"slot-mismatch", "api",
 }
 
