@@ -35,10 +35,16 @@ func (e evaluation) refusedStands() bool { return e.refused() && !e.outdated() }
 // gateSays is what the gates say of latest or, where it stands there already, what they have said.
 func (e evaluation) gateSays() *fault.Error {
 	if e.refusedStands() {
-		return &fault.Error{Cause: fault.PlatformMissing, Message: fault.CleanEnds(e.Record.State.Refused.Why)}
+		return refusedBefore(*e.Record.State.Refused)
 	}
 	failure, _ := e.gate()
 	return failure
+}
+
+// refusedBefore is what a gate has said of a digest before. It goes on counting in a tick in which no gate is asked, because the
+// workload is not settled, for instance: a streak that it is in ends only where latest is fresh or the gates say yes (Q19).
+func refusedBefore(refused annotate.Refusal) *fault.Error {
+	return &fault.Error{Cause: fault.PlatformMissing, Message: fault.CleanEnds(refused.Why)}
 }
 
 // acceptedUnpinned says that the slots hold what was accepted there, and that this is no digest. What is recorded was only seen

@@ -98,6 +98,7 @@ func disagreement(name string, digests []image.Digest) *fault.Error {
 func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) {
 	targets = slices.Clone(targets)
 	verdicts := make([]*verdict, len(workloads))
+	refused, allowed := map[int]*fault.Error{}, map[int]bool{} // by target
 	for at, w := range workloads {
 		if w == nil {
 			continue
@@ -105,10 +106,15 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 		v := t.decide(*w, targets)
 		verdicts[at] = &v
 		for i, d := range v.decisions {
+			index := w.Bindings[i].Target
+			target := &targets[index]
 			if d.Gated != nil {
-				target := &targets[w.Bindings[i].Target]
 				target.Failure = fault.Worst(target.Failure, d.Gated)
 			}
+			if noted := d.Record.State.Refused; noted != nil && noted.Digest == target.Digest {
+				refused[index] = refusedBefore(*noted)
+			}
+			allowed[index] = allowed[index] || d.allowsLatest()
 		}
 	}
 	for at := range targets {
@@ -120,6 +126,9 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 		}
 		for i, home := range w.Homes {
 			target := &targets[home.Target]
+			if target.Failure == nil && verdicts[at].began.Failures[i] > 0 && !allowed[home.Target] {
+				target.Failure = refused[home.Target]
+			}
 			target.Failures = target.failuresInARow(verdicts[at].began.Failures[i], verdicts[at].now.Failures[i])
 		}
 	}
@@ -152,6 +161,11 @@ func (t Tick) findStale(targets []Target, workloads []*Workload, verdicts []*ver
 			}
 		}
 	}
+}
+
+// allowsLatest says that latest is fresh here, or that the gates have nothing against it.
+func (d Decision) allowsLatest() bool {
+	return d.Row == 8 || d.Row == 12 || d.Row == 11 && d.Outcome == Pending || d.Row == 3 && d.Rolls() && d.Gated == nil
 }
 
 // turns gives each workload that wants to roll a place among MAX_ROLLOUTS: who has waited longest for a turn goes first,

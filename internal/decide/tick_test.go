@@ -225,6 +225,28 @@ func TestATargetAtItsThresholdHasFailedEverywhere(t *testing.T) {
 	assert.Zero(t, of[0].Failures, "the targets as they were resolved stay")
 }
 
+// A gate has refused latest, and the next tick asks none, because the workload is not settled: what it has said goes on counting,
+// in a streak that it is in (Q19).
+func TestARefusalGoesOnCounting_Q19(t *testing.T) {
+	t.Parallel()
+	for began, want := range map[int]decide.Count{0: {Of: 3}, 1: {N: 2, Of: 3, ByUs: true}, 2: {N: 3, Of: 3, ByUs: true}} {
+		w := counting(carrying(input(unsettled)), 0, began)
+		remember(w, 0, annotate.Record{Mark: a, Recorded: a, State: annotate.State{Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}})
+		w = begun(w)
+		of := targets(1)
+		of[0].Digest = digestB
+		planned, steps := rules.Plan(of, []*decide.Workload{&w})
+		assert.Equal(t, want, planned[0].Failures)
+		assert.Equal(t, []decide.Outcome{decide.Waiting}, outcomes(steps[0].Decisions))
+		if began > 0 {
+			assert.Equal(t, fault.PlatformMissing, causeOf(planned[0].Failure))
+		}
+		of[0].Digest = digestC // which no gate has refused
+		planned, _ = rules.Plan(of, []*decide.Workload{&w})
+		assert.Zero(t, planned[0].Failures.N)
+	}
+}
+
 // What the gates say on any workload counts for the target, and the worst is what it fails with.
 func TestGatesCountForTheTarget_I24(t *testing.T) {
 	t.Parallel()

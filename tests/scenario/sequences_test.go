@@ -105,3 +105,34 @@ func TestQ17WhatWasRevertedBeforeItWasProvenIsPutThereAgain(t *testing.T) {
 		})
 	}
 }
+
+// Q19: a gate refuses latest in one tick, and the workload is not settled in the next, in turn. Nothing has said yes to latest,
+// so the streak goes on, and reaches its threshold.
+func TestQ19AStreakOutlivesTicksThatAskNoGate(t *testing.T) {
+	t.Parallel()
+	s, first := onTwoPlatforms(t)
+	s.Push(ingestor, registries.Index("second", "linux/amd64"))
+	for count := 1; count <= 5; count++ {
+		refused, outcome := count%2 == 1, "waiting"
+		s.Behave(nil)
+		if refused {
+			s.Settle(workloads.Deployment("jobs"))
+			outcome = map[bool]string{false: "skipped", true: "failed"}[count >= 3]
+		} else {
+			behave(s, first, kubelet.Stuck())
+			s.Kubectl("delete", "pods", "--all", "--wait=false")
+			s.Eventually("it is not settled", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
+		}
+		result := s.Tick()
+		harness.RequireExit(t, min(1, count/3), result)
+		target := result.Report.Target("ingestor")
+		assert.Equal(t, outcome, target.Workload("jobs").Outcome)
+		assert.Equal(t, min(3, count), target.Failures)
+		assert.Equal(t, "platform-missing", target.Cause)
+	}
+	s.Push(ingestor, registries.Index("third", "linux/amd64", "linux/arm64"))
+	result := s.Tick()
+	requireOutcome(t, result, 0, "refreshed", "")
+	assert.Zero(t, result.Report.Target("ingestor").Failures)
+	assert.NotContains(t, s.Deployment("jobs").Annotations, failures)
+}
