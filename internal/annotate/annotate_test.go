@@ -146,28 +146,56 @@ func TestRejectKeepsTheLastFive(t *testing.T) {
 	assert.Equal(t, annotate.ByPerson, got.By)
 }
 
-func TestReadSeesARewind_I44(t *testing.T) {
+// What no write of ours leaves: an undo has rewound the annotations, or somebody has written or removed one of them.
+func TestTorn_I44(t *testing.T) {
 	t.Parallel()
 	k := annotate.NewKeys("p")
 	a, b := digest("a"), digest("b")
 	attempt := annotate.State{Attempt: &annotate.Attempt{Digest: b, Failed: 1}}
+	markA, markB := annotate.Content(annotate.Mark(a)), annotate.Content(annotate.Mark(b))
 	for name, c := range map[string]struct {
 		mark, recorded string
 		state          annotate.State
 		want           annotate.Record
+		torn           bool
 	}{
-		"first":          {"", string(a), attempt, annotate.Record{Recorded: annotate.Of(a), State: attempt}},
-		"recorded":       {annotate.Mark(a), string(a), attempt, annotate.Record{Mark: annotate.Content(annotate.Mark(a)), Recorded: annotate.Of(a), State: attempt}},
-		"attempted":      {annotate.Mark(b), string(a), attempt, annotate.Record{Mark: annotate.Content(annotate.Mark(b)), Recorded: annotate.Of(a), State: attempt}},
-		"undone":         {annotate.Mark(b), string(a), annotate.State{}, annotate.Record{Mark: annotate.Content(annotate.Mark(b)), Recorded: annotate.Content(annotate.Mark(b)), Rewound: true}},
-		"before our day": {annotate.Mark(b), "", annotate.State{}, annotate.Record{Mark: annotate.Content(annotate.Mark(b)), Recorded: annotate.Content(annotate.Mark(b)), Rewound: true}},
-		"unpinned":       {"unpinned", "unpinned", annotate.State{}, annotate.Record{Mark: annotate.Unpinned, Recorded: annotate.Unpinned}},
+		"first":                     {"", string(a), attempt, annotate.Record{Recorded: annotate.Of(a), State: attempt}, false},
+		"recorded":                  {annotate.Mark(a), string(a), attempt, annotate.Record{Mark: markA, Recorded: annotate.Of(a), State: attempt}, false},
+		"attempted":                 {annotate.Mark(b), string(a), attempt, annotate.Record{Mark: markB, Recorded: annotate.Of(a), State: attempt}, false},
+		"undone":                    {annotate.Mark(b), string(a), annotate.State{}, annotate.Record{Mark: markB, Recorded: annotate.Of(a)}, true},
+		"before our day":            {annotate.Mark(b), "", annotate.State{}, annotate.Record{Mark: markB}, true},
+		"unpinned":                  {"unpinned", "unpinned", annotate.State{}, annotate.Record{Mark: annotate.Unpinned, Recorded: annotate.Unpinned}, false},
+		"unpinned, known by pods":   {"unpinned", string(a), annotate.State{}, annotate.Record{Mark: annotate.Unpinned, Recorded: annotate.Of(a)}, false},
+		"with the slots' name":      {annotate.Mark(a) + ".0123abcd", string(a), annotate.State{}, annotate.Record{Mark: markA, Slots: "0123abcd", Recorded: annotate.Of(a)}, false},
+		"undone, with their name":   {annotate.Mark(b) + ".0123abcd", string(a), annotate.State{}, annotate.Record{Mark: markB, Slots: "0123abcd", Recorded: annotate.Of(a)}, true},
+		"unpinned, with their name": {"unpinned.0123abcd", "unpinned", annotate.State{}, annotate.Record{Mark: annotate.Unpinned, Slots: "0123abcd", Recorded: annotate.Unpinned}, false},
 	} {
 		got, warnings := k.Read("t",
 			map[string]string{"p/t-digest": c.mark},
 			map[string]string{"p/last-refreshed-t-digest": c.recorded, "p/t-refresh-state": c.state.String()})
 		assert.Empty(t, warnings, name)
 		assert.Equal(t, c.want, got, name)
+		assert.Equal(t, c.torn, got.Torn(), name)
+		assert.Equal(t, c.mark, got.Label(), name)
+	}
+}
+
+// Anybody can name slots the same way: printf 'api/X\nweb' | sha256sum | cut -c 1-8.
+func TestSlotsName(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "3ef96b9c", annotate.SlotsName([]string{"web", "api/X"}))
+	assert.Equal(t, annotate.SlotsName([]string{"api/X", "web"}), annotate.SlotsName([]string{"web", "api/X"}), "in whatever order")
+	assert.NotEqual(t, annotate.SlotsName([]string{"api", "web"}), annotate.SlotsName([]string{"apiweb"}))
+}
+
+func TestReadRefusesMarks(t *testing.T) {
+	t.Parallel()
+	k := annotate.NewKeys("p")
+	whole := annotate.Mark(digest("a"))
+	for _, text := range []string{whole + ".", whole + ".0123abc", whole + ".0123ABCD", whole + ".0123abcd.0123abcd", ".0123abcd", whole[1:] + ".0123abcd"} {
+		record, warnings := k.Read("t", map[string]string{"p/t-digest": text}, nil)
+		assert.Equal(t, annotate.Record{}, record, text)
+		assert.Len(t, warnings, 1, text)
 	}
 }
 

@@ -1,17 +1,21 @@
 package annotate
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 )
 
 // Record is what is remembered of one target on one workload.
 type Record struct {
 	Mark     Content
+	Slots    string // names the slots that the mark was written for (SlotsName); empty: those of today
 	Recorded Content
 	State    State
-	// Rewound says that the annotations are of another time than the mark, as an undo leaves them.
-	Rewound bool
 }
 
 // TargetCounters is what is remembered once for a target, on its home.
@@ -22,9 +26,6 @@ type TargetCounters struct {
 
 // Read reads a target's record from a workload's labels and annotations. A value that does not parse reads
 // as absent and yields a warning that names its key.
-//
-// Where the mark is a digest, and neither the attempted nor the recorded one, an undo has rewound the annotations (I9,
-// I44): they read as absent, and the mark's digest as recorded. Of an unpinned slot, what its pods run is recorded.
 func (k Keys) Read(target string, labels, annotations map[string]string) (Record, []error) {
 	var warnings []error
 	warn := func(key string, err error) {
@@ -34,16 +35,56 @@ func (k Keys) Read(target string, labels, annotations map[string]string) (Record
 	}
 	var record Record
 	var err error
-	record.Mark, err = ParseMark(labels[k.Mark(target)])
+	record.Mark, record.Slots, err = parseLabel(labels[k.Mark(target)])
 	warn(k.Mark(target), err)
 	record.Recorded, err = ParseContent(annotations[k.Recorded(target)])
 	warn(k.Recorded(target), err)
 	record.State, err = ParseState(annotations[k.State(target)])
 	warn(k.State(target), err)
-	if record.Mark != None && record.Mark != Unpinned && !record.Mark.Same(record.Recorded) && !record.Mark.Is(record.State.Attempted()) {
-		record = Record{Mark: record.Mark, Recorded: record.Mark, Rewound: true}
-	}
 	return record, warnings
+}
+
+// Label is the mark as its label holds it; empty for none.
+func (r Record) Label() string {
+	if r.Mark == None || r.Slots == "" {
+		return r.Mark.Mark()
+	}
+	return r.Mark.Mark() + "." + r.Slots
+}
+
+// parseLabel reads a mark's label: the mark and, after a dot, the name of the slots that it was written for. Earlier
+// releases have written the mark alone. Empty is None.
+func parseLabel(text string) (mark Content, slots string, err error) {
+	text, slots, dotted := strings.Cut(text, ".")
+	if dotted && (text == "" || !slotsPattern.MatchString(slots)) {
+		return None, "", fmt.Errorf("a mark ends in a dot and %d lowercase hex digits, not in these %d characters", slotsLength, len(slots))
+	}
+	if mark, err = ParseMark(text); err != nil || mark == None {
+		return None, "", err
+	}
+	return mark, slots, nil
+}
+
+// slotsLength is how many hex digits name slots.
+const slotsLength = 8
+
+var slotsPattern = regexp.MustCompile(fmt.Sprintf(`^[0-9a-f]{%d}$`, slotsLength))
+
+// SlotsName names slots by their keys, in whatever order: the first eight hex digits of the SHA-256 of the keys, sorted, one
+// a line. It stands in the label, since an undo takes everything else (I69).
+func SlotsName(keys []string) string {
+	if !slices.IsSorted(keys) {
+		keys = slices.Sorted(slices.Values(keys))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(keys, "\n")))
+	return hex.EncodeToString(sum[:slotsLength/2])
+}
+
+// Torn says that no write of ours has left mark and annotations as they are: the mark is a digest, and neither recorded nor
+// attempted. An undo rewinds annotations and leaves labels (I9, I44), or somebody else has written or removed one of them
+// (I54, I55).
+func (r Record) Torn() bool {
+	return r.Mark != None && r.Mark != Unpinned && !r.Mark.Same(r.Recorded) && !r.Mark.Is(r.State.Attempted())
 }
 
 // ReadCounters reads the target's counters from its home. Warnings are as in Read.

@@ -21,7 +21,7 @@ func TestBudgetOfAllocations(t *testing.T) {
 		most    float64
 	}{
 		{"unchanged", input(latest(digestA)), decide.Unchanged, 2},
-		{"refreshed", input(), decide.Refreshed, 9},
+		{"refreshed", input(), decide.Refreshed, 11},
 	} {
 		require.Equal(t, c.outcome, decide.Decide(c.input).Outcome, c.name)
 		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { decide.Decide(c.input) }), c.most, c.name)

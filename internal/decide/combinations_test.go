@@ -88,11 +88,6 @@ func each(in decide.Input, rest []dimension, visit func(decide.Input)) {
 	}
 }
 
-// rewound says what annotate.Keys.Read never returns: a mark that is neither recorded nor attempted.
-func rewound(r annotate.Record) bool {
-	return r.Mark != annotate.None && r.Mark != annotate.Unpinned && !r.Mark.Same(r.Recorded) && !r.Mark.Is(r.State.Attempted())
-}
-
 // TestEveryCombinationMatches is the proof that no combination of inputs falls through the table, and that
 // whatever row decides, a few things never happen.
 func TestEveryCombinationMatches(t *testing.T) {
@@ -102,7 +97,7 @@ func TestEveryCombinationMatches(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		all := dimensions()
 		each(input(), all[:3], func(in decide.Input) { // mark, recorded and attempt
-			if rewound(in.Record) {
+			if in.Record.Torn() {
 				return
 			}
 			t.Run("", func(t *testing.T) {
@@ -194,7 +189,7 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "what each slot held is in the same patch (I58)"
 	case d.Wait != "" && !d.Rolls() && (d.Outcome != decide.Waiting && d.Outcome != decide.Rejected || after.State.Attempted() != d.Wait || !content.Is(d.Wait) || rollout.Settled):
 		return "only our own rollout is waited for"
-	case after.Mark != annotate.None && rewound(after):
+	case after.Torn():
 		return "what we write never looks like an undo"
 	case !d.Rolls() && !after.Mark.Same(in.Record.Mark) && !after.Mark.Same(content):
 		return "the mark is what we put or accepted"
@@ -262,7 +257,7 @@ func TestEveryConclusion(t *testing.T) {
 		dimension{nothing, noRollback, notify, down}, dimension{podsSay(decide.PodProblems{}), podsSay(crashing), pullFailed, all(podsSay(crashing), isServed(digestA, false))})
 	waits := []decide.Wait{waited(), waited(joint), waited(joint, restoredToo), waited(interrupted), {Digest: digestB}}
 	each(input(), reduced, func(in decide.Input) {
-		if rewound(in.Record) {
+		if in.Record.Torn() {
 			return
 		}
 		for _, wait := range waits {
@@ -306,7 +301,7 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 		return "what the slot held or what was recorded is restored (I58)"
 	case d.Rolls() && (d.Outcome != decide.RolledBack || !after.Mark.Is(d.Set[0]) || !after.Recorded.Is(d.Set[0])):
 		return "what is restored is marked and recorded"
-	case after.Mark != annotate.None && rewound(after):
+	case after.Torn():
 		return "what we write never looks like an undo"
 	case !d.Rolls() && after.Recorded != in.Record.Recorded && (!rollout.Proven() || !after.Recorded.Is(wait.Digest) || !content.Is(wait.Digest)):
 		return "nothing is recorded that did not settle, or that no replica has run (I4, I56)"

@@ -37,7 +37,7 @@ func (t Tick) Homes(targets []Target, carried [][]int, residents []Resident) [][
 	for at, r := range residents {
 		for _, target := range t.counting(targets, r.Annotations) {
 			record, _ := t.Keys.Read(targets[target].Name, r.Labels, r.Annotations)
-			if record.Rewound { // an undo has brought back what has moved long ago (I44)
+			if record.Torn() { // an undo has brought back what has moved long ago (I44)
 				continue
 			}
 			found, _ := t.Keys.ReadCounters(targets[target].Name, r.Annotations)

@@ -28,7 +28,7 @@ func (e evaluation) slotInvalid() bool {
 }
 
 func (e evaluation) refuseSlot() found {
-	return decided(Decision{Outcome: Failed, Failure: e.problem(), Record: e.Record})
+	return decided(Decision{Outcome: Failed, Failure: e.problem(), Record: e.read})
 }
 
 // Row 2: a person has said so on the workload itself.
@@ -42,7 +42,7 @@ func (e evaluation) held() Decision {
 	if !e.Facts.Held {
 		message = "the Deployment is paused" + e.Facts.HeldBy + ": refreshed once it is resumed"
 	}
-	return Decision{Outcome: Held, Message: message, Record: e.Record}
+	return Decision{Outcome: Held, Message: message, Record: e.read}
 }
 
 // Row 3: an empty slot is an outage (I7), so whatever is known to be good goes in at once, unless the configuration says that
@@ -98,12 +98,22 @@ func (e evaluation) fill() found {
 	return decided(decision)
 }
 
-// Row 4: what runs is taken as it is; nothing that was remembered before the mark means anything (I5, I6, I36).
+// Row 4: what runs is taken as it is; nothing that was remembered before the mark means anything (I5, I6, I36). Slots that
+// the mark was not written for have not been observed either: whoever made them has reverted nothing.
 
-func (e evaluation) firstObservation() bool { return e.Record.Mark == annotate.None }
+func (e evaluation) firstObservation() bool { return e.read.Mark == annotate.None || e.otherSlots() }
+
+// otherSlots says whether the mark was written for other slots than those that the target has here now.
+func (e evaluation) otherSlots() bool {
+	return e.read.Slots != "" && e.read.Slots != e.slotsName()
+}
 
 func (e evaluation) adopt() found {
 	d := Decision{Outcome: Adopted, Message: "first observation of " + e.live.Short(), Record: annotate.Record{Mark: e.live, Recorded: e.live}}
+	if e.otherSlots() { // what was thrown out of the workload stays out
+		d.Message += ": the target has other slots here than before"
+		d.Record.State = annotate.State{Rejected: e.read.State.Rejected, Owners: e.read.State.Owners}
+	}
 	if !e.bare() {
 		return decided(d)
 	}
@@ -175,14 +185,14 @@ func (e evaluation) acceptManualChange() found {
 	record := annotate.Record{Mark: e.live, Recorded: e.live, State: annotate.State{Rejected: state.Rejected, Owners: state.Owners}}
 	if movedOn || unpinned && e.live.Is(e.Latest.Digest) {
 		onward := e
-		onward.Record, onward.rewound = record, e.Record.Rewound
+		onward.Record, onward.yielded = record, true
 		onward.Record.State.TurnSince = e.Record.State.TurnSince
 		onward.events = append(onward.events, Event{Reason: RefreshHeld, Note: replaced + ", and the tag has moved on since"})
 		return found{onward: &onward}
 	}
 	message := replaced + ": held until the tag moves on"
 	return decided(Decision{
-		Outcome: Held, Message: message, Record: record, Rewound: e.Record.Rewound, Events: []Event{{Reason: RefreshHeld, Note: message}},
+		Outcome: Held, Message: message, Record: record, Rewound: e.undone, Events: []Event{{Reason: RefreshHeld, Note: message}},
 	})
 }
 

@@ -47,7 +47,7 @@ func TestRowsOfHands(t *testing.T) {
 		{"6 a digest is set, and the tag has moved on", input(onTag(digestC), live(a), person("kubectl-set")),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, events: held, record: both(yields("kubectl-set", a, c), put(digestB, a))}},
 		{"6 an undo has rewound the counters, I44", input(func(in *decide.Input) {
-			in.Record = annotate.Record{Mark: b, Recorded: b, Rewound: true}
+			in.Record = annotate.Record{Mark: b, Recorded: a}
 			streak(5)(in)
 		}, live(a), person("kubectl")), want{row: 6, outcome: decide.Held, events: held, rewound: true, skip: decide.SkipClear, record: yields("kubectl", a, b)}},
 		{"6 undo in mid-rollout: attempted is left too, I44", input(ours(1), live(a), person("kubectl")),

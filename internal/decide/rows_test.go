@@ -117,7 +117,7 @@ func TestRowsOfTheSlot(t *testing.T) {
 		{"3 gate says no, nothing recorded", input(live(annotate.None), gateSaysNo, noRecord),
 			want{row: 3, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
 		{"3 nothing known", input(live(annotate.None), unknown, noRecord), want{row: 3, outcome: decide.Skipped, cause: fault.Proxy}},
-		{"3 latest rejected, nothing recorded", input(live(annotate.None), record(b, annotate.Unpinned), rejected(b, annotate.ByFailure)),
+		{"3 latest rejected, nothing recorded", input(live(annotate.None), record(b, annotate.Unpinned), attempt(annotate.Attempt{Digest: digestB, Failed: 3}), rejected(b, annotate.ByFailure)),
 			want{row: 3, outcome: decide.Rejected, cause: fault.RolloutFailed}},
 		{"3 notify", input(live(annotate.None), notify, unasked), want{row: 3, outcome: decide.Pending}},
 		{"3 contested, filled all the same", input(live(annotate.None), latest(digestA), reapplied(3, 0, false), deployer("helm")),

@@ -88,11 +88,12 @@ type evaluation struct {
 	served   image.Digest // what the registry serves, whatever a row puts in its place; empty where that is unknown
 	person   string       // the person who set a slot to something else than the mark, by the field manager's name
 	deployer string       // the deployer who did
+	undone   bool         // an undo has rewound the annotations (I44)
 
 	// What rows above have found.
 	events         []Event
 	skip           SkipChange
-	rewound        bool                // a person's undo has rewound the annotations (I44)
+	yielded        bool                // it was a person
 	unblockAttempt bool                // the workload is stuck, and latest may be what frees it (I45)
 	rejectedLatest *annotate.Rejection // latest is rejected, and what is recorded stands in its place
 }
@@ -102,8 +103,16 @@ func newEvaluation(in Input) evaluation {
 	if others := filled(in.Slots); len(others) > 0 { // beside them, a slot that is left empty is as if it was not there
 		e.Slots = others
 	}
-	e.Record.Recorded = e.completed()
 	e.person, e.deployer = changedBy(e.Slots, in.Record.Mark)
+	switch {
+	case !in.Record.Torn() || e.firstObservation():
+	case e.live.Same(in.Record.Mark):
+		// Somebody has removed the state, which re-arms everything: what was put there may not have settled yet.
+		e.Record.State = annotate.State{Attempt: &annotate.Attempt{Digest: e.live.Digest()}}
+	default: // an undo has rewound the annotations: they are of another time than the mark (I44)
+		e.undone = true
+		e.Record = annotate.Record{Mark: in.Record.Mark, Slots: in.Record.Slots, Recorded: in.Record.Mark}
+	}
 	return e
 }
 
@@ -170,7 +179,7 @@ func (e evaluation) finish(d Decision) Decision {
 	if d.Outcome != Unchanged { // a person who puts there what is latest changes nothing that anybody waits for
 		d.Events = append(e.events, d.Events...)
 	}
-	d.Rewound = d.Rewound || e.rewound
+	d.Rewound = d.Rewound || e.undone && e.yielded
 	d = e.stillRejected(e.rejectedLatest, d)
 	switch {
 	case d.Skip == SkipKeep && e.skip != SkipKeep:
@@ -182,8 +191,26 @@ func (e evaluation) finish(d Decision) Decision {
 	if d.Gated != nil && isRefused(d.Gated) {
 		d.Record.State.Refused = &annotate.Refusal{Digest: e.Latest.Digest, Why: fault.CleanEnds(d.Gated.Message)}
 	}
+	d.Record.Slots = e.markedSlots(d)
 	d.Set = e.inEvery(d.Set)
 	return d
+}
+
+// slotsName names the slots of the target here, those that are left empty among them.
+func (e evaluation) slotsName() string {
+	keys := make([]string, 0, len(e.every))
+	for _, slot := range e.every {
+		keys = append(keys, slot.Key)
+	}
+	return annotate.SlotsName(keys)
+}
+
+// markedSlots names the slots that the mark is for which a decision leaves: those of now, where it writes the mark anew.
+func (e evaluation) markedSlots(d Decision) string {
+	if !d.Rolls() && d.Row != 4 && d.Record.Mark.Same(e.read.Mark) {
+		return e.read.Slots
+	}
+	return e.slotsName()
 }
 
 // stood notes what the tag of an unpinned slot stands for, unless that is recorded, and forgets it where the slot is pinned,
@@ -236,16 +263,6 @@ func (e evaluation) weOwnSlots() bool {
 		}
 	}
 	return false
-}
-
-// completed is what is recorded, completed where only its mark is known, which an undo leaves: by what the slots
-// hold, if that has settled (I4).
-func (e evaluation) completed() annotate.Content {
-	recorded := e.Record.Recorded
-	if recorded.Digest() == "" && e.live.Digest() != "" && recorded.Same(e.live) && e.settled() {
-		return e.live
-	}
-	return recorded
 }
 
 // ours says whether the slots hold what a tick has put there and nobody has recorded yet. Where the mark is

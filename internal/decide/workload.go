@@ -305,7 +305,7 @@ func (t Tick) change(w Workload, targets []Target, v verdict, only []bool) Chang
 			continue // where the workload is not what was meant, even garbage is left alone
 		}
 		name := targets[w.Bindings[at].Target].Name
-		differ(change.Labels, w.Object.Labels, t.Keys.Mark(name), record.Mark.Mark())
+		differ(change.Labels, w.Object.Labels, t.Keys.Mark(name), record.Label())
 		differ(change.Annotations, w.Object.Annotations, t.Keys.State(name), record.State.String())
 		if record.Recorded.Digest() != "" || record.Recorded == annotate.None || record.Recorded == annotate.Unpinned {
 			differ(change.Annotations, w.Object.Annotations, t.Keys.Recorded(name), string(record.Recorded))

@@ -54,6 +54,7 @@ func TestRemember(t *testing.T) {
 func TestWhatAChangeContains(t *testing.T) {
 	t.Parallel()
 	const mark, recorded, state = "p/t0-digest", "p/last-refreshed-t0-digest", "p/t0-refresh-state"
+	of := func(slots ...string) string { return "." + annotate.SlotsName(slots) }
 	garbage := func(w decide.Workload) decide.Workload {
 		w.Object.Annotations[recorded], w.Object.Annotations[state] = "sha256:zz", "{"
 		return w
@@ -65,17 +66,17 @@ func TestWhatAChangeContains(t *testing.T) {
 		annotations map[string]bool // true: set, false: removed
 	}{
 		"unchanged: nothing":             {carrying(input(latest(digestA))), "", nil, nil},
-		"a refresh: slots, mark, intent": {carrying(input()), "0.0=b", map[string]string{mark: b.Mark()}, map[string]bool{state: true}},
-		"a refresh of two slots":         {carrying(input(live(a, a))), "0.0=b 0.1=b", map[string]string{mark: b.Mark()}, map[string]bool{state: true}},
+		"a refresh: slots, mark, intent": {carrying(input()), "0.0=b", map[string]string{mark: b.Mark() + of("0.0")}, map[string]bool{state: true}},
+		"a refresh of two slots":         {carrying(input(live(a, a))), "0.0=b 0.1=b", map[string]string{mark: b.Mark() + of("0.0", "0.1")}, map[string]bool{state: true}},
 		"adopted: mark and record": {carrying(input(func(in *decide.Input) { in.Record = annotate.Record{} })), "",
-			map[string]string{mark: a.Mark()}, map[string]bool{recorded: true}},
+			map[string]string{mark: a.Mark() + of("0.0")}, map[string]bool{recorded: true}},
 		"adopted, unpinned: what the tag stands for": {carrying(input(live(annotate.Unpinned), func(in *decide.Input) { in.Record = annotate.Record{} })), "",
-			map[string]string{mark: "unpinned"}, map[string]bool{recorded: true, state: true}},
+			map[string]string{mark: "unpinned" + of("0.0")}, map[string]bool{recorded: true, state: true}},
 		"recorded: the intent goes": {carrying(input(ours(0), settled, func(in *decide.Input) { in.Record.State.Left = annotate.None })), "",
 			nil, map[string]bool{recorded: true, state: false}},
 		"held: nothing":                      {carrying(input(held)), "", nil, nil},
-		"held: garbage goes":                 {garbage(carrying(input(held))), "", nil, map[string]bool{recorded: true, state: false}},
-		"held: garbage in place of a record": {garbage(carrying(input(held, live(annotate.Unpinned)))), "", nil, map[string]bool{state: false}},
+		"held: garbage goes":                 {garbage(carrying(input(held))), "", nil, map[string]bool{recorded: false, state: false}},
+		"held: garbage in place of a record": {garbage(carrying(input(held, live(annotate.Unpinned)))), "", nil, map[string]bool{recorded: false, state: false}},
 		"no slot: even garbage is left":      {garbage(carrying(input(func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }))), "", nil, nil},
 		"a newer release's state: nothing":   {counting(newer(carrying(input(unknown, unsettled, live(annotate.None)))), 3, 2), "", nil, nil},
 		"the skip streak is over":            {counting(carrying(input(latest(digestA))), 3), "", nil, map[string]bool{"p/refresh-skip-streak": false}},
@@ -163,7 +164,7 @@ func TestAnUndoRewindsTheCountersOfAllTargets_I44(t *testing.T) {
 	after := begun(written(w, step.Change))
 	again := planned(t, after, of)
 	assert.Contains(t, again.Decisions[1].Message, "2/8", "and that counts from there")
-	assert.False(t, recordOf(after, 0).Rewound)
+	assert.False(t, recordOf(after, 0).Torn())
 }
 
 // After a joint failure the targets are tried one by one; nothing is counted of those that wait.

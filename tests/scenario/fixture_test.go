@@ -58,6 +58,6 @@ func requireRolled(t *testing.T, s *harness.Scenario, name, digest string, revis
 	value, _ := workloads.EnvValue(d, "api", slot)
 	assert.Equal(t, digest, value)
 	assert.Equal(t, digest, d.Annotations[recorded])
-	assert.Equal(t, digest[len("sha256:"):][:40], d.Labels[mark])
+	assert.Equal(t, label(digest), contentOf(d.Labels[mark]))
 	assert.Equal(t, revision, workloads.Revision(d))
 }

@@ -163,7 +163,7 @@ func TestI39ACrashThatTookTheServiceDownIsRejectedAtOnce(t *testing.T) {
 			s.Settle(look(s, kind, "jobs"))
 			requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
 			assert.Equal(t, ingestor+"@"+first, workloads.Image(look(s, kind, "jobs"), "api"))
-			assert.Equal(t, label(first), look(s, kind, "jobs").GetLabels()[mark], "the mark moves with the slot")
+			assert.Equal(t, label(first), contentOf(look(s, kind, "jobs").GetLabels()[mark]), "the mark moves with the slot")
 			third := s.Push(ingestor, image("third"))
 			s.Setenv("ROLLOUT_TIMEOUT", "30s")
 			requireOutcome(t, s.Tick(), 0, "refreshed", "")

@@ -188,7 +188,7 @@ func TestI36TheShellScriptIsTakenOver(t *testing.T) {
 			d := s.Deployment("jobs")
 			assert.Equal(t, current, live(s))
 			assert.Equal(t, current, d.Annotations[recorded])
-			assert.Equal(t, label(current), d.Labels[mark])
+			assert.Equal(t, label(current), contentOf(d.Labels[mark]))
 			assert.Equal(t, 2, workloads.Revision(d), "no rollout")
 			assert.NotContains(t, d.Annotations, failures, "it resolves")
 			assert.NotContains(t, d.Annotations, lastError)

@@ -40,7 +40,7 @@ func requireHeld(t *testing.T, s *harness.Scenario, chosen string) {
 	s.Settle(workloads.Deployment("jobs"))
 	d := s.Deployment("jobs")
 	assert.Equal(t, revision, workloads.Revision(d), "nothing is rolled")
-	assert.Equal(t, label(chosen), d.Labels[mark])
+	assert.Equal(t, label(chosen), contentOf(d.Labels[mark]))
 	assert.Equal(t, chosen, d.Annotations[recorded])
 	s.Forget()
 	requireOutcome(t, s.Tick(), 0, "held", "")

@@ -1,8 +1,11 @@
 package scenario_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,8 +156,24 @@ func asJSON(t *testing.T, object workloads.Object) []byte {
 	return text
 }
 
-// label is the mark of a digest.
+// label is the mark of a digest, as earlier releases wrote it: one for whatever slots there are.
 func label(digest string) string { return strings.TrimPrefix(digest, "sha256:")[:40] }
+
+// labelFor is the mark of a digest, or "unpinned", in slots, named as a container or as container/variable.
+func labelFor(content string, slots ...string) string {
+	slices.Sort(slots)
+	sum := sha256.Sum256([]byte(strings.Join(slots, "\n")))
+	if content != "unpinned" {
+		content = label(content)
+	}
+	return content + "." + hex.EncodeToString(sum[:4])
+}
+
+// contentOf is what a mark says, without the slots that it was written for.
+func contentOf(mark string) string {
+	content, _, _ := strings.Cut(mark, ".")
+	return content
+}
 
 // image is an index for the one platform that these tests use.
 func image(build string) registries.Content { return registries.Index(build, "linux/amd64") }

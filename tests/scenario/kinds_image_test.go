@@ -172,7 +172,7 @@ func TestI26EveryPodOfAStatefulSetRunsOneBuild(t *testing.T) {
 	s.Deploy(workloads.StatefulSet("database", workloads.Replicas(3), workloads.Container("main", reference)))
 	s.Configure("targets:\n" + targetOf("ingestor", reference, entry("StatefulSet", "database", "")))
 	requireOutcomes(t, s.Tick(), 0, "adopted")
-	assert.Equal(t, "unpinned", s.StatefulSet("database").Labels[mark])
+	assert.Equal(t, labelFor("unpinned", "main"), s.StatefulSet("database").Labels[mark])
 	assert.Equal(t, "unpinned", s.StatefulSet("database").Annotations[recorded])
 	requireOutcomes(t, s.Tick(), 0, "refreshed")
 

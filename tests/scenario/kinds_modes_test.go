@@ -101,7 +101,7 @@ func requireKindRolled(t *testing.T, s *harness.Scenario, kind string, before in
 	o := look(s, kind, "app")
 	assert.Equal(t, value, read(o), kind)
 	assert.Equal(t, digest, o.GetAnnotations()[recorded], kind)
-	assert.Equal(t, label(digest), o.GetLabels()[mark], kind)
+	assert.Equal(t, label(digest), contentOf(o.GetLabels()[mark]), kind)
 	assert.NotContains(t, workloads.Template(o).Annotations, recorded, "%s: remembering rolls nothing", kind)
 	resource := map[string]string{"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets", "CronJob": "cronjobs"}[kind]
 	assert.Len(t, slotWrites(s, resource, "app"), 1, kind)

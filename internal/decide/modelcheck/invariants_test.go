@@ -42,7 +42,7 @@ func (m *model) written(s *step, place, at int, got answer, concluding bool) {
 		after := *o
 		after.labels, after.annotations = got.labels, got.annotations
 		record := m.core.recordOf(&after, t)
-		s.require(!record.Rewound || before.Rewound, "what a tick writes does not look like an undo")
+		s.require(!record.Torn() || before.Torn(), "what a tick writes does not look like an undo")
 		if got.rows[t] == 4 {
 			g.recordable[at][t][m.together(o, t)] = true // the first observation is taken as it is
 			g.recordable[at][t][o.runs[t]] = true
@@ -68,7 +68,7 @@ func (m *model) written(s *step, place, at int, got answer, concluding bool) {
 		}
 		s.require(record.State.Reapplied <= threshold, "counts have a bound")
 		m.rejections(s, at, t, record, s.ticks[place].knows.now, concluding && got.outcomes[t] != 0)
-		if before.Rewound {
+		if before.Torn() {
 			over |= countsAttempt<<(2*t) | countsSkip | countsFailures<<(2*t)
 		}
 		if at == 0 {
