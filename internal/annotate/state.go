@@ -33,8 +33,7 @@ type State struct {
 	Rejected []Rejection `json:"rejected,omitempty"`
 	// Left is the digest that the last refresh replaced: going back to it is a flip (I46).
 	Left Content `json:"left,omitempty"`
-	// Stood is what the tag of an unpinned slot was last seen to mean, where that is not recorded: what a person left who sets
-	// the slot.
+	// Stood is latest as it was last seen, where the slots hold something else: a person who sets them has left that too.
 	Stood Content `json:"stood,omitempty"`
 	// Runs is what the pods of an unpinned slot were found to run, so that no manifest is read twice for it.
 	Runs *Runs `json:"runs,omitempty"`

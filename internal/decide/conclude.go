@@ -24,7 +24,7 @@ type Wait struct {
 func Conclude(in Input, wait Wait) Decision {
 	e := newEvaluation(in)
 	d := e.stillRejected(e.recordedOverRejected(), e.conclude(wait))
-	d.Record.State = e.stood(d.Record, d.Row)
+	d.Record.State = e.stood(d)
 	d.Record.Slots = e.markedSlots(d)
 	d.Set = e.inEvery(d.Set)
 	return d

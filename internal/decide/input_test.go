@@ -249,6 +249,18 @@ func (w want) decides(t *testing.T, in decide.Input) {
 	w.check(t, in, decide.Decide(in))
 }
 
+// seen is latest as a decision notes it: where it is not what the slots hold, is not put there now, and is not thrown out.
+func seen(in decide.Input, got decide.Decision, before annotate.Content) annotate.Content {
+	_, rejected := got.Record.State.Rejection(annotate.Of(in.Latest.Digest))
+	switch known := in.Latest.Digest != ""; {
+	case got.Rolls(), known && (rejected || decide.Together(in.Slots).Is(in.Latest.Digest)):
+		return annotate.None
+	case known && got.Row > 3:
+		return annotate.Of(in.Latest.Digest)
+	}
+	return before
+}
+
 func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
 	t.Helper()
 	expected := in.Record
@@ -295,6 +307,7 @@ func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
 	if got.Gated != nil && got.Gated.Cause == fault.PlatformMissing { // a no for what the digest is, which is noted
 		expected.State.Refused = &annotate.Refusal{Digest: in.Latest.Digest, Why: "linux/arm64"}
 	}
+	expected.State.Stood = seen(in, got, expected.State.Stood)
 	if got.Record.Mark != in.Record.Mark || got.Rolls() { // a mark is for the slots that there are when it is written
 		var keys []string
 		for _, slot := range in.Slots {

@@ -174,9 +174,11 @@ func (e evaluation) tagMayBeStale() bool {
 	facts := func(r annotate.Record) string {
 		r.State.Runs, r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, nil, false
 		r.State.Refused = nil
+		r.State.Stood = annotate.None
 		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
 	}
-	return facts(e.Began) != facts(e.read)
+	saw := e.read.State.Stood // by that tick
+	return facts(e.Began) != facts(e.read) || saw != e.Began.State.Stood && !saw.Is(e.Latest.Digest)
 }
 
 // giveUp leaves the slots to whoever reverts them, and says so in every tick.

@@ -169,24 +169,26 @@ func (e evaluation) changed() bool {
 }
 
 func (e evaluation) acceptManualChange() found {
+	record := annotate.Record{Mark: e.live, Recorded: e.live, State: annotate.State{Rejected: e.Record.State.Unreject(e.live).Rejected, Owners: e.Record.State.Owners}}
+	onward := e
+	onward.yielded = true
+	onward.Record = record
+	onward.Record.State.TurnSince = e.Record.State.TurnSince
 	replaced := fmt.Sprintf("a person (%s) replaced %s by %s", fault.Clean(e.person), e.Record.Mark.Short(), e.live.Short())
-	left := []annotate.Content{e.Record.Mark, annotate.Of(e.Record.State.Attempted())}
-	unpinned := e.Record.Mark == annotate.Unpinned
-	if unpinned { // they left the tag itself, what it ran, and what it stood for
-		left = append(left, e.Record.Recorded, e.Record.State.Stood)
+	switch {
+	case e.putLatest() && e.live.Is(e.Record.State.Attempted()): // and it was restored since
+		return decided(Decision{Outcome: Held, Message: replaced + ", which is latest, and failed here before", Record: record, Rewound: e.undone})
+	case e.putLatest():
+		return found{onward: &onward}
 	}
 	movedOn := e.latestKnown()
-	state := e.Record.State
-	for _, content := range left {
+	for _, content := range e.leftByHand() {
 		movedOn = movedOn && !content.Is(e.Latest.Digest)
-		state = state.Reject(annotate.Rejection{Digest: content, By: annotate.ByPerson, Why: e.person, At: e.Now})
+		record.State = record.State.Reject(annotate.Rejection{Digest: content, By: annotate.ByPerson, Why: e.person, At: e.Now})
 	}
-	state = state.Unreject(e.live)
-	record := annotate.Record{Mark: e.live, Recorded: e.live, State: annotate.State{Rejected: state.Rejected, Owners: state.Owners}}
-	if movedOn || unpinned && e.live.Is(e.Latest.Digest) {
-		onward := e
-		onward.Record, onward.yielded = record, true
-		onward.Record.State.TurnSince = e.Record.State.TurnSince
+	record.State = record.State.Unreject(e.live)
+	if movedOn {
+		onward.Record.State.Rejected = record.State.Rejected
 		onward.events = append(onward.events, Event{Reason: RefreshHeld, Note: replaced + ", and the tag has moved on since"})
 		return found{onward: &onward}
 	}
@@ -194,6 +196,24 @@ func (e evaluation) acceptManualChange() found {
 	return decided(Decision{
 		Outcome: Held, Message: message, Record: record, Rewound: e.undone, Events: []Event{{Reason: RefreshHeld, Note: message}},
 	})
+}
+
+// putLatest says whether a person has put latest there, as far as it is known. They have thrown nothing out then.
+func (e evaluation) putLatest() bool {
+	if !e.latestKnown() {
+		return e.live.Same(e.Record.State.Stood)
+	}
+	return e.live.Is(e.Latest.Digest)
+}
+
+// leftByHand is what a person has left for what they chose: what was there, what we had put there, and latest as the last
+// tick saw it, which was about to be.
+func (e evaluation) leftByHand() []annotate.Content {
+	stood := e.Record.Mark
+	if stood == annotate.Unpinned {
+		stood = e.Record.Recorded
+	}
+	return []annotate.Content{stood, annotate.Of(e.Record.State.Attempted()), e.Record.State.Stood}
 }
 
 // Row 7: nothing is known of the tag, so nothing is done, and it is counted (I1, I2).

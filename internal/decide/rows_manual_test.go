@@ -32,6 +32,9 @@ func TestRowsOfHands(t *testing.T) {
 			in.Record = annotate.Record{Mark: annotate.Unpinned, Recorded: annotate.Unpinned, State: annotate.State{Stood: annotate.Of(stands)}}
 		}
 	}
+	saw := func(content annotate.Content) func(*decide.Input) {
+		return func(in *decide.Input) { in.Record.State.Stood = content }
+	}
 	held := []decide.Reason{decide.RefreshHeld}
 	run(t, []row{
 		{"6 undo of what is latest, I9", input(onB, live(a), person("kubectl")),
@@ -80,8 +83,18 @@ func TestRowsOfHands(t *testing.T) {
 		{"6 the tag has moved on: gates first", input(onB, live(a), person("kubectl"), latest(digestC), unasked),
 			want{asks: digestC}},
 		{"6 they chose what is latest", input(live(b), person("kubectl-set")),
-			want{row: 8, outcome: decide.Unchanged, record: yields("kubectl-set", b, a)}},
+			want{row: 8, outcome: decide.Unchanged, record: yields("kubectl-set", b)}},
 
+		{"6 they chose what is latest, which is not up yet", input(live(b), person("kubectl-set"), unsettled),
+			want{row: 10, outcome: decide.Waiting, skip: decide.SkipCount, record: yields("kubectl-set", b)}},
+		{"6 they chose what was latest, which is unknown now", input(saw(b), live(b), person("kubectl-set"), unknown),
+			want{row: 7, outcome: decide.Skipped, cause: fault.Proxy, record: yields("kubectl-set", b)}},
+		{"6 latest had been seen, and was not there yet, Q5", input(saw(b), live(c), person("kubectl-set")),
+			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", c, a, b)}},
+		{"6 the same, latest unknown, Q5", input(saw(b), live(c), person("kubectl-set"), unknown),
+			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", c, a, b)}},
+		{"6 latest had been seen, and has moved on, Q5", input(saw(b), live(c), person("kubectl-set"), latest(digestD)),
+			want{row: 12, outcome: decide.Refreshed, set: digestD, wait: true, events: held, record: both(yields("kubectl-set", c, a, b), put(digestD, c))}},
 		{"6 a manual change counts once, I44", input(live(a), person("kubectl"), rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "taken out by a person"}},
 		{"6 an old claim is no new change, I9", input(person("kubectl")),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},

@@ -127,7 +127,7 @@ func TestRowsOfWhatStandsForARejectedDigest_Q4(t *testing.T) {
 		}},
 		{"notify", input(taken(failed, d), notify), want{row: 11, outcome: decide.Pending, says: a.Short() + " is recorded"}},
 		{"it is rejected too", input(taken(failed, d), rejected(a, failed)), stays},
-		{"nothing is recorded", input(taken(failed, d), record(a, annotate.Unpinned)), stays},
+		{"nothing is recorded", input(taken(failed, d), record(a, annotate.Unpinned), attempt(annotate.Attempt{Digest: digestA})), stays},
 		{"it is what is live", input(taken(failed, a), record(annotate.Unpinned, a)), stays},
 		{"what is rejected was left in place, Q13", input(rejected(b, failed), live(b), record(b, a), unsettled, attempt(annotate.Attempt{Digest: digestB})), func() want {
 			w := stays

@@ -44,7 +44,7 @@ func TestRowsOfTheRollout(t *testing.T) {
 		{"5 OnDelete, latest is another", input(onDelete, latest(digestC)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: keeping(put(digestC, b), before)}},
 		{"5 restored, and brought back by a person: row 6, I44", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, person("kubectl")),
-			want{row: 6, outcome: decide.Held, events: []decide.Reason{decide.RefreshHeld}, record: both(yields("kubectl", b, a), func(r *annotate.Record) { r.State.Attempt, r.State.Left = nil, "" })}},
+			want{row: 6, outcome: decide.Held, says: "failed here before", record: yields("kubectl", b)}},
 		{"5 restored, and brought back by a deployer: row 10", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, deployer("helm")), counts("1/8")},
 		{"5 no replica runs it: not over, and nothing to wait for, I56", input(ours(1), noReplica), want{row: 5, outcome: decide.Waiting, says: "no replica runs"}},
 		{"5 no replica runs it: uncounted, and the streak is over", input(ours(1), noReplica, streak(3)),

@@ -174,7 +174,7 @@ func changedBy(slots []Slot, mark annotate.Content) (person, deployer string) {
 	return person, deployer
 }
 
-// finish adds to a decision what rows above it have found, and keeps what the tag stands for in an unpinned slot.
+// finish adds to a decision what rows above it have found, and notes latest as it was seen.
 func (e evaluation) finish(d Decision) Decision {
 	if d.Outcome != Unchanged { // a person who puts there what is latest changes nothing that anybody waits for
 		d.Events = append(e.events, d.Events...)
@@ -187,7 +187,7 @@ func (e evaluation) finish(d Decision) Decision {
 	case d.Skip == SkipKeep && d.Row != 1 && e.settled() && e.Unsettled.before() > 0:
 		d.Skip = SkipClear
 	}
-	d.Record.State = e.stood(d.Record, d.Row)
+	d.Record.State = e.stood(d)
 	if d.Gated != nil && isRefused(d.Gated) {
 		d.Record.State.Refused = &annotate.Refusal{Digest: e.Latest.Digest, Why: fault.CleanEnds(d.Gated.Message)}
 	}
@@ -213,26 +213,27 @@ func (e evaluation) markedSlots(d Decision) string {
 	return e.slotsName()
 }
 
-// stood notes what the tag of an unpinned slot stands for, unless that is recorded, and forgets it where the slot is pinned,
-// with what its pods run; and what has failed to unblock the workload, where that is settled.
-func (e evaluation) stood(record annotate.Record, row int) annotate.State {
-	state := record.State
-	if e.settled() && row != 1 {
+// stood notes latest as it was seen where it is not what the slots hold, and forgets it once it is; and what has failed to
+// unblock the workload, where that is settled.
+func (e evaluation) stood(d Decision) annotate.State {
+	state := d.Record.State
+	if e.settled() && d.Row > 2 {
 		state.UnblockFailed = "" // what is tried next is tried on a workload that works
 	}
-	if e.live != annotate.Unpinned {
+	if e.live != annotate.Unpinned && d.Row > 2 {
 		state.Runs = nil
 	}
+	latest := annotate.Of(e.Latest.Digest)
+	_, rejected := state.Rejection(latest)
 	switch {
-	case record.Mark != annotate.Unpinned:
+	case d.Rolls(), e.latestKnown() && (rejected || e.rejectedLatest != nil || e.live.Same(latest)):
 		state.Stood = annotate.None
-	case e.live == annotate.Unpinned && e.latestKnown() && row != 1:
-		state.Stood = annotate.Of(e.Latest.Digest)
-		if record.Recorded.Same(state.Stood) {
-			state.Stood = annotate.None
-		}
+	case e.latestKnown() && d.Row > 3 && !d.Record.Recorded.Same(latest):
+		state.Stood = latest
+	case e.latestKnown() && d.Row > 3:
+		state.Stood = annotate.None
 	}
-	state.Seen = e.lastSeen(state.Seen, row)
+	state.Seen = e.lastSeen(state.Seen, d.Row)
 	return state
 }
 
