@@ -15,6 +15,9 @@ type Keys struct {
 // NewKeys returns the keys under prefix, which the configuration has found to be a DNS subdomain.
 func NewKeys(prefix string) Keys { return Keys{prefix: prefix} }
 
+// Prefix is what all keys begin with.
+func (k Keys) Prefix() string { return k.prefix + "/" }
+
 // Mark is the label that says what we last put or accepted in the target's slots. It is a label because
 // `kubectl rollout undo` rewinds annotations and leaves labels (I9).
 func (k Keys) Mark(target string) string { return k.prefix + "/" + target + markSuffix }

@@ -54,7 +54,7 @@ func (k Keys) Leftovers(labels, annotations map[string]string, reader Reader) Le
 func (l Leftovers) Empty() bool { return len(l.Labels)+len(l.Annotations)+len(l.Holds) == 0 }
 
 func isOfMark(value string) bool {
-	content, err := ParseMark(value)
+	content, _, err := parseLabel(value)
 	return err == nil && content != None
 }
 

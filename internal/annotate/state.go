@@ -43,6 +43,8 @@ type State struct {
 	ReappliedAt *time.Time `json:"reappliedAt,omitempty"`
 	// Contested says that re-applying was given up, and that this has been said.
 	Contested bool `json:"contested,omitempty"`
+	// Overwritten says that somebody else has written slot, mark and record, each as the other says, and that this has been said.
+	Overwritten bool `json:"overwritten,omitempty"`
 	// UnblockFailed is the digest that was put there to unblock the workload, and failed, since the workload was last settled.
 	UnblockFailed image.Digest `json:"unblockFailed,omitempty"`
 	// Refused is the digest that a gate has refused last for what it is, whoever may put it there (I24).
@@ -284,7 +286,7 @@ func (s State) NotAfter(now time.Time) (State, bool) {
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
 	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Runs == nil && s.Reapplied == 0 &&
-		s.ReappliedAt == nil && !s.Contested && s.UnblockFailed == "" && s.Refused == nil && s.Seen == nil && s.TurnSince == nil
+		s.ReappliedAt == nil && !s.Contested && !s.Overwritten && s.UnblockFailed == "" && s.Refused == nil && s.Seen == nil && s.TurnSince == nil
 }
 
 // Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.

@@ -47,7 +47,7 @@ func dimensions() []dimension {
 			attempt(annotate.Attempt{Digest: digestB, Reverted: true, Held: map[string]annotate.Content{"0": a}}),
 		},
 		contents(setLive),
-		{nothing, deployer("helm"), person("kubectl-set")},
+		{nothing, deployer("helm"), person("kubectl-set"), all(deployer("argocd-controller"), relabelled(decide.Writer{Manager: "argocd-controller"}))},
 		{nothing, unknown},
 		{nothing, unsettled, awaitsDelete, noReplica},
 		{nothing, rejected(b, annotate.ByFailure), rejected(b, annotate.ByPerson)},
@@ -60,6 +60,9 @@ func dimensions() []dimension {
 		{nothing, held, left, func(in *decide.Input) { in.Slots[0] = problem(fault.SlotInvalid) }, func(in *decide.Input) { held(in); in.Slots[0] = problem(fault.SlotMismatch) }},
 	}
 }
+
+// recordsRow is row 4a.
+const recordsRow = 13
 
 // left says that an empty slot is to be left so.
 func left(in *decide.Input) { in.Slots[0].Left = in.Slots[0].Live == annotate.None }
@@ -97,9 +100,6 @@ func TestEveryCombinationMatches(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		all := dimensions()
 		each(input(), all[:3], func(in decide.Input) { // mark, recorded and attempt
-			if in.Record.Torn() {
-				return
-			}
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
 				each(in, all[3:], func(in decide.Input) {
@@ -161,7 +161,7 @@ func violates(in decide.Input, d decide.Decision) string {
 	}
 	_, isRejected := in.Record.State.Rejection(annotate.Of(set))
 	switch {
-	case d.Row < 1 || d.Row > 12:
+	case d.Row < 1 || d.Row > recordsRow:
 		return "no row matches"
 	case d.Outcome == "":
 		return "a decision has an outcome"
@@ -177,7 +177,7 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "nothing is set where a person, the slot or the mode says no"
 	case d.Rolls() && d.Row != 3 && d.Row != 12:
 		return "only rows 3 and 12 set"
-	case d.Rolls() && d.Row == 12 && (set != in.Latest.Digest && !putsBack(in, set) || isRejected || content.Is(set)):
+	case d.Rolls() && d.Row == 12 && (set != in.Latest.Digest && !putsBack(in, set) || isRejected && !in.Record.Torn() || content.Is(set)):
 		return "a refresh sets latest where it is not, what was recorded where latest is rejected (Q4), and never what is rejected"
 	case d.Rolls() && d.Row == 3 && (content != annotate.None || !annotate.Of(set).Same(in.Record.Recorded) && (set != in.Latest.Digest || isRejected)):
 		return "an empty slot is filled with latest or with what was recorded"
@@ -187,13 +187,15 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "mark and intent are in the same patch, and the rollout is waited for (I35)"
 	case d.Rolls() && len(after.State.Attempt.Held) != len(in.Slots):
 		return "what each slot held is in the same patch (I58)"
-	case d.Wait != "" && !d.Rolls() && (d.Outcome != decide.Waiting && d.Outcome != decide.Rejected || after.State.Attempted() != d.Wait || !content.Is(d.Wait) || rollout.Settled):
+	case d.Wait != "" && !d.Rolls() && d.Row != recordsRow && (d.Outcome != decide.Waiting && d.Outcome != decide.Rejected || after.State.Attempted() != d.Wait || !content.Is(d.Wait) || rollout.Settled):
 		return "only our own rollout is waited for"
-	case after.Torn():
+	case after.Torn() && (d.Row > 3 || !in.Record.Torn()):
 		return "what we write never looks like an undo"
+	case d.Row == recordsRow && (d.Outcome != decide.Adopted && d.Failure.Cause != fault.Contested || !after.Mark.Same(content)):
+		return "records are written anew for what is there, and it is said"
 	case !d.Rolls() && !after.Mark.Same(in.Record.Mark) && !after.Mark.Same(content):
 		return "the mark is what we put or accepted"
-	case after.Recorded != in.Record.Recorded && (!after.Recorded.Same(content) || d.Row != 4 && d.Row != 6 && d.Row != 8 && d.Row != 9 && !handed(in)):
+	case after.Recorded != in.Record.Recorded && !(in.Record.Torn() && after.Recorded.Same(in.Record.Mark)) && d.Row != recordsRow && (!after.Recorded.Same(content) || d.Row != 4 && d.Row != 6 && d.Row != 8 && d.Row != 9 && !handed(in)):
 		return "only what is live is recorded (I4)"
 	case after.Recorded != in.Record.Recorded && (d.Row == 8 || d.Row == 9) && in.Record.State.Attempt != nil && content.Is(in.Record.State.Attempted()) &&
 		content.Same(in.Record.Mark) && !rollout.Proven():
@@ -208,7 +210,7 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "the streak ends when the workload is settled"
 	case !reflect.DeepEqual(in.Began, in.Record) && d.Row == 12 && d.Rolls():
 		return "what another tick has changed meanwhile makes the tag doubtful (I28)"
-	case known && content.Is(in.Latest.Digest) && rollout.Settled && !onHold && in.Record.Mark != annotate.None && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
+	case known && d.Row != recordsRow && content.Is(in.Latest.Digest) && rollout.Settled && !onHold && in.Record.Mark != annotate.None && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
 		return "what is fresh is unchanged"
 	case in.Record.Mark == annotate.None && content != annotate.None && !onHold && d.Outcome != decide.Adopted:
 		return "the first observation rolls nothing (I5)"
@@ -222,10 +224,11 @@ func putsBack(in decide.Input, set image.Digest) bool {
 	return isRejected && in.Record.Recorded.Is(set) && !in.Slots[0].Live.Same(in.Record.Mark)
 }
 
-// unproven says whether a tick has put there what no replica has run.
+// unproven says whether a tick has put there what no replica has run; where somebody has removed the state, what is marked
+// counts as that.
 func unproven(in decide.Input) bool {
 	content := in.Slots[0].Live
-	return content.Is(in.Record.State.Attempted()) && content.Same(in.Record.Mark) && !in.Facts.Rollout.Proven()
+	return (content.Is(in.Record.State.Attempted()) || in.Record.Torn()) && content.Same(in.Record.Mark) && !in.Facts.Rollout.Proven()
 }
 
 // handed says whether a person has changed the slot since the mark was written.
@@ -315,7 +318,7 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 		return "a rejection is loud, and after a joint failure nobody is rejected"
 	case d.Skip == decide.SkipCount && !in.Unsettled.ByUs:
 		return "two ticks at once count once"
-	case !reflect.DeepEqual(in.Began, in.Record) && after.State.Attempt != nil && in.Record.State.Attempt != nil && after.State.Attempt.Failed > in.Record.State.Attempt.Failed:
+	case !reflect.DeepEqual(in.Began, in.Record) && after.State.Attempt != nil && in.Record.State.Attempt != nil && after.State.Attempt.Failed > max(in.Record.State.Attempt.Failed, in.Began.State.Attempt.Failed):
 		return "a tick counts an attempt only where the count is what it was when its wait began (I28, I80)"
 	}
 	return ""

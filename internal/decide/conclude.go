@@ -22,7 +22,39 @@ type Wait struct {
 // Conclude decides after the wait. Its input was read again after the wait, but for Began, which is the record when the
 // wait began. All its ConclusionQuestions must have been answered.
 func Conclude(in Input, wait Wait) Decision {
+	e := evaluationAfter(in)
+	d := e.afterWait(wait)
+	if e.records != nil && !d.Outcome.NeedsAttention() {
+		d.Outcome, d.Failure = Failed, e.records
+		d.Events = append(d.Events, about(RefreshContested, e.records))
+	}
+	return d
+}
+
+// evaluationAfter is the input of a conclusion with what follows from it. Where somebody else has changed our records since
+// the wait began, what this tick remembers of them is written anew (I55).
+func evaluationAfter(in Input) evaluation {
 	e := newEvaluation(in)
+	if !e.changedMeanwhile() {
+		return e
+	}
+	in.Record = in.Began
+	restored := newEvaluation(in)
+	if failure, person := e.recordsContested(); !person {
+		restored.records = failure
+	}
+	return restored
+}
+
+// changedMeanwhile says whether somebody else has changed our records since the wait began. The mark was there then.
+func (e evaluation) changedMeanwhile() bool {
+	if e.Began.Mark == annotate.None || e.problem() != nil || e.onHold() {
+		return false
+	}
+	return e.read.Mark == annotate.None || e.recordsChanged() || e.Writers.Mark.Manager != "" && !e.read.Mark.Same(e.Began.Mark)
+}
+
+func (e evaluation) afterWait(wait Wait) Decision {
 	d := e.stillRejected(e.recordedOverRejected(), e.conclude(wait))
 	d.Record.State = e.stood(d)
 	d.Record.Slots = e.markedSlots(d)

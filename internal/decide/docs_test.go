@@ -26,7 +26,7 @@ func TestTheDocumentedTableIsTheTable(t *testing.T) {
 	_, documented, _ := cut(t, "<!-- table: checked by internal/decide -->\n", "<!-- /table -->")
 	var want strings.Builder
 	for _, row := range decide.Table() {
-		fmt.Fprintf(&want, "%d. %s\n", row.Number, row.Name)
+		fmt.Fprintf(&want, "%s. %s\n", row.Label, row.Name)
 	}
 	assert.Equal(t, want.String(), documented)
 }
@@ -44,7 +44,7 @@ func cut(t *testing.T, begin, end string) (before, between, after string) {
 }
 
 // outcomesByRow collects which outcomes a row has decided.
-type outcomesByRow [13][len(order)]atomic.Bool
+type outcomesByRow [14][len(order)]atomic.Bool
 
 // order is the order in which outcomes are shown: the good first, the loud last.
 var order = [...]decide.Outcome{
@@ -70,9 +70,9 @@ func (o *outcomesByRow) diagram() string {
 				outcomes = append(outcomes, string(order[at]))
 			}
 		}
-		fmt.Fprintf(&b, "  r%d[\"%d. %s\"] -- yes --> o%d([\"%s\"])\n", row.Number, row.Number, row.Name, row.Number, strings.Join(outcomes, "<br/>"))
+		fmt.Fprintf(&b, "  r%s[\"%s. %s\"] -- yes --> o%s([\"%s\"])\n", row.Label, row.Label, row.Name, row.Label, strings.Join(outcomes, "<br/>"))
 		if i+1 < len(table) {
-			fmt.Fprintf(&b, "  r%d -- no --> r%d\n", row.Number, table[i+1].Number)
+			fmt.Fprintf(&b, "  r%s -- no --> r%s\n", row.Label, table[i+1].Label)
 		}
 	}
 	return b.String() + "```\n"

@@ -75,6 +75,19 @@ type Slot struct {
 	Appliers []string         // the field managers that own the slot by server-side apply
 }
 
+// Writer is a field manager other than this program's. The zero value is nobody.
+type Writer struct {
+	Manager string
+	Person  bool
+}
+
+// Writers are those of the records of a target on a workload.
+type Writers struct {
+	Mark, Recorded Writer // who has written them over ours; nobody where they are ours, or nobody's
+	RecordIsOurs   bool   // recorded is there, and we have written it
+	Template       Writer // who has written the pod template last; a person where that was since we have written last
+}
+
 // Input is everything that a decision on one target on one workload depends on.
 type Input struct {
 	Binding   int // which of the workload's targets this is, as pods speak of them
@@ -86,12 +99,17 @@ type Input struct {
 	Facts     Facts
 	Slots     []Slot
 	Record    annotate.Record // as it is now
+	Writers   Writers         // of the record
+	Keys      RecordKeys      // of the record, for messages
 	Postponed Postponement    // why the slots are not to be changed in this tick, whatever the table says
 
 	// Began is the record as this tick read it first or, after a wait, as it was when the wait began. A tick counts only
 	// where the counter is still what it was then, so that ticks at once count once (I28, I80).
 	Began annotate.Record
 }
+
+// RecordKeys are the label and the annotation that a record is read from.
+type RecordKeys struct{ Mark, Recorded string }
 
 // Postponement is a reason to leave the slots alone in one tick. The zero value is none.
 type Postponement struct {

@@ -76,6 +76,11 @@ func heldBy(slots []decide.Slot) map[string]annotate.Content {
 	return held
 }
 
+// relabelled says that somebody else has written the mark.
+func relabelled(by decide.Writer) func(*decide.Input) {
+	return func(in *decide.Input) { in.Writers.Mark, in.Writers.RecordIsOurs = by, in.Record.Mark != annotate.None }
+}
+
 func live(contents ...annotate.Content) func(*decide.Input) {
 	return func(in *decide.Input) { in.Slots = slotsOf(contents...) }
 }
@@ -254,6 +259,8 @@ func seen(in decide.Input, got decide.Decision, before annotate.Content) annotat
 	_, rejected := got.Record.State.Rejection(annotate.Of(in.Latest.Digest))
 	switch known := in.Latest.Digest != ""; {
 	case got.Rolls(), known && (rejected || decide.Together(in.Slots).Is(in.Latest.Digest)):
+		return annotate.None
+	case known && got.Row > 3 && got.Record.Recorded.Is(in.Latest.Digest):
 		return annotate.None
 	case known && got.Row > 3:
 		return annotate.Of(in.Latest.Digest)

@@ -112,7 +112,7 @@ func Questions(in Input) []Question {
 // ConclusionQuestions are those that must be answered before Conclude can decide. There may be further ones once these are
 // answered.
 func ConclusionQuestions(in Input, wait Wait) []Question {
-	e := newEvaluation(in)
+	e := evaluationAfter(in)
 	if e.ending(wait) != unfinished {
 		return nil
 	}

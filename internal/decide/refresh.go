@@ -194,7 +194,7 @@ func (e evaluation) giveUp(digest image.Digest) Decision {
 // reapplies says whether putting the digest here is a re-application: it was recorded, or it is the digest just
 // left (I46), or somebody took it out before it was recorded (I38). Nobody took out what was only seen to run.
 func (e evaluation) reapplies(digest image.Digest) bool {
-	return e.Record.Recorded.Is(digest) && !e.acceptedUnpinned() || e.Record.State.Left.Is(digest) ||
+	return e.Record.Recorded.Is(digest) && !e.acceptedUnpinned() || e.Record.State.Left.Is(digest) || e.Record.State.Overwritten ||
 		e.Record.State.Attempted() == digest && !e.live.Same(e.Record.Mark)
 }
 
@@ -207,7 +207,7 @@ func (e evaluation) put(digest image.Digest) Decision {
 	again := e.reapplies(digest)
 	contested := again && before.Reapplied >= e.Policy.Reapplications
 	after := before
-	after.Attempt, after.Seen, after.TurnSince, after.Runs = e.attempt(digest, again), nil, nil, nil
+	after.Attempt, after.Seen, after.TurnSince, after.Runs, after.Overwritten = e.attempt(digest, again), nil, nil, nil, false
 	if after.Refused != nil && after.Refused.Digest == digest { // the gates have nothing against it any more
 		after.Refused = nil
 	}

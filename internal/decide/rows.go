@@ -73,7 +73,7 @@ func (e evaluation) leftEmpty() bool { return len(filled(e.every)) == 0 }
 
 func (e evaluation) fill() found {
 	if e.leftEmpty() {
-		return decided(Decision{Outcome: Unchanged, Message: "the slot is empty, and left so (whenEmpty: leave)", Record: e.Record})
+		return decided(Decision{Outcome: Unchanged, Message: "the slot is empty, and left so (whenEmpty: leave)", Record: e.read})
 	}
 	var gated *fault.Error
 	if e.fillGated() {
@@ -101,7 +101,9 @@ func (e evaluation) fill() found {
 // Row 4: what runs is taken as it is; nothing that was remembered before the mark means anything (I5, I6, I36). Slots that
 // the mark was not written for have not been observed either: whoever made them has reverted nothing.
 
-func (e evaluation) firstObservation() bool { return e.read.Mark == annotate.None || e.otherSlots() }
+func (e evaluation) firstObservation() bool {
+	return e.read.Mark == annotate.None && !e.Writers.RecordIsOurs || e.otherSlots()
+}
 
 // otherSlots says whether the mark was written for other slots than those that the target has here now.
 func (e evaluation) otherSlots() bool {
@@ -114,15 +116,22 @@ func (e evaluation) adopt() found {
 		d.Message += ": the target has other slots here than before"
 		d.Record.State = annotate.State{Rejected: e.read.State.Rejected, Owners: e.read.State.Owners}
 	}
-	if !e.bare() {
-		return decided(d)
-	}
-	ran, _ := e.whatRuns()
-	if d.Record.State.Runs = ran.noted; ran.content.Digest() != "" {
-		d.Record.Recorded = ran.content
-		d.Message += ", of which all pods run " + ran.content.Short()
+	if d.Record = e.observed(d.Record); d.Record.Recorded != e.live {
+		d.Message += ", of which all pods run " + d.Record.Recorded.Short()
 	}
 	return decided(d)
+}
+
+// observed is the record with what the pods of an unpinned slot run, where that can be told.
+func (e evaluation) observed(record annotate.Record) annotate.Record {
+	if !e.bare() {
+		return record
+	}
+	ran, _ := e.whatRuns()
+	if record.State.Runs = ran.noted; ran.content.Digest() != "" {
+		record.Recorded = ran.content
+	}
+	return record
 }
 
 // Row 5: a rollout that a tick began and that is not over is continued, not restarted (I3, I10, I19). One that no replica
@@ -260,7 +269,7 @@ func (e evaluation) confirm() found {
 		}
 	}
 	state = e.calmer(state)
-	state.Seen, state.TurnSince = nil, nil
+	state.Seen, state.TurnSince, state.Overwritten = nil, nil, false
 	if !e.weOwnSlots() {
 		state.Owners = nil
 	}

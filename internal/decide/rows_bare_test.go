@@ -214,7 +214,7 @@ func TestEveryCombinationOfABareTag(t *testing.T) {
 		{nothing, notify, pinAtOnce, func(in *decide.Input) { in.Policy.MinAge = time.Hour }},
 		{func(in *decide.Input) { in.Began = in.Record }},
 	}, func(in decide.Input) {
-		if n++; n%sample != 0 || rewound(in.Record) {
+		if n++; n%sample != 0 || in.Record.Torn() {
 			return
 		}
 		d := decide.Decide(in)
@@ -250,7 +250,7 @@ func violatesBare(in decide.Input, d decide.Decision) string {
 	if d.Rolls() {
 		set = annotate.Of(d.Set[0])
 	}
-	firstSeen, handed := in.Record.Mark == annotate.None, d.Row == 6 || in.Slots[0].Person != ""
+	firstSeen, handed := in.Record.Mark == annotate.None || d.Row == recordsRow, d.Row == 6 || in.Slots[0].Person != ""
 	switch {
 	case d.Outcome == "" || d.Failure == nil && d.Outcome.NeedsAttention():
 		return "there is an outcome, and a failure has a cause"
@@ -270,7 +270,7 @@ func violatesBare(in decide.Input, d decide.Decision) string {
 		return "nothing is put there where pods could not be read (I16)"
 	case after.Recorded != in.Record.Recorded && after.Recorded != annotate.Unpinned && (after.Recorded != runs || !in.Facts.Rollout.Settled && !firstSeen) && !handed:
 		return "what all pods run is recorded, once that has settled"
-	case after.Mark != annotate.None && rewound(after):
+	case after.Mark != annotate.None && after.Torn():
 		return "what we write never looks like an undo"
 	case d.Rolls() && after.State.Runs != nil:
 		return "what ran is forgotten with the patch"

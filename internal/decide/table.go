@@ -11,12 +11,16 @@ import (
 
 // Row is one row of the decision table. The first row that matches decides, unless it goes on to those below.
 type Row struct {
-	Number int
+	Number int    // as a Decision has it
+	Label  string // as people know it
 	Name   string
 	when   func(evaluation) bool
 	asks   func(evaluation) []Question // what must be answered before then; nil: nothing
 	then   func(evaluation) found
 }
+
+// recordsRow is the number of row 4a.
+const recordsRow = 13
 
 // found is what a row has found: a decision or, where onward is set, what the rows below decide on.
 type found struct {
@@ -29,18 +33,19 @@ func decided(d Decision) found { return found{decision: d} }
 // Table is the decision table, first row first. The diagram in the documentation is drawn from it.
 func Table() []Row {
 	return []Row{
-		{1, "the slot cannot be worked with", evaluation.slotInvalid, nil, evaluation.refuseSlot},
-		{2, "held by a label, or paused", evaluation.onHold, nil, evaluation.hold},
-		{3, "an env slot is empty", evaluation.slotEmpty, evaluation.asksToFill, evaluation.fill},
-		{4, "first observation", evaluation.firstObservation, evaluation.asksWhatRuns, evaluation.adopt},
-		{5, "our rollout is not proven", evaluation.ourRollout, nil, evaluation.awaitRollout},
-		{6, "a person changed the slot", evaluation.manualChange, nil, evaluation.acceptManualChange},
-		{7, "latest is unknown", evaluation.latestUnknown, nil, evaluation.skipUnresolved},
-		{8, "live is latest, settled", evaluation.upToDate, evaluation.asksWhatRuns, evaluation.confirm},
-		{9, "latest is rejected here", evaluation.latestRejected, nil, evaluation.keepOut},
-		{10, "not settled, not ours", evaluation.foreignRollout, nil, evaluation.waitOrUnblock},
-		{11, "a gate says no", evaluation.gateFailed, evaluation.asksGates, evaluation.heedGates},
-		{12, "live is not latest", evaluation.outdated, nil, evaluation.refresh},
+		{1, "1", "the slot cannot be worked with", evaluation.slotInvalid, nil, evaluation.refuseSlot},
+		{2, "2", "held by a label, or paused", evaluation.onHold, nil, evaluation.hold},
+		{3, "3", "an env slot is empty", evaluation.slotEmpty, evaluation.asksToFill, evaluation.fill},
+		{4, "4", "first observation", evaluation.firstObservation, evaluation.asksWhatRuns, evaluation.adopt},
+		{recordsRow, "4a", "somebody has changed our records", evaluation.recordsChanged, evaluation.asksWhatRuns, evaluation.writeRecordsAnew},
+		{5, "5", "our rollout is not proven", evaluation.ourRollout, nil, evaluation.awaitRollout},
+		{6, "6", "a person changed the slot", evaluation.manualChange, nil, evaluation.acceptManualChange},
+		{7, "7", "latest is unknown", evaluation.latestUnknown, nil, evaluation.skipUnresolved},
+		{8, "8", "live is latest, settled", evaluation.upToDate, evaluation.asksWhatRuns, evaluation.confirm},
+		{9, "9", "latest is rejected here", evaluation.latestRejected, nil, evaluation.keepOut},
+		{10, "10", "not settled, not ours", evaluation.foreignRollout, nil, evaluation.waitOrUnblock},
+		{11, "11", "a gate says no", evaluation.gateFailed, evaluation.asksGates, evaluation.heedGates},
+		{12, "12", "live is not latest", evaluation.outdated, nil, evaluation.refresh},
 	}
 }
 
@@ -89,6 +94,7 @@ type evaluation struct {
 	person   string       // the person who set a slot to something else than the mark, by the field manager's name
 	deployer string       // the deployer who did
 	undone   bool         // an undo has rewound the annotations (I44)
+	records  *fault.Error // somebody else has changed our records while this tick waited
 
 	// What rows above have found.
 	events         []Event
@@ -105,9 +111,8 @@ func newEvaluation(in Input) evaluation {
 	}
 	e.person, e.deployer = changedBy(e.Slots, in.Record.Mark)
 	switch {
-	case !in.Record.Torn() || e.firstObservation():
-	case e.live.Same(in.Record.Mark):
-		// Somebody has removed the state, which re-arms everything: what was put there may not have settled yet.
+	case !in.Record.Torn() || e.live == annotate.None || e.firstObservation() || e.recordsChanged():
+	case e.live.Same(in.Record.Mark): // somebody has removed the state, which re-arms everything
 		e.Record.State = annotate.State{Attempt: &annotate.Attempt{Digest: e.live.Digest()}}
 	default: // an undo has rewound the annotations: they are of another time than the mark (I44)
 		e.undone = true

@@ -18,6 +18,11 @@ func (t Tick) Waits(w Workload, targets []Target, decisions []Decision) Waits {
 	}
 	waited := 0
 	for at, d := range decisions {
+		if d.Rolls() { // what was written counts, not what somebody else may have made of it since
+			owners := memory.Records[at].State.Owners
+			memory.Records[at] = d.Record
+			memory.Records[at].State.Owners = owners
+		}
 		if d.Wait != "" {
 			waited++
 			waits.Of[at] = Wait{Digest: d.Wait, Contested: d.Failure, Namespace: w.Object.Namespace}

@@ -20,6 +20,11 @@ type Object struct {
 	Rollout             Rollout
 	Newer               *fault.Error // a newer release has left a state here: nothing at all is written; nil where none has
 	Slots               [][]Slot     // by binding
+
+	// Writers says who has written labels and annotations of ours, by key: those that we have not, or no longer. Nobody
+	// where that is not known.
+	Writers    map[string]Writer
+	LastWriter Writer // of the pod template, us aside; a person only where that was since we have written last
 }
 
 // Binding is a target on a workload.
@@ -147,7 +152,16 @@ func (t Tick) input(w Workload, targets []Target, v verdict, at int) Input {
 			Targets: namesOf(w, targets),
 		},
 		Slots: object.Slots[at], Record: v.now.Records[at], Began: v.began.Records[at],
+		Writers: t.writers(object, targets[binding.Target].Name),
+		Keys:    RecordKeys{Mark: t.Keys.Mark(targets[binding.Target].Name), Recorded: t.Keys.Recorded(targets[binding.Target].Name)},
 	}
+}
+
+// writers are those of a target's record.
+func (t Tick) writers(object Object, target string) Writers {
+	_, recorded := object.Annotations[t.Keys.Recorded(target)]
+	by, others := object.Writers[t.Keys.Recorded(target)]
+	return Writers{Mark: object.Writers[t.Keys.Mark(target)], Recorded: by, RecordIsOurs: recorded && !others, Template: object.LastWriter}
 }
 
 func namesOf(w Workload, targets []Target) []string {

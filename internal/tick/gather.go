@@ -75,7 +75,7 @@ func (r reading) with(object *workload.Object, w boundWorkload) reading {
 
 // facts is the reading in plain values.
 func (t *tick) facts(read reading) decide.Object {
-	object := read.object.Facts(t.keys.Hold(), read.places, read.staleUntil)
+	object := read.object.Facts(t.keys, read.places, read.staleUntil)
 	object.Newer = t.newerState(read.object)
 	return object
 }

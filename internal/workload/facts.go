@@ -71,11 +71,12 @@ func Slots(places [][]Place) [][]Slot {
 
 // Facts is the object in plain values, as decisions take it. A controller's report of failure that is not newer than stale
 // is ignored, as in Rollout.
-func (o *Object) Facts(holdLabel string, places [][]Place, stale time.Time) decide.Object {
+func (o *Object) Facts(keys annotate.Keys, places [][]Place, stale time.Time) decide.Object {
 	object := decide.Object{
 		Namespace: o.Namespace, Labels: o.Meta.Labels, Annotations: o.Meta.Annotations,
-		Paused: o.Paused, HeldBy: o.heldBy(holdLabel), Rollout: o.Rollout(stale), Slots: make([][]decide.Slot, len(places)),
+		Paused: o.Paused, HeldBy: o.heldBy(keys.Hold()), Rollout: o.Rollout(stale), Slots: make([][]decide.Slot, len(places)),
 	}
+	object.Writers, object.LastWriter = o.recordFacts(keys)
 	for at := range places {
 		object.Slots[at] = make([]decide.Slot, 0, len(places[at]))
 		for _, place := range places[at] {
@@ -83,6 +84,16 @@ func (o *Object) Facts(holdLabel string, places [][]Place, stale time.Time) deci
 		}
 	}
 	return object
+}
+
+// recordFacts says who has written our records, and who the pod template.
+func (o *Object) recordFacts(keys annotate.Keys) (writers map[string]decide.Writer, last decide.Writer) {
+	o.reading.Lock()
+	defer o.reading.Unlock()
+	if o.records == nil {
+		o.records, o.last = o.writers(keys.Prefix()), o.lastWriter()
+	}
+	return o.records, o.last
 }
 
 // Contents are what the slots of each binding hold together; nothing where one cannot be worked with. Nobody's claims are

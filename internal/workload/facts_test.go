@@ -79,13 +79,14 @@ func TestFactsAreTheObjectInPlainValues(t *testing.T) {
 	require.NoError(t, err)
 	bindings := []workload.Binding{binding(t, "x", "", "none"), binding(t, "y", "", "web")}
 	places := o.Locate(bindings)
-	facts := o.Facts("hold", places, time.Unix(99, 0))
+	facts := o.Facts(annotate.NewKeys("p"), places, time.Unix(99, 0))
 	assert.Equal(t, decide.Object{
 		Namespace: "tracebloc", Labels: d.Labels, Annotations: d.Annotations, Paused: true, Rollout: o.Rollout(time.Unix(99, 0)),
-		Slots: [][]decide.Slot{{{Problem: places[0][0].Problem}}, {{Key: "web", Image: true, Live: annotate.Of(digest("a"))}}},
+		Slots:   [][]decide.Slot{{{Problem: places[0][0].Problem}}, {{Key: "web", Image: true, Live: annotate.Of(digest("a"))}}},
+		Writers: map[string]decide.Writer{},
 	}, facts)
 	assert.NotEmpty(t, facts.Rollout.Failure)
-	assert.Empty(t, o.Facts("hold", places, time.Unix(100, 0)).Rollout.Failure, "a report that is as old as that is about the rollout before")
+	assert.Empty(t, o.Facts(annotate.NewKeys("p"), places, time.Unix(100, 0)).Rollout.Failure, "a report that is as old as that is about the rollout before")
 }
 
 // Contents are what the slots of a binding hold together, as a wait sees them.
@@ -146,7 +147,7 @@ func TestFactsSayWhoHolds(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{hold: c.label}, ManagedFields: c.entries}, Spec: appsv1.DeploymentSpec{Paused: c.paused},
 		})
 		require.NoError(t, err)
-		assert.Equal(t, c.want, o.Facts(hold, nil, time.Time{}).HeldBy, name)
+		assert.Equal(t, c.want, o.Facts(annotate.NewKeys("tracebloc.io"), nil, time.Time{}).HeldBy, name)
 	}
 }
 
@@ -260,4 +261,46 @@ func TestFactsAreTheSameEachTime(t *testing.T) {
 	first := factsOf(o, img)
 	first.Appliers[0] = "somebody"
 	assert.Equal(t, []string{"helm"}, factsOf(o, img).Appliers)
+}
+
+// Records that are ours, or that nobody claims, are not listed. Who wrote the pod template last is a person only where that
+// was not before we wrote.
+func TestWhoHasWrittenTheRecords(t *testing.T) {
+	t.Parallel()
+	const mark, recorded, other = "p/t-digest", "p/last-refreshed-t-digest", "other/x"
+	entry := func(manager string, second int64, raw string) metav1.ManagedFieldsEntry {
+		at := metav1.NewTime(time.Unix(second, 0))
+		return metav1.ManagedFieldsEntry{
+			Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "apps/v1", FieldsType: "FieldsV1", Time: &at, FieldsV1: metav1.NewFieldsV1(raw),
+		}
+	}
+	label, annotation := `{"f:metadata":{"f:labels":{"f:p/t-digest":{}}}}`, `{"f:metadata":{"f:annotations":{"f:p/last-refreshed-t-digest":{}}}}`
+	template := `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:x":{}}}}}}`
+	argo, helm := decide.Writer{Manager: "argocd-controller"}, decide.Writer{Manager: "helm"}
+	for name, c := range map[string]struct {
+		entries []metav1.ManagedFieldsEntry
+		mark    decide.Writer
+		foreign bool // the mark is not ours
+		last    decide.Writer
+	}{
+		"ours":                       {[]metav1.ManagedFieldsEntry{entry("image-refresh", 5, label), entry("helm", 1, template)}, decide.Writer{}, false, helm},
+		"ours, and another's too":    {[]metav1.ManagedFieldsEntry{entry("image-refresh", 5, label), entry("argocd-controller", 6, label)}, decide.Writer{}, false, decide.Writer{}},
+		"another's":                  {[]metav1.ManagedFieldsEntry{entry("image-refresh", 5, annotation), entry("argocd-controller", 6, label)}, argo, true, decide.Writer{}},
+		"a person's":                 {[]metav1.ManagedFieldsEntry{entry("kubectl-label", 6, label)}, decide.Writer{Manager: "kubectl-label", Person: true}, true, decide.Writer{}},
+		"nobody's":                   {nil, decide.Writer{}, true, decide.Writer{}},
+		"a person since we wrote":    {[]metav1.ManagedFieldsEntry{entry("image-refresh", 5, label), entry("helm", 1, template), entry("kubectl", 5, template)}, decide.Writer{}, false, decide.Writer{Manager: "kubectl", Person: true}},
+		"a person before we wrote":   {[]metav1.ManagedFieldsEntry{entry("image-refresh", 5, label), entry("kubectl", 4, template)}, decide.Writer{}, false, decide.Writer{Manager: "kubectl"}},
+		"our own template is not it": {[]metav1.ManagedFieldsEntry{entry("image-refresh", 5, template), entry("helm", 1, template)}, decide.Writer{}, true, helm},
+	} {
+		o, err := workload.New(deployment(func(d *appsv1.Deployment) {
+			d.Labels, d.Annotations, d.ManagedFields = map[string]string{mark: "x", other: "x"}, map[string]string{recorded: "x"}, c.entries
+		}))
+		require.NoError(t, err)
+		facts := o.Facts(annotate.NewKeys("p"), nil, time.Time{})
+		writer, foreign := facts.Writers[mark]
+		assert.Equal(t, c.mark, writer, name)
+		assert.Equal(t, c.foreign, foreign, name)
+		assert.Equal(t, c.last, facts.LastWriter, name)
+		assert.NotContains(t, facts.Writers, other, name)
+	}
 }

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
@@ -58,6 +61,83 @@ func newest(claims []claim) (last claim, found bool) {
 		}
 	}
 	return last, found
+}
+
+// entry is an entry of managedFields, parsed.
+type entry struct {
+	claim
+	fields *fieldpath.Set
+}
+
+// entries are those of managedFields but for the status. One that does not parse owns nothing. Parsing is most of what an
+// unchanged tick costs: it is done once.
+func (o *Object) entries() []entry {
+	if o.managed != nil || len(o.Meta.ManagedFields) == 0 {
+		return o.managed
+	}
+	o.managed = make([]entry, 0, len(o.Meta.ManagedFields))
+	for _, of := range o.Meta.ManagedFields {
+		set, err := fields(of)
+		if err != nil || of.Subresource != "" {
+			continue
+		}
+		one := entry{claim: claim{manager: of.Manager, apply: of.Operation == metav1.ManagedFieldsOperationApply}, fields: set}
+		if of.Time != nil {
+			one.at = of.Time.Time
+		}
+		o.managed = append(o.managed, one)
+	}
+	return o.managed
+}
+
+// writers says who has written the labels and annotations of a prefix, but for those that are ours; nobody where nobody
+// claims them.
+func (o *Object) writers(prefix string) map[string]decide.Writer {
+	writers := map[string]decide.Writer{}
+	for of, values := range map[string]map[string]string{"labels": o.Meta.Labels, "annotations": o.Meta.Annotations} {
+		for key := range values {
+			if !strings.HasPrefix(key, prefix) {
+				continue
+			}
+			claims := o.claimsOnPath(fieldpath.MakePathOrDie("metadata", of, key))
+			if !slices.ContainsFunc(claims, func(c claim) bool { return c.manager == FieldManager }) {
+				last, _ := newest(claims)
+				writers[key] = last.writer()
+			}
+		}
+	}
+	return writers
+}
+
+// lastWriter is who has written the pod template last, us aside. One who has not written since we did is no person whose
+// hand it could have been.
+func (o *Object) lastWriter() decide.Writer {
+	path := []string{"spec", "template"}
+	if o.Kind == config.CronJob {
+		path = []string{"spec", "jobTemplate"}
+	}
+	var claims []claim
+	var ours time.Time
+	for _, of := range o.entries() {
+		set := of.fields
+		for _, name := range path {
+			set = set.WithPrefix(fieldpath.PathElement{FieldName: &name})
+		}
+		switch {
+		case of.manager == FieldManager:
+			ours = of.at
+		case !set.Empty():
+			claims = append(claims, of.claim)
+		}
+	}
+	last, _ := newest(claims)
+	writer := last.writer()
+	writer.Person = writer.Person && !last.at.Before(ours)
+	return writer
+}
+
+func (c claim) writer() decide.Writer {
+	return decide.Writer{Manager: c.manager, Person: c.manager != "" && c.person()}
 }
 
 // LastManager says who set a field, by its path in managedFields, and when: the latest claim on it. The name is empty

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/fault"
 )
 
@@ -58,7 +59,10 @@ type Object struct {
 	status   status
 
 	reading sync.Mutex
-	claims  map[string][]claim // by the slot's key, as far as they have been read from managedFields
+	managed []entry                  // as far as managedFields have been read
+	claimed map[string][]claim       // by the slot's key, likewise
+	records map[string]decide.Writer // by label and annotation, likewise
+	last    decide.Writer
 }
 
 // New takes what the API server returned for one of the four kinds.

@@ -36,35 +36,28 @@ func byName(name string) *value.FieldList {
 	return &value.FieldList{{Name: "name", Value: value.NewValueInterface(name)}}
 }
 
-// claimsOn lists who owns the slot. A managedFields entry that does not parse owns nothing. Parsing is most of what an
-// unchanged tick costs, and each decision asks several times: what was read is kept.
+// claimsOn lists who owns the slot.
 func (o *Object) claimsOn(slot Slot) []claim {
 	o.reading.Lock()
 	defer o.reading.Unlock()
-	claims, known := o.claims[slot.Key()]
-	if !known {
-		if o.claims == nil {
-			o.claims = map[string][]claim{}
+	known, read := o.claimed[slot.Key()]
+	if !read {
+		known = o.claimsOnPath(o.path(slot))
+		if o.claimed == nil {
+			o.claimed = map[string][]claim{}
 		}
-		claims = o.readClaims(slot)
-		o.claims[slot.Key()] = claims
+		o.claimed[slot.Key()] = known
 	}
-	return slices.Clone(claims)
+	return slices.Clone(known)
 }
 
-func (o *Object) readClaims(slot Slot) []claim {
+// claimsOnPath lists who owns a field.
+func (o *Object) claimsOnPath(path fieldpath.Path) []claim {
 	var claims []claim
-	path := o.path(slot)
-	for _, entry := range o.Meta.ManagedFields {
-		set, err := fields(entry)
-		if err != nil || !set.Has(path) {
-			continue
+	for _, of := range o.entries() {
+		if of.fields.Has(path) {
+			claims = append(claims, of.claim)
 		}
-		one := claim{manager: entry.Manager, apply: entry.Operation == metav1.ManagedFieldsOperationApply}
-		if entry.Time != nil {
-			one.at = entry.Time.Time
-		}
-		claims = append(claims, one)
 	}
 	return claims
 }

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -244,7 +245,7 @@ func TestReturnOwnershipLeavesNobodyButTheNotedOwners(t *testing.T) {
 
 // factsOf is what decisions are told of a slot.
 func factsOf(o *workload.Object, slot workload.Slot) decide.Slot {
-	return o.Facts("", [][]workload.Place{{{Slot: slot}}}, time.Time{}).Slots[0][0]
+	return o.Facts(annotate.NewKeys("p"), [][]workload.Place{{{Slot: slot}}}, time.Time{}).Slots[0][0]
 }
 
 // ownedBy are the facts of a slot that these own by server-side apply, and nobody else does.

@@ -244,8 +244,17 @@ func TestBrokenRules(t *testing.T) {
 		{"pods are taken to run latest", bare, asks(answersTo(decide.WhatRuns, func(a *decide.Answer, w decide.Workload) {
 			a.Running.Images = []image.ID{image.IDOf(w.Bindings[0].Latest.Digest)}
 		})), "(c) nothing is recorded"},
-		{"what runs is not recorded, I68", bare, says(func(step *decide.Step) { delete(step.Change.Annotations, recorded) }), "unchanged is marked and recorded"},
+		{"what runs is not recorded, I68", bare, says(func(step *decide.Step) {
+			if step.Change.Annotations[recorded] != "" {
+				step.Change.Annotations[recorded] = string(annotate.Unpinned)
+			}
+		}), "unchanged is marked and recorded"},
 		{"a gate that is not heeded, I67", bare, asks(answersTo(decide.MayRollOut, func(a *decide.Answer, _ decide.Workload) { a.Failure = nil })), "what a gate refused"},
+		{"records that others have changed are not written anew, I54 I55", scenario{shape: one(1), chart: 1, may: budget{tags: 1, others: 2}}, says(func(step *decide.Step) {
+			if d := step.Decisions[0]; d.Row == 13 {
+				step.Change = decide.Change{}
+			}
+		}), "(e) a new good digest"},
 		{"zero replicas prove a digest, I56", scenario{shape: one(1), chart: 1, may: budget{tags: 1, scales: 2}},
 			asks(func(w *decide.Workload) { w.Object.Rollout.NoReplica = false }), "(c)"},
 		{"a gate's no is forgotten, I24", scenario{shape: wholeTicks().refusing(2).settling(), gates: true, chart: 2, may: budget{tags: 4, deploys: 2}},

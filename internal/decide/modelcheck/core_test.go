@@ -155,13 +155,14 @@ var outcomes = []decide.Outcome{
 type view struct {
 	slots               [mostTargets][mostSlots]slot
 	labels, annotations id
+	foreign             [mostTargets]bool
 	rollout             uint8
 	zero                bool
 	runs                [mostTargets]uint8
 }
 
 func (o *object) view() view {
-	return view{o.slots, o.labels, o.annotations, o.rollout, o.zero, o.runs}
+	return view{o.slots, o.labels, o.annotations, o.foreign, o.rollout, o.zero, o.runs}
 }
 
 func (c *core) rolloutOf(r uint8, zero bool) decide.Rollout {
@@ -192,6 +193,9 @@ func (c *core) objectOf(v view) decide.Object {
 		Namespace: "n", Labels: c.texts[v.labels], Annotations: c.texts[v.annotations], Rollout: c.rolloutOf(v.rollout, v.zero),
 	}
 	for t := range c.targets {
+		if v.foreign[t] {
+			o.Writers = map[string]decide.Writer{keys.Mark(names[t]): {Manager: "argocd-controller"}}
+		}
 		var slots []decide.Slot
 		for s := range c.slots {
 			one := v.slots[t][s]

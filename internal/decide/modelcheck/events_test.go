@@ -31,6 +31,8 @@ const (
 	personForgets
 	clockLeaps
 	tickPasses
+	othersMark
+	othersStrip
 	tickBegins
 	tickSteps
 	tickDies
@@ -82,6 +84,10 @@ func (e event) String() string {
 		return fmt.Sprintf("the clock leaps by %s", quarters(leaps[e.value]))
 	case tickPasses:
 		return "a tick from beginning to end, " + [...]string{settled: "rollouts settle", hangs: "rollouts hang", gaveUp: "rollouts are given up"}[e.who] + saying(e.value)
+	case othersMark:
+		return fmt.Sprintf("somebody else writes the mark of target %d: %s", e.target, contentName(e.value)) + on
+	case othersStrip:
+		return "an operator drops all annotations" + on
 	case tickBegins:
 		return "a tick reads, resolves and plans"
 	case tickSteps:
@@ -221,6 +227,18 @@ func (m *model) eventsOn(w *world, at uint8, add func(event)) {
 	if w.may.holds > 0 {
 		add(event{kind: personHolds, at: at})
 	}
+	if w.may.others > 0 && o.annotations != 0 {
+		add(event{kind: othersStrip, at: at})
+	}
+	if w.may.others > 0 && o.labels != 0 {
+		for t := range uint8(m.targets) {
+			for d := range uint8(digests + 1) { // none among them
+				if mark := contentOf(d).Mark(); mark != m.core.texts[o.labels][keys.Mark(names[t])] && d <= w.known {
+					add(event{kind: othersMark, at: at, target: t, value: d})
+				}
+			}
+		}
+	}
 	if w.may.forgets > 0 {
 		for t := range uint8(m.targets) {
 			if _, stands := m.core.texts[o.annotations][keys.State(names[t])]; stands {
@@ -328,6 +346,16 @@ func (m *model) happen(w world, e event) step {
 		m.leap(&s, leaps[e.value])
 	case tickPasses:
 		m.run(&s, e.who, e.value)
+	case othersMark:
+		s.may.others--
+		mark := contentOf(e.value).Mark()
+		o.labels = m.core.with(o.labels, map[string]string{keys.Mark(names[e.target]): mark})
+		o.foreign[e.target] = mark != ""
+		m.touched(&s, at)
+	case othersStrip:
+		s.may.others--
+		o.annotations = m.core.idOf(nil)
+		m.touched(&s, at)
 	case tickBegins:
 		if s.may.ticks > 1 {
 			s.may.ticks--
@@ -347,6 +375,13 @@ func (m *model) happen(w world, e event) step {
 		m.synchronise(&s.objects[at])
 	}
 	return s
+}
+
+// touched says that somebody else has changed our records: what they remembered of a person and of counts may be lost.
+func (m *model) touched(s *step, at int) {
+	s.ghost.thrown[at] = [mostTargets]uint8{}
+	s.uncount(at)
+	s.demand(at)
 }
 
 func (m *model) unblockFailed(o *object) bool {

@@ -43,6 +43,9 @@ func (m *model) written(s *step, place, at int, got answer, concluding bool) {
 		after.labels, after.annotations = got.labels, got.annotations
 		record := m.core.recordOf(&after, t)
 		s.require(!record.Torn() || before.Torn(), "what a tick writes does not look like an undo")
+		if together := m.together(o, t); together == s.ticks[place].knows.latest[at][t] && !before.Mark.Same(contentOf(together)) {
+			g.thrown[at][t] = 0 // who puts latest there throws nothing out
+		}
 		if got.rows[t] == 4 {
 			g.recordable[at][t][m.together(o, t)] = true // the first observation is taken as it is
 			g.recordable[at][t][o.runs[t]] = true
@@ -186,7 +189,8 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 	}
 	if restoring {
 		for i, held := range g.before[at][t][:m.slots] {
-			if digestNumber(held) == 0 && held != novel {
+			forgotten := before.State.Attempt != nil && before.State.Attempt.Held == nil // a person has removed the state
+			if forgotten || digestNumber(held) == 0 && held != novel {
 				held = numberOf(before.Recorded) // a tag, or nothing
 			}
 			serves := m.core.rolloutOf(o.rollout, o.zero).Fresh > 0
@@ -195,7 +199,7 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 		}
 		return
 	}
-	if o := &s.objects[at]; before.State.Attempt == nil || o.rollout == settled && !o.zero {
+	if o := &s.objects[at]; before.State.Attempt == nil || before.State.Attempt.Held == nil || o.rollout == settled && !o.zero {
 		for i := range m.slots {
 			g.before[at][t][i] = o.slots[t][i].content
 		}

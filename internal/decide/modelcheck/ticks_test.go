@@ -117,14 +117,14 @@ func (m *model) advance(s *step, place, at int, pods uint8) {
 			return
 		}
 		p.phase = returning
-		p.wait = wait{digest: got.wait, contested: got.contested}
+		p.wait = wait{digest: got.wait, contested: got.contested, labels: got.labels, annotations: got.annotations}
 	case returning:
 		m.giveBack(o)
 		if p.wait.restoring {
 			m.finish(s, place, at)
 			return
 		}
-		m.beginWait(o, p)
+		beginWait(p)
 	case waiting:
 		p.wait.restoring = false
 		key := endKey{stepKey: m.stepKey(s, place, at), wait: p.wait, pods: pods}
@@ -151,10 +151,9 @@ func (m *model) advance(s *step, place, at int, pods uint8) {
 	}
 }
 
-// beginWait notes how things are when a wait begins.
-func (m *model) beginWait(o *object, p *part) {
+// beginWait begins a wait from what was written last, or read.
+func beginWait(p *part) {
 	p.phase, p.beaten = waiting, p.beaten&^(countsAttempt|countsAttempt<<2)
-	p.wait.labels, p.wait.annotations = o.labels, o.annotations
 }
 
 // proceed is what follows a decision that set nothing.
@@ -165,8 +164,8 @@ func (m *model) proceed(s *step, place, at int, got answer) {
 		m.finish(s, place, at)
 		return
 	}
-	p.wait = wait{digest: got.wait, contested: got.contested}
-	m.beginWait(o, p)
+	p.wait = wait{digest: got.wait, contested: got.contested, labels: o.labels, annotations: o.annotations}
+	beginWait(p)
 }
 
 // write applies what was decided to the object.
@@ -174,6 +173,10 @@ func (m *model) write(s *step, place, at int, got answer, concluding bool) {
 	o := &s.objects[at]
 	m.written(s, place, at, got, concluding)
 	before := o.template()
+	for t := range m.targets { // who writes what stands there already takes no claim
+		key := keys.Mark(names[t])
+		o.foreign[t] = o.foreign[t] && m.core.texts[o.labels][key] == m.core.texts[got.labels][key]
+	}
 	o.labels, o.annotations = got.labels, got.annotations
 	for t := range m.targets {
 		for i := range m.slots {

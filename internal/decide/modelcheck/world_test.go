@@ -71,6 +71,7 @@ type revision struct {
 type object struct {
 	slots               [mostTargets][mostSlots]slot
 	labels, annotations id
+	foreign             [mostTargets]bool // somebody else has written the mark last
 	rollout             uint8
 	zero                bool               // scaled to zero
 	runs                [mostTargets]uint8 // the digest that all pods run in slots that hold a tag alone; nothing: they differ, or do not say
@@ -151,8 +152,8 @@ type world struct {
 
 // budget is how often the surroundings may still act.
 type budget struct {
-	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales, leaps, starts, purges uint8
-	ticks                                                                                                uint8 // 0: endless
+	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales, leaps, starts, purges, others uint8
+	ticks                                                                                                        uint8 // 0: endless
 }
 
 // ghost is what no tick can see, kept for the invariants.
