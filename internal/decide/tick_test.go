@@ -93,7 +93,7 @@ func TestFailuresInARow(t *testing.T) {
 	t.Parallel()
 	const count, lastError = "p/t0-refresh-consecutive-failures", "p/t0-refresh-last-error"
 	says := "proxy: " + failing.Advice()
-	noted := annotate.State{Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}.String()
+	noted := annotate.State{Stood: b, Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}.String()
 	unresolved, fine, gated := input(unknown), input(latest(digestA)), input(gateSaysNo)
 	type texts = map[string]string
 	for _, c := range []struct {
@@ -231,7 +231,7 @@ func TestARefusalGoesOnCounting_Q19(t *testing.T) {
 	t.Parallel()
 	for began, want := range map[int]decide.Count{0: {Of: 3}, 1: {N: 2, Of: 3, ByUs: true}, 2: {N: 3, Of: 3, ByUs: true}} {
 		w := counting(carrying(input(unsettled)), 0, began)
-		remember(w, 0, annotate.Record{Mark: a, Recorded: a, State: annotate.State{Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}})
+		remember(w, 0, annotate.Record{Mark: a, Recorded: a, State: annotate.State{Stood: b, Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}})
 		w = begun(w)
 		of := targets(1)
 		of[0].Digest = digestB
@@ -259,7 +259,7 @@ func TestGatesCountForTheTarget_I24(t *testing.T) {
 	assert.Equal(t, "1", steps[0].Change.Annotations[keys.Failures("t0")], "where its counters stand")
 	assert.Equal(t, []decide.Outcome{decide.Unchanged}, outcomes(steps[0].Decisions))
 	assert.Equal(t, []decide.Outcome{decide.Skipped}, outcomes(steps[1].Decisions))
-	assert.Equal(t, map[string]string{keys.State("t0"): annotate.State{Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}.String()}, steps[1].Change.Annotations)
+	assert.Equal(t, map[string]string{keys.State("t0"): annotate.State{Stood: b, Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}.String()}, steps[1].Change.Annotations)
 
 	for cause, want := range map[fault.Cause]fault.Cause{fault.Proxy: fault.PlatformMissing, fault.Unauthorized: fault.Unauthorized} {
 		both := targets(1)
@@ -383,7 +383,7 @@ func TestWhoWaitsForItsTurnNotesSinceWhen_I57(t *testing.T) {
 	require.Len(t, step.Change.Annotations, 1, "and nothing else is written")
 	after := begun(written(two, step.Change))
 	state := recordOf(after, 0).State
-	assert.Equal(t, annotate.State{TurnSince: &now}, state)
+	assert.Equal(t, annotate.State{TurnSince: &now, Stood: b}, state)
 	assert.Equal(t, annotate.State{}, recordOf(after, 1).State)
 
 	later := limited
@@ -393,7 +393,8 @@ func TestWhoWaitsForItsTurnNotesSinceWhen_I57(t *testing.T) {
 	assert.True(t, steps[1].Change.Empty(), "it waits since then, and that is written once")
 	after.Bindings[0].Latest, after.Bindings[0].Answers = decide.Latest{Digest: digestC}, mayRollOut(digestC, nil)
 	_, steps = later.Plan(targets(3), []*decide.Workload{fighting, &after})
-	assert.True(t, steps[1].Change.Empty(), "whatever digest it waits for")
+	state = recordOf(written(after, steps[1].Change), 0).State
+	assert.Equal(t, annotate.State{TurnSince: &now, Stood: c}, state, "whatever digest it waits for")
 
 	_, steps = later.Plan(targets(3), []*decide.Workload{several(0)[0], &after})
 	assert.Equal(t, []decide.Outcome{decide.Waiting}, outcomes(steps[0].Decisions))

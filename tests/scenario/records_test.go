@@ -189,6 +189,7 @@ func TestAWholeObjectThatIsPutThereWhileATickWaitsIsLoud(t *testing.T) {
 	t.Parallel()
 	s, exported, second := inMidWait(t)
 	whole := s.Deployment("jobs")
+	time.Sleep(1100 * time.Millisecond) // claims have whole seconds
 	run := s.Start()
 	s.Eventually("the rollout has begun", func() bool { return workloads.Revision(s.Deployment("jobs")) == 2 })
 	whole.ResourceVersion, whole.ManagedFields = "", nil

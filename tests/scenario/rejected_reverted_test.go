@@ -53,7 +53,7 @@ func TestQ4WhatAnUpgradeTakesAwayIsPutBackWhereLatestIsRejected(t *testing.T) {
 			s.Settle(workloads.Deployment("jobs"))
 			d := s.Deployment("jobs")
 			assert.Equal(t, ingestor+"@"+restored, workloads.Image(d, "api"))
-			assert.Equal(t, label(restored), d.Labels[mark])
+			assert.Equal(t, label(restored), contentOf(d.Labels[mark]))
 			assert.Equal(t, restored, d.Annotations[recorded])
 			s.Forget()
 			requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
