@@ -2,7 +2,6 @@ package workload
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -99,14 +98,29 @@ func (o *Object) writers(prefix string) map[string]decide.Writer {
 			if !strings.HasPrefix(key, prefix) {
 				continue
 			}
-			claims := o.claimsOnPath(fieldpath.MakePathOrDie("metadata", of, key))
-			if !slices.ContainsFunc(claims, func(c claim) bool { return c.manager == FieldManager }) {
+			var claims []claim
+			ours := false
+			for _, entry := range o.entries() {
+				if within(entry.fields, "metadata", of).Members.Has(fieldpath.PathElement{FieldName: &key}) {
+					ours = ours || entry.manager == FieldManager
+					claims = append(claims, entry.claim)
+				}
+			}
+			if !ours {
 				last, _ := newest(claims)
 				writers[key] = last.writer()
 			}
 		}
 	}
 	return writers
+}
+
+// within are the fields below some, by their names.
+func within(set *fieldpath.Set, names ...string) *fieldpath.Set {
+	for i := range names {
+		set = set.WithPrefix(fieldpath.PathElement{FieldName: &names[i]})
+	}
+	return set
 }
 
 // lastWriter is who has written the pod template last, us aside. One who has not written since we did is no person whose
@@ -119,10 +133,7 @@ func (o *Object) lastWriter() decide.Writer {
 	var claims []claim
 	var ours time.Time
 	for _, of := range o.entries() {
-		set := of.fields
-		for _, name := range path {
-			set = set.WithPrefix(fieldpath.PathElement{FieldName: &name})
-		}
+		set := within(of.fields, path...)
 		switch {
 		case of.manager == FieldManager:
 			ours = of.at
