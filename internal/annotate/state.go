@@ -49,6 +49,8 @@ type State struct {
 	UnblockFailed image.Digest `json:"unblockFailed,omitempty"`
 	// Refused is the digest that a gate has refused last for what it is, whoever may put it there (I24).
 	Refused *Refusal `json:"refused,omitempty"`
+	// Passed is the digest that no gate has anything against, and that waits for a person, so that it is asked for once.
+	Passed image.Digest `json:"passed,omitempty"`
 	// Seen is what was latest when it was seen last, and since when: of a digest that waits for its minimum age, and of a target
 	// that is to be told when nothing has changed for too long.
 	Seen *Seen `json:"seen,omitempty"`
@@ -184,6 +186,11 @@ func (s State) validate() error {
 			return fmt.Errorf("unblockFailed: %w", err)
 		}
 	}
+	if s.Passed != "" {
+		if _, err := image.ParseDigest(string(s.Passed)); err != nil {
+			return fmt.Errorf("passed: %w", err)
+		}
+	}
 	if s.Refused != nil {
 		if _, err := image.ParseDigest(string(s.Refused.Digest)); err != nil {
 			return fmt.Errorf("refused: %w", err)
@@ -286,7 +293,7 @@ func (s State) NotAfter(now time.Time) (State, bool) {
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
 	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Runs == nil && s.Reapplied == 0 &&
-		s.ReappliedAt == nil && !s.Contested && !s.Overwritten && s.UnblockFailed == "" && s.Refused == nil && s.Seen == nil && s.TurnSince == nil
+		s.ReappliedAt == nil && !s.Contested && !s.Overwritten && s.UnblockFailed == "" && s.Refused == nil && s.Passed == "" && s.Seen == nil && s.TurnSince == nil
 }
 
 // Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.

@@ -53,9 +53,13 @@ func (e evaluation) acceptedUnpinned() bool {
 	return e.live == annotate.Unpinned && e.Record.Mark == annotate.Unpinned && !e.changed()
 }
 
-// notVerifiedYet says whether latest has not passed the gates here: it was never put into these slots.
+// notVerifiedYet says whether latest has not passed the gates here: it was never put into these slots. In notify, where it waits
+// for a person, the gates are asked once a digest.
 func (e evaluation) notVerifiedYet() bool {
 	latest := e.Latest.Digest
+	if e.Policy.Notify && e.Record.State.Passed == latest {
+		return false
+	}
 	return e.refused() || (!e.Record.Recorded.Is(latest) || e.acceptedUnpinned()) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
 }
 
@@ -80,6 +84,9 @@ func (e evaluation) heedGates() found {
 			what = "recorded"
 		}
 		d = Decision{Outcome: Pending, Record: e.Record, Message: fmt.Sprintf("%s is %s, and the target is notify only", e.Latest.Digest.Short(), what)}
+		if e.notVerifiedYet() {
+			d.Record.State.Passed = e.Latest.Digest
+		}
 	}
 	instead := d
 	switch {
@@ -173,7 +180,7 @@ func (e evaluation) tagMayBeStale() bool {
 	// else does, since a tag may move there and back.
 	facts := func(r annotate.Record) string {
 		r.State.Runs, r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, nil, false
-		r.State.Refused = nil
+		r.State.Refused, r.State.Passed = nil, ""
 		r.State.Stood = annotate.None
 		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
 	}
@@ -207,7 +214,7 @@ func (e evaluation) put(digest image.Digest) Decision {
 	again := e.reapplies(digest)
 	contested := again && before.Reapplied >= e.Policy.Reapplications
 	after := before
-	after.Attempt, after.Seen, after.TurnSince, after.Runs, after.Overwritten = e.attempt(digest, again), nil, nil, nil, false
+	after.Attempt, after.Seen, after.TurnSince, after.Runs, after.Overwritten, after.Passed = e.attempt(digest, again), nil, nil, nil, false, ""
 	if after.Refused != nil && after.Refused.Digest == digest { // the gates have nothing against it any more
 		after.Refused = nil
 	}

@@ -269,7 +269,7 @@ func (e evaluation) confirm() found {
 		}
 	}
 	state = e.calmer(state)
-	state.Seen, state.TurnSince, state.Overwritten = nil, nil, false
+	state.Seen, state.TurnSince, state.Overwritten, state.Passed = nil, nil, false, ""
 	if !e.weOwnSlots() {
 		state.Owners = nil
 	}
@@ -377,7 +377,11 @@ func (e evaluation) waitOrUnblock() found {
 	if e.Facts.Rollout.AwaitsDelete {
 		return decided(Decision{Outcome: Waiting, Record: e.Record, Message: "updateStrategy OnDelete: pods of an old revision await deletion"})
 	}
-	switch {
+	switch attempt := e.Record.State.Attempt; {
+	case !e.Unsettled.Reached() && attempt != nil && attempt.Failed > 0: // what was restored is not up (Q18)
+		return decided(Decision{Outcome: Failed, Record: e.Record, Skip: e.countsUnsettled(), Failure: &fault.Error{Cause: fault.NotSettled, Message: fmt.Sprintf(
+			"the rollout of %s failed, and what is there now is not settled: find out why its pods are not all updated and available, with kubectl describe and kubectl get events",
+			attempt.Digest.Short())}})
 	case !e.Unsettled.Reached():
 		return decided(Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
 			"not settled, and not by us: no rollout on top of it, %s", e.Unsettled)})

@@ -150,6 +150,7 @@ func TestRowsOfWhatStandsForARejectedDigest_Q4(t *testing.T) {
 func TestRowsOfTheRefresh(t *testing.T) {
 	t.Parallel()
 	const age = time.Hour
+	passed := state(func(s *annotate.State) { s.Passed = digestB })
 	young := func(in *decide.Input) { in.Policy.MinAge = age }
 	seen := func(since, deferred time.Duration) func(*decide.Input) {
 		return func(in *decide.Input) {
@@ -201,7 +202,9 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		{"11 not deferred for ever", input(seen(0, 3*age)), aged},
 		{"11 what was here before is not new", input(young, record(b, b), deployer("helm")),
 			want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, annotate.None, 1)}},
-		{"11 notify", input(notify), want{row: 11, outcome: decide.Pending}},
+		{"11 notify", input(notify), want{row: 11, outcome: decide.Pending, record: passed}},
+		{"11 notify: gates once a digest", input(notify, unasked, read(passed), func(in *decide.Input) { passed(&in.Record) }), want{row: 11, outcome: decide.Pending}},
+		{"11 notify no more: gates again", input(unasked, func(in *decide.Input) { passed(&in.Record) }), want{asks: digestB}},
 		{"11 notify: gates count", input(notify, gateSaysNo), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
 		{"11 notify: a deployer's revert is pending", input(notify, record(b, b), deployer("helm")), want{row: 11, outcome: decide.Pending}},
 

@@ -23,6 +23,7 @@ func TestRowsOfTheRollout(t *testing.T) {
 		events: []decide.Reason{decide.RefreshFrozen}}
 	stillFrozen := frozen
 	stillFrozen.events = nil
+	notUp := want{row: 10, outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, says: "what is there now is not settled"}
 	unblocks := func(r *annotate.Record) { r.State.Attempt.Unblock = true }
 	run(t, []row{
 		{"5 continued, not restarted, I3 I10 I19", input(ours(1)), waits},
@@ -40,12 +41,13 @@ func TestRowsOfTheRollout(t *testing.T) {
 			want{row: 11, outcome: decide.Waiting, wait: true, record: func(r *annotate.Record) {
 				r.State.Seen = &annotate.Seen{Digest: digestC, Since: now, Deferred: now}
 			}}},
-		{"5 latest is another, notify", input(ours(1), latest(digestC), notify), want{row: 11, outcome: decide.Waiting, wait: true}},
+		{"5 latest is another, notify", input(ours(1), latest(digestC), notify),
+			want{row: 11, outcome: decide.Waiting, wait: true, record: state(func(s *annotate.State) { s.Passed = digestC })}},
 		{"5 OnDelete, latest is another", input(onDelete, latest(digestC)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: keeping(put(digestC, b), before)}},
 		{"5 restored, and brought back by a person: row 6, I44", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, person("kubectl")),
 			want{row: 6, outcome: decide.Held, says: "failed here before", record: yields("kubectl", b)}},
-		{"5 restored, and brought back by a deployer: row 10", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, deployer("helm")), counts("1/8")},
+		{"5 restored, and brought back by a deployer: row 10", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, deployer("helm")), notUp},
 		{"5 no replica runs it: not over, and nothing to wait for, I56", input(ours(1), noReplica), want{row: 5, outcome: decide.Waiting, says: "no replica runs"}},
 		{"5 no replica runs it: uncounted, and the streak is over", input(ours(1), noReplica, streak(3)),
 			want{row: 5, outcome: decide.Waiting, skip: decide.SkipClear, says: "no replica runs"}},
@@ -58,6 +60,8 @@ func TestRowsOfTheRollout(t *testing.T) {
 			want{row: 8, outcome: decide.Unchanged, events: []decide.Reason{decide.DigestRefreshed}, record: both(marked(b), func(r *annotate.Record) { r.State.Attempt = nil })}},
 
 		{"10 no rollout on top of it, I10", input(unsettled), counts("1/8")},
+		{"10 what was restored is not up, Q18", input(unsettled, attempt(annotate.Attempt{Digest: digestB, Failed: 1})), notUp},
+		{"10 nothing has failed yet", input(unsettled, attempt(annotate.Attempt{Digest: digestC, Reverted: true})), counts("1/8")},
 		{"10 the same digest", input(unsettled, latest(digestA), streak(3)), counts("4/8")},
 		{"10 before the threshold, I2", input(unsettled, streak(6)), counts("7/8")},
 		{"10 two ticks count once, I28", input(unsettled, lostStreak(3)), want{row: 10, outcome: decide.Waiting, says: "3/8"}},

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -126,4 +127,29 @@ func TestNotifyReportsAndCountsAndChangesNothing(t *testing.T) {
 			assert.Equal(t, second, live(s))
 		})
 	}
+}
+
+// In notify a digest waits for a person, which may take weeks. Its gates are asked once: a GET counts as a pull. They are asked
+// anew where the tag moves on, and where the target is no longer in notify.
+func TestNotifyAsksItsGatesOnceADigest(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t)
+	gets := func() int { return asked(s, "ghcr.io", registries.Get) }
+	s.Configure(ingestorConfig + "    mode: notify\n")
+	for _, content := range []string{"second", "third"} {
+		s.Push(ingestor, image(content))
+		s.Forget()
+		requireOutcome(t, s.Tick(), 0, "pending", "")
+		assert.Positive(t, gets())
+		for range 2 {
+			s.Forget()
+			requireOutcome(t, s.Tick(), 0, "pending", "")
+			assert.Zero(t, gets())
+		}
+	}
+	s.Configure(ingestorConfig)
+	s.Forget()
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	assert.Positive(t, gets())
+	assert.NotContains(t, s.Deployment("jobs").Annotations[state], "passed")
 }

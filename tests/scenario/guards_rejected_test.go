@@ -1,9 +1,11 @@
 package scenario_test
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/kubelet"
@@ -123,6 +125,34 @@ func TestI39RecreateIsRestoredAtTheFirstFailedPullAndTriedAgain(t *testing.T) {
 	}
 	requireRolled(t, s, "jobs", first, 5)
 	assert.Len(t, eventsOf(s, "RolledBack"), 2)
+}
+
+// Q18: what was restored is not up: loud until it is.
+func TestQ18WhatWasRestoredAndIsNotUpIsLoud(t *testing.T) {
+	t.Parallel()
+	s, first := adopted(t, workloads.Recreate())
+	second := s.Push(ingestor, image("second"))
+	var down atomic.Bool
+	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+		switch {
+		case kubelet.Runs(pod, second):
+			down.Store(true)
+			return unpullable()
+		case down.Load():
+			return kubelet.Stuck()
+		}
+		return kubelet.Ready()
+	})
+	s.Setenv("ROLLOUT_TIMEOUT", "4s")
+	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+	for range 2 {
+		requireOutcome(t, s.Tick(), 1, "failed", "not-settled")
+	}
+	assert.Equal(t, first, live(s))
+	s.Behave(nil)
+	s.Settle(s.Deployment("jobs"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	assert.Equal(t, second, live(s))
 }
 
 // I34 with I39: the pull works by the time of the second try.
