@@ -58,7 +58,9 @@ func (e evaluation) recordsAnew() annotate.Record {
 	switch {
 	case e.live.Digest() == "":
 		record.Recorded = e.live
-		record = e.observed(record)
+		if e.Facts.Rollout.Proven() { // what its pods run may be what they crash with
+			record = e.observed(record)
+		}
 	case record.Recorded.Same(e.live):
 	case proven:
 		record.Recorded = e.live
