@@ -10,7 +10,7 @@ const (
 	budgetRoundTrips  = 9  // through a proxy
 	budgetLargeWall   = 3.0
 	budgetLargeMemory = 64
-	budgetBinary      = 18_000_000
+	budgetBinary      = 18_500_000
 	budgetImage       = 8 << 20
 )
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -196,7 +197,7 @@ func TestAWholeObjectThatIsPutThereWhileATickWaitsIsLoud(t *testing.T) {
 	delete(whole.Labels, mark)
 	whole.Annotations = nil
 	_, err := s.Client.AppsV1().Deployments(s.Namespace).Update(t.Context(), whole, metav1.UpdateOptions{FieldManager: harness.Argo})
-	assert.NoError(t, err)
+	require.NoError(t, err)
 	s.Behave(nil)
 	loud := requireOutcome(t, run.Finish(), 1, "failed", "contested")
 	assert.Contains(t, loud.Message, harness.Argo)

@@ -98,15 +98,16 @@ func (m *model) aged(s *step, place, at, t int, got answer) {
 	if since := a.rejected[at][t][digest]; outcome == decide.Rejected && since != 0 && !a.spoken[at][t].has(digest) {
 		s.require(now < since+aDay, "what no pod has spoken against is rejected for a day at most")
 	}
-	switch outcome {
-	case decide.Deferred:
-		if a.deferred[at][t] == 0 {
-			a.deferred[at][t] = now
-		}
-		s.require(now < a.deferred[at][t]+3*m.minAge, "a digest that is too young waits for three minimum ages at most")
-	case decide.Unchanged, decide.Rejected:
+	if outcome == decide.Unchanged || outcome == decide.Rejected {
 		a.deferred[at][t] = 0
 	}
+	if outcome != decide.Deferred {
+		return
+	}
+	if a.deferred[at][t] == 0 {
+		a.deferred[at][t] = now
+	}
+	s.require(now < a.deferred[at][t]+3*m.minAge, "a digest that is too young waits for three minimum ages at most")
 }
 
 // rejections notes since when digests are rejected by failure.

@@ -438,15 +438,13 @@ func (c *core) endOf(key endKey) answer {
 // answers is what pods, or the registry, say to what is asked at the end of a wait.
 func (key endKey) answers(t int, question decide.Question) decide.Answer {
 	all := []bool{true, true}
-	switch {
-	case question.Kind == decide.WhyNotReady:
+	if question.Kind == decide.WhyNotReady {
 		return decide.Answer{Pods: [...]decide.PodProblems{
 			podsCrash: {Reasons: []string{"CrashLoopBackOff"}, Evidence: all, Crashed: all}, podsMayHang: {MayHangOnDigest: true}, podsSayNothing: {},
 			podsUnreadable: {Unreadable: true},
 		}[key.pods]}
-	default:
-		return decide.Answer{Yes: !key.purged || question.Digest == digestOf(key.tags[t])}
 	}
+	return decide.Answer{Yes: !key.purged || question.Digest == digestOf(key.tags[t])}
 }
 
 // waitsOf is the wait as it was when it began.
