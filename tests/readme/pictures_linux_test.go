@@ -8,16 +8,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/components"
 	"github.com/tracebloc/image-refresh/tests/picture"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // After a change of what the program prints: go -C tests test ./readme -update-pictures
@@ -57,6 +62,10 @@ func TestThePicturesShowWhatIsPrinted(t *testing.T) {
 	}
 	const tick = "image-refresh run"
 	shell(0, tick)
+	require.Eventually(t, func() bool { // an annotation bumps the generation, and a busy controller lags behind it
+		all, err := c.Client().AppsV1().Deployments(namespace).List(t.Context(), metav1.ListOptions{})
+		return err == nil && !slices.ContainsFunc(all.Items, func(d appsv1.Deployment) bool { return !workloads.Settled(&d) })
+	}, time.Minute, 50*time.Millisecond)
 	_, err = site.Push("ghcr.io/tracebloc/ingestor:0.3", registries.Index("two", "linux/amd64", "linux/arm64"))
 	require.NoError(t, err)
 	compare(t, root, "plan", "What a tick would do", shell(0, "image-refresh plan"))
