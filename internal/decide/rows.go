@@ -377,11 +377,11 @@ func (e evaluation) waitOrUnblock() found {
 	if e.Facts.Rollout.AwaitsDelete {
 		return decided(Decision{Outcome: Waiting, Record: e.Record, Message: "updateStrategy OnDelete: pods of an old revision await deletion"})
 	}
-	switch attempt := e.Record.State.Attempt; {
-	case !e.Unsettled.Reached() && attempt != nil && attempt.Failed > 0: // what was restored is not up (Q18)
+	switch {
+	case !e.Unsettled.Reached() && e.failedBefore():
 		return decided(Decision{Outcome: Failed, Record: e.Record, Skip: e.countsUnsettled(), Failure: &fault.Error{Cause: fault.NotSettled, Message: fmt.Sprintf(
 			"the rollout of %s failed, and what is there now is not settled: find out why its pods are not all updated and available, with kubectl describe and kubectl get events",
-			attempt.Digest.Short())}})
+			e.Record.State.Attempted().Short())}})
 	case !e.Unsettled.Reached():
 		return decided(Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
 			"not settled, and not by us: no rollout on top of it, %s", e.Unsettled)})
@@ -392,6 +392,16 @@ func (e evaluation) waitOrUnblock() found {
 	default:
 		return decided(e.frozen())
 	}
+}
+
+// failedBefore says whether a failed attempt is remembered, which is not rejected yet: what was restored is not up (Q18).
+func (e evaluation) failedBefore() bool {
+	attempt := e.Record.State.Attempt
+	if attempt == nil {
+		return false
+	}
+	_, rejected := e.rejectionOf(annotate.Of(attempt.Digest))
+	return attempt.Failed > 0 && !rejected
 }
 
 // tried says whether latest has been put here to unblock the workload, in vain, since it was settled last.

@@ -61,6 +61,7 @@ func TestRowsOfTheRollout(t *testing.T) {
 
 		{"10 no rollout on top of it, I10", input(unsettled), counts("1/8")},
 		{"10 what was restored is not up, Q18", input(unsettled, attempt(annotate.Attempt{Digest: digestB, Failed: 1})), notUp},
+		{"10 what has failed is rejected, and the tag has moved on", input(unsettled, latest(digestC), attempt(annotate.Attempt{Digest: digestB, Failed: 1}), rejected(b, annotate.ByFailure)), counts("1/8")},
 		{"10 nothing has failed yet", input(unsettled, attempt(annotate.Attempt{Digest: digestC, Reverted: true})), counts("1/8")},
 		{"10 the same digest", input(unsettled, latest(digestA), streak(3)), counts("4/8")},
 		{"10 before the threshold, I2", input(unsettled, streak(6)), counts("7/8")},

@@ -81,10 +81,13 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	return nil, fmt.Errorf("start a cluster: %w", errors.Join(failures...))
 }
 
-type binaries struct{ etcd, apiServer, controllerManager, kubectl string }
+type binaries struct {
+	etcd, apiServer, controllerManager, kubectl string
+	consistency                                 bool // the controllers know withoutConsistency
+}
 
 func build(ctx context.Context, options Options) (binaries, error) {
-	var b binaries
+	b := binaries{consistency: options.Kubernetes != components.Kubernetes134}
 	for _, c := range []struct {
 		component components.Component
 		path      *string

@@ -26,6 +26,11 @@ const controllers = "deployment-controller,replicaset-controller,statefulset-con
 const nodeControllers = ",node-lifecycle-controller,endpointslice-controller,persistentvolume-binder-controller," +
 	"resourcequota-controller"
 
+// withoutConsistency switches off that a controller does nothing until it has read what it wrote, with a back-off that grows:
+// on a busy machine it keeps workloads waiting for a minute and more (https://github.com/kubernetes/kubernetes/issues/141250).
+const withoutConsistency = "StaleControllerConsistencyDaemonSet=false,StaleControllerConsistencyJob=false," +
+	"StaleControllerConsistencyReplicaSet=false,StaleControllerConsistencyStatefulSet=false"
+
 // serviceAddress is the address of the service kubernetes.
 const serviceAddress = "10.96.0.1"
 
@@ -69,14 +74,18 @@ func (c *Cluster) launch(ctx context.Context, b binaries, f files) error {
 	}); err != nil {
 		return err
 	}
-	if err := c.run(ctx, "kube-controller-manager", b.controllerManager,
-		"--kubeconfig="+c.Kubeconfig(), "--leader-elect=false", "--controllers="+c.controllers(),
-		"--bind-address=127.0.0.1", "--secure-port="+ports[3], "--cert-dir="+c.dir, "--profiling=false",
-		"--service-account-private-key-file="+f.accountKey, "--root-ca-file="+f.ca,
+	arguments := []string{
+		"--kubeconfig=" + c.Kubeconfig(), "--leader-elect=false", "--controllers=" + c.controllers(),
+		"--bind-address=127.0.0.1", "--secure-port=" + ports[3], "--cert-dir=" + c.dir, "--profiling=false",
+		"--service-account-private-key-file=" + f.accountKey, "--root-ca-file=" + f.ca,
 		"--kube-api-qps=1000", "--kube-api-burst=2000", "--concurrent-deployment-syncs=20",
 		"--concurrent-replicaset-syncs=20", "--concurrent-statefulset-syncs=20", "--concurrent-daemonset-syncs=20",
 		"--concurrent-job-syncs=20", "--concurrent-cron-job-syncs=20", "--concurrent-namespace-syncs=20",
-	); err != nil {
+	}
+	if b.consistency {
+		arguments = append(arguments, "--feature-gates="+withoutConsistency)
+	}
+	if err := c.run(ctx, "kube-controller-manager", b.controllerManager, arguments...); err != nil {
 		return err
 	}
 	return c.await(ctx, "the controllers work", func() bool { return c.hasDefaultAccount(ctx, "default") })

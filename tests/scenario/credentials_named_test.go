@@ -86,6 +86,9 @@ func TestOnlyNamedSecretsCount(t *testing.T) {
 		}
 		missing := map[string]int{}
 		for _, said := range warnings(t, result) {
+			if strings.HasPrefix(said.Msg, "the registry no longer has") { // the variables' digests are made up
+				continue
+			}
 			assert.Equal(t, "credential-missing", said.Cause, said.Msg)
 			image, _, _ := strings.Cut(said.Msg, " ")
 			missing[image]++

@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -82,6 +83,29 @@ func TestI49AQuotaIsToldInItsOwnWords(t *testing.T) {
 	s.Settle(s.Deployment("jobs"))
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
 	requireRolled(t, s, "jobs", second, 2)
+}
+
+// Ninety pods with ninety long reasons, three times: a message names five of them, each cut, and the state stays small, which a
+// ReplicaSet copies with each revision.
+func TestReasonsOfNinetyPodsAreBounded(t *testing.T) {
+	t.Parallel()
+	s, _ := adopted(t, workloads.Recreate(), workloads.Replicas(90))
+	s.Setenv("ROLLOUT_TIMEOUT", "4s")
+	for _, content := range []string{"second", "third", "fourth"} {
+		bad := s.Push(ingestor, image(content))
+		s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+			if kubelet.Runs(pod, bad) {
+				return kubelet.Failing("CrashLoopBackOff", strings.Repeat("the reason of "+pod.Name+" ", 20))
+			}
+			return kubelet.Ready()
+		})
+		rejected := requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+		assert.Less(t, len(rejected.Message), 2500)
+		assert.Contains(t, rejected.Message, "and 85 more")
+		assert.LessOrEqual(t, len(s.Deployment("jobs").Annotations[state]), 8<<10)
+		s.Settle(s.Deployment("jobs"))
+	}
+	assert.Equal(t, 3, strings.Count(s.Deployment("jobs").Annotations[state], `"by":"failure"`))
 }
 
 // I83: all containers are ready, and the pod is not. What is waited for is said.

@@ -90,10 +90,11 @@ func TestGarbageInAnnotationsIsAWarning(t *testing.T) {
 	s.Patch("kubectl-annotate", s.Deployment("jobs"), `{"metadata":{"annotations":{"`+state+`":"{\u001b[31m","`+failures+`":"many","`+streak+`":"-3","`+recorded+`":"sha256:zz"}}}`)
 	second := s.Push(ingestor, registries.Index("second", "linux/amd64"))
 	result := s.Tick()
-	requireOutcome(t, result, 0, "refreshed", "")
+	requireOutcome(t, result, 0, "adopted", "") // what was recorded is gone: a person took it away
 	for _, key := range []string{state, failures, streak, recorded} {
 		assert.Contains(t, result.Stderr, key+" is read as absent")
 	}
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	requireRolled(t, s, "jobs", second, 2)
 	assert.NotEqual(t, first, second)
 }

@@ -22,6 +22,7 @@ func onTwoPlatforms(t *testing.T, options ...workloads.Option) (s *harness.Scena
 	s.Deploy(workloads.Deployment("jobs", append(options, workloads.Container("api", ingestor+"@"+first))...))
 	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "jobs", "")))
 	requireOutcome(t, s.Tick(), 0, "adopted", "")
+	s.Settle(workloads.Deployment("jobs")) // otherwise the next tick waits for the controller first
 	return s, first
 }
 
@@ -80,6 +81,7 @@ func TestQ17WhatWasRevertedBeforeItWasProvenIsPutThereAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, _ := adopted(t)
+			s.Settle(workloads.Deployment("jobs")) // otherwise the next tick waits for the controller first
 			s.Setenv("UNSETTLED_THRESHOLD", "2")
 			third := s.Push(ingestor, image("third"))
 			behave(s, third, kubelet.Stuck())
