@@ -226,12 +226,12 @@ func TestI69APersonMayChangeTheRecords(t *testing.T) {
 	assert.Equal(t, first, s.Deployment("jobs").Annotations[recorded])
 	s.Settle(workloads.Deployment("jobs"))
 	requireQuietEnv(t, s)
+	time.Sleep(1100 * time.Millisecond) // what is written from here on is later than the undo
 	s.Kubectl("label", "deployment/jobs", "--overwrite", mark+"=unpinned")
 	s.Settle(workloads.Deployment("jobs"))
 	requireOutcome(t, s.Tick(), 0, "adopted", "")
 	assert.Equal(t, labelFor(first, "api/"+slot), s.Deployment("jobs").Labels[mark])
 	assert.Empty(t, eventsOf(s, "RefreshContested"))
-	time.Sleep(1100 * time.Millisecond)
 	strip(s) // an operator: whoever wrote the pod template last did so before we wrote
 	requireContested(t, s, recorded)
 }
