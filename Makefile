@@ -54,8 +54,8 @@ UNITS     := $(if $(RACE),$(addprefix ./internal/,check/... cluster/... resolver
 SCENARIOS := $(if $(RACE),./scenario,$$(go list ./... | grep -v /chart))
 
 .PHONY: test-race
-test-race: ## what runs side by side, and the scenarios, with the race detector in tests and program; a plan must foretell each tick
-	FORETELL=1 $(MAKE) RACE=1 test-unit test-scenario
+test-race: ## what runs side by side, and the scenarios, with the race detector in tests and program; before each tick a plan must predict it
+	PLAN_FIRST=1 $(MAKE) RACE=1 test-unit test-scenario
 
 .PHONY: test-unit
 test-unit: ## unit tests

@@ -18,7 +18,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // documents are the texts for people, by their path from the repository's root.
@@ -109,7 +109,7 @@ func TestEveryLinkInTheDocumentsResolves(t *testing.T) {
 func TestTheDocumentsNameOnlyWhatThereIs(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{"image-refresh": true, "stg-regcred": true}
-	for _, cause := range fault.Causes() {
+	for _, cause := range failure.Causes() {
 		known[string(cause)] = true
 	}
 	for _, outcome := range outcomes() {
@@ -167,7 +167,7 @@ func TestTheSchemaListsEveryCauseAndOutcome(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(read(t, root+"/docs/schema/result-v1.json")), &schema))
 	causes := []string{""}
-	for _, cause := range fault.Causes() {
+	for _, cause := range failure.Causes() {
 		causes = append(causes, string(cause))
 	}
 	var all []string
@@ -202,9 +202,9 @@ func TestTheDocumentsConfigurationsAreValid(t *testing.T) {
 func TestTheRegistriesPageNamesEveryCauseOfARegistry(t *testing.T) {
 	t.Parallel()
 	page := read(t, root+"/docs/registries.md")
-	for _, cause := range fault.Causes() {
+	for _, cause := range failure.Causes() {
 		switch cause {
-		case fault.WorkloadMissing, fault.SlotInvalid, fault.SlotMismatch, fault.API, fault.RolloutFailed, fault.Contested, fault.NotSettled, fault.PlatformMissing:
+		case failure.WorkloadMissing, failure.SlotInvalid, failure.SlotMismatch, failure.API, failure.RolloutFailed, failure.Contested, failure.NotSettled, failure.PlatformMissing:
 		default:
 			assert.Contains(t, page, "`"+string(cause)+"`")
 		}

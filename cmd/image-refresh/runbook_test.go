@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Every message carries the address of a section of docs/runbook.md. Each address leads somewhere, and each section
@@ -26,7 +26,7 @@ func TestTheRunbookHasASectionForEveryCause(t *testing.T) {
 		sections[name] = body
 	}
 	known := map[string]bool{}
-	for _, cause := range fault.Causes() {
+	for _, cause := range failure.Causes() {
 		known[string(cause)] = true
 		address := cause.Runbook()
 		assert.Equal(t, "https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md#"+string(cause), address)
@@ -40,5 +40,5 @@ func TestTheRunbookHasASectionForEveryCause(t *testing.T) {
 	for name := range sections {
 		assert.True(t, known[name], "no message leads to the section %s", name)
 	}
-	assert.Empty(t, fault.None.Runbook())
+	assert.Empty(t, failure.None.Runbook())
 }

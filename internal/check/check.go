@@ -11,7 +11,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/preflight"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
@@ -106,7 +106,7 @@ func (c *Checker) permissions(ctx context.Context) []preflight.Permission {
 	for i := range asked {
 		all.Go(func() {
 			allowed, err := c.Cluster.CanI(ctx, asked[i])
-			permissions[i].Allowed, permissions[i].Failure = allowed, fault.Of(err, fault.API)
+			permissions[i].Allowed, permissions[i].Failure = allowed, failure.Of(err, failure.API)
 		})
 	}
 	all.Wait()
@@ -114,10 +114,10 @@ func (c *Checker) permissions(ctx context.Context) []preflight.Permission {
 }
 
 // schedules reads the CronJobs that run this program, and what a tick of theirs may take.
-func (c *Checker) schedules(ctx context.Context) ([]preflight.Schedule, *fault.Error) {
+func (c *Checker) schedules(ctx context.Context) ([]preflight.Schedule, *failure.Error) {
 	found, err := c.Cluster.Schedules(ctx)
 	if err != nil {
-		return nil, fault.Of(err, fault.API)
+		return nil, failure.Of(err, failure.API)
 	}
 	var schedules []preflight.Schedule
 	for _, one := range found {
@@ -159,8 +159,8 @@ func (c *Checker) images(ctx context.Context, preview tick.Preview) []preflight.
 		return images
 	}
 	for i, answer := range c.Registry.Resolve(ctx, asPods) {
-		if failure := answer.Failure; failure != nil && isRefusal(failure.Cause) {
-			images[of[i].Query].Pods, images[of[i].Query].PodsOf = failure, of[i].Ref.String()
+		if failed := answer.Failure; failed != nil && isRefusal(failed.Cause) {
+			images[of[i].Query].Pods, images[of[i].Query].PodsOf = failed, of[i].Ref.String()
 		}
 	}
 	return images
@@ -170,8 +170,8 @@ func usesDockerConfig(registry resolver.HostReport) bool {
 	return slices.ContainsFunc(registry.Proofs, func(p resolver.Proof) bool { return p.Source.Name == "" })
 }
 
-func isRefusal(cause fault.Cause) bool {
-	return slices.Contains([]fault.Cause{fault.Unauthorized, fault.Forbidden, fault.NotFound, fault.CredentialMissing}, cause)
+func isRefusal(cause failure.Cause) bool {
+	return slices.Contains([]failure.Cause{failure.Unauthorized, failure.Forbidden, failure.NotFound, failure.CredentialMissing}, cause)
 }
 
 // slots says what a tick would make of every slot.
@@ -197,7 +197,7 @@ func conflicts(object *workload.Object, slot workload.Slot) []preflight.Conflict
 	var found []preflight.Conflict
 	for _, taken := range object.TakenFrom(slot) {
 		found = append(found, preflight.Conflict{
-			Field: slot.Key(), Deployer: fault.Clean(taken.Applier), Owner: fault.Clean(taken.Owner),
+			Field: slot.Key(), Deployer: failure.Clean(taken.Applier), Owner: failure.Clean(taken.Owner),
 		})
 	}
 	return found

@@ -20,7 +20,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/check"
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
@@ -74,7 +74,7 @@ func (r *registry) Resolve(_ context.Context, queries []resolver.Query) []resolv
 		answers[i].Digest = digest
 		for _, name := range query.PullSecrets {
 			if name.Name == r.refuses {
-				answers[i] = resolver.Answer{Failure: &fault.Error{Cause: fault.Unauthorized, Message: "401 for " + name.Name}}
+				answers[i] = resolver.Answer{Failure: &failure.Error{Cause: failure.Unauthorized, Message: "401 for " + name.Name}}
 			}
 		}
 	}
@@ -150,7 +150,7 @@ func TestACheckFailsByWhatIsForbidden(t *testing.T) {
 	report := checked(t, &server{object: healthy("web"), forbids: "patch"}, &registry{})
 	assert.Equal(t, result.ExitOperator, report.ExitCode)
 	assert.Len(t, lines(report, "permission", result.Wrong), 1)
-	report = checked(t, &server{object: healthy("web"), failure: &fault.Error{Cause: fault.API, Message: "no answer"}}, &registry{})
+	report = checked(t, &server{object: healthy("web"), failure: &failure.Error{Cause: failure.API, Message: "no answer"}}, &registry{})
 	assert.Equal(t, result.ExitOperator, report.ExitCode)
 }
 

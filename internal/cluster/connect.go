@@ -1,6 +1,6 @@
 // Package cluster is the one package that talks to the API server: it reads workloads, patches them, gives
 // back ownership, watches rollouts and emits Events. Every request has a deadline (I18), and every failure is
-// a *fault.Error that names the verb, the resource and what to do.
+// a *failure.Error that names the verb, the resource and what to do.
 package cluster
 
 import (
@@ -23,7 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // requestTimeout bounds every request but a watch, its retries included.
@@ -67,8 +67,8 @@ func Connect(options Options) (*Client, error) {
 		clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{CurrentContext: options.Context})
 	config, err := loader.ClientConfig()
 	if err != nil {
-		return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf(
-			"no way to the API server (%s): run in a cluster with a service account, or name a kubeconfig in KUBECONFIG", fault.Clean(err.Error()))}
+		return nil, &failure.Error{Cause: failure.API, Err: err, Message: fmt.Sprintf(
+			"no way to the API server (%s): run in a cluster with a service account, or name a kubeconfig in KUBECONFIG", failure.Clean(err.Error()))}
 	}
 	namespace := options.Namespace
 	if namespace == "" {
@@ -103,7 +103,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	})
 	transport, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", fault.Clean(err.Error()))}
+		return nil, &failure.Error{Cause: failure.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", failure.Clean(err.Error()))}
 	}
 	client := &Client{
 		clock: dates, namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
@@ -117,7 +117,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 			own.APIPath = "/api"
 		}
 		if client.groups[group], err = rest.RESTClientForConfigAndClient(own, transport); err != nil {
-			return nil, &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", fault.Clean(err.Error()))}
+			return nil, &failure.Error{Cause: failure.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", failure.Clean(err.Error()))}
 		}
 	}
 	return client, nil
@@ -129,7 +129,7 @@ type warnings struct{ log *slog.Logger }
 // HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext.
 func (w warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, _, text string) {
 	if code == 299 && text != "" { // the only code that the API server gives a meaning to
-		w.log.WarnContext(ctx, "the API server warns: "+fault.Clean(text))
+		w.log.WarnContext(ctx, "the API server warns: "+failure.Clean(text))
 	}
 }
 

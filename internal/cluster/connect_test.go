@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 const kubeconfig = `apiVersion: v1
@@ -45,9 +45,9 @@ func TestConnectTakesTheKubeconfigsNamespace(t *testing.T) {
 		c.options.Logger = slog.New(slog.DiscardHandler)
 		client, err := Connect(c.options)
 		if c.want == "" {
-			failed, ok := errors.AsType[*fault.Error](err)
+			failed, ok := errors.AsType[*failure.Error](err)
 			require.True(t, ok, name)
-			assert.Equal(t, fault.API, failed.Cause)
+			assert.Equal(t, failure.API, failed.Cause)
 			assert.Contains(t, failed.Message, "KUBECONFIG")
 			continue
 		}
@@ -63,8 +63,8 @@ func TestConnectTakesTheKubeconfigsNamespace(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 		_, err := Connect(Options{Logger: slog.New(slog.DiscardHandler)})
-		failed, ok := errors.AsType[*fault.Error](err)
+		failed, ok := errors.AsType[*failure.Error](err)
 		require.True(t, ok, name)
-		assert.Equal(t, fault.API, failed.Cause, name)
+		assert.Equal(t, failure.API, failed.Cause, name)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/klog/v2"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -54,7 +54,7 @@ func (c *Client) do(ctx context.Context, request func(context.Context) error) er
 		if err == nil || try == tries || !again {
 			return err
 		}
-		c.log.DebugContext(ctx, "asking the API server again", "try", try+1, "error", fault.Clean(err.Error()))
+		c.log.DebugContext(ctx, "asking the API server again", "try", try+1, "error", failure.Clean(err.Error()))
 		select {
 		case <-time.After(pause):
 			pause *= 2
@@ -89,20 +89,20 @@ func kindOfAdmission(words string) string {
 }
 
 // failure words what the API server answered, or that it did not.
-func failure(verb string, ref workload.Ref, err error) *fault.Error {
-	out := &fault.Error{Cause: fault.API, Err: err}
+func failureOf(verb string, ref workload.Ref, err error) *failure.Error {
+	out := &failure.Error{Cause: failure.API, Err: err}
 	timeout := errors.Is(err, context.DeadlineExceeded)
 	if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
 		timeout = true
 	}
-	text := fault.Clean(err.Error())
+	text := failure.Clean(err.Error())
 	admission := deniedBy.FindStringSubmatch(err.Error())
 	switch {
 	case admission != nil:
 		out.Message = fmt.Sprintf("the %s %s refuses to let us %s %s, which is no matter of permissions: meet what it demands, or exempt our service account from it (%s)",
-			kindOfAdmission(admission[1]), fault.Clean(admission[2]), verb, ref, fault.CleanEnds(err.Error()))
+			kindOfAdmission(admission[1]), failure.Clean(admission[2]), verb, ref, failure.CleanEnds(err.Error()))
 	case apierrors.IsNotFound(err) && verb == "get":
-		out.Cause = fault.WorkloadMissing
+		out.Cause = failure.WorkloadMissing
 		out.Message = fmt.Sprintf("%s does not exist: correct the target's workload, or install it", ref)
 	case apierrors.IsNotFound(err):
 		out.Message = fmt.Sprintf("%s is gone: it was deleted while the tick was running", ref)

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -35,7 +35,7 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 		kind = corev1.EventTypeNormal
 	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen, decide.RefreshContested:
 	}
-	reference := fault.Reference(event.Cause) // never cut off: the reader may have nothing else
+	reference := failure.Reference(event.Cause) // never cut off: the reader may have nothing else
 	body := &eventsv1.Event{
 		ObjectMeta:          metav1.ObjectMeta{Name: eventName(object.Name), Namespace: object.Namespace},
 		EventTime:           metav1.NewMicroTime(now),

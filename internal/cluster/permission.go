@@ -6,7 +6,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Permission is one thing that may be allowed or not: a verb on a resource in a namespace, by name where there is one.
@@ -40,7 +40,7 @@ func (c *Client) CanI(ctx context.Context, permission Permission) (bool, error) 
 }
 
 // notAnswered words that a question of the preflight had no answer.
-func notAnswered(question string, err error) *fault.Error {
-	return &fault.Error{Cause: fault.API, Err: err, Message: fmt.Sprintf(
-		"the API server gave no answer, %s: %s; check the kubeconfig or service account, the way to the API server, and its load", question, fault.Clean(err.Error()))}
+func notAnswered(question string, err error) *failure.Error {
+	return &failure.Error{Cause: failure.API, Err: err, Message: fmt.Sprintf(
+		"the API server gave no answer, %s: %s; check the kubeconfig or service account, the way to the API server, and its load", question, failure.Clean(err.Error()))}
 }

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -31,7 +31,7 @@ func (c *Client) PodProblems(ctx context.Context, object *workload.Object, queri
 		return unreadable(object, queries, fmt.Sprintf(
 			"its pods may not be read, and would tell more: kubectl get pods -n %s, or grant list on pods (rbac.readPods)", object.Namespace))
 	case err != nil:
-		return unreadable(object, queries, "its pods could not be read: "+fault.Clean(err.Error()))
+		return unreadable(object, queries, "its pods could not be read: "+failure.Clean(err.Error()))
 	}
 	return diagnose(object, queries, pods)
 }
@@ -48,7 +48,7 @@ func (c *Client) Running(ctx context.Context, object *workload.Object, slots [][
 		case apierrors.IsForbidden(err):
 			running[at].Unreadable = true
 		case err != nil:
-			running[at].Failure = failure("list the pods of", object.Ref, err)
+			running[at].Failure = failureOf("list the pods of", object.Ref, err)
 		default:
 			running[at].Images = workload.Running(pods, slots[at])
 		}

@@ -8,7 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -59,7 +59,7 @@ func (r *reasons) sorted() []string {
 			text = fmt.Sprintf("%s and %d more: %s", reason.pods[0], others, text)
 		}
 		// A kubelet begins with the image's long name, and ends with why it could not be pulled.
-		texts = append(texts, fault.CleanEnds(text))
+		texts = append(texts, failure.CleanEnds(text))
 	}
 	return texts
 }

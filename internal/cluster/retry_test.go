@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -156,9 +156,9 @@ func TestRequestsEnd(t *testing.T) {
 				began := time.Now()
 				_, err := s.client.Patch(context.Background(), read(t, "1", 0), workload.Change{Labels: map[string]string{"a": "b"}})
 				took(t, began, 0, c.most)
-				failed, ok := errors.AsType[*fault.Error](err)
+				failed, ok := errors.AsType[*failure.Error](err)
 				require.True(t, ok, "%v", err)
-				assert.Equal(t, fault.API, failed.Cause)
+				assert.Equal(t, failure.API, failed.Cause)
 				assert.Contains(t, failed.Message, c.says)
 				assert.NotContains(t, failed.Error(), "MARKER")
 				assert.LessOrEqual(t, len(s.called()), c.calls)
@@ -178,7 +178,7 @@ func TestARequestEndsWithTheTick(t *testing.T) {
 		for range 5 { // two are under way, three wait for a place
 			all.Go(func() {
 				_, err := s.client.Get(ctx, ref())
-				assert.True(t, errors.Is(err, context.Canceled) && fault.Of(err, fault.None).Cause == fault.API)
+				assert.True(t, errors.Is(err, context.Canceled) && failure.Of(err, failure.None).Cause == failure.API)
 				assert.ErrorContains(t, err, "the tick was told to end while it was to get Deployment tracebloc/stg-api")
 			})
 		}
@@ -218,35 +218,35 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		code        int
 		reason      metav1.StatusReason
 		message     string
-		get         fault.Cause
+		get         failure.Cause
 		getSays     string
 		patchSays   string
 		patchIsAPI  bool
 		gotConflict bool
 	}{
 		"not found": {code: 404, reason: metav1.StatusReasonNotFound, message: "deployments.apps \"stg-api\" not found",
-			get: fault.WorkloadMissing, getSays: "Deployment tracebloc/stg-api does not exist", patchSays: "Deployment tracebloc/stg-api is gone"},
+			get: failure.WorkloadMissing, getSays: "Deployment tracebloc/stg-api does not exist", patchSays: "Deployment tracebloc/stg-api is gone"},
 		"forbidden (I17)": {code: 403, reason: metav1.StatusReasonForbidden, message: "deployments.apps \"stg-api\" is forbidden: User \"u\" cannot",
-			get: fault.API, getSays: "forbids get on deployments stg-api in namespace tracebloc", patchSays: "forbids patch on deployments stg-api in namespace tracebloc"},
+			get: failure.API, getSays: "forbids get on deployments stg-api in namespace tracebloc", patchSays: "forbids patch on deployments stg-api in namespace tracebloc"},
 		"denied by a webhook": {code: 400, reason: metav1.StatusReasonBadRequest, message: `admission webhook "validate.example.com" denied the request: no`,
-			get: fault.API, getSays: "admission webhook validate.example.com refuses", patchSays: "the admission webhook validate.example.com refuses to let us patch Deployment"},
+			get: failure.API, getSays: "admission webhook validate.example.com refuses", patchSays: "the admission webhook validate.example.com refuses to let us patch Deployment"},
 		"denied by a webhook with 403": {code: 403, reason: metav1.StatusReasonForbidden, message: `admission webhook "validate.example.com" denied the request without explanation`,
-			get: fault.API, getSays: "admission webhook validate.example.com refuses", patchSays: "which is no matter of permissions"},
+			get: failure.API, getSays: "admission webhook validate.example.com refuses", patchSays: "which is no matter of permissions"},
 		"denied by a policy": {code: 403, reason: metav1.StatusReasonForbidden, message: `deployments.apps "stg-api" is forbidden: ValidatingAdmissionPolicy 'signed-only' with binding 'b' denied request: no`,
-			get: fault.API, getSays: "admission policy signed-only refuses", patchSays: "the admission policy signed-only refuses to let us patch Deployment"},
+			get: failure.API, getSays: "admission policy signed-only refuses", patchSays: "the admission policy signed-only refuses to let us patch Deployment"},
 		"unauthorized": {code: 401, reason: metav1.StatusReasonUnauthorized, message: "Unauthorized",
-			get: fault.API, getSays: "does not accept our credentials, asked to get Deployment tracebloc/stg-api", patchSays: "asked to patch Deployment"},
+			get: failure.API, getSays: "does not accept our credentials, asked to get Deployment tracebloc/stg-api", patchSays: "asked to patch Deployment"},
 		"invalid": {code: 422, reason: metav1.StatusReasonInvalid, message: "spec.template: Invalid value\x1b[31m",
-			get: fault.API, getSays: "invalid", patchSays: "finds the change to Deployment tracebloc/stg-api invalid: spec.template: Invalid value"},
+			get: failure.API, getSays: "invalid", patchSays: "finds the change to Deployment tracebloc/stg-api invalid: spec.template: Invalid value"},
 		"a conflict": {code: 409, reason: metav1.StatusReasonConflict, message: "the object has been modified",
-			get: fault.API, getSays: "could not get Deployment tracebloc/stg-api", gotConflict: true, patchSays: ErrConflict.Error()},
+			get: failure.API, getSays: "could not get Deployment tracebloc/stg-api", gotConflict: true, patchSays: ErrConflict.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			handler := func(w http.ResponseWriter, _ *http.Request) { refuse(w, c.code, c.reason, c.message) }
 			inBubble(t, handler, func(t *testing.T, s *standIn) {
 				_, err := s.client.Get(context.Background(), ref())
-				failed, ok := errors.AsType[*fault.Error](err)
+				failed, ok := errors.AsType[*failure.Error](err)
 				require.True(t, ok)
 				assert.Equal(t, c.get, failed.Cause)
 				assert.Contains(t, failed.Message, c.getSays)
@@ -256,9 +256,9 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 				require.ErrorContains(t, err, c.patchSays)
 				assert.Equal(t, c.gotConflict, IsConflict(err))
 				if !c.gotConflict {
-					failed, ok = errors.AsType[*fault.Error](err)
+					failed, ok = errors.AsType[*failure.Error](err)
 					require.True(t, ok)
-					assert.Equal(t, fault.API, failed.Cause)
+					assert.Equal(t, failure.API, failed.Cause)
 				}
 				calls := 2
 				if c.code == http.StatusUnauthorized {

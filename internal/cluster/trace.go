@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // traced logs a line for each request on the wire, those that client-go repeats by itself among them. No query, as
@@ -24,7 +24,7 @@ func (t traced) RoundTrip(request *http.Request) (*http.Response, error) {
 		"duration", time.Since(started).Round(time.Millisecond).String(),
 	}
 	if err != nil {
-		line = append(line, "error", fault.Clean(err.Error()))
+		line = append(line, "error", failure.Clean(err.Error()))
 	} else {
 		line = append(line, "status", answer.StatusCode)
 	}

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/klog/v2"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -56,7 +56,7 @@ func (c *Client) Wait(ctx context.Context, from *workload.Object, done func(*wor
 		default:
 			last = err
 			c.log.WarnContext(ctx, "reading a workload while waiting for it", "workload", newest.Ref.String(), "error", err.Error())
-			if found := fault.Of(err, fault.API); found.Cause == fault.WorkloadMissing {
+			if found := failure.Of(err, failure.API); found.Cause == failure.WorkloadMissing {
 				return newest, err
 			}
 		}
@@ -75,7 +75,7 @@ func (c *Client) watch(ctx context.Context, from *workload.Object, done func(*wo
 	}, c.parameters).Watch(ctx)
 	if err != nil {
 		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-			c.log.DebugContext(ctx, "watching failed, reading instead", "workload", ref.String(), "error", fault.Clean(err.Error()))
+			c.log.DebugContext(ctx, "watching failed, reading instead", "workload", ref.String(), "error", failure.Clean(err.Error()))
 		}
 		return from, false, false
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -230,9 +230,9 @@ func TestWaitEndsWhereTheWorkloadIsGone(t *testing.T) {
 		func(t *testing.T, s *standIn) {
 			began := time.Now()
 			_, err := s.client.Wait(context.Background(), read(t, "1", 0), settled)
-			failed, ok := errors.AsType[*fault.Error](err)
+			failed, ok := errors.AsType[*failure.Error](err)
 			require.True(t, ok)
-			assert.Equal(t, fault.WorkloadMissing, failed.Cause)
+			assert.Equal(t, failure.WorkloadMissing, failed.Cause)
 			took(t, began, 0, pollEvery)
 		})
 }

@@ -40,7 +40,7 @@ func (c *Client) Get(ctx context.Context, ref workload.Ref) (*workload.Object, e
 		return c.client(ref).Get().Namespace(ref.Namespace).Resource(ref.Resource()).Name(ref.Name).Do(ctx).Into(object)
 	})
 	if err != nil {
-		return nil, failure("get", ref, err)
+		return nil, failureOf("get", ref, err)
 	}
 	return workload.New(object)
 }
@@ -89,7 +89,7 @@ func (c *Client) patch(ctx context.Context, ref workload.Ref, kind types.PatchTy
 	case apierrors.IsConflict(err):
 		return nil, sent, fmt.Errorf("%s: %w", ref, ErrConflict)
 	case err != nil:
-		return nil, sent, failure("patch", ref, err)
+		return nil, sent, failureOf("patch", ref, err)
 	}
 	written, err = workload.New(object)
 	return written, sent, err

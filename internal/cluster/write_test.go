@@ -19,7 +19,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -240,6 +240,6 @@ func TestCutKeepsCharactersWhole(t *testing.T) {
 func TestConflictIsNoOtherError(t *testing.T) {
 	t.Parallel()
 	assert.False(t, IsConflict(nil))
-	assert.False(t, IsConflict(&fault.Error{}))
+	assert.False(t, IsConflict(&failure.Error{}))
 	assert.True(t, IsConflict(errors.Join(errors.New("x"), ErrConflict)))
 }

@@ -11,7 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // maxExpanded bounds how many nodes aliases may stand for, so that a few kilobytes cannot mean billions of
@@ -41,7 +41,7 @@ func decode(text []byte) (*file, []error) {
 		return &file{}, nil // empty: it is the missing targets that are the problem
 	}
 	if err != nil {
-		return nil, []error{errors.New("is not YAML: " + fault.Clean(strings.TrimPrefix(err.Error(), "yaml: ")))}
+		return nil, []error{errors.New("is not YAML: " + failure.Clean(strings.TrimPrefix(err.Error(), "yaml: ")))}
 	}
 	var problems []error
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
@@ -156,7 +156,7 @@ func (d *yamlDecoder) mapping(node *yaml.Node, path string, into reflect.Value) 
 		if key.Kind != yaml.ScalarNode {
 			name = "(a key that is no plain text)"
 		}
-		at := strings.TrimPrefix(path+"."+fault.Clean(name), ".")
+		at := strings.TrimPrefix(path+"."+failure.Clean(name), ".")
 		index := slices.Index(known, name)
 		switch {
 		case index < 0:

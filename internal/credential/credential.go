@@ -12,7 +12,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Name is the name of a pull secret. The zero Name stands for the DOCKER_CONFIG file.
@@ -85,7 +85,7 @@ func (c Credential) Account() string {
 			return "redacted"
 		}
 	}
-	return fault.Clean(c.username)
+	return failure.Clean(c.username)
 }
 
 // ManyHosts says that the entry stands for more than one host.
@@ -104,7 +104,7 @@ func (c Credential) String() string {
 	if c.Source == (Name{}) {
 		where = "DOCKER_CONFIG's entry"
 	}
-	return fmt.Sprintf("%s (account %s, entry %s)", where, c.Account(), fault.Clean(c.Entry))
+	return fmt.Sprintf("%s (account %s, entry %s)", where, c.Account(), failure.Clean(c.Entry))
 }
 
 // GoString keeps %#v from printing the password.

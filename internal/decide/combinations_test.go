@@ -9,7 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -57,7 +57,7 @@ func dimensions() []dimension {
 		{nothing, func(in *decide.Input) { in.Policy.MinAge = time.Hour }},
 		// Who counts: this tick; this tick, and it is the last one that may; another one, of the streak or of everything.
 		{sameBegan, all(streak(7), sameBegan), all(lostStreak(8), sameBegan), all(lostStreak(8), read(anotherTime))},
-		{nothing, held, left, func(in *decide.Input) { in.Slots[0] = problem(fault.SlotInvalid) }, func(in *decide.Input) { held(in); in.Slots[0] = problem(fault.SlotMismatch) }},
+		{nothing, held, left, func(in *decide.Input) { in.Slots[0] = problem(failure.SlotInvalid) }, func(in *decide.Input) { held(in); in.Slots[0] = problem(failure.SlotMismatch) }},
 	}
 }
 
@@ -139,7 +139,7 @@ func asksBadly(in decide.Input, questions []decide.Question, before decide.Decis
 		return "nothing is decided before they have answered"
 	}
 	yes, no := in, in
-	yes.Answers, no.Answers = mayRollOut(question.Digest, nil), mayRollOut(question.Digest, &fault.Error{Cause: fault.PlatformMissing})
+	yes.Answers, no.Answers = mayRollOut(question.Digest, nil), mayRollOut(question.Digest, &failure.Error{Cause: failure.PlatformMissing})
 	if len(decide.Questions(yes))+len(decide.Questions(no)) > 0 || decide.Decide(yes).Outcome == "" || decide.Decide(no).Outcome == "" {
 		return "once they have answered, there is a decision"
 	}
@@ -191,7 +191,7 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "only our own rollout is waited for"
 	case after.Torn() && (d.Row > 3 || !in.Record.Torn()):
 		return "what we write never looks like an undo"
-	case d.Row == recordsRow && (d.Outcome != decide.Adopted && d.Failure.Cause != fault.Contested || !after.Mark.Same(content)):
+	case d.Row == recordsRow && (d.Outcome != decide.Adopted && d.Failure.Cause != failure.Contested || !after.Mark.Same(content)):
 		return "records are written anew for what is there, and it is said"
 	case !d.Rolls() && !after.Mark.Same(in.Record.Mark) && !after.Mark.Same(content):
 		return "the mark is what we put or accepted"
@@ -296,7 +296,7 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 		return "the registry is asked for what is to be restored"
 	case d.Rolls() && rollout.Fresh > 0 && isGone(in, d.Set[0]):
 		return "what the registry no longer has replaces nothing that serves (I61)"
-	case !answered && len(questions) == 0 && isOurs && d.Failure != nil && d.Failure.Cause == fault.RolloutFailed:
+	case !answered && len(questions) == 0 && isOurs && d.Failure != nil && d.Failure.Cause == failure.RolloutFailed:
 		return "a failed rollout is explained"
 	case d.Rolls() && (!restorable || rollout.Settled || wait.Interrupted || d.Set[0] == wait.Digest || !wellFormed(d.Set[0])):
 		return "only what failed is replaced, and not by itself"

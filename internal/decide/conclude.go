@@ -5,18 +5,18 @@ import (
 	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // Wait is what a tick waited for, as it was when the wait began, and how the wait ended.
 type Wait struct {
-	Digest      image.Digest // what was waited for
-	Contested   *fault.Error // that it was put there although somebody keeps reverting it, and who; nil where nobody does
-	Joint       bool         // several targets changed in this rollout: whose fault it is, is not known
-	RestoredToo bool         // another target of this rollout is restored, and so is this one
-	Interrupted bool         // the tick was told to end
-	Namespace   string       // for the command that deletes a pod
+	Digest      image.Digest   // what was waited for
+	Contested   *failure.Error // that it was put there although somebody keeps reverting it, and who; nil where nobody does
+	Joint       bool           // several targets changed in this rollout: whose fault it is, is not known
+	RestoredToo bool           // another target of this rollout is restored, and so is this one
+	Interrupted bool           // the tick was told to end
+	Namespace   string         // for the command that deletes a pod
 }
 
 // Conclude decides after the wait. Its input was read again after the wait, but for Began, which is the record when the
@@ -40,8 +40,8 @@ func evaluationAfter(in Input) evaluation {
 	}
 	in.Record = in.Began
 	restored := newEvaluation(in)
-	if failure, person := e.recordsContested(); !person {
-		restored.records = failure
+	if failed, person := e.recordsContested(); !person {
+		restored.records = failed
 	}
 	return restored
 }
@@ -202,16 +202,16 @@ func (e evaluation) superseded(wait Wait) Decision {
 		_, rejected := state.Rejection(annotate.Of(wait.Digest))
 		if rejected || state.Attempted() == wait.Digest && state.Attempt.Failed > 0 {
 			d.Outcome = RolledBack
-			d.Failure = &fault.Error{Cause: fault.RolloutFailed, Message: fmt.Sprintf(
+			d.Failure = &failure.Error{Cause: failure.RolloutFailed, Message: fmt.Sprintf(
 				"the rollout of %s failed, and another tick restored %s", wait.Digest.Short(), e.live.Short())}
 		}
 	case e.person != "":
 		d.Outcome = Held
-		d.Message = fmt.Sprintf("a person (%s) replaced %s while it was rolling out", fault.Clean(e.person), wait.Digest.Short())
+		d.Message = fmt.Sprintf("a person (%s) replaced %s while it was rolling out", failure.Clean(e.person), wait.Digest.Short())
 	default:
 		who := "somebody"
 		if e.deployer != "" {
-			who = "the field manager " + fault.Clean(e.deployer)
+			who = "the field manager " + failure.Clean(e.deployer)
 		}
 		d.Message = fmt.Sprintf("%s reverted %s while it was rolling out: the next tick re-applies it", who, wait.Digest.Short())
 		if attempt := state.Attempt; attempt != nil && attempt.Digest == wait.Digest && !attempt.Reverted {
@@ -300,7 +300,7 @@ func (e evaluation) tookDown() bool {
 func (e evaluation) almost(wait Wait) Decision {
 	if e.Unsettled.Reached() {
 		d := e.frozen()
-		d.Failure = &fault.Error{Cause: d.Failure.Cause, Message: d.Failure.Message + e.inBrackets()}
+		d.Failure = &failure.Error{Cause: d.Failure.Cause, Message: d.Failure.Message + e.inBrackets()}
 		return d
 	}
 	return Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
@@ -309,7 +309,7 @@ func (e evaluation) almost(wait Wait) Decision {
 
 // notSettled: nothing speaks against the digest, so it is not blamed. The rollout stays, and goes on (I49, I50).
 func (e evaluation) notSettled(wait Wait) Decision {
-	return Decision{Outcome: Failed, Record: e.Record, Failure: &fault.Error{Cause: fault.NotSettled, Message: fmt.Sprintf(
+	return Decision{Outcome: Failed, Record: e.Record, Failure: &failure.Error{Cause: failure.NotSettled, Message: fmt.Sprintf(
 		"the rollout of %s is not settled%s: no pod speaks against the digest, so it stays and goes on; see to what holds it up%s",
 		wait.Digest.Short(), e.inBrackets(), e.deletePods(wait))}}
 }
@@ -409,7 +409,7 @@ func (e evaluation) fail(wait Wait) Decision {
 	d.Failure = e.rolloutFailed(wait, f.count, consequence)
 	d.Events = []Event{about(RolloutFailed, d.Failure)}
 	if restore {
-		d.Events = append(d.Events, Event{Reason: RolledBackEvent, Cause: fault.RolloutFailed, Note: fmt.Sprintf(
+		d.Events = append(d.Events, Event{Reason: RolledBackEvent, Cause: failure.RolloutFailed, Note: fmt.Sprintf(
 			"%s is restored after the rollout of %s failed", restoredAs(after), wait.Digest.Short())})
 	}
 	return d
@@ -487,12 +487,12 @@ func (e evaluation) consequence(after annotate.Content, restore, enough, alone, 
 }
 
 // rolloutFailed words the failure: which attempt, the pods' own reasons, and what follows.
-func (e evaluation) rolloutFailed(wait Wait, count Count, consequence string) *fault.Error {
+func (e evaluation) rolloutFailed(wait Wait, count Count, consequence string) *failure.Error {
 	message := fmt.Sprintf("the rollout of %s failed, attempt %s%s", wait.Digest.Short(), count, e.inBrackets())
 	if consequence != "" {
 		message += ": " + consequence
 	}
-	return &fault.Error{Cause: fault.RolloutFailed, Message: message + e.deletePods(wait)}
+	return &failure.Error{Cause: failure.RolloutFailed, Message: message + e.deletePods(wait)}
 }
 
 // deletePods is the command that deletes pods which a StatefulSet's controller will not replace by itself
@@ -513,7 +513,7 @@ const maxReasons = 5
 func joined(reasons []string) string {
 	var told []string
 	for _, reason := range reasons[:min(len(reasons), maxReasons)] {
-		told = append(told, fault.CleanEnds(reason))
+		told = append(told, failure.CleanEnds(reason))
 	}
 	if more := len(reasons) - maxReasons; more > 0 {
 		told = append(told, fmt.Sprintf("and %d more", more))

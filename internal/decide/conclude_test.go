@@ -12,7 +12,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -129,7 +129,7 @@ func TestConclude(t *testing.T) {
 		{"settled: re-applications are counted on, I38", input(ours(0), settled, isAgain, reapplied(2, 0, false)), waited(),
 			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
 		{"settled, and contested: loud, I38", input(ours(0), settled, isAgain, reapplied(3, time.Hour, true)), waited(),
-			want{outcome: decide.Failed, cause: fault.Contested, events: reappliedEvent, record: recorded}},
+			want{outcome: decide.Failed, cause: failure.Contested, events: reappliedEvent, record: recorded}},
 		{"another tick has recorded it, I28", input(live(b), record(b, b)), waited(), want{outcome: decide.Refreshed}},
 		{"another tick has recorded it, unsettled since", input(live(b), record(b, b), unsettled), waited(), waits},
 		{"another tick has restored A, and somebody has brought B back, I44", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, person("kubectl")), waited(), waits},
@@ -146,7 +146,7 @@ func TestConclude(t *testing.T) {
 		{"progress is no failure, I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3)), waited(), progress("4/8")},
 		{"progress of two ticks counts once, I28 I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), lostStreak(3)), waited(), want{outcome: decide.Waiting, says: "3/8", record: further}},
 		{"progress for too long is loud, no rejection, I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), streak(7)), waited(),
-			want{outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}, record: further}},
+			want{outcome: decide.Failed, cause: failure.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}, record: further}},
 
 		{"reverted meanwhile: a re-application, no failed attempt, I38", input(ours(1), byHelm), waited(), want{outcome: decide.Waiting, says: "helm",
 			record: both(reverted, func(r *annotate.Record) { r.State.Reapplied = 1 })}},
@@ -155,10 +155,10 @@ func TestConclude(t *testing.T) {
 		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, time.Hour, true)), waited(), want{outcome: decide.Waiting, record: reverted}},
 		{"a person was faster, I9", input(ours(1), live(a), person("kubectl")), waited(), want{outcome: decide.Held, says: "kubectl"}},
 		{"another tick has moved on, I28", input(moved), waited(), want{outcome: decide.Waiting, says: "another tick"}},
-		{"another tick has restored it, I28", input(ours(1), restored), waited(), want{outcome: decide.RolledBack, cause: fault.RolloutFailed}},
-		{"the slot went away", input(ours(1), func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }), waited(),
-			want{outcome: decide.Failed, cause: fault.SlotInvalid}},
-		{"held meanwhile, with another tag", input(ours(1), held, func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotMismatch)} }), waited(),
+		{"another tick has restored it, I28", input(ours(1), restored), waited(), want{outcome: decide.RolledBack, cause: failure.RolloutFailed}},
+		{"the slot went away", input(ours(1), func(in *decide.Input) { in.Slots = []decide.Slot{problem(failure.SlotInvalid)} }), waited(),
+			want{outcome: decide.Failed, cause: failure.SlotInvalid}},
+		{"held meanwhile, with another tag", input(ours(1), held, func(in *decide.Input) { in.Slots = []decide.Slot{problem(failure.SlotMismatch)} }), waited(),
 			want{outcome: decide.Held, says: "refresh-hold"}},
 	} {
 		c.run(t)
@@ -191,7 +191,7 @@ func TestConcludeFailures(t *testing.T) {
 	event := []decide.Reason{decide.RolloutFailed}
 	events := []decide.Reason{decide.RolloutFailed, decide.RolledBackEvent}
 	counts := func(n int, says string) want {
-		return want{outcome: decide.Failed, cause: fault.RolloutFailed, events: event, says: says, record: both(fresh, failed(n))}
+		return want{outcome: decide.Failed, cause: failure.RolloutFailed, events: event, says: says, record: both(fresh, failed(n))}
 	}
 	rejects := func(n int, why, says string) want {
 		w := counts(n, says)
@@ -218,7 +218,7 @@ func TestConcludeFailures(t *testing.T) {
 	for _, c := range []conclusion{
 		{"counted, with the pods' reasons, I3 I13", input(ours(0), hangs), waited(), counts(1, "attempt 1/3 (CrashLoopBackOff): the next tick goes on waiting")},
 		{"counted again", input(ours(1), hangs), waited(), counts(2, "attempt 2/3")},
-		{"two ticks count once, I28", input(ours(1), hangs, read(failedBefore(0))), waited(), want{outcome: decide.Failed, cause: fault.RolloutFailed, says: "attempt 1/3"}},
+		{"two ticks count once, I28", input(ours(1), hangs, read(failedBefore(0))), waited(), want{outcome: decide.Failed, cause: failure.RolloutFailed, says: "attempt 1/3"}},
 		{"the controller's word, whatever became available", input(ours(0), gaveUp), waited(), counts(1, "ProgressDeadlineExceeded; CrashLoopBackOff")},
 		{"rejected and restored at the threshold, I13", input(ours(2), hangs), waited(), restores(rejects(3, crash, "is restored and the digest is rejected"))},
 		{"never more than the threshold", input(ours(3), hangs, record(b, b), stoodBefore(b)), waited(), rejects(3, crash, "attempt 3/3")},
@@ -300,7 +300,7 @@ func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
 	two := all(hangs, live(b, b))
 	restores := func(after annotate.Content, digests ...image.Digest) want {
 		return want{
-			outcome: decide.RolledBack, cause: fault.RolloutFailed, sets: digests, events: []decide.Reason{decide.RolloutFailed, decide.RolledBackEvent},
+			outcome: decide.RolledBack, cause: failure.RolloutFailed, sets: digests, events: []decide.Reason{decide.RolloutFailed, decide.RolledBackEvent},
 			says: map[bool]string{true: "what each of the slots held is restored", false: after.Short() + " is restored"}[after == annotate.Unpinned],
 			record: func(r *annotate.Record) {
 				r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: "CrashLoopBackOff", At: now, Evidence: true})
@@ -451,7 +451,7 @@ func TestAContestedSlotIsLoudInEveryTick(t *testing.T) {
 	in.Began.State.Contested = false
 	got := decide.Decide(in)
 	assert.Equal(t, decide.Failed, got.Outcome)
-	assert.Equal(t, fault.Contested, got.Failure.Cause)
+	assert.Equal(t, failure.Contested, got.Failure.Cause)
 	assert.Equal(t, in.Record, got.Record)
 }
 

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -35,17 +35,17 @@ type Policy struct {
 // Latest is what the registry answered for one workload's credentials: a digest or the reason for none.
 type Latest struct {
 	Digest  image.Digest
-	Failure *fault.Error
+	Failure *failure.Error
 }
 
 // Facts is what was read of a workload as a whole.
 type Facts struct {
-	Held    bool         // the hold label is set
-	Paused  bool         // a paused Deployment
-	HeldBy  string       // who held or paused it, and since when, as far as that is known; cleaned
-	Rollout Rollout      // how far the controller is
-	Newer   *fault.Error // a newer release has left a state here; nil where none has
-	Targets []string     // the names of all targets that it carries, for messages
+	Held    bool           // the hold label is set
+	Paused  bool           // a paused Deployment
+	HeldBy  string         // who held or paused it, and since when, as far as that is known; cleaned
+	Rollout Rollout        // how far the controller is
+	Newer   *failure.Error // a newer release has left a state here; nil where none has
+	Targets []string       // the names of all targets that it carries, for messages
 }
 
 // Rollout is how far the controller is with the newest generation of a workload.
@@ -65,7 +65,7 @@ func (r Rollout) Proven() bool { return r.Settled && !r.NoReplica }
 // Slot is one place that holds the target's digest.
 type Slot struct {
 	Key      string           // names the slot in the state
-	Problem  *fault.Error     // why the slot cannot be worked with; nil for none
+	Problem  *failure.Error   // why the slot cannot be worked with; nil for none
 	Live     annotate.Content // None: an environment variable that is empty or missing
 	Left     bool             // it is empty, which means something to that application: it is left so
 	Image    bool             // it is a container's image, so that its pods say what it runs
@@ -166,26 +166,26 @@ const (
 // Event is a change of state worth an Event on the workload.
 type Event struct {
 	Reason Reason
-	Cause  fault.Cause // what the note is about, where that is a failure
-	Note   string      // one sentence; where to read on about the cause is added to it
+	Cause  failure.Cause // what the note is about, where that is a failure
+	Note   string        // one sentence; where to read on about the cause is added to it
 }
 
-func about(reason Reason, failure *fault.Error) Event {
-	return Event{Reason: reason, Cause: failure.Cause, Note: failure.Message}
+func about(reason Reason, failed *failure.Error) Event {
+	return Event{Reason: reason, Cause: failed.Cause, Note: failed.Message}
 }
 
 // Decision is what a tick does about one target on one workload.
 type Decision struct {
 	Row     int     // the row of the table that matched; 0 after a wait
 	Outcome Outcome // as far as it is known before the wait
-	Failure *fault.Error
+	Failure *failure.Error
 	Message string // why, where there is no Failure
 
 	Set    []image.Digest  // what to put into each slot, empty for one to be left alone; nil: leave all of them alone
 	Wait   image.Digest    // the digest whose rollout is to be waited for; then Conclude
 	Record annotate.Record // what must be remembered, with Set in the same write
 	Skip   SkipChange
-	Gated  *fault.Error // a gate said no: counts towards the target's failures
+	Gated  *failure.Error // a gate said no: counts towards the target's failures
 	Events []Event
 
 	// Rewound says that an undo has rewound the annotations: the counters on the workload, of whichever target, are of

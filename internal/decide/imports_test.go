@@ -16,7 +16,7 @@ func TestImports(t *testing.T) {
 	const module = "github.com/tracebloc/image-refresh/"
 	const reference = "github.com/google/go-containerregistry/pkg/name" // parses names, asks nobody
 	allowed := map[string][]string{
-		"internal/decide":   {module + "internal/annotate", module + "internal/fault", module + "internal/image", reference},
+		"internal/decide":   {module + "internal/annotate", module + "internal/failure", module + "internal/image", reference},
 		"internal/annotate": {module + "internal/image", reference},
 	}
 	for name, known := range allowed {

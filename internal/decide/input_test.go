@@ -12,7 +12,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -54,7 +54,7 @@ func input(changes ...func(*decide.Input)) decide.Input {
 }
 
 // mayRollOut are the answers in which the gates were asked about a digest.
-func mayRollOut(digest image.Digest, no *fault.Error) decide.Answers {
+func mayRollOut(digest image.Digest, no *failure.Error) decide.Answers {
 	return decide.Answers{{Kind: decide.MayRollOut, Digest: digest}: {Failure: no}}
 }
 
@@ -99,7 +99,7 @@ func latest(digest image.Digest) func(*decide.Input) {
 }
 
 func unknown(in *decide.Input) {
-	in.Latest = decide.Latest{Failure: &fault.Error{Cause: fault.Proxy, Message: "the proxy refused ghcr.io"}}
+	in.Latest = decide.Latest{Failure: &failure.Error{Cause: failure.Proxy, Message: "the proxy refused ghcr.io"}}
 	in.Answers = nil
 }
 
@@ -133,7 +133,7 @@ func lostStreak(n int) func(*decide.Input) {
 func unasked(in *decide.Input) { in.Answers = nil }
 
 func gateSaysNo(in *decide.Input) {
-	in.Answers = mayRollOut(in.Latest.Digest, &fault.Error{Cause: fault.PlatformMissing, Message: "linux/arm64"})
+	in.Answers = mayRollOut(in.Latest.Digest, &failure.Error{Cause: failure.PlatformMissing, Message: "linux/arm64"})
 }
 
 func notify(in *decide.Input) { in.Policy.Notify = true }
@@ -225,7 +225,7 @@ func taken(in *decide.Input) {
 type want struct {
 	row      int
 	outcome  decide.Outcome
-	cause    fault.Cause
+	cause    failure.Cause
 	set      image.Digest   // into every slot
 	sets     []image.Digest // slot by slot
 	asks     image.Digest   // the gates must be asked about this first: there is no decision yet
@@ -279,7 +279,7 @@ func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
 		events = append(events, event.Reason)
 		assert.NotEmpty(t, event.Note)
 	}
-	cause, text := fault.None, got.Message
+	cause, text := failure.None, got.Message
 	if got.Failure != nil {
 		cause, text = got.Failure.Cause, text+got.Failure.Message
 	}
@@ -311,7 +311,7 @@ func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
 		}
 		expected.State.Attempt = &same
 	}
-	if got.Gated != nil && got.Gated.Cause == fault.PlatformMissing { // a no for what the digest is, which is noted
+	if got.Gated != nil && got.Gated.Cause == failure.PlatformMissing { // a no for what the digest is, which is noted
 		expected.State.Refused = &annotate.Refusal{Digest: in.Latest.Digest, Why: "linux/arm64"}
 	}
 	expected.State.Stood = seen(in, got, expected.State.Stood)

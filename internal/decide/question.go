@@ -3,7 +3,7 @@ package decide
 import (
 	"slices"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -38,7 +38,7 @@ type Question struct {
 
 // Answer is what came back.
 type Answer struct {
-	Failure *fault.Error
+	Failure *failure.Error
 	Pods    PodProblems
 	Running Running
 	Yes     bool
@@ -83,13 +83,13 @@ type PodProblems struct {
 
 // Running is what the pods of a workload say about what runs in the slots of a binding.
 type Running struct {
-	Unreadable bool         // the pods may not be read
-	Failure    *fault.Error // they could not be read
-	Images     []image.ID   // of all running containers, each once, in order; an empty one for what does not say; none: nothing runs
+	Unreadable bool           // the pods may not be read
+	Failure    *failure.Error // they could not be read
+	Images     []image.ID     // of all running containers, each once, in order; an empty one for what does not say; none: nothing runs
 }
 
 // gate is what the gates say of latest, and whether they have been asked.
-func (e evaluation) gate() (failure *fault.Error, asked bool) {
+func (e evaluation) gate() (failed *failure.Error, asked bool) {
 	answer, asked := e.Answers[Question{Kind: MayRollOut, Digest: e.Latest.Digest}]
 	return answer.Failure, asked
 }

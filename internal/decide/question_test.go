@@ -8,7 +8,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Which facts raise the question whether latest may be rolled out: those where that decides, and no others.
@@ -40,7 +40,7 @@ func TestQuestions(t *testing.T) {
 		"not settled, and not ours":               {input(unasked, unsettled), nil},
 		"first observation":                       {input(unasked, func(in *decide.Input) { in.Record = annotate.Record{} }), nil},
 		"a person has just changed it":            {input(unasked, record(b, b), person("kubectl")), nil},
-		"the slot cannot be worked with":          {input(unasked, func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }), nil},
+		"the slot cannot be worked with":          {input(unasked, func(in *decide.Input) { in.Slots = []decide.Slot{problem(failure.SlotInvalid)} }), nil},
 		"an empty slot, notify: it is not filled": {input(unasked, live(annotate.None), notify), nil},
 		"an empty slot, and latest is rejected":   {input(unasked, live(annotate.None), rejected(b, annotate.ByFailure)), nil},
 	} {
@@ -78,7 +78,7 @@ func TestConclusionQuestions(t *testing.T) {
 		"held meanwhile":                        {input(ours(0), hangs, held), waited(), nil},
 		"somebody has replaced it":              {input(ours(0), hangs, live(a), deployer("helm")), waited(), nil},
 		"another tick has recorded it":          {input(live(b), record(b, b), hangs), waited(), nil},
-		"the slot went away":                    {input(ours(0), hangs, func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }), waited(), nil},
+		"the slot went away":                    {input(ours(0), hangs, func(in *decide.Input) { in.Slots = []decide.Slot{problem(failure.SlotInvalid)} }), waited(), nil},
 	} {
 		assert.Equal(t, c.want, decide.ConclusionQuestions(c.in, c.wait), name)
 	}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Row 4a: nobody but this program writes its records. Where somebody else has written or removed them, no failure would ever
@@ -36,16 +36,16 @@ func (e evaluation) recordsChanged() bool {
 func (e evaluation) writeRecordsAnew() found {
 	anew := e
 	anew.Record = e.recordsAnew()
-	failure, person := e.recordsContested()
+	failed, person := e.recordsContested()
 	if person {
-		return decided(Decision{Outcome: Adopted, Record: anew.Record, Message: failure.Message})
+		return decided(Decision{Outcome: Adopted, Record: anew.Record, Message: failed.Message})
 	}
 	d := Decision{Record: anew.Record}
 	if anew.ourUnproven() {
 		d = anew.rolloutAwaited()
 	}
-	d.Outcome, d.Failure = Failed, failure
-	d.Events = append(d.Events, about(RefreshContested, failure))
+	d.Outcome, d.Failure = Failed, failed
+	d.Events = append(d.Events, about(RefreshContested, failed))
 	return decided(d)
 }
 
@@ -75,26 +75,26 @@ func (e evaluation) recordsAnew() annotate.Record {
 
 // recordsContested says who has changed our records, as far as that is known, and whether it was a person: by an undo to a
 // revision from before the install, or on the record itself.
-func (e evaluation) recordsContested() (failure *fault.Error, person bool) {
+func (e evaluation) recordsContested() (failed *failure.Error, person bool) {
 	what, who := "", Writer{}
 	gone := e.Keys.Recorded
 	switch writers := e.Writers; {
 	case writers.Mark.Manager != "":
-		what, who = fmt.Sprintf("the label %s was written by the field manager %s", e.Keys.Mark, fault.Clean(writers.Mark.Manager)), writers.Mark
+		what, who = fmt.Sprintf("the label %s was written by the field manager %s", e.Keys.Mark, failure.Clean(writers.Mark.Manager)), writers.Mark
 	case writers.Recorded.Manager != "":
-		what, who = fmt.Sprintf("the annotation %s was written by the field manager %s", e.Keys.Recorded, fault.Clean(writers.Recorded.Manager)), writers.Recorded
+		what, who = fmt.Sprintf("the annotation %s was written by the field manager %s", e.Keys.Recorded, failure.Clean(writers.Recorded.Manager)), writers.Recorded
 	default:
 		if who = writers.Template; e.read.Mark == annotate.None {
 			gone = e.Keys.Mark
 		}
 		what = gone + " or what belongs to it was removed, which leaves no trace"
 		if who.Manager != "" {
-			what += fmt.Sprintf("; the pod template was last written by the field manager %s", fault.Clean(who.Manager))
+			what += fmt.Sprintf("; the pod template was last written by the field manager %s", failure.Clean(who.Manager))
 		}
 	}
 	if who.Person {
-		return &fault.Error{Cause: fault.Contested, Message: "our records were changed by a person: " + what + "; they are written anew for " + e.live.Short()}, true
+		return &failure.Error{Cause: failure.Contested, Message: "our records were changed by a person: " + what + "; they are written anew for " + e.live.Short()}, true
 	}
-	return &fault.Error{Cause: fault.Contested, Message: "somebody changes our records: " + what +
+	return &failure.Error{Cause: failure.Contested, Message: "somebody changes our records: " + what +
 		"; have it leave our labels and annotations alone, and take them out of what it applies (the records are written anew, and nothing is rolled out in this tick)"}, false
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -18,8 +18,8 @@ const minAgeFactor = 3
 // Row 11: the checks before the first patch to a digest, and what the configuration says about changing.
 
 func (e evaluation) gateFailed() bool {
-	failure, asked := e.gate()
-	return e.refusedStands() || e.outdated() && (e.tooYoung() || e.notVerifiedYet() && !asked || failure != nil || e.Policy.Notify)
+	failed, asked := e.gate()
+	return e.refusedStands() || e.outdated() && (e.tooYoung() || e.notVerifiedYet() && !asked || failed != nil || e.Policy.Notify)
 }
 
 // refused says whether a gate has refused latest here for what it is. Whoever has put it there since, that is not fresh, and
@@ -33,18 +33,18 @@ func (e evaluation) refused() bool {
 func (e evaluation) refusedStands() bool { return e.refused() && !e.outdated() }
 
 // gateSays is what the gates say of latest or, where it stands there already, what they have said.
-func (e evaluation) gateSays() *fault.Error {
+func (e evaluation) gateSays() *failure.Error {
 	if e.refusedStands() {
 		return refusedBefore(*e.Record.State.Refused)
 	}
-	failure, _ := e.gate()
-	return failure
+	failed, _ := e.gate()
+	return failed
 }
 
 // refusedBefore is what a gate has said of a digest before. It goes on counting in a tick in which no gate is asked, because the
 // workload is not settled, for instance: a streak that it is in ends only where latest is fresh or the gates say yes (Q19).
-func refusedBefore(refused annotate.Refusal) *fault.Error {
-	return &fault.Error{Cause: fault.PlatformMissing, Message: fault.CleanEnds(refused.Why)}
+func refusedBefore(refused annotate.Refusal) *failure.Error {
+	return &failure.Error{Cause: failure.PlatformMissing, Message: failure.CleanEnds(refused.Why)}
 }
 
 // acceptedUnpinned says that the slots hold what was accepted there, and that this is no digest. What is recorded was only seen
@@ -71,13 +71,13 @@ func (e evaluation) asksGates() []Question {
 }
 
 func (e evaluation) heedGates() found {
-	failure := e.gateSays()
+	failed := e.gateSays()
 	var d Decision
 	switch {
 	case e.tooYoung() && e.outdated():
 		d = e.deferred()
-	case failure != nil:
-		d = e.skipped(failure, failure)
+	case failed != nil:
+		d = e.skipped(failed, failed)
 	default:
 		what := "latest"
 		if e.rejectedLatest != nil {
@@ -94,7 +94,7 @@ func (e evaluation) heedGates() found {
 		instead = e.frozen()
 	case e.ourUnproven(): // row 5, as long as the newer digest may not be used
 		instead = e.rolloutAwaited()
-	case e.tooYoung() || failure != nil && isRefused(failure):
+	case e.tooYoung() || failed != nil && isRefused(failed):
 		recorded := e.Record.Recorded
 		if _, rejected := e.rejectionOf(recorded); recorded.Digest() != "" && !rejected && e.bare() && !e.Policy.Notify {
 			return decided(e.pinMeanwhile(recorded.Digest(), d))
@@ -105,7 +105,7 @@ func (e evaluation) heedGates() found {
 }
 
 // isRefused says that a gate has refused a digest for what it is, and not for what could not be found out.
-func isRefused(failure *fault.Error) bool { return failure.Cause == fault.PlatformMissing }
+func isRefused(failed *failure.Error) bool { return failed.Cause == failure.PlatformMissing }
 
 // pinMeanwhile puts what is recorded into slots that hold a bare tag, so that no pod starts what a gate keeps out (I67). d is
 // what the gate has decided, which counts all the same.
@@ -295,10 +295,10 @@ func (e evaluation) leaving() annotate.Content {
 	return content
 }
 
-func (e evaluation) contested(digest image.Digest) *fault.Error {
+func (e evaluation) contested(digest image.Digest) *failure.Error {
 	who := "somebody"
 	if e.deployer != "" {
-		who = "the field manager " + fault.Clean(e.deployer)
+		who = "the field manager " + failure.Clean(e.deployer)
 	}
 	if e.live.Same(e.Record.Mark) && !e.ours() {
 		who = "the tag itself, which flips between digests,"
@@ -307,7 +307,7 @@ func (e evaluation) contested(digest image.Digest) *fault.Error {
 	if e.slotEmpty() { // which is an outage (I7)
 		until = "it is put back in every tick"
 	}
-	return &fault.Error{Cause: fault.Contested, Message: fmt.Sprintf(
+	return &failure.Error{Cause: failure.Contested, Message: fmt.Sprintf(
 		"%s has been put back %d times and %s reverts it again: stop one of the two writers; until then %s",
 		digest.Short(), e.Record.State.Reapplied, who, until)}
 }

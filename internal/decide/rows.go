@@ -6,21 +6,21 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Row 1: not transient, so it is loud at once and nothing is touched. A slot that a person holds is theirs to mend. What a
 // newer release has left is nobody's choice, and counters could not be written beside it.
 
-func (e evaluation) problem() *fault.Error {
+func (e evaluation) problem() *failure.Error {
 	if e.Facts.Newer != nil {
 		return e.Facts.Newer
 	}
-	var problems []*fault.Error
+	var problems []*failure.Error
 	for _, slot := range e.Slots {
 		problems = append(problems, slot.Problem)
 	}
-	return fault.Worst(problems...)
+	return failure.Worst(problems...)
 }
 
 func (e evaluation) slotInvalid() bool {
@@ -75,7 +75,7 @@ func (e evaluation) fill() found {
 	if e.leftEmpty() {
 		return decided(Decision{Outcome: Unchanged, Message: "the slot is empty, and left so (whenEmpty: leave)", Record: e.read})
 	}
-	var gated *fault.Error
+	var gated *failure.Error
 	if e.fillGated() {
 		gated, _ = e.gate()
 	}
@@ -183,7 +183,7 @@ func (e evaluation) acceptManualChange() found {
 	onward.yielded = true
 	onward.Record = record
 	onward.Record.State.TurnSince = e.Record.State.TurnSince
-	replaced := fmt.Sprintf("a person (%s) replaced %s by %s", fault.Clean(e.person), e.Record.Mark.Short(), e.live.Short())
+	replaced := fmt.Sprintf("a person (%s) replaced %s by %s", failure.Clean(e.person), e.Record.Mark.Short(), e.live.Short())
 	switch {
 	case e.putLatest() && e.live.Is(e.Record.State.Attempted()): // and it was restored since
 		return decided(Decision{Outcome: Held, Message: replaced + ", which is latest, and failed here before", Record: record, Rewound: e.undone})
@@ -232,8 +232,8 @@ func (e evaluation) latestUnknown() bool { return !e.latestKnown() }
 func (e evaluation) skipUnresolved() found { return decided(e.skipped(e.Latest.Failure, nil)) }
 
 // skipped counts towards the target's failures in a row. At its threshold the layer above makes it failed.
-func (e evaluation) skipped(failure, gated *fault.Error) Decision {
-	return Decision{Outcome: Skipped, Failure: failure, Gated: gated, Record: e.Record}
+func (e evaluation) skipped(failed, gated *failure.Error) Decision {
+	return Decision{Outcome: Skipped, Failure: failed, Gated: gated, Record: e.Record}
 }
 
 // Row 8: fresh. Only what is not true any more is written. Of an unpinned slot it depends on what its pods run, and where
@@ -341,9 +341,9 @@ func (e evaluation) stillRejected(latest *annotate.Rejection, d Decision) Decisi
 	}
 	switch d.Outcome {
 	case Refreshed, Reapplied, Waiting:
-		failure := *e.rejected(*latest).Failure
-		failure.Message += "; meanwhile: " + d.Message
-		d.Outcome, d.Failure = Rejected, &failure
+		failed := *e.rejected(*latest).Failure
+		failed.Message += "; meanwhile: " + d.Message
+		d.Outcome, d.Failure = Rejected, &failed
 	case Unchanged, Adopted, Held, Deferred, Skipped, Rejected, RolledBack, Failed, Pending:
 	}
 	return d
@@ -353,14 +353,14 @@ func (e evaluation) rejected(rejection annotate.Rejection) Decision {
 	since := rejection.At.UTC().Format(time.RFC3339)
 	if rejection.By == annotate.ByPerson {
 		return Decision{Outcome: Held, Record: e.Record, Message: fmt.Sprintf(
-			"%s was taken out by a person (%s) at %s: held until the tag moves on", rejection.Digest.Short(), fault.Clean(rejection.Why), since)}
+			"%s was taken out by a person (%s) at %s: held until the tag moves on", rejection.Digest.Short(), failure.Clean(rejection.Why), since)}
 	}
 	fix := "publish a working image under the tag"
 	if !rejection.Evidence {
 		fix = "no pod has spoken against it, so it is tried again at " + rejection.At.Add(rejectionFor).UTC().Format(time.RFC3339)
 	}
-	return Decision{Outcome: Rejected, Record: e.Record, Failure: &fault.Error{Cause: fault.RolloutFailed, Message: fmt.Sprintf(
-		"%s was rejected at %s because its rollout failed (%s): %s", rejection.Digest.Short(), since, fault.CleanEnds(rejection.Why), fix)}}
+	return Decision{Outcome: Rejected, Record: e.Record, Failure: &failure.Error{Cause: failure.RolloutFailed, Message: fmt.Sprintf(
+		"%s was rejected at %s because its rollout failed (%s): %s", rejection.Digest.Short(), since, failure.CleanEnds(rejection.Why), fix)}}
 }
 
 // Row 10: somebody else's rollout, or pods that went away. No new rollout on top of it (I10), but not for
@@ -379,7 +379,7 @@ func (e evaluation) waitOrUnblock() found {
 	}
 	switch {
 	case !e.Unsettled.Reached() && e.failedBefore():
-		return decided(Decision{Outcome: Failed, Record: e.Record, Skip: e.countsUnsettled(), Failure: &fault.Error{Cause: fault.NotSettled, Message: fmt.Sprintf(
+		return decided(Decision{Outcome: Failed, Record: e.Record, Skip: e.countsUnsettled(), Failure: &failure.Error{Cause: failure.NotSettled, Message: fmt.Sprintf(
 			"the rollout of %s failed, and what is there now is not settled: find out why its pods are not all updated and available, with kubectl describe and kubectl get events",
 			e.Record.State.Attempted().Short())}})
 	case !e.Unsettled.Reached():
@@ -416,12 +416,12 @@ func (e evaluation) countsUnsettled() SkipChange {
 }
 
 func (e evaluation) frozen() Decision {
-	failure := &fault.Error{Cause: fault.NotSettled, Message: fmt.Sprintf(
+	failed := &failure.Error{Cause: failure.NotSettled, Message: fmt.Sprintf(
 		"not settled for %d ticks (threshold %d), which freezes %s: find out why its pods are not all updated and available, with kubectl describe and kubectl get events",
 		e.Unsettled.N, e.Unsettled.Of, strings.Join(e.Facts.Targets, ", "))}
-	d := Decision{Outcome: Failed, Failure: failure, Record: e.Record, Skip: e.countsUnsettled()}
+	d := Decision{Outcome: Failed, Failure: failed, Record: e.Record, Skip: e.countsUnsettled()}
 	if e.Unsettled.JustReached() {
-		d.Events = []Event{about(RefreshFrozen, failure)}
+		d.Events = []Event{about(RefreshFrozen, failed)}
 	}
 	return d
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -55,7 +55,7 @@ var (
 	runsB       = podsRun(image.IDOf(digestB))
 	configB     = image.ID(digestD) // of a configuration
 	runsConfigB = all(podsRun(configB), sameImage(decide.Answer{Yes: true}, string(configB)))
-	notRead     = answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Failure: &fault.Error{Cause: fault.API, Message: "500"}}})
+	notRead     = answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Failure: &failure.Error{Cause: failure.API, Message: "500"}}})
 )
 
 func pinAtOnce(in *decide.Input) { in.Policy.PinAtOnce = true }
@@ -101,7 +101,7 @@ func TestRowsOfABareTag(t *testing.T) {
 		{"4 adopted, and a pod does not say", input(bare(noRecord, podsRun("", image.IDOf(digestB)))), want{row: 4, outcome: decide.Adopted, record: both(marked(annotate.Unpinned), stood(b))}},
 		{"4 adopted, and pods were not read", input(bare(noRecord, notRead)), want{row: 4, outcome: decide.Adopted, record: both(marked(annotate.Unpinned), stood(b))}},
 		{"4 adopted, and latest is unknown", input(bare(noRecord, unknown)), want{row: 4, outcome: decide.Adopted, record: marked(annotate.Unpinned)}},
-		{"4 adopted, and the registry does not say", input(bare(noRecord, podsRun(configB), sameImage(decide.Answer{Failure: &fault.Error{}}, string(configB)))),
+		{"4 adopted, and the registry does not say", input(bare(noRecord, podsRun(configB), sameImage(decide.Answer{Failure: &failure.Error{}}, string(configB)))),
 			want{row: 4, outcome: decide.Adopted, record: both(marked(annotate.Unpinned), stood(b))}},
 		{"4 adopted, and what runs is gone", input(bare(noRecord, runsA, stillServed(digestA, false))), want{row: 4, outcome: decide.Adopted,
 			record: both(marked(annotate.Unpinned), stood(b), runsNoted(digestB, "", oneA...))}},
@@ -110,7 +110,7 @@ func TestRowsOfABareTag(t *testing.T) {
 		{"8 and nothing is written", input(bare(runsB, record(annotate.Unpinned, b))), want{row: 8, outcome: decide.Unchanged}},
 		{"8 two containers", input(bare(two, runsB)), want{row: 8, outcome: decide.Unchanged, record: recordedIs(b)}},
 		{"8 an upgrade brought the tag back, and it runs latest", input(bare(runsB, record(b, b), deployer("helm"))), want{row: 8, outcome: decide.Unchanged, record: marked2(annotate.Unpinned, b)}},
-		{"8 pods could not be read, I16", input(bare(notRead)), want{row: 8, outcome: decide.Failed, cause: fault.API, record: stood(b)}},
+		{"8 pods could not be read, I16", input(bare(notRead)), want{row: 8, outcome: decide.Failed, cause: failure.API, record: stood(b)}},
 
 		{"12 runs an older one, I26", input(bare(runsA)), fromA(pinned)},
 		{"12 pods differ, I26", input(bare(podsRun(image.IDOf(digestA), image.IDOf(digestB)), sameImage(decide.Answer{}, "@"+string(digestA)+" @"+string(digestB)))), pinned},
@@ -128,11 +128,11 @@ func TestRowsOfABareTag(t *testing.T) {
 			record: both(put(digestA, annotate.None), recordedIs(a))}},
 		{"11 refused, and pods run it: pinned all the same, Q12", input(bare(named, runsB), gateSaysNoWith), want{row: 11, outcome: decide.Refreshed, set: digestB, wait: true, gated: true,
 			record: both(put(digestB, annotate.None), recordedIs(b))}},
-		{"11 refused, and it is not known what runs", input(bare(podsRun()), gateSaysNoWith), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true, record: stood(b)}},
-		{"11 refused, notify", input(bare(runsA, notify), gateSaysNoWith), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true,
+		{"11 refused, and it is not known what runs", input(bare(podsRun()), gateSaysNoWith), want{row: 11, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true, record: stood(b)}},
+		{"11 refused, notify", input(bare(runsA, notify), gateSaysNoWith), want{row: 11, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true,
 			record: both(recordedIs(a), stood(b), runsNoted(digestB, digestA, oneA...))}},
-		{"11 nothing could be found out: nothing is pinned", input(bare(runsA), answered(decide.Question{Kind: decide.MayRollOut, Digest: digestB}, decide.Answer{Failure: &fault.Error{Cause: fault.Timeout, Message: "x"}})),
-			want{row: 11, outcome: decide.Skipped, cause: fault.Timeout, gated: true, record: both(recordedIs(a), stood(b), runsNoted(digestB, digestA, oneA...))}},
+		{"11 nothing could be found out: nothing is pinned", input(bare(runsA), answered(decide.Question{Kind: decide.MayRollOut, Digest: digestB}, decide.Answer{Failure: &failure.Error{Cause: failure.Timeout, Message: "x"}})),
+			want{row: 11, outcome: decide.Skipped, cause: failure.Timeout, gated: true, record: both(recordedIs(a), stood(b), runsNoted(digestB, digestA, oneA...))}},
 		{"11 too young: what runs is pinned, and its age goes on", input(bare(young, runsA)), want{row: 11, outcome: decide.Refreshed, set: digestA, wait: true,
 			record: both(put(digestA, annotate.None), recordedIs(a), seenB)}},
 		{"11 refused, and an upgrade brought the tag back", input(bare(named, runsB, record(a, a), deployer("helm")), gateSaysNoWith), want{row: 11, outcome: decide.Reapplied, set: digestA, wait: true, gated: true,
@@ -150,7 +150,7 @@ func TestRowsOfABareTag(t *testing.T) {
 
 // gateSaysNoWith is gateSaysNo beside other answers.
 func gateSaysNoWith(in *decide.Input) {
-	answered(decide.Question{Kind: decide.MayRollOut, Digest: in.Latest.Digest}, decide.Answer{Failure: &fault.Error{Cause: fault.PlatformMissing, Message: "linux/arm64"}})(in)
+	answered(decide.Question{Kind: decide.MayRollOut, Digest: in.Latest.Digest}, decide.Answer{Failure: &failure.Error{Cause: failure.PlatformMissing, Message: "linux/arm64"}})(in)
 }
 
 func marked2(mark, recorded annotate.Content) func(*annotate.Record) {

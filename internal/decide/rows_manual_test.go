@@ -6,7 +6,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -88,7 +88,7 @@ func TestRowsOfHands(t *testing.T) {
 		{"6 they chose what is latest, which is not up yet", input(live(b), person("kubectl-set"), unsettled),
 			want{row: 10, outcome: decide.Waiting, skip: decide.SkipCount, record: yields("kubectl-set", b)}},
 		{"6 they chose what was latest, which is unknown now", input(saw(b), live(b), person("kubectl-set"), unknown),
-			want{row: 7, outcome: decide.Skipped, cause: fault.Proxy, record: yields("kubectl-set", b)}},
+			want{row: 7, outcome: decide.Skipped, cause: failure.Proxy, record: yields("kubectl-set", b)}},
 		{"6 latest had been seen, and was not there yet, Q5", input(saw(b), live(c), person("kubectl-set")),
 			want{row: 6, outcome: decide.Held, events: held, record: yields("kubectl-set", c, a, b)}},
 		{"6 the same, latest unknown, Q5", input(saw(b), live(c), person("kubectl-set"), unknown),
@@ -116,7 +116,7 @@ func TestDeployersAreReapplied_I8(t *testing.T) {
 			want{row: 12, outcome: decide.Reapplied, set: digestB, wait: true, record: again(digestB, a, 1)}.decides(t, in)
 			in = input(onB, live(a), deployer(manager), reapplied(3, 0, false))
 			want{
-				row: 12, outcome: decide.Failed, cause: fault.Contested, says: manager,
+				row: 12, outcome: decide.Failed, cause: failure.Contested, says: manager,
 				events: []decide.Reason{decide.RefreshContested}, record: func(r *annotate.Record) { r.State.Contested = true },
 			}.decides(t, in)
 		})

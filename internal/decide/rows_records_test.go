@@ -7,7 +7,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Row 4a: what somebody else has made of our records.
@@ -25,7 +25,7 @@ func TestRowsOfRecords(t *testing.T) {
 	forSlots := func(in *decide.Input) { in.Record.Slots = annotate.SlotsName([]string{"0"}) }
 	loud := []decide.Reason{decide.RefreshContested}
 	failed := func(says string, record func(*annotate.Record)) want {
-		return want{row: recordsRow, outcome: decide.Failed, cause: fault.Contested, events: loud, says: says, record: record}
+		return want{row: recordsRow, outcome: decide.Failed, cause: failure.Contested, events: loud, says: says, record: record}
 	}
 	attempted := func(r *annotate.Record) { r.State.Attempt = &annotate.Attempt{Digest: digestA} }
 	waits := func(w want) want { w.waitsFor = digestB; return w }
@@ -79,12 +79,12 @@ func TestRecordsThatChangeWhileATickWaits_Q6(t *testing.T) {
 		podsSay(crashing)(&in)
 		crashed := decide.Conclude(in, waited())
 		assert.Equal(t, 1, crashed.Record.State.Attempt.Failed, name)
-		assert.Equal(t, fault.RolloutFailed, crashed.Failure.Cause, name)
+		assert.Equal(t, failure.RolloutFailed, crashed.Failure.Cause, name)
 
 		settled(&in)
 		well := decide.Conclude(in, waited())
 		assert.Equal(t, decide.Failed, well.Outcome, name)
-		assert.Equal(t, fault.Contested, well.Failure.Cause, name)
+		assert.Equal(t, failure.Contested, well.Failure.Cause, name)
 		assert.Equal(t, b, well.Record.Recorded, name)
 		assert.True(t, well.Record.Mark.Is(digestB), name)
 
@@ -95,7 +95,7 @@ func TestRecordsThatChangeWhileATickWaits_Q6(t *testing.T) {
 	replaced := input(ours(0), live(a), deployer("argocd-controller"), func(in *decide.Input) { in.Record = annotate.Record{} })
 	replaced.Began = began
 	d := decide.Conclude(replaced, waited())
-	assert.Equal(t, fault.Contested, d.Failure.Cause)
+	assert.Equal(t, failure.Contested, d.Failure.Cause)
 	assert.True(t, d.Record.State.Attempt.Reverted, "and the next tick puts it back")
 	replaced = input(ours(0), live(a), person("kubectl-replace"), func(in *decide.Input) {
 		in.Record = annotate.Record{}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // state is a record whose state changes.
@@ -23,9 +23,9 @@ func TestRowsOfTheTag(t *testing.T) {
 	owners := map[string][]string{"api": {"helm"}}
 	rolledOut := []decide.Reason{decide.DigestRefreshed}
 	run(t, []row{
-		{"7 skipped, and counted by the tick, I1 I2", input(unknown), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
-		{"7 a deployer's revert waits", input(unknown, live(c), deployer("helm")), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
-		{"7 settled: the skip streak ends", input(unknown, streak(4)), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy, skip: decide.SkipClear}},
+		{"7 skipped, and counted by the tick, I1 I2", input(unknown), want{row: 7, outcome: decide.Skipped, cause: failure.Proxy}},
+		{"7 a deployer's revert waits", input(unknown, live(c), deployer("helm")), want{row: 7, outcome: decide.Skipped, cause: failure.Proxy}},
+		{"7 settled: the skip streak ends", input(unknown, streak(4)), want{row: 7, outcome: decide.Skipped, cause: failure.Proxy, skip: decide.SkipClear}},
 
 		{"8 nothing at all", input(fresh), want{row: 8, outcome: decide.Unchanged}},
 		{"8 the skip streak ends, I11", input(fresh, streak(8)), want{row: 8, outcome: decide.Unchanged, skip: decide.SkipClear}},
@@ -65,16 +65,16 @@ func TestRowsOfTheTag(t *testing.T) {
 			want{row: 8, outcome: decide.Unchanged, events: rolledOut, record: both(marked(a), state(func(s *annotate.State) { s.Attempt = nil }))}},
 
 		{"9 by failure: loud, I13 I14", input(rejected(b, annotate.ByFailure), func(in *decide.Input) { in.Record.State.Rejected[0].Evidence = true }),
-			want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "publish a working image"}},
+			want{row: 9, outcome: decide.Rejected, cause: failure.RolloutFailed, says: "publish a working image"}},
 		{"9 by failure, and no pod spoke against it: for a day, I71", input(rejected(b, annotate.ByFailure)),
-			want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "tried again at 2026-01-03"}},
+			want{row: 9, outcome: decide.Rejected, cause: failure.RolloutFailed, says: "tried again at 2026-01-03"}},
 		{"9 by failure, and no pod spoke against it: a day later it is put there", input(rejected(b, annotate.ByFailure), func(in *decide.Input) {
 			in.Record.State.Rejected[0].At = now.Add(-24 * time.Hour)
 			in.Began = in.Record
 		}), want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
 		{"9 by a person: green, I9", input(rejected(b, annotate.ByPerson)), want{row: 9, outcome: decide.Held, says: "until the tag moves on"}},
 		{"9 only the mark of it is known", input(rejected(annotate.Content(b.Mark()), annotate.ByPerson)), want{row: 9, outcome: decide.Held}},
-		{"9 live and crashing, not ours", input(live(b), record(b, b), unsettled, rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}},
+		{"9 live and crashing, not ours", input(live(b), record(b, b), unsettled, rejected(b, annotate.ByFailure)), want{row: 9, outcome: decide.Rejected, cause: failure.RolloutFailed}},
 		{"9 the tag has moved on, I13", input(latest(digestC), rejected(b, annotate.ByFailure)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: put(digestC, a)}},
 		{"9 nobody waits for its turn, I57", input(rejected(b, annotate.ByPerson), waitsForTurn),
@@ -85,7 +85,7 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"9 ours, and the tag is back at what is rejected: recorded", input(ours(0), settled, latest(digestC), rejected(c, annotate.ByPerson)),
 			want{row: 9, outcome: decide.Held, record: both(marked(b), state(func(s *annotate.State) { s.Attempt = nil }))}},
 		{"9 another one is not ours to record", input(record(a, a), live(a), attempt(annotate.Attempt{Digest: digestB, Failed: 3}), rejected(b, annotate.ByFailure)),
-			want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}},
+			want{row: 9, outcome: decide.Rejected, cause: failure.RolloutFailed}},
 	})
 }
 
@@ -102,16 +102,16 @@ func TestRowsOfWhatStandsForARejectedDigest_Q4(t *testing.T) {
 		}
 	}
 	failed, chosen := annotate.ByFailure, annotate.ByPerson
-	stays := want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}
+	stays := want{row: 9, outcome: decide.Rejected, cause: failure.RolloutFailed}
 	loud := func(w want) want {
-		w.outcome, w.cause = decide.Rejected, fault.RolloutFailed
+		w.outcome, w.cause = decide.Rejected, failure.RolloutFailed
 		return w
 	}
 	back := want{row: 12, outcome: decide.Reapplied, set: digestA, wait: true, record: again(digestA, annotate.None, 1)}
 	run(t, []row{
 		{"another digest", input(taken(failed, d)), loud(back)},
 		{"the bare tag", input(taken(failed, annotate.Unpinned)), loud(back)},
-		{"what was rejected, and it crashes", input(taken(failed, b), unsettled), want{row: 10, outcome: decide.Rejected, cause: fault.RolloutFailed, skip: decide.SkipCount, says: "meanwhile: not settled"}},
+		{"what was rejected, and it crashes", input(taken(failed, b), unsettled), want{row: 10, outcome: decide.Rejected, cause: failure.RolloutFailed, skip: decide.SkipCount, says: "meanwhile: not settled"}},
 		{"a person chose it", input(taken(chosen, d)), back},
 		{"not settled, below the bound", input(taken(chosen, d), unsettled), want{row: 10, outcome: decide.Waiting, skip: decide.SkipCount}},
 		{"not settled, at the bound: once", input(taken(chosen, d), unsettled, streak(8)), func() want {
@@ -120,9 +120,9 @@ func TestRowsOfWhatStandsForARejectedDigest_Q4(t *testing.T) {
 			return w
 		}()},
 		{"not settled, and it was tried in vain", input(taken(chosen, d), unsettled, streak(8), func(in *decide.Input) { in.Record.State.UnblockFailed = digestA }),
-			want{row: 10, outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount}},
+			want{row: 10, outcome: decide.Failed, cause: failure.NotSettled, skip: decide.SkipCount}},
 		{"again and again", input(taken(failed, d), reapplied(3, 0, false)), want{
-			row: 12, outcome: decide.Failed, cause: fault.Contested, says: a.Short() + " has been put back 3 times and the field manager helm",
+			row: 12, outcome: decide.Failed, cause: failure.Contested, says: a.Short() + " has been put back 3 times and the field manager helm",
 			events: []decide.Reason{decide.RefreshContested}, record: state(func(s *annotate.State) { s.Contested = true }),
 		}},
 		{"notify", input(taken(failed, d), notify), want{row: 11, outcome: decide.Pending, says: a.Short() + " is recorded"}},
@@ -135,7 +135,7 @@ func TestRowsOfWhatStandsForARejectedDigest_Q4(t *testing.T) {
 			return w
 		}()},
 		{"put back, and not settled yet", input(rejected(b, failed), unsettled, attempt(annotate.Attempt{Digest: digestA, Again: true})),
-			want{row: 5, outcome: decide.Rejected, cause: fault.RolloutFailed, wait: true, says: "meanwhile: waiting for the rollout of " + a.Short()}},
+			want{row: 5, outcome: decide.Rejected, cause: failure.RolloutFailed, wait: true, says: "meanwhile: waiting for the rollout of " + a.Short()}},
 		{"put back after a person's choice, and not settled yet", input(rejected(b, chosen), unsettled, attempt(annotate.Attempt{Digest: digestA, Again: true})),
 			want{row: 5, outcome: decide.Waiting, wait: true}},
 		{"put back, and its tick was killed", input(rejected(b, failed), attempt(annotate.Attempt{Digest: digestA, Again: true})), func() want {
@@ -163,7 +163,7 @@ func TestRowsOfTheRefresh(t *testing.T) {
 	refreshed := want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}
 	aged := refreshed
 	aged.record = both(put(digestB, a), forgotten)
-	contested := want{row: 12, outcome: decide.Failed, cause: fault.Contested}
+	contested := want{row: 12, outcome: decide.Failed, cause: failure.Contested}
 	reverted := func(in *decide.Input) { // B was put there, and a deployer took it out before it settled
 		in.Record = annotate.Record{Mark: b, Recorded: a, State: annotate.State{Attempt: &annotate.Attempt{Digest: digestB, Failed: 1}, Left: a}}
 		deployer("argocd-controller")(in)
@@ -179,12 +179,12 @@ func TestRowsOfTheRefresh(t *testing.T) {
 	flip := func(in *decide.Input) { in.Record.State.Left = b } // B was just left for A
 	run(t, []row{
 		{"11 gates first", input(unasked), want{asks: digestB}},
-		{"11 gate says no, I24", input(gateSaysNo), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
+		{"11 gate says no, I24", input(gateSaysNo), want{row: 11, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true}},
 		{"11 gate said no of another digest", input(gateSaysNo, func(in *decide.Input) { in.Latest.Digest = digestC }), want{asks: digestC}},
 		{"11 a gate refused what a deployer has put there since: not fresh, I24", input(live(b), deployer("helm"), unasked, refused),
-			want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true, says: "linux/arm64"}},
-		{"11 the same, in notify", input(live(b), record(b, b), notify, refused), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
-		{"11 the same, and it is young", input(live(b), record(b, b), young, refused), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
+			want{row: 11, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true, says: "linux/arm64"}},
+		{"11 the same, in notify", input(live(b), record(b, b), notify, refused), want{row: 11, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true}},
+		{"11 the same, and it is young", input(live(b), record(b, b), young, refused), want{row: 11, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true}},
 		{"11 what a gate refused is asked for again, though it was recorded or left since", input(record(b, b), flip, unasked, refused), want{asks: digestB}},
 		{"11 what a gate refused is another one", input(live(b), record(b, b), latest(digestC), unasked, refused), want{asks: digestC}},
 		{"12 the gates have nothing against it any more", input(refused), func() want {
@@ -205,7 +205,7 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		{"11 notify", input(notify), want{row: 11, outcome: decide.Pending, record: passed}},
 		{"11 notify: gates once a digest", input(notify, unasked, read(passed), func(in *decide.Input) { passed(&in.Record) }), want{row: 11, outcome: decide.Pending}},
 		{"11 notify no more: gates again", input(unasked, func(in *decide.Input) { passed(&in.Record) }), want{asks: digestB}},
-		{"11 notify: gates count", input(notify, gateSaysNo), want{row: 11, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
+		{"11 notify: gates count", input(notify, gateSaysNo), want{row: 11, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true}},
 		{"11 notify: a deployer's revert is pending", input(notify, record(b, b), deployer("helm")), want{row: 11, outcome: decide.Pending}},
 
 		{"12 refresh, I23 I26 I35", input(), refreshed},
@@ -236,7 +236,7 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		}()},
 		{"12 contested: said once, I38", input(flip, reapplied(3, time.Hour, true)), contested},
 		{"12 contested: the count does not fall while the slot is found reverted, I53", input(flip, reapplied(3, 2*time.Hour-time.Second, true)), contested},
-		{"12 contested: put back once in two hours", input(flip, reapplied(3, 2*time.Hour, true)), want{row: 12, outcome: decide.Failed, cause: fault.Contested, set: digestB, wait: true,
+		{"12 contested: put back once in two hours", input(flip, reapplied(3, 2*time.Hour, true)), want{row: 12, outcome: decide.Failed, cause: failure.Contested, set: digestB, wait: true,
 			record: again(digestB, a, 3)}},
 		{"12 contested: a third digest is not contested", input(latest(digestC), flip, reapplied(3, time.Hour, true)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: both(put(digestC, a), func(r *annotate.Record) { r.State.Contested = false })}},

@@ -6,7 +6,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -64,30 +64,30 @@ func keeping(put func(*annotate.Record), held map[string]annotate.Content) func(
 // waitsForTurn is how it is where MAX_ROLLOUTS has left the workload no place so far.
 func waitsForTurn(in *decide.Input) { in.Record.State.TurnSince = &earlier }
 
-func problem(cause fault.Cause) decide.Slot {
-	return decide.Slot{Problem: &fault.Error{Cause: cause, Message: "the " + string(cause)}}
+func problem(cause failure.Cause) decide.Slot {
+	return decide.Slot{Problem: &failure.Error{Cause: cause, Message: "the " + string(cause)}}
 }
 
 // Rows 1 to 4: what comes before any thought of the tag.
 func TestRowsOfTheSlot(t *testing.T) {
 	t.Parallel()
 	broken := func(slots ...decide.Slot) func(*decide.Input) { return func(in *decide.Input) { in.Slots = slots } }
-	newer := func(in *decide.Input) { in.Facts.Newer = problem(fault.SlotInvalid).Problem }
+	newer := func(in *decide.Input) { in.Facts.Newer = problem(failure.SlotInvalid).Problem }
 	noRecord := func(in *decide.Input) { in.Record = annotate.Record{} }
 	claims := func(in *decide.Input) { // what the shell script left behind: a record, and no mark
 		in.Record = annotate.Record{Recorded: c, State: annotate.State{Reapplied: 2, Rejected: []annotate.Rejection{{Digest: b, By: annotate.ByPerson}}}}
 	}
 	run(t, []row{
-		{"1 workload missing, I17", input(broken(problem(fault.WorkloadMissing))), want{row: 1, outcome: decide.Failed, cause: fault.WorkloadMissing}},
-		{"1 valueFrom, I40", input(broken(problem(fault.SlotInvalid))), want{row: 1, outcome: decide.Failed, cause: fault.SlotInvalid}},
-		{"1 another tag, I41", input(broken(problem(fault.SlotMismatch))), want{row: 1, outcome: decide.Failed, cause: fault.SlotMismatch}},
-		{"1 the worse of two", input(broken(decide.Slot{Live: a}, problem(fault.API), problem(fault.SlotInvalid))),
-			want{row: 1, outcome: decide.Failed, cause: fault.SlotInvalid}},
-		{"1 a newer release's state, held or not", input(newer, held), want{row: 1, outcome: decide.Failed, cause: fault.SlotInvalid}},
-		{"1 before a pause, streak kept", input(broken(problem(fault.API)), paused, streak(2)), want{row: 1, outcome: decide.Failed, cause: fault.API}},
+		{"1 workload missing, I17", input(broken(problem(failure.WorkloadMissing))), want{row: 1, outcome: decide.Failed, cause: failure.WorkloadMissing}},
+		{"1 valueFrom, I40", input(broken(problem(failure.SlotInvalid))), want{row: 1, outcome: decide.Failed, cause: failure.SlotInvalid}},
+		{"1 another tag, I41", input(broken(problem(failure.SlotMismatch))), want{row: 1, outcome: decide.Failed, cause: failure.SlotMismatch}},
+		{"1 the worse of two", input(broken(decide.Slot{Live: a}, problem(failure.API), problem(failure.SlotInvalid))),
+			want{row: 1, outcome: decide.Failed, cause: failure.SlotInvalid}},
+		{"1 a newer release's state, held or not", input(newer, held), want{row: 1, outcome: decide.Failed, cause: failure.SlotInvalid}},
+		{"1 before a pause, streak kept", input(broken(problem(failure.API)), paused, streak(2)), want{row: 1, outcome: decide.Failed, cause: failure.API}},
 
 		{"2 held", input(held), want{row: 2, outcome: decide.Held, says: "refresh-hold"}},
-		{"2 held, with another tag", input(held, broken(problem(fault.SlotMismatch))), want{row: 2, outcome: decide.Held, says: "refresh-hold"}},
+		{"2 held, with another tag", input(held, broken(problem(failure.SlotMismatch))), want{row: 2, outcome: decide.Held, says: "refresh-hold"}},
 		{"2 paused", input(paused), want{row: 2, outcome: decide.Held, says: "paused"}},
 		{"2 held, empty", input(held, live(annotate.None)), want{row: 2, outcome: decide.Held}},
 		{"2 held, first observation", input(held, noRecord), want{row: 2, outcome: decide.Held}},
@@ -115,13 +115,13 @@ func TestRowsOfTheSlot(t *testing.T) {
 		{"3 gate says no", input(live(annotate.None), gateSaysNo),
 			want{row: 3, outcome: decide.Reapplied, set: digestA, wait: true, gated: true, record: again(digestA, annotate.None, 1)}},
 		{"3 gate says no, nothing recorded", input(live(annotate.None), gateSaysNo, noRecord),
-			want{row: 3, outcome: decide.Skipped, cause: fault.PlatformMissing, gated: true}},
-		{"3 nothing known", input(live(annotate.None), unknown, noRecord), want{row: 3, outcome: decide.Skipped, cause: fault.Proxy}},
+			want{row: 3, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true}},
+		{"3 nothing known", input(live(annotate.None), unknown, noRecord), want{row: 3, outcome: decide.Skipped, cause: failure.Proxy}},
 		{"3 latest rejected, nothing recorded", input(live(annotate.None), record(b, annotate.Unpinned), attempt(annotate.Attempt{Digest: digestB, Failed: 3}), rejected(b, annotate.ByFailure)),
-			want{row: 3, outcome: decide.Rejected, cause: fault.RolloutFailed}},
+			want{row: 3, outcome: decide.Rejected, cause: failure.RolloutFailed}},
 		{"3 notify", input(live(annotate.None), notify, unasked), want{row: 3, outcome: decide.Pending}},
 		{"3 contested, filled all the same", input(live(annotate.None), latest(digestA), reapplied(3, 0, false), deployer("helm")),
-			want{row: 3, outcome: decide.Failed, cause: fault.Contested, set: digestA, wait: true, says: "helm", record: both(again(digestA, annotate.None, 3), func(r *annotate.Record) { r.State.Contested = true })}},
+			want{row: 3, outcome: decide.Failed, cause: failure.Contested, set: digestA, wait: true, says: "helm", record: both(again(digestA, annotate.None, 3), func(r *annotate.Record) { r.State.Contested = true })}},
 
 		{"3 left empty", input(live(annotate.None), leftEmpty(0)), want{row: 3, outcome: decide.Unchanged, says: "whenEmpty"}},
 		{"3 left empty, nobody is asked", input(live(annotate.None), leftEmpty(0), unasked), want{row: 3, outcome: decide.Unchanged}},

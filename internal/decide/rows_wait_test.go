@@ -6,7 +6,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Rows 5 and 10: rollouts that are not over, ours and others'.
@@ -19,18 +19,18 @@ func TestRowsOfTheRollout(t *testing.T) {
 	counts := func(streak string) want {
 		return want{row: 10, outcome: decide.Waiting, skip: decide.SkipCount, says: streak}
 	}
-	frozen := want{row: 10, outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, says: "freezes api, web",
+	frozen := want{row: 10, outcome: decide.Failed, cause: failure.NotSettled, skip: decide.SkipCount, says: "freezes api, web",
 		events: []decide.Reason{decide.RefreshFrozen}}
 	stillFrozen := frozen
 	stillFrozen.events = nil
-	notUp := want{row: 10, outcome: decide.Failed, cause: fault.NotSettled, skip: decide.SkipCount, says: "what is there now is not settled"}
+	notUp := want{row: 10, outcome: decide.Failed, cause: failure.NotSettled, skip: decide.SkipCount, says: "what is there now is not settled"}
 	unblocks := func(r *annotate.Record) { r.State.Attempt.Unblock = true }
 	run(t, []row{
 		{"5 continued, not restarted, I3 I10 I19", input(ours(1)), waits},
 		{"5 latest unknown", input(ours(0), unknown), waits},
 		{"5 latest is another, rejected", input(ours(0), latest(digestC), rejected(c, annotate.ByFailure)), waits},
 		{"5 left in place after its rejection, I14", input(ours(3), rejected(b, annotate.ByFailure)),
-			want{row: 5, outcome: decide.Rejected, cause: fault.RolloutFailed, says: "because"}},
+			want{row: 5, outcome: decide.Rejected, cause: failure.RolloutFailed, says: "because"}},
 		{"5 OnDelete", input(onDelete), want{row: 5, outcome: decide.Waiting, says: "OnDelete"}},
 		{"5 latest is another: at once, I45", input(ours(1), latest(digestC)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: keeping(put(digestC, b), before)}},
@@ -51,7 +51,7 @@ func TestRowsOfTheRollout(t *testing.T) {
 		{"5 no replica runs it: not over, and nothing to wait for, I56", input(ours(1), noReplica), want{row: 5, outcome: decide.Waiting, says: "no replica runs"}},
 		{"5 no replica runs it: uncounted, and the streak is over", input(ours(1), noReplica, streak(3)),
 			want{row: 5, outcome: decide.Waiting, skip: decide.SkipClear, says: "no replica runs"}},
-		{"5 no replica runs it, rejected", input(ours(3), noReplica, rejected(b, annotate.ByFailure)), want{row: 5, outcome: decide.Rejected, cause: fault.RolloutFailed}},
+		{"5 no replica runs it, rejected", input(ours(3), noReplica, rejected(b, annotate.ByFailure)), want{row: 5, outcome: decide.Rejected, cause: failure.RolloutFailed}},
 		{"5 no replica runs it, and latest is another: at once", input(ours(1), noReplica, latest(digestC)),
 			want{row: 12, outcome: decide.Refreshed, set: digestC, wait: true, record: keeping(put(digestC, b), before)}},
 		{"5 no replica runs it, and latest may not be used", input(ours(1), noReplica, latest(digestC), gateSaysNo),
@@ -66,7 +66,7 @@ func TestRowsOfTheRollout(t *testing.T) {
 		{"10 the same digest", input(unsettled, latest(digestA), streak(3)), counts("4/8")},
 		{"10 before the threshold, I2", input(unsettled, streak(6)), counts("7/8")},
 		{"10 two ticks count once, I28", input(unsettled, lostStreak(3)), want{row: 10, outcome: decide.Waiting, says: "3/8"}},
-		{"10 two ticks count once, at the threshold", input(unsettled, latest(digestA), lostStreak(8)), want{row: 10, outcome: decide.Failed, cause: fault.NotSettled}},
+		{"10 two ticks count once, at the threshold", input(unsettled, latest(digestA), lostStreak(8)), want{row: 10, outcome: decide.Failed, cause: failure.NotSettled}},
 		{"10 frozen, I11", input(unsettled, latest(digestA), streak(7)), frozen},
 		{"10 still frozen: no second Event", input(unsettled, latest(digestA), streak(8)), stillFrozen},
 		{"10 tried in vain since it was settled: frozen", input(unsettled, streak(7), func(in *decide.Input) { in.Record.State.UnblockFailed = digestB }), frozen},
@@ -87,8 +87,8 @@ func TestRowsOfTheRollout(t *testing.T) {
 			return w
 		}()},
 		{"10 latest rejected: row 9", input(unsettled, streak(7), rejected(b, annotate.ByFailure)),
-			want{row: 9, outcome: decide.Rejected, cause: fault.RolloutFailed}},
-		{"10 latest unknown: row 7", input(unsettled, unknown, streak(7)), want{row: 7, outcome: decide.Skipped, cause: fault.Proxy}},
+			want{row: 9, outcome: decide.Rejected, cause: failure.RolloutFailed}},
+		{"10 latest unknown: row 7", input(unsettled, unknown, streak(7)), want{row: 7, outcome: decide.Skipped, cause: failure.Proxy}},
 		{"10 OnDelete by somebody else, latest live", input(awaitsDelete, latest(digestA), streak(7)), want{row: 10, outcome: decide.Waiting, says: "OnDelete"}},
 		{"10 OnDelete does not hold a refresh up", input(awaitsDelete),
 			want{row: 12, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},

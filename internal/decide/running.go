@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -27,7 +27,7 @@ func (e evaluation) mayRunLatest() bool {
 type ran struct {
 	content annotate.Content // a digest, where all of them run it and that can be told; else Unpinned
 	noted   *annotate.Runs   // what is to be remembered, so that the registry is not asked again
-	failure *fault.Error     // why the pods could not be read
+	failure *failure.Error   // why the pods could not be read
 }
 
 func (e evaluation) asksWhatRuns() []Question {

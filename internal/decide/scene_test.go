@@ -11,7 +11,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -150,4 +150,4 @@ func puts(change decide.Change) string {
 func letter(digest image.Digest) string { return string(digest)[len("sha256:"):][:1] }
 
 // failing is why a target is not resolved.
-var failing = &fault.Error{Cause: fault.Proxy, Message: "the proxy refused ghcr.io"}
+var failing = &failure.Error{Cause: failure.Proxy, Message: "the proxy refused ghcr.io"}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -78,8 +78,8 @@ func decide(in Input) (Decision, []Question) {
 		return e.finish(found.decision), nil
 	}
 	// Rows 8, 10 and 12 leave nothing over (TestEveryCombinationMatches); a hole would be a loud one.
-	return Decision{Outcome: Failed, Record: in.Record, Failure: &fault.Error{
-		Cause: fault.API, Message: "no row of the decision table matches: please report this, with the workload's annotations",
+	return Decision{Outcome: Failed, Record: in.Record, Failure: &failure.Error{
+		Cause: failure.API, Message: "no row of the decision table matches: please report this, with the workload's annotations",
 	}}, nil
 }
 
@@ -90,11 +90,11 @@ type evaluation struct {
 	every    []Slot          // those that are left empty among them
 	read     annotate.Record // the record as it stands on the workload
 	live     annotate.Content
-	served   image.Digest // what the registry serves, whatever a row puts in its place; empty where that is unknown
-	person   string       // the person who set a slot to something else than the mark, by the field manager's name
-	deployer string       // the deployer who did
-	undone   bool         // an undo has rewound the annotations (I44)
-	records  *fault.Error // somebody else has changed our records while this tick waited
+	served   image.Digest   // what the registry serves, whatever a row puts in its place; empty where that is unknown
+	person   string         // the person who set a slot to something else than the mark, by the field manager's name
+	deployer string         // the deployer who did
+	undone   bool           // an undo has rewound the annotations (I44)
+	records  *failure.Error // somebody else has changed our records while this tick waited
 
 	// What rows above have found.
 	events         []Event
@@ -194,7 +194,7 @@ func (e evaluation) finish(d Decision) Decision {
 	}
 	d.Record.State = e.stood(d)
 	if d.Gated != nil && isRefused(d.Gated) {
-		d.Record.State.Refused = &annotate.Refusal{Digest: e.Latest.Digest, Why: fault.CleanEnds(d.Gated.Message)}
+		d.Record.State.Refused = &annotate.Refusal{Digest: e.Latest.Digest, Why: failure.CleanEnds(d.Gated.Message)}
 	}
 	d.Record.Slots = e.markedSlots(d)
 	d.Set = e.inEvery(d.Set)

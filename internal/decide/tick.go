@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -15,12 +15,12 @@ import (
 type Target struct {
 	Name      string
 	Policy    Policy
-	Threshold int          // of failures in a row, at least 1
-	Asked     bool         // its image was asked for; it is not where none of its workloads could be worked with
-	Digest    image.Digest // latest, where all credentials agree
-	Failure   *fault.Error // why it is not resolved, or why a gate said no
-	Failures  Count        // in a row, with this tick
-	Stale     *fault.Error // latest has not changed for longer than the target says
+	Threshold int            // of failures in a row, at least 1
+	Asked     bool           // its image was asked for; it is not where none of its workloads could be worked with
+	Digest    image.Digest   // latest, where all credentials agree
+	Failure   *failure.Error // why it is not resolved, or why a gate said no
+	Failures  Count          // in a row, with this tick
+	Stale     *failure.Error // latest has not changed for longer than the target says
 }
 
 // failuresInARow is the target's failures in a row with this tick.
@@ -48,10 +48,10 @@ func NeedsAttention(failures Count, outcomes []Outcome) bool {
 // that all workloads must see one digest.
 func Agree(target Target, oneImage bool, answers [][]Latest) (Target, []Latest) {
 	each := make([]Latest, len(answers))
-	var failures []*fault.Error
+	var failures []*failure.Error
 	var digests []image.Digest
 	for at, answered := range answers {
-		var own []*fault.Error
+		var own []*failure.Error
 		var found []image.Digest
 		for _, answer := range answered {
 			target.Asked = true
@@ -64,7 +64,7 @@ func Agree(target Target, oneImage bool, answers [][]Latest) (Target, []Latest) 
 		if len(found) > 1 {
 			own = append(own, disagreement(target.Name, found))
 		}
-		if each[at].Failure = fault.Worst(own...); each[at].Failure == nil && len(found) == 1 {
+		if each[at].Failure = failure.Worst(own...); each[at].Failure == nil && len(found) == 1 {
 			each[at].Digest = found[0]
 		}
 		failures = append(failures, own...)
@@ -74,7 +74,7 @@ func Agree(target Target, oneImage bool, answers [][]Latest) (Target, []Latest) 
 			}
 		}
 	}
-	target.Failure = fault.Worst(failures...)
+	target.Failure = failure.Worst(failures...)
 	if target.Failure == nil && oneImage && len(digests) > 1 {
 		target.Failure = disagreement(target.Name, digests)
 	}
@@ -84,12 +84,12 @@ func Agree(target Target, oneImage bool, answers [][]Latest) (Target, []Latest) 
 	return target, each
 }
 
-func disagreement(name string, digests []image.Digest) *fault.Error {
+func disagreement(name string, digests []image.Digest) *failure.Error {
 	var texts []string
 	for _, digest := range digests {
 		texts = append(texts, digest.Short())
 	}
-	return &fault.Error{Cause: fault.BadResponse, Message: fmt.Sprintf(
+	return &failure.Error{Cause: failure.BadResponse, Message: fmt.Sprintf(
 		"target %s resolves to %v, depending on the credential: one registry or mirror serves another image under the tag", name, texts)}
 }
 
@@ -98,7 +98,7 @@ func disagreement(name string, digests []image.Digest) *fault.Error {
 func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) {
 	targets = slices.Clone(targets)
 	verdicts := make([]*verdict, len(workloads))
-	refused, allowed := map[int]*fault.Error{}, map[int]bool{} // by target
+	refused, allowed := map[int]*failure.Error{}, map[int]bool{} // by target
 	for at, w := range workloads {
 		if w == nil {
 			continue
@@ -109,7 +109,7 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 			index := w.Bindings[i].Target
 			target := &targets[index]
 			if d.Gated != nil {
-				target.Failure = fault.Worst(target.Failure, d.Gated)
+				target.Failure = failure.Worst(target.Failure, d.Gated)
 			}
 			if noted := d.Record.State.Refused; noted != nil && noted.Digest == target.Digest {
 				refused[index] = refusedBefore(*noted)
@@ -155,7 +155,7 @@ func (t Tick) findStale(targets []Target, workloads []*Workload, verdicts []*ver
 			target, seen := &targets[binding.Target], verdicts[at].now.Records[i].State.Seen
 			after := target.Policy.StaleAfter
 			if after > 0 && seen != nil && seen.Digest == binding.Latest.Digest && t.Now.Sub(seen.Since) > after && target.Stale == nil {
-				target.Stale = &fault.Error{Cause: fault.Stale, Message: fmt.Sprintf(
+				target.Stale = &failure.Error{Cause: failure.Stale, Message: fmt.Sprintf(
 					"the tag of target %s has stood for %s since %s, for longer than its staleAfter of %s: find out whether it should have moved; if so, see to the pipeline that publishes it, the registry, and a mirror's sync",
 					target.Name, seen.Digest.Short(), seen.Since.UTC().Format(time.RFC3339), after)}
 			}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -20,33 +20,33 @@ func TestAgree_I42(t *testing.T) {
 	t.Parallel()
 	of := func(digest image.Digest) decide.Latest { return decide.Latest{Digest: digest} }
 	no := decide.Latest{Failure: failing}
-	worse := decide.Latest{Failure: &fault.Error{Cause: fault.NotFound, Message: "404"}}
+	worse := decide.Latest{Failure: &failure.Error{Cause: failure.NotFound, Message: "404"}}
 	type answers = [][]decide.Latest
 	for _, c := range []struct {
 		name     string
 		answers  answers
 		own      bool // the target follows each container's own image
 		digest   image.Digest
-		cause    fault.Cause
+		cause    failure.Cause
 		unasked  bool
 		each     []image.Digest
-		failures []fault.Cause
+		failures []failure.Cause
 	}{
-		{"one workload", answers{{of(digestB)}}, false, digestB, "", false, []image.Digest{digestB}, []fault.Cause{""}},
-		{"two, and all agree", answers{{of(digestB)}, {of(digestB)}}, false, digestB, "", false, []image.Digest{digestB, digestB}, []fault.Cause{"", ""}},
-		{"one credential fails: its workload alone stays behind", answers{{of(digestB)}, {no}}, false, "", fault.Proxy, false,
-			[]image.Digest{digestB, ""}, []fault.Cause{"", fault.Proxy}},
-		{"two credentials of one workload, and one fails", answers{{of(digestB), no}}, false, "", fault.Proxy, false, []image.Digest{""}, []fault.Cause{fault.Proxy}},
-		{"two credentials of one workload agree", answers{{of(digestB), of(digestB)}}, false, digestB, "", false, []image.Digest{digestB}, []fault.Cause{""}},
-		{"two credentials of one workload see two images", answers{{of(digestB), of(digestC)}}, false, "", fault.BadResponse, false,
-			[]image.Digest{""}, []fault.Cause{fault.BadResponse}},
-		{"two workloads see two images", answers{{of(digestB)}, {of(digestC)}}, false, "", fault.BadResponse, false,
-			[]image.Digest{digestB, digestC}, []fault.Cause{"", ""}},
-		{"two workloads, each with an image of its own", answers{{of(digestB)}, {of(digestC)}}, true, "", "", false, []image.Digest{digestB, digestC}, []fault.Cause{"", ""}},
-		{"the worst is said", answers{{no}, {worse}}, false, "", fault.Worst(no.Failure, worse.Failure).Cause, false,
-			[]image.Digest{"", ""}, []fault.Cause{fault.Proxy, fault.NotFound}},
-		{"one workload could not be worked with", answers{nil, {of(digestB)}}, false, digestB, "", false, []image.Digest{"", digestB}, []fault.Cause{"", ""}},
-		{"none could: not asked", answers{nil, nil}, false, "", "", true, []image.Digest{"", ""}, []fault.Cause{"", ""}},
+		{"one workload", answers{{of(digestB)}}, false, digestB, "", false, []image.Digest{digestB}, []failure.Cause{""}},
+		{"two, and all agree", answers{{of(digestB)}, {of(digestB)}}, false, digestB, "", false, []image.Digest{digestB, digestB}, []failure.Cause{"", ""}},
+		{"one credential fails: its workload alone stays behind", answers{{of(digestB)}, {no}}, false, "", failure.Proxy, false,
+			[]image.Digest{digestB, ""}, []failure.Cause{"", failure.Proxy}},
+		{"two credentials of one workload, and one fails", answers{{of(digestB), no}}, false, "", failure.Proxy, false, []image.Digest{""}, []failure.Cause{failure.Proxy}},
+		{"two credentials of one workload agree", answers{{of(digestB), of(digestB)}}, false, digestB, "", false, []image.Digest{digestB}, []failure.Cause{""}},
+		{"two credentials of one workload see two images", answers{{of(digestB), of(digestC)}}, false, "", failure.BadResponse, false,
+			[]image.Digest{""}, []failure.Cause{failure.BadResponse}},
+		{"two workloads see two images", answers{{of(digestB)}, {of(digestC)}}, false, "", failure.BadResponse, false,
+			[]image.Digest{digestB, digestC}, []failure.Cause{"", ""}},
+		{"two workloads, each with an image of its own", answers{{of(digestB)}, {of(digestC)}}, true, "", "", false, []image.Digest{digestB, digestC}, []failure.Cause{"", ""}},
+		{"the worst is said", answers{{no}, {worse}}, false, "", failure.Worst(no.Failure, worse.Failure).Cause, false,
+			[]image.Digest{"", ""}, []failure.Cause{failure.Proxy, failure.NotFound}},
+		{"one workload could not be worked with", answers{nil, {of(digestB)}}, false, digestB, "", false, []image.Digest{"", digestB}, []failure.Cause{"", ""}},
+		{"none could: not asked", answers{nil, nil}, false, "", "", true, []image.Digest{"", ""}, []failure.Cause{"", ""}},
 	} {
 		before := decide.Target{Name: "t0", Threshold: 3}
 		target, each := decide.Agree(before, !c.own, c.answers)
@@ -62,11 +62,11 @@ func TestAgree_I42(t *testing.T) {
 	}
 }
 
-func causeOf(failure *fault.Error) fault.Cause {
-	if failure == nil {
-		return fault.None
+func causeOf(failed *failure.Error) failure.Cause {
+	if failed == nil {
+		return failure.None
 	}
-	return failure.Cause
+	return failed.Cause
 }
 
 // When an operator must look because of a target.
@@ -169,7 +169,7 @@ func TestTheLastErrorIsThatOfNow(t *testing.T) {
 func TestATargetThatWasNotAskedForKeepsItsCount(t *testing.T) {
 	t.Parallel()
 	broken := input(func(in *decide.Input) {
-		in.Slots = []decide.Slot{problem(fault.SlotInvalid)}
+		in.Slots = []decide.Slot{problem(failure.SlotInvalid)}
 		in.Latest = decide.Latest{}
 	})
 	w := begun(counting(carrying(broken), 0, 2))
@@ -189,9 +189,9 @@ func TestATargetWhoseHomeIsUnreadable(t *testing.T) {
 	other := carrying(input(unknown))
 	other.Homes = nil
 	other = begun(other)
-	plan := func(failure *fault.Error, threshold int) ([]decide.Target, []*decide.Step) {
+	plan := func(failed *failure.Error, threshold int) ([]decide.Target, []*decide.Step) {
 		of := targets(1)
-		of[0].Failure, of[0].Threshold = failure, threshold
+		of[0].Failure, of[0].Threshold = failed, threshold
 		return rules.Plan(of, []*decide.Workload{nil, &other})
 	}
 	planned, steps := plan(failing, 3)
@@ -239,7 +239,7 @@ func TestARefusalGoesOnCounting_Q19(t *testing.T) {
 		assert.Equal(t, want, planned[0].Failures)
 		assert.Equal(t, []decide.Outcome{decide.Waiting}, outcomes(steps[0].Decisions))
 		if began > 0 {
-			assert.Equal(t, fault.PlatformMissing, causeOf(planned[0].Failure))
+			assert.Equal(t, failure.PlatformMissing, causeOf(planned[0].Failure))
 		}
 		of[0].Digest = digestC // which no gate has refused
 		planned, _ = rules.Plan(of, []*decide.Workload{&w})
@@ -254,16 +254,16 @@ func TestGatesCountForTheTarget_I24(t *testing.T) {
 	away.Homes = nil
 	home, away = begun(home), begun(away)
 	planned, steps := rules.Plan(targets(1), []*decide.Workload{&home, &away})
-	assert.Equal(t, fault.PlatformMissing, causeOf(planned[0].Failure))
+	assert.Equal(t, failure.PlatformMissing, causeOf(planned[0].Failure))
 	assert.Equal(t, decide.Count{N: 1, Of: 3, ByUs: true}, planned[0].Failures)
 	assert.Equal(t, "1", steps[0].Change.Annotations[keys.Failures("t0")], "where its counters stand")
 	assert.Equal(t, []decide.Outcome{decide.Unchanged}, outcomes(steps[0].Decisions))
 	assert.Equal(t, []decide.Outcome{decide.Skipped}, outcomes(steps[1].Decisions))
 	assert.Equal(t, map[string]string{keys.State("t0"): annotate.State{Stood: b, Refused: &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}}.String()}, steps[1].Change.Annotations)
 
-	for cause, want := range map[fault.Cause]fault.Cause{fault.Proxy: fault.PlatformMissing, fault.Unauthorized: fault.Unauthorized} {
+	for cause, want := range map[failure.Cause]failure.Cause{failure.Proxy: failure.PlatformMissing, failure.Unauthorized: failure.Unauthorized} {
 		both := targets(1)
-		both[0].Failure = &fault.Error{Cause: cause, Message: "of another workload's credential"}
+		both[0].Failure = &failure.Error{Cause: cause, Message: "of another workload's credential"}
 		planned, _ = rules.Plan(both, []*decide.Workload{&home, &away})
 		assert.Equal(t, want, causeOf(planned[0].Failure))
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -18,8 +18,8 @@ type Object struct {
 	Paused              bool
 	HeldBy              string // who holds or has paused it, and since when, as far as that is known; cleaned
 	Rollout             Rollout
-	Newer               *fault.Error // a newer release has left a state here: nothing at all is written; nil where none has
-	Slots               [][]Slot     // by binding
+	Newer               *failure.Error // a newer release has left a state here: nothing at all is written; nil where none has
+	Slots               [][]Slot       // by binding
 
 	// Writers says who has written labels and annotations of ours, by key: those that we have not, or no longer. Nobody
 	// where that is not known.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // What one target's rollout had come to is of another rollout, once another target is put there.
@@ -27,7 +27,7 @@ func TestARolloutBeginsAnewWithAnotherTargets_I52(t *testing.T) {
 
 // newer is a workload on which a newer release has left a state.
 func newer(w decide.Workload) decide.Workload {
-	w.Object.Newer = problem(fault.SlotInvalid).Problem
+	w.Object.Newer = problem(failure.SlotInvalid).Problem
 	return w
 }
 
@@ -77,7 +77,7 @@ func TestWhatAChangeContains(t *testing.T) {
 		"held: nothing":                      {carrying(input(held)), "", nil, nil},
 		"held: garbage goes":                 {garbage(carrying(input(held))), "", nil, map[string]bool{recorded: false, state: false}},
 		"held: garbage in place of a record": {garbage(carrying(input(held, live(annotate.Unpinned)))), "", nil, map[string]bool{recorded: false, state: false}},
-		"no slot: even garbage is left":      {garbage(carrying(input(func(in *decide.Input) { in.Slots = []decide.Slot{problem(fault.SlotInvalid)} }))), "", nil, nil},
+		"no slot: even garbage is left":      {garbage(carrying(input(func(in *decide.Input) { in.Slots = []decide.Slot{problem(failure.SlotInvalid)} }))), "", nil, nil},
 		"a newer release's state: nothing":   {counting(newer(carrying(input(unknown, unsettled, live(annotate.None)))), 3, 2), "", nil, nil},
 		"the skip streak is over":            {counting(carrying(input(latest(digestA))), 3), "", nil, map[string]bool{"p/refresh-skip-streak": false}},
 		"a failure counts":                   {carrying(input(unknown)), "", nil, map[string]bool{"p/t0-refresh-consecutive-failures": true}},

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 )
 
@@ -23,12 +23,12 @@ type Facts struct {
 	Permissions []Permission
 	Registries  []resolver.HostReport
 	Images      []Image
-	Stale       []*fault.Error // of targets whose latest has not changed for too long
+	Stale       []*failure.Error // of targets whose latest has not changed for too long
 	Slots       []Slot
 	Leftovers   []Leftover
 	Schedules   []Schedule
 	// NoSchedules is why the CronJobs that run this program could not be read.
-	NoSchedules *fault.Error
+	NoSchedules *failure.Error
 	// ClockAhead is how far the clock here is ahead of the API server's; negative where it is behind.
 	ClockAhead time.Duration
 	// Interrupted says that the check was told to end before it was done.
@@ -42,8 +42,8 @@ type Permission struct {
 	Access   string // in the API's terms: patch deployments/web in namespace shop
 	Without  string // what a tick does without it; empty where it cannot do without
 	Allowed  bool
-	Failure  *fault.Error // that it could not be asked
-	Workload bool         // What is a workload, which is not read without the verb get
+	Failure  *failure.Error // that it could not be asked
+	Workload bool           // What is a workload, which is not read without the verb get
 }
 
 // Image is one image, as one set of workloads pulls it.
@@ -51,7 +51,7 @@ type Image struct {
 	Name   string
 	Answer resolver.Answer
 	// Pods is why pods that name other pull secrets than the target could not pull it; nil where they can.
-	Pods *fault.Error
+	Pods *failure.Error
 	// PodsOf are those pods' workloads.
 	PodsOf string
 }
@@ -61,11 +61,11 @@ type Slot struct {
 	Target, Workload, Place string
 	Undecided               bool // its image is unknown, which the image's own line explains
 	Outcome                 decide.Outcome
-	Failure                 *fault.Error
+	Failure                 *failure.Error
 	Message                 string
 	Conflicts               []Conflict
-	Gone                    *fault.Error // what the slots hold is no longer in the registry
-	Controller              string       // what controls the workload, such as an operator's resource; empty for nothing
+	Gone                    *failure.Error // what the slots hold is no longer in the registry
+	Controller              string         // what controls the workload, such as an operator's resource; empty for nothing
 }
 
 // Conflict is a field that a deployer applied and somebody else owns now: the deployer's next upgrade fails.

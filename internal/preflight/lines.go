@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
@@ -54,7 +54,7 @@ func Invalid(problems []string, configuration bool) []result.Check {
 		if configuration {
 			lines.add(checkConfiguration, "", result.Wrong, problem)
 		} else {
-			lines.wrong(checkServer, "", &fault.Error{Cause: fault.API, Message: problem})
+			lines.wrong(checkServer, "", &failure.Error{Cause: failure.API, Message: problem})
 		}
 	}
 	return lines
@@ -66,12 +66,12 @@ func (l *list) add(name, subject string, status result.Status, message string) {
 	*l = append(*l, result.Check{Name: name, Subject: subject, Status: status, Message: message})
 }
 
-func (l *list) wrong(name, subject string, failure *fault.Error) {
-	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Wrong, Cause: failure.Cause, Message: failure.Advice()})
+func (l *list) wrong(name, subject string, failed *failure.Error) {
+	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Wrong, Cause: failed.Cause, Message: failed.Advice()})
 }
 
-func (l *list) warn(name, subject string, failure *fault.Error) {
-	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Warning, Cause: failure.Cause, Message: failure.Advice()})
+func (l *list) warn(name, subject string, failed *failure.Error) {
+	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Warning, Cause: failed.Cause, Message: failed.Advice()})
 }
 
 func (l *list) configuration(f Facts) {
@@ -85,21 +85,21 @@ func (l *list) configuration(f Facts) {
 }
 
 // server says whether the API server answers, and returns why not.
-func (l *list) server(f Facts) *fault.Error {
-	var failure *fault.Error
+func (l *list) server(f Facts) *failure.Error {
+	var failed *failure.Error
 	for _, permission := range f.Permissions {
 		if permission.Failure == nil {
 			l.add(checkServer, "", result.OK, "answers")
 			l.clock(f.ClockAhead)
 			return nil
 		}
-		failure = permission.Failure
+		failed = permission.Failure
 	}
-	if failure == nil { // nothing was asked: told to end
-		return &fault.Error{Cause: fault.API, Message: "not asked"}
+	if failed == nil { // nothing was asked: told to end
+		return &failure.Error{Cause: failure.API, Message: "not asked"}
 	}
-	l.wrong(checkServer, "", failure)
-	return failure
+	l.wrong(checkServer, "", failed)
+	return failed
 }
 
 // clockTolerance is how far two clocks may be apart without a word.
@@ -118,7 +118,7 @@ func (l *list) clock(ahead time.Duration) {
 }
 
 // permissions says what is not allowed, and returns the workloads that cannot be read for it.
-func (l *list) permissions(f Facts, server *fault.Error) map[string]bool {
+func (l *list) permissions(f Facts, server *failure.Error) map[string]bool {
 	unreadable := map[string]bool{}
 	if server != nil {
 		l.add(checkPermission, "", result.Unchecked, "the API server did not say")
@@ -148,7 +148,7 @@ func (l *list) permissions(f Facts, server *fault.Error) map[string]bool {
 			}
 		}
 		if len(missing) > 0 {
-			l.wrong(checkPermission, what, &fault.Error{Cause: fault.API, Message: fmt.Sprintf(
+			l.wrong(checkPermission, what, &failure.Error{Cause: failure.API, Message: fmt.Sprintf(
 				"may not %s; grant that in a Role of the namespace, as the chart does with rbac.create", strings.Join(missing, ", nor "))})
 		}
 		if len(allowed) > 0 {
@@ -159,7 +159,7 @@ func (l *list) permissions(f Facts, server *fault.Error) map[string]bool {
 }
 
 // slot says what a tick would make of one target on one workload.
-func (l *list) slot(s Slot, server *fault.Error, unreadable map[string]bool) {
+func (l *list) slot(s Slot, server *failure.Error, unreadable map[string]bool) {
 	subject := s.Target + " on " + s.Workload
 	if s.Place != "" {
 		subject += " " + s.Place
@@ -199,7 +199,7 @@ func (l *list) slot(s Slot, server *fault.Error, unreadable map[string]bool) {
 }
 
 // schedules says whether the CronJobs leave a tick the time that it may take.
-func (l *list) schedules(f Facts, server *fault.Error) {
+func (l *list) schedules(f Facts, server *failure.Error) {
 	switch {
 	case server != nil:
 		return

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
@@ -45,8 +45,8 @@ func one(t *testing.T, f Facts, name string) result.Check {
 	return found[0]
 }
 
-func failed(stage fault.Stage, cause fault.Cause, host string) *fault.Error {
-	return &fault.Error{Cause: cause, Stage: stage, Host: host, Message: "it failed"}
+func failed(stage failure.Stage, cause failure.Cause, host string) *failure.Error {
+	return &failure.Error{Cause: cause, Stage: stage, Host: host, Message: "it failed"}
 }
 
 func TestLinesStandInTheOrderInWhichOneRestsOnAnother(t *testing.T) {
@@ -64,22 +64,22 @@ func TestLinesStandInTheOrderInWhichOneRestsOnAnother(t *testing.T) {
 func TestAFailureIsSaidWhereItHappened(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		stage    fault.Stage
-		cause    fault.Cause
+		stage    failure.Stage
+		cause    failure.Cause
 		host     string
 		registry result.Status
 		image    result.Status
 	}{
-		{fault.StageName, fault.DNS, "registry-1.docker.io", result.Wrong, result.Unchecked},
-		{fault.StageConnect, fault.ConnectionRefused, "registry-1.docker.io", result.Wrong, result.Unchecked},
-		{fault.StageTLS, fault.TLS, "auth.docker.io", result.Wrong, result.Unchecked},
-		{fault.StagePing, fault.Forbidden, "registry-1.docker.io", result.Wrong, result.Unchecked},
-		{fault.StagePing, fault.Unauthorized, "registry-1.docker.io", result.OK, result.Wrong}, // an account, by Basic
-		{fault.StageToken, fault.ServerError, "auth.docker.io", result.Wrong, result.Unchecked},
-		{fault.StageToken, fault.Unauthorized, "auth.docker.io", result.OK, result.Wrong},
-		{fault.StageManifest, fault.NotFound, "registry-1.docker.io", result.OK, result.Wrong},
-		{fault.StageManifest, fault.ServerError, "registry-1.docker.io", result.OK, result.Wrong},
-		{fault.StageConnect, fault.ConnectionRefused, "elsewhere.example.com", result.OK, result.Wrong}, // no line of its own
+		{failure.StageName, failure.DNS, "registry-1.docker.io", result.Wrong, result.Unchecked},
+		{failure.StageConnect, failure.ConnectionRefused, "registry-1.docker.io", result.Wrong, result.Unchecked},
+		{failure.StageTLS, failure.TLS, "auth.docker.io", result.Wrong, result.Unchecked},
+		{failure.StagePing, failure.Forbidden, "registry-1.docker.io", result.Wrong, result.Unchecked},
+		{failure.StagePing, failure.Unauthorized, "registry-1.docker.io", result.OK, result.Wrong}, // an account, by Basic
+		{failure.StageToken, failure.ServerError, "auth.docker.io", result.Wrong, result.Unchecked},
+		{failure.StageToken, failure.Unauthorized, "auth.docker.io", result.OK, result.Wrong},
+		{failure.StageManifest, failure.NotFound, "registry-1.docker.io", result.OK, result.Wrong},
+		{failure.StageManifest, failure.ServerError, "registry-1.docker.io", result.OK, result.Wrong},
+		{failure.StageConnect, failure.ConnectionRefused, "elsewhere.example.com", result.OK, result.Wrong}, // no line of its own
 	} {
 		f := fine()
 		f.Images[0].Answer = resolver.Answer{Failure: failed(c.stage, c.cause, c.host)}
@@ -98,7 +98,7 @@ func TestAMirrorThatIsGonePastIsAWarning(t *testing.T) {
 	t.Parallel()
 	f := fine()
 	f.Registries = append(f.Registries, resolver.HostReport{
-		Host: "mirror.example.com", Address: "mirror.example.com", Failure: failed(fault.StageConnect, fault.ConnectionRefused, "mirror.example.com"),
+		Host: "mirror.example.com", Address: "mirror.example.com", Failure: failed(failure.StageConnect, failure.ConnectionRefused, "mirror.example.com"),
 	}, resolver.HostReport{Host: "idle.example.com", Address: "idle.example.com"})
 	lines := of(f, checkRegistry)
 	require.Len(t, lines, 3)
@@ -109,19 +109,19 @@ func TestAMirrorThatIsGonePastIsAWarning(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	source := credential.Name{Namespace: "shop", Name: "pull"}
-	rejected := failed(fault.StageToken, fault.Unauthorized, "auth.docker.io")
+	rejected := failed(failure.StageToken, failure.Unauthorized, "auth.docker.io")
 	for _, c := range []struct {
 		name  string
 		state resolver.ProofState
-		image *fault.Error
+		image *failure.Error
 		want  result.Status
 	}{
 		{"proven", resolver.Accepted, nil, result.OK},
 		{"no verdict", resolver.NotVerified, nil, result.Unchecked},
 		{"dead, and the image is public", resolver.Rejected, nil, result.Wrong},
-		{"dead", resolver.Rejected, failed(fault.StageToken, fault.Unauthorized, "auth.docker.io"), result.Wrong},
-		{"the registry's own trouble", resolver.Rejected, failed(fault.StageManifest, fault.ServerError, "registry-1.docker.io"), result.Unchecked},
-		{"the registry cannot be asked", resolver.NotVerified, failed(fault.StageTLS, fault.TLS, "registry-1.docker.io"), result.Unchecked},
+		{"dead", resolver.Rejected, failed(failure.StageToken, failure.Unauthorized, "auth.docker.io"), result.Wrong},
+		{"the registry's own trouble", resolver.Rejected, failed(failure.StageManifest, failure.ServerError, "registry-1.docker.io"), result.Unchecked},
+		{"the registry cannot be asked", resolver.NotVerified, failed(failure.StageTLS, failure.TLS, "registry-1.docker.io"), result.Unchecked},
 	} {
 		f := fine()
 		f.Registries[0].Proofs = []resolver.Proof{{Source: source, Holder: "pull secret shop/pull (account robot, entry docker.io)", State: c.state, Failure: rejected}}
@@ -142,9 +142,9 @@ func TestCredentials(t *testing.T) {
 
 	// A secret that is not there is said once, however many images it is for.
 	f = fine()
-	missing := &fault.Error{Cause: fault.CredentialMissing, Message: "it is not mounted"}
+	missing := &failure.Error{Cause: failure.CredentialMissing, Message: "it is not mounted"}
 	for range 2 {
-		f.Images = append(f.Images, Image{Name: "x", Answer: resolver.Answer{Digest: digest, Warnings: []*fault.Error{missing}}})
+		f.Images = append(f.Images, Image{Name: "x", Answer: resolver.Answer{Digest: digest, Warnings: []*failure.Error{missing}}})
 	}
 	assert.Equal(t, result.Wrong, one(t, f, checkCredential).Status)
 }
@@ -157,10 +157,10 @@ func TestImages(t *testing.T) {
 	f.Images[0].Answer.Quota.Remaining = 0
 	line := one(t, f, checkImage)
 	assert.Equal(t, result.Wrong, line.Status)
-	assert.Equal(t, fault.RateLimited, line.Cause)
+	assert.Equal(t, failure.RateLimited, line.Cause)
 
 	f = fine()
-	f.Images[0].Pods, f.Images[0].PodsOf = failed(fault.StageToken, fault.Unauthorized, "auth.docker.io"), "Deployment shop/web"
+	f.Images[0].Pods, f.Images[0].PodsOf = failed(failure.StageToken, failure.Unauthorized, "auth.docker.io"), "Deployment shop/web"
 	lines := of(f, checkImage)
 	require.Len(t, lines, 2)
 	assert.Equal(t, result.Wrong, lines[1].Status)
@@ -174,7 +174,7 @@ func TestPermissions(t *testing.T) {
 	f.Permissions = append(f.Permissions,
 		Permission{What: "Deployment shop/web", Verb: "patch", Access: "patch deployments/web in namespace shop", Workload: true},
 		Permission{What: "Pods in shop", Verb: "list", Access: "list pods in namespace shop", Without: "reasons are unknown"},
-		Permission{What: "Events in shop", Verb: "create", Access: "create events in namespace shop", Failure: failed("", fault.API, "")},
+		Permission{What: "Events in shop", Verb: "create", Access: "create events in namespace shop", Failure: failed("", failure.API, "")},
 	)
 	lines := of(f, checkPermission)
 	require.Len(t, lines, 3)
@@ -190,8 +190,8 @@ func TestPermissions(t *testing.T) {
 func TestTheAPIServerIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	f := fine()
-	f.Permissions[0].Allowed, f.Permissions[0].Failure = false, failed("", fault.API, "")
-	f.NoSchedules = failed("", fault.API, "")
+	f.Permissions[0].Allowed, f.Permissions[0].Failure = false, failed("", failure.API, "")
+	f.NoSchedules = failed("", failure.API, "")
 	assert.Equal(t, result.Wrong, one(t, f, checkServer).Status)
 	assert.Equal(t, result.Unchecked, one(t, f, checkPermission).Status)
 	assert.Equal(t, result.Unchecked, one(t, f, checkWorkload).Status)
@@ -206,8 +206,8 @@ func TestSlotsAndSchedules(t *testing.T) {
 	t.Parallel()
 	f := fine()
 	f.Slots = []Slot{
-		{Target: "a", Workload: "w", Undecided: true, Failure: failed("", fault.DNS, "")},
-		{Target: "b", Workload: "w", Outcome: decide.Rejected, Failure: failed("", fault.RolloutFailed, "")},
+		{Target: "a", Workload: "w", Undecided: true, Failure: failed("", failure.DNS, "")},
+		{Target: "b", Workload: "w", Outcome: decide.Rejected, Failure: failed("", failure.RolloutFailed, "")},
 		{Target: "c", Workload: "w", Outcome: decide.Waiting, Message: "not settled"},
 		{Target: "d", Workload: "w", Outcome: decide.Held, Message: "by a person", Conflicts: []Conflict{{"api/IMAGE", "helm", "kubectl-set"}}},
 	}
@@ -233,7 +233,7 @@ func TestSlotsAndSchedules(t *testing.T) {
 		statuses = append(statuses, line.Status)
 	}
 	assert.Equal(t, []result.Status{result.Wrong, result.Warning, result.OK}, statuses)
-	f.Schedules, f.NoSchedules = nil, failed("", fault.API, "")
+	f.Schedules, f.NoSchedules = nil, failed("", failure.API, "")
 	assert.Equal(t, result.Unchecked, one(t, f, checkSchedule).Status)
 }
 
@@ -242,5 +242,5 @@ func TestInvalid(t *testing.T) {
 	lines := Invalid([]string{"one", "two"}, true)
 	require.Len(t, lines, 2)
 	assert.Equal(t, result.Check{Name: "configuration", Status: result.Wrong, Message: "two"}, lines[1])
-	assert.Equal(t, fault.API, Invalid([]string{"one"}, false)[0].Cause)
+	assert.Equal(t, failure.API, Invalid([]string{"one"}, false)[0].Cause)
 }

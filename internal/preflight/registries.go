@@ -5,51 +5,51 @@ import (
 	"slices"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
 // hostLevel says that a failure is a registry's, or the way's to it, and no image's.
-func hostLevel(failure *fault.Error) bool {
-	switch failure.Stage {
-	case fault.StageName, fault.StageConnect, fault.StageProxy, fault.StageTLS:
+func hostLevel(failed *failure.Error) bool {
+	switch failed.Stage {
+	case failure.StageName, failure.StageConnect, failure.StageProxy, failure.StageTLS:
 		return true
-	case fault.StagePing: // where an account is refused by Basic authentication too
-		return !slices.Contains([]fault.Cause{fault.Unauthorized, fault.CredentialMissing}, failure.Cause)
-	case fault.StageToken: // where one image, or one account, is refused too
-		return !slices.Contains([]fault.Cause{fault.Unauthorized, fault.Forbidden, fault.CredentialMissing, fault.NotFound, fault.RateLimited}, failure.Cause)
-	case fault.StageManifest:
+	case failure.StagePing: // where an account is refused by Basic authentication too
+		return !slices.Contains([]failure.Cause{failure.Unauthorized, failure.CredentialMissing}, failed.Cause)
+	case failure.StageToken: // where one image, or one account, is refused too
+		return !slices.Contains([]failure.Cause{failure.Unauthorized, failure.Forbidden, failure.CredentialMissing, failure.NotFound, failure.RateLimited}, failed.Cause)
+	case failure.StageManifest:
 	}
 	return false
 }
 
 // registries says which registries answer, and returns what failed at each host that does not, by host.
-func (l *list) registries(f Facts) map[string]*fault.Error {
-	down := map[string]*fault.Error{} // by the host that failed: the registry's own, or its token endpoint
+func (l *list) registries(f Facts) map[string]*failure.Error {
+	down := map[string]*failure.Error{} // by the host that failed: the registry's own, or its token endpoint
 	for _, image := range f.Images {
-		if failure := image.Answer.Failure; failure != nil && hostLevel(failure) && down[failure.Host] == nil {
-			down[failure.Host] = failure
+		if failed := image.Answer.Failure; failed != nil && hostLevel(failed) && down[failed.Host] == nil {
+			down[failed.Host] = failed
 		}
 	}
 	for _, registry := range f.Registries {
-		failure := registry.Failure
+		failed := registry.Failure
 		for _, host := range []string{registry.Address, registry.TokenHost} {
-			if failure == nil && host != "" {
-				failure = down[host]
+			if failed == nil && host != "" {
+				failed = down[host]
 			}
 		}
 		switch {
 		case registry.Unused != "":
 			l.add(checkRegistry, registry.Host, result.Warning, registry.Unused)
-		case failure == nil && registry.Challenge == "":
+		case failed == nil && registry.Challenge == "":
 			l.add(checkRegistry, registry.Host, result.Unchecked, "was not asked")
-		case failure == nil:
+		case failed == nil:
 			l.add(checkRegistry, registry.Host, result.OK, "answers"+how(registry))
-		case down[failure.Host] != nil:
-			l.wrong(checkRegistry, registry.Host, failure)
+		case down[failed.Host] != nil:
+			l.wrong(checkRegistry, registry.Host, failed)
 		default: // a mirror, in whose place another answered
-			l.warn(checkRegistry, registry.Host, failure)
+			l.warn(checkRegistry, registry.Host, failed)
 		}
 	}
 	return down
@@ -67,11 +67,11 @@ func how(registry resolver.HostReport) string {
 }
 
 // credentials says what registries made of each credential, and which secrets give none.
-func (l *list) credentials(f Facts, down map[string]*fault.Error) {
+func (l *list) credentials(f Facts, down map[string]*failure.Error) {
 	troubled := map[string]bool{} // hosts that had trouble of their own, which makes Harbor refuse valid accounts too
 	for _, image := range f.Images {
-		if failure := image.Answer.Failure; failure != nil && failure.Cause == fault.ServerError {
-			troubled[failure.Host] = true
+		if failed := image.Answer.Failure; failed != nil && failed.Cause == failure.ServerError {
+			troubled[failed.Host] = true
 		}
 	}
 	for _, registry := range f.Registries {
@@ -99,9 +99,9 @@ func (l *list) credentials(f Facts, down map[string]*fault.Error) {
 		for _, warning := range image.Answer.Warnings {
 			switch {
 			case said[warning.Message]:
-			case warning.Cause == fault.CredentialMissing:
+			case warning.Cause == failure.CredentialMissing:
 				l.wrong(checkCredential, image.Name, warning)
-			case warning.Cause != fault.Unauthorized: // a rejected credential has its own line above
+			case warning.Cause != failure.Unauthorized: // a rejected credential has its own line above
 				l.warn(checkRegistry, image.Name, warning)
 			}
 			said[warning.Message] = true
@@ -110,7 +110,7 @@ func (l *list) credentials(f Facts, down map[string]*fault.Error) {
 }
 
 // images says what each tag is now, or why that is not known.
-func (l *list) images(f Facts, down map[string]*fault.Error) {
+func (l *list) images(f Facts, down map[string]*failure.Error) {
 	listed := func(host string) bool {
 		return slices.ContainsFunc(f.Registries, func(r resolver.HostReport) bool { return r.Address == host || r.TokenHost == host })
 	}
@@ -122,7 +122,7 @@ func (l *list) images(f Facts, down map[string]*fault.Error) {
 		case answer.Failure != nil:
 			l.wrong(checkImage, image.Name, answer.Failure)
 		case answer.Quota.Exhausted():
-			l.wrong(checkImage, image.Name, &fault.Error{Cause: fault.RateLimited, Message: "its registry allows no more pulls now" + window(answer.Quota) + ": pull with an account or through a mirror"})
+			l.wrong(checkImage, image.Name, &failure.Error{Cause: failure.RateLimited, Message: "its registry allows no more pulls now" + window(answer.Quota) + ": pull with an account or through a mirror"})
 		default:
 			message := "is " + answer.Digest.Short()
 			if answer.Quota.Known {
@@ -131,7 +131,7 @@ func (l *list) images(f Facts, down map[string]*fault.Error) {
 			l.add(checkImage, image.Name, result.OK, message)
 		}
 		if image.Pods != nil {
-			l.wrong(checkImage, image.Name, &fault.Error{Cause: image.Pods.Cause, Message: fmt.Sprintf(
+			l.wrong(checkImage, image.Name, &failure.Error{Cause: image.Pods.Cause, Message: fmt.Sprintf(
 				"resolves with the target's pull secrets, which the pods of %s do not name, and theirs do not do: %s", image.PodsOf, image.Pods.Message)})
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -86,7 +86,7 @@ func (n needs) own() []string {
 
 // askOnce asks once, with what was granted.
 func (h *host) askOnce(ctx context.Context, ch challenge, who credential.Credential, got token, unreadable detail, q question) (answer, *problem) {
-	ctx, call := wire.Begin(ctx, fault.StageManifest)
+	ctx, call := wire.Begin(ctx, failure.StageManifest)
 	with, err := h.with(ch, who, got)
 	if err == nil {
 		err = q(remote.WithContext(ctx), remote.WithTransport(with))
@@ -152,7 +152,7 @@ func (h *host) alone(ctx context.Context, ch challenge, who credential.Credentia
 	_, p := h.tokens.do(ctx, key, h.timeout, func(ctx context.Context) (token, *problem) {
 		return h.token(ctx, ch, who, need.own())
 	})
-	if p != nil && p.cause == fault.ServerError {
+	if p != nil && p.cause == failure.ServerError {
 		return token{}, p
 	}
 	return h.token(ctx, ch, who, need.own())
@@ -161,7 +161,7 @@ func (h *host) alone(ctx context.Context, ch challenge, who credential.Credentia
 // splittable says that a token request for several repositories may fare better as one for each: some registries refuse
 // several scopes, or refuse all where one is refused.
 func (p *problem) splittable() bool {
-	return p.Role == fault.StageToken && p.Status >= 400 && p.cause != fault.RateLimited && p.cause != fault.Proxy
+	return p.Role == failure.StageToken && p.Status >= 400 && p.cause != failure.RateLimited && p.cause != failure.Proxy
 }
 
 func scopesOf(repositories []string) []string {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -34,7 +34,7 @@ func (h *host) body(ctx context.Context, repository string, who credential.Crede
 		}
 		for _, child := range found.unnamed[:min(len(found.unnamed), maxUnnamed)] {
 			_, single, _, p := h.get(ctx, in.Digest(child.String()), who, otherDigest)
-			if p != nil && p.cause == fault.NotFound { // as with a configuration
+			if p != nil && p.cause == failure.NotFound { // as with a configuration
 				continue
 			}
 			if p != nil {
@@ -74,7 +74,7 @@ func (h *host) config(ctx context.Context, repository string, who credential.Cre
 		body, err = io.ReadAll(content)
 		return err
 	})
-	if p != nil && p.cause == fault.NotFound { // the manifest is there, what it names is not yet (I34), or not any more
+	if p != nil && p.cause == failure.NotFound { // the manifest is there, what it names is not yet (I34), or not any more
 		return nil, nil
 	}
 	if p != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -66,7 +66,7 @@ func TestACallerThatLeavesPoisonsNobody(t *testing.T) {
 	}
 	cancel()
 	p := <-results
-	assert.Equal(t, fault.Timeout, p.cause)
+	assert.Equal(t, failure.Timeout, p.cause)
 	assert.Equal(t, wire.Interrupted, p.Kind)
 	close(finish)
 	assert.Equal(t, 7, <-values)
@@ -99,6 +99,6 @@ func TestWorkIsBounded(t *testing.T) {
 		<-ctx.Done()
 		return 0, unanswered(wire.Ended(ctx))
 	})
-	assert.Equal(t, fault.Timeout, p.cause)
+	assert.Equal(t, failure.Timeout, p.cause)
 	assert.Equal(t, wire.TimedOut, p.Kind)
 }

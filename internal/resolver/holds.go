@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -36,7 +36,7 @@ func (h *host) holds(ctx context.Context, repository string, who credential.Cred
 		}
 		_, single, one, p := h.get(ctx, h.registry.Repo(repository).Digest(child.String()), who, otherDigest)
 		switch {
-		case p != nil && p.cause == fault.NotFound: // a platform that was never pushed
+		case p != nil && p.cause == failure.NotFound: // a platform that was never pushed
 			continue
 		case p != nil:
 			return Manifest{}, false, p

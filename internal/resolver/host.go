@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -69,7 +69,7 @@ func (h *host) answered(p *problem) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case p == nil || p.cause != fault.Timeout:
+	case p == nil || p.cause != failure.Timeout:
 		h.inRow, h.last = 0, nil
 	case p.Kind == wire.TimedOut && p.detail == noDetail:
 		h.inRow, h.last = h.inRow+1, p

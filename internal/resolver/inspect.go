@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
@@ -46,7 +46,7 @@ func (r *Resolver) Serves(ctx context.Context, q Query, digest image.Digest) (bo
 		return true, nil
 	}
 	for _, one := range append(s.outcome.passed, s.outcome) {
-		if one.problem.cause != fault.NotFound || one.problem.Role != fault.StageManifest {
+		if one.problem.cause != failure.NotFound || one.problem.Role != failure.StageManifest {
 			return false, r.failure(s, s.outcome.problem)
 		}
 	}
@@ -88,6 +88,6 @@ func (r *Resolver) answerOf(q Query) (answered, bool) {
 }
 
 func quotaProblem(h *host, quota Quota) *problem {
-	at := wire.Place{Role: fault.StageManifest, Host: h.address}
-	return &problem{Failure: wire.Failure{Place: at, Stage: at.Role, Retry: quota.Window}, cause: fault.RateLimited, detail: quotaUsed}
+	at := wire.Place{Role: failure.StageManifest, Host: h.address}
+	return &problem{Failure: wire.Failure{Place: at, Stage: at.Role, Retry: quota.Window}, cause: failure.RateLimited, detail: quotaUsed}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -66,11 +66,11 @@ func (h *host) prove(ctx context.Context, ch challenge, who credential.Credentia
 		var call *wire.Call
 		var p *problem
 		if ch.method == bearer {
-			ctx, call = wire.Begin(ctx, fault.StageToken)
+			ctx, call = wire.Begin(ctx, failure.StageToken)
 			call.Once = true
 			_, p = h.exchange(ctx, call, ch, who, nil)
 		} else {
-			ctx, call = wire.Begin(ctx, fault.StagePing)
+			ctx, call = wire.Begin(ctx, failure.StagePing)
 			call.Once = true
 			with, err := h.with(ch, who, token{})
 			if err == nil {
@@ -84,7 +84,7 @@ func (h *host) prove(ctx context.Context, ch challenge, who credential.Credentia
 		case p == nil && !call.Crossed:
 			return verdict{state: Accepted}, nil
 		case p.refusesLogin() && !call.Crossed:
-			p.cause, p.detail = fault.Unauthorized, rejected
+			p.cause, p.detail = failure.Unauthorized, rejected
 			return verdict{state: Rejected, problem: p}, nil
 		}
 		return verdict{}, nil

@@ -7,7 +7,7 @@ package resolver
 //   - Nothing that is not known: a registry does not tell an expired account from a deleted one, nor a private
 //     image from a missing one, so neither do we.
 //   - Secrets by name only. What others sent enters as a status, as an error code that is a word, or as a host name
-//     through fault.Clean; bodies, URLs and error texts never.
+//     through failure.Clean; bodies, URLs and error texts never.
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
@@ -64,7 +64,7 @@ func detailed(details ...detail) func(subject, *problem) bool {
 	return func(_ subject, p *problem) bool { return slices.Contains(details, p.detail) }
 }
 
-func asking(role fault.Stage) func(subject, *problem) bool {
+func asking(role failure.Stage) func(subject, *problem) bool {
 	return func(_ subject, p *problem) bool { return p.Role == role }
 }
 
@@ -83,23 +83,23 @@ func others(subject, *problem) bool { return true }
 // deadFix says how to fix a credential that was rejected, in each of the ways that cannot be told apart.
 const deadFix = "it may be expired, disabled, deleted or have a wrong password, which a registry does not tell: extend or enable the account, with which the same password works again, or create a new one and put it into the secret"
 
-var sayings = map[fault.Cause][]saying{
-	fault.SlotInvalid: {{others, "${image} has no tag, so there is nothing to follow; name one"}},
-	fault.NotFound: {
+var sayings = map[failure.Cause][]saying{
+	failure.SlotInvalid: {{others, "${image} has no tag, so there is nothing to follow; name one"}},
+	failure.NotFound: {
 		{detailed(noProject), "${image} was not found: ${place} has no project ${project}; compare the name in the values with the registry, and create the project or push the image there"},
-		{asking(fault.StagePing), "${failed}: ${place} answered 404 for /v2/, as no registry does; compare the host in the values with the registry's"},
-		{asking(fault.StageToken), "${failed}: ${place}, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there"},
+		{asking(failure.StagePing), "${failed}: ${place} answered 404 for /v2/, as no registry does; compare the host in the values with the registry's"},
+		{asking(failure.StageToken), "${failed}: ${place}, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there"},
 		{anonymously, "${image} was not found: ${place} answered ${status}; compare repository and tag in the values with the registry, and build and push the image if it is not there"},
 		{others, "${image} was not found: ${place} answered ${status}; compare repository and tag in the values with the registry, and build and push the image if it is not there; or ${account} lacks the right to pull it, which some registries hide behind a 404"},
 	},
-	fault.Unauthorized: {
+	failure.Unauthorized: {
 		{detailed(noChallenge), "${failed}: ${place} ${what}; check what it is that answers there: a captive portal, a login page, a proxy?"},
 		{detailed(rejected), "${image} cannot be resolved: ${account} was rejected by ${place} with ${status}; " + deadFix},
 		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}"},
 		{others, "${image} was refused to ${account} by ${place} with ${status}; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
 	},
-	fault.Forbidden: {
-		{asking(fault.StagePing), "${failed}: ${place} answers nobody here, it says ${status} to /v2/ already; check whether it, or something in between, allows this network"},
+	failure.Forbidden: {
+		{asking(failure.StagePing), "${failed}: ${place} answers nobody here, it says ${status} to /v2/ already; check whether it, or something in between, allows this network"},
 		{detailed(storage), "${image} could not be read: the storage ${host}, to which the registry sends, answered ${status}; allow egress to ${port}, or have it serve this network"},
 		{detailed(policy), "${image} is withheld: ${place} answered ${status}, a policy of its own (after a scan, for want of a signature, a lock, a legal reason); have that fixed for the image, or the policy changed"},
 		{detailed(between), "${failed}: ${place} answered ${status}, and not as a registry does; check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there"},
@@ -107,33 +107,33 @@ var sayings = map[fault.Cause][]saying{
 		{detailed(notVerifiedYet), "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
 		{others, "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project"},
 	},
-	fault.RateLimited: {
+	failure.RateLimited: {
 		{detailed(quotaUsed), "${image} could not be pulled: ${place} says that no pulls are left (ratelimit-remaining: 0${within}); authenticate with a pull secret, or use a mirror"},
 		{others, "${failed}: ${place} answered 429, too many requests, and ${again}; authenticate with a pull secret, or use a mirror"},
 	},
-	fault.DNS:               {{others, "${failed}: the name of ${place} does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)"}},
-	fault.ConnectionRefused: {{others, "${failed}: ${place:port} ${what}${during}; let NetworkPolicies and firewalls allow egress to ${port}, and check the port"}},
-	fault.TLS:               {{others, "${failed}: TLS with ${place:port} failed, ${what}"}},
-	fault.Timeout: {
+	failure.DNS:               {{others, "${failed}: the name of ${place} does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)"}},
+	failure.ConnectionRefused: {{others, "${failed}: ${place:port} ${what}${during}; let NetworkPolicies and firewalls allow egress to ${port}, and check the port"}},
+	failure.TLS:               {{others, "${failed}: TLS with ${place:port} failed, ${what}"}},
+	failure.Timeout: {
 		{ofKind(wire.Interrupted), "${failed}: the tick was interrupted; the next one asks again"},
 		{detailed(givenUp), "${failed}: ${place:port} did not answer for ${max} images before it; allow egress to ${port}"},
 		{detailed(unasked), "${failed}: the tick's time was over before its turn came; ask for fewer images or raise the concurrency"},
 		{others, "${failed}: no answer from ${place:port} within ${timeout} (at: ${stage}); allow egress to ${port}"},
 	},
-	fault.Proxy: {
+	failure.Proxy: {
 		{ofKind(wire.ProxySetting), "${failed}: the proxy setting is no address; write HTTPS_PROXY as http://host:port"},
 		{func(_ subject, p *problem) bool { return p.Status == 407 }, "${failed}: the proxy${proxy} wants a user and password (407) before it connects to ${place:port}; put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS"},
 		{statusFrom(500), "${failed}: the proxy${proxy} answered ${number} and could not connect to ${place:port}; allow it to reach ${port}, as it may reach others"},
 		{statusFrom(1), "${failed}: the proxy${proxy} refused with ${number} to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
 		{others, "${failed}: the proxy${proxy} hung up when asked to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
 	},
-	fault.ServerError: {
+	failure.ServerError: {
 		{detailed(ownTrouble), "${failed}: ${place} refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here"},
 		{others, "${failed}: ${place} answered ${number}; that is the registry's own trouble, and there is nothing to do here"},
 	},
-	fault.BadResponse: {
+	failure.BadResponse: {
 		{func(s subject, p *problem) bool {
-			return p.detail == oddStatus && p.Role == fault.StageToken && !anonymously(s, p)
+			return p.detail == oddStatus && p.Role == failure.StageToken && !anonymously(s, p)
 		}, "${failed}: ${place} answered ${status} to ${account}; check account and secret, which it may mean by that, and what it is that answers there"},
 		{detailed(badRealm), "${image} could not be read: ${place} ${what}; have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"},
 		{detailed(schema1, artifact, emptyIndex), "${image} could not be read: ${place} ${what}; check what was pushed there"},
@@ -193,9 +193,9 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 		case "place":
 			return p.place()
 		case "place:port": // as firewalls know it
-			return strings.Replace(p.place(), fault.Clean(p.Host), p.target(), 1)
+			return strings.Replace(p.place(), failure.Clean(p.Host), p.target(), 1)
 		case "host":
-			return fault.Clean(p.Host)
+			return failure.Clean(p.Host)
 		case "port":
 			return p.target()
 		case "status":
@@ -212,14 +212,14 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 			project, _, _ := strings.Cut(s.outcome.at.repository, "/")
 			return project
 		case "proxy":
-			return strings.TrimRight(" "+fault.Clean(p.Proxy), " ")
+			return strings.TrimRight(" "+failure.Clean(p.Proxy), " ")
 		case "stage":
 			return string(p.Stage)
 		case "during":
 			switch p.Stage {
-			case fault.StageConnect, fault.StageProxy, fault.StageName:
+			case failure.StageConnect, failure.StageProxy, failure.StageName:
 				return ""
-			case fault.StageTLS:
+			case failure.StageTLS:
 				return " during the TLS handshake"
 			default:
 				return " while it was asked for " + string(p.Stage)
@@ -244,11 +244,11 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 
 // failure is the error of a query, or of a registry. A refusal to somebody without a credential, where a named secret was
 // to give one, is that secret's absence.
-func (r *Resolver) failure(s subject, p *problem) *fault.Error {
-	e := &fault.Error{Cause: p.cause, Stage: p.Stage, Host: fault.Clean(p.Host), Message: r.sentence(s, p) + asides(s.outcome)}
-	refused := p.cause == fault.Unauthorized || p.cause == fault.Forbidden && p.detail == noDetail
-	if refused && p.Role != fault.StagePing && s.outcome.who.Anonymous() && len(s.ring.Unusable) > 0 {
-		e.Cause = fault.CredentialMissing
+func (r *Resolver) failure(s subject, p *problem) *failure.Error {
+	e := &failure.Error{Cause: p.cause, Stage: p.Stage, Host: failure.Clean(p.Host), Message: r.sentence(s, p) + asides(s.outcome)}
+	refused := p.cause == failure.Unauthorized || p.cause == failure.Forbidden && p.detail == noDetail
+	if refused && p.Role != failure.StagePing && s.outcome.who.Anonymous() && len(s.ring.Unusable) > 0 {
+		e.Cause = failure.CredentialMissing
 	}
 	if stage := string(p.Stage); !strings.Contains(e.Message, stage) { // the stage is always named (I33)
 		e.Message += " (failed at: " + stage + ")"
@@ -258,11 +258,11 @@ func (r *Resolver) failure(s subject, p *problem) *fault.Error {
 
 // place names who was asked, with its role.
 func (p *problem) place() string {
-	host := fault.Clean(p.Host)
+	host := failure.Clean(p.Host)
 	switch {
 	case p.Proxy != "" && p.Host == p.Proxy:
 		return "the proxy " + host
-	case p.Role == fault.StageToken:
+	case p.Role == failure.StageToken:
 		return "the token endpoint " + host
 	case host == "":
 		return "the registry"
@@ -272,7 +272,7 @@ func (p *problem) place() string {
 }
 
 func (p *problem) target() string {
-	host := fault.Clean(p.Host)
+	host := failure.Clean(p.Host)
 	if _, _, err := net.SplitHostPort(host); err == nil || host == "" {
 		return host
 	}

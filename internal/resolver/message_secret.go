@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // What is said of credentials. The rules of message.go hold here as well.
@@ -50,7 +50,7 @@ func unusable(all ...credential.Unusable) (what, fix string) {
 			name, do = "the DOCKER_CONFIG file", "fix the file"
 		}
 		if one.State == credential.HelperFailed {
-			helper := fault.Clean(one.Helper)
+			helper := failure.Clean(one.Helper)
 			name, state = "the credential helper "+helper+", which DOCKER_CONFIG names,", "is missing or failed"
 			do = "install " + helper + " or see what it says, or put account and password into the file"
 		}
@@ -63,8 +63,8 @@ func unusable(all ...credential.Unusable) (what, fix string) {
 }
 
 // unusableWarnings says, each tick, which of the named secrets gives nothing.
-func unusableWarnings(q Query, ring keyring) []*fault.Error {
-	var all []*fault.Error
+func unusableWarnings(q Query, ring keyring) []*failure.Error {
+	var all []*failure.Error
 	for _, one := range ring.Unusable {
 		what, fix := unusable(one)
 		all = append(all, without(q, what+"; "+fix))
@@ -72,15 +72,15 @@ func unusableWarnings(q Query, ring keyring) []*fault.Error {
 	return all
 }
 
-func without(q Query, why string) *fault.Error {
-	return &fault.Error{Cause: fault.CredentialMissing, Message: subject{query: q}.image() + " is resolved without one of its credentials: " + why}
+func without(q Query, why string) *failure.Error {
+	return &failure.Error{Cause: failure.CredentialMissing, Message: subject{query: q}.image() + " is resolved without one of its credentials: " + why}
 }
 
 // spoiltFailure is that of an image whose pods name a secret that does not parse: nodes pull nothing for them, whatever
 // the other secrets hold (I60).
-func spoiltFailure(q Query, ring keyring) *fault.Error {
+func spoiltFailure(q Query, ring keyring) *failure.Error {
 	what, fix := unusable(ring.spoilt()...)
-	return &fault.Error{Cause: fault.CredentialMissing, Message: fmt.Sprintf(
+	return &failure.Error{Cause: failure.CredentialMissing, Message: fmt.Sprintf(
 		"%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold; %s", subject{query: q}.image(), what, fix)}
 }
 
@@ -90,7 +90,7 @@ func unusedText(host string) string {
 	if strings.HasSuffix(host, "docker.io") || strings.HasSuffix(host, "docker.com") {
 		hint = "; Docker Hub is docker.io there"
 	}
-	return "registries: the entry for " + fault.Clean(host) + " is for none of the images; write the host as the images name it, or remove the entry" + hint
+	return "registries: the entry for " + failure.Clean(host) + " is for none of the images; write the host as the images name it, or remove the entry" + hint
 }
 
 // withheldText names entries that stand for many hosts, and are not used where the workload names the image.
@@ -103,14 +103,14 @@ func withheldText(withheld []credential.Credential) string {
 }
 
 // rejectedFailure is that of a credential, beside what became of the images that it is for.
-func rejectedFailure(c credential.Credential, of string, p *problem, all string) *fault.Error {
-	return &fault.Error{Cause: fault.Unauthorized, Stage: p.Stage, Host: fault.Clean(p.Host), Message: c.String() + of + " was rejected by " + p.place() + " with " + p.status() + all + "; " + deadFix}
+func rejectedFailure(c credential.Credential, of string, p *problem, all string) *failure.Error {
+	return &failure.Error{Cause: failure.Unauthorized, Stage: p.Stage, Host: failure.Clean(p.Host), Message: c.String() + of + " was rejected by " + p.place() + " with " + p.status() + all + "; " + deadFix}
 }
 
 // warnings says what went wrong beside the answer: credentials that were rejected though they were not needed, and
 // mirrors that could not be asked. That a mirror does not have an image is nothing to warn of.
-func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*fault.Error {
-	var all []*fault.Error
+func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*failure.Error {
+	var all []*failure.Error
 	for _, one := range out.rejected {
 		if !out.suspect() && out.problem != one.problem {
 			all = append(all, rejectedFailure(one.credential, ", of "+subject{query: q}.image()+",", one.problem, ": the image is served all the same, but pods may be refused at any time"))
@@ -123,7 +123,7 @@ func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*fault.Error {
 		return all
 	}
 	for _, one := range out.passed {
-		if one.problem.cause != fault.NotFound {
+		if one.problem.cause != failure.NotFound {
 			e := r.failure(subject{query: q, outcome: outcome{at: one.at}}, one.problem)
 			e.Message += "; " + out.at.via + " answered in place of the mirror " + one.at.via
 			all = append(all, e)

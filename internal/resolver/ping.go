@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -54,7 +54,7 @@ func (h *host) pingFor(ctx context.Context, repository string) (challenge, *prob
 // ping asks a registry, once, how it wants to be asked (distribution specification, "Determining support").
 func (h *host) ping(ctx context.Context) (challenge, *problem) {
 	return h.pings.do(ctx, struct{}{}, h.timeout, func(ctx context.Context) (challenge, *problem) {
-		ctx, call := wire.Begin(ctx, fault.StagePing)
+		ctx, call := wire.Begin(ctx, failure.StagePing)
 		_, err := transport.Ping(ctx, h.registry, h.network)
 		switch call.Status {
 		case http.StatusUnauthorized:
@@ -85,7 +85,7 @@ func (h *host) read(ctx context.Context, call *wire.Call) (challenge, *problem) 
 		c.method = basic
 	default:
 		c.silent = badAnswer(call, noChallenge)
-		c.silent.cause = fault.Unauthorized
+		c.silent.cause = failure.Unauthorized
 	}
 	return c, nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -91,7 +91,7 @@ func TestChallenges(t *testing.T) {
 		"a realm in clear":  {headers: []string{`Bearer realm="http://a.io/t"`}, refused: true},
 		"a realm that ends": {headers: []string{`Bearer realm="https://a.io/t`}, refused: true},
 	} {
-		call := &wire.Call{Stage: fault.StagePing, Answer: wire.Answer{Status: 401, Challenge: http.Header{"Www-Authenticate": c.headers}}}
+		call := &wire.Call{Stage: failure.StagePing, Answer: wire.Answer{Status: 401, Challenge: http.Header{"Www-Authenticate": c.headers}}}
 		got, p := at(t, "a.io").read(t.Context(), call)
 		assert.Equal(t, c.refused, p != nil, name)
 		if p != nil {
@@ -109,7 +109,7 @@ func FuzzChallenges(f *testing.F) {
 	f.Add(`Basic realm="a \"b\"", Bearer realm=x , service = "y"`, ``)
 	f.Add(`Negotiate abc==, ,=,"`, `Bearer`)
 	f.Fuzz(func(t *testing.T, first, second string) {
-		call := &wire.Call{Stage: fault.StagePing, Answer: wire.Answer{Status: 401, Challenge: http.Header{"Www-Authenticate": {first, second}}}}
+		call := &wire.Call{Stage: failure.StagePing, Answer: wire.Answer{Status: 401, Challenge: http.Header{"Www-Authenticate": {first, second}}}}
 		got, p := at(t, "a.io").read(t.Context(), call)
 		if p == nil && got.method == bearer && (got.realm.Scheme != "https" || got.realm.Host == "" || got.realm.User != nil) {
 			t.Fatalf("a token endpoint that credentials must not go to: %v", got.realm)

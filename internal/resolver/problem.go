@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -16,7 +16,7 @@ import (
 // decided by those who know the image and the credential (see message.go).
 type problem struct {
 	wire.Failure // where it happened; its kind where no answer came, its status where one did
-	cause        fault.Cause
+	cause        failure.Cause
 	detail       detail // which of the ways to have that cause, where a registry answered
 	code         string // the registry's own error code, checked by errorCode
 	errors       []transport.Diagnostic
@@ -72,8 +72,8 @@ func problemOf(ctx context.Context, err error, call *wire.Call, unreadable detai
 	if refusal, ok := errors.AsType[*transport.Error](err); ok {
 		return refusedBy(refusal, call)
 	}
-	if failure, ok := errors.AsType[*wire.Failure](err); ok {
-		return unanswered(failure)
+	if failed, ok := errors.AsType[*wire.Failure](err); ok {
+		return unanswered(failed)
 	}
 	if ctx.Err() != nil {
 		return unanswered(wire.Ended(ctx))
@@ -82,56 +82,56 @@ func problemOf(ctx context.Context, err error, call *wire.Call, unreadable detai
 }
 
 // causes are those of what can keep a registry from answering.
-var causes = map[wire.Kind]fault.Cause{
-	wire.Interrupted: fault.Timeout, wire.TimedOut: fault.Timeout,
-	wire.NoName: fault.DNS, wire.NameTrouble: fault.DNS,
-	wire.Refused: fault.ConnectionRefused, wire.Reset: fault.ConnectionRefused, wire.Unreachable: fault.ConnectionRefused,
-	wire.UnknownAuthority: fault.TLS, wire.WrongName: fault.TLS, wire.Expired: fault.TLS, wire.NotTLS: fault.TLS, wire.Handshake: fault.TLS,
-	wire.ProxySetting: fault.Proxy, wire.ProxyRefused: fault.Proxy, wire.ProxyHungUp: fault.Proxy,
-	wire.InvalidHTTP: fault.BadResponse, wire.TooLarge: fault.BadResponse, wire.Truncated: fault.BadResponse,
-	wire.Downgrade: fault.BadResponse, wire.BadRedirect: fault.BadResponse, wire.SecondPing: fault.BadResponse,
-	wire.BackedOff: fault.RateLimited,
+var causes = map[wire.Kind]failure.Cause{
+	wire.Interrupted: failure.Timeout, wire.TimedOut: failure.Timeout,
+	wire.NoName: failure.DNS, wire.NameTrouble: failure.DNS,
+	wire.Refused: failure.ConnectionRefused, wire.Reset: failure.ConnectionRefused, wire.Unreachable: failure.ConnectionRefused,
+	wire.UnknownAuthority: failure.TLS, wire.WrongName: failure.TLS, wire.Expired: failure.TLS, wire.NotTLS: failure.TLS, wire.Handshake: failure.TLS,
+	wire.ProxySetting: failure.Proxy, wire.ProxyRefused: failure.Proxy, wire.ProxyHungUp: failure.Proxy,
+	wire.InvalidHTTP: failure.BadResponse, wire.TooLarge: failure.BadResponse, wire.Truncated: failure.BadResponse,
+	wire.Downgrade: failure.BadResponse, wire.BadRedirect: failure.BadResponse, wire.SecondPing: failure.BadResponse,
+	wire.BackedOff: failure.RateLimited,
 }
 
 func unanswered(f *wire.Failure) *problem { return &problem{Failure: *f, cause: causes[f.Kind]} }
 
 // refusals are what statuses say; of others it is server-error from 500 on.
 var refusals = map[int]struct {
-	cause  fault.Cause
+	cause  failure.Cause
 	detail detail
 }{
-	http.StatusUnauthorized:    {fault.Unauthorized, noDetail},
-	http.StatusPaymentRequired: {fault.Forbidden, noDetail}, http.StatusForbidden: {fault.Forbidden, noDetail},
-	http.StatusPreconditionFailed: {fault.Forbidden, policy}, http.StatusLocked: {fault.Forbidden, policy}, http.StatusUnavailableForLegalReasons: {fault.Forbidden, policy},
-	http.StatusNotFound: {fault.NotFound, noDetail}, http.StatusGone: {fault.NotFound, noDetail},
-	http.StatusProxyAuthRequired: {fault.Proxy, noDetail}, // a proxy for plain HTTP answers in the registry's place
-	http.StatusRequestTimeout:    {fault.ServerError, noDetail},
-	http.StatusTooManyRequests:   {fault.RateLimited, noDetail},
+	http.StatusUnauthorized:    {failure.Unauthorized, noDetail},
+	http.StatusPaymentRequired: {failure.Forbidden, noDetail}, http.StatusForbidden: {failure.Forbidden, noDetail},
+	http.StatusPreconditionFailed: {failure.Forbidden, policy}, http.StatusLocked: {failure.Forbidden, policy}, http.StatusUnavailableForLegalReasons: {failure.Forbidden, policy},
+	http.StatusNotFound: {failure.NotFound, noDetail}, http.StatusGone: {failure.NotFound, noDetail},
+	http.StatusProxyAuthRequired: {failure.Proxy, noDetail}, // a proxy for plain HTTP answers in the registry's place
+	http.StatusRequestTimeout:    {failure.ServerError, noDetail},
+	http.StatusTooManyRequests:   {failure.RateLimited, noDetail},
 }
 
 // refusedBy is the problem of an answer that is no 200, as far as its status alone says what it is.
 func refusedBy(refusal *transport.Error, call *wire.Call) *problem {
-	p := &problem{Failure: call.Failure(), cause: fault.BadResponse, detail: oddStatus, code: errorCode(refusal.Errors), errors: refusal.Errors}
+	p := &problem{Failure: call.Failure(), cause: failure.BadResponse, detail: oddStatus, code: errorCode(refusal.Errors), errors: refusal.Errors}
 	p.Status, p.crossed = refusal.StatusCode, call.Crossed
 	if known, ok := refusals[p.Status]; ok {
 		p.cause, p.detail = known.cause, known.detail
 	} else if p.Status >= http.StatusInternalServerError {
-		p.cause, p.detail = fault.ServerError, noDetail
+		p.cause, p.detail = failure.ServerError, noDetail
 	}
 	switch {
 	case p.Status == http.StatusForbidden && p.crossed:
 		p.detail = storage
-	case p.cause == fault.RateLimited:
+	case p.cause == failure.RateLimited:
 		p.Retry = call.Retry
-	case p.cause == fault.Proxy:
-		p.Stage = fault.StageProxy
+	case p.cause == failure.Proxy:
+		p.Stage = failure.StageProxy
 	}
 	return p
 }
 
 // badAnswer is the problem of an answer that came and cannot be used.
 func badAnswer(call *wire.Call, d detail) *problem {
-	p := &problem{Failure: call.Failure(), cause: fault.BadResponse, detail: d}
+	p := &problem{Failure: call.Failure(), cause: failure.BadResponse, detail: d}
 	if p.Status >= http.StatusMultipleChoices && p.Status < http.StatusBadRequest { // which the library did not follow
 		p.Kind, p.detail = wire.BadRedirect, noDetail
 	}
@@ -158,14 +158,14 @@ func (p *problem) refusesLogin() bool {
 
 // denied says that somebody with another credential may be served.
 func (p *problem) denied() bool {
-	return p.cause == fault.Unauthorized || p.cause == fault.Forbidden || p.cause == fault.NotFound
+	return p.cause == failure.Unauthorized || p.cause == failure.Forbidden || p.cause == failure.NotFound
 }
 
 // elsewhere says that the next of several mirrors is to be asked: connection errors, 404 and 5xx go on; 401, 403 and 429
 // stop, and so does an answer that cannot be trusted.
 func (p *problem) elsewhere() bool {
 	switch p.cause {
-	case fault.DNS, fault.ConnectionRefused, fault.Timeout, fault.TLS, fault.Proxy, fault.NotFound, fault.ServerError:
+	case failure.DNS, failure.ConnectionRefused, failure.Timeout, failure.TLS, failure.Proxy, failure.NotFound, failure.ServerError:
 		return p.Kind != wire.Interrupted
 	default:
 		return false

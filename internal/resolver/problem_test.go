@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -25,12 +25,12 @@ func refusal(t *testing.T, status int, body string) error {
 
 func TestCausesOfStatuses(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]fault.Cause{
-		400: fault.BadResponse, 401: fault.Unauthorized, 402: fault.Forbidden, 403: fault.Forbidden, 404: fault.NotFound, 407: fault.Proxy, 408: fault.ServerError,
-		410: fault.NotFound, 412: fault.Forbidden, 418: fault.BadResponse, 423: fault.Forbidden, 429: fault.RateLimited, 451: fault.Forbidden,
-		500: fault.ServerError, 502: fault.ServerError, 521: fault.ServerError,
+	for status, want := range map[int]failure.Cause{
+		400: failure.BadResponse, 401: failure.Unauthorized, 402: failure.Forbidden, 403: failure.Forbidden, 404: failure.NotFound, 407: failure.Proxy, 408: failure.ServerError,
+		410: failure.NotFound, 412: failure.Forbidden, 418: failure.BadResponse, 423: failure.Forbidden, 429: failure.RateLimited, 451: failure.Forbidden,
+		500: failure.ServerError, 502: failure.ServerError, 521: failure.ServerError,
 	} {
-		ctx, call := wire.Begin(t.Context(), fault.StageManifest)
+		ctx, call := wire.Begin(t.Context(), failure.StageManifest)
 		p := problemOf(ctx, refusal(t, status, `{"errors":[{"code":"DENIED","message":"hunter2"}]}`), call, noDetail)
 		assert.Equal(t, want, p.cause, status)
 		assert.Equal(t, "DENIED", p.code)
@@ -55,7 +55,7 @@ func TestWhatRefusesALogin(t *testing.T) {
 		{401, "", true}, {401, "<html>", true}, {403, `{"errors":[{"code":"DENIED"}]}`, true}, {403, "<html>", false}, {403, "", false},
 		{400, `{"errors":[{"code":"X"}]}`, false}, {402, `{"errors":[{"code":"X"}]}`, false}, {404, "", false}, {429, "", false}, {503, "", false},
 	} {
-		ctx, call := wire.Begin(t.Context(), fault.StageToken)
+		ctx, call := wire.Begin(t.Context(), failure.StageToken)
 		assert.Equal(t, c.refuses, problemOf(ctx, refusal(t, c.status, c.body), call, noDetail).refusesLogin(), c)
 	}
 	assert.False(t, (*problem)(nil).refusesLogin())
@@ -72,6 +72,6 @@ func TestErrorCodeIsAWord(t *testing.T) {
 
 func TestWorst(t *testing.T) {
 	t.Parallel()
-	forbidden, absent := outcome{problem: &problem{cause: fault.Forbidden}}, outcome{problem: &problem{cause: fault.NotFound}}
+	forbidden, absent := outcome{problem: &problem{cause: failure.Forbidden}}, outcome{problem: &problem{cause: failure.NotFound}}
 	assert.Same(t, forbidden.problem, worst([]outcome{absent, forbidden}).problem)
 }

@@ -6,7 +6,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
@@ -25,8 +25,8 @@ type Query struct {
 // Answer is what came of a Query. Exactly one of Digest and Failure is set.
 type Answer struct {
 	Digest   image.Digest
-	Failure  *fault.Error
-	Warnings []*fault.Error // what fails nothing yet: a named secret that is not mounted, a dead credential that a public image hides
+	Failure  *failure.Error
+	Warnings []*failure.Error // what fails nothing yet: a named secret that is not mounted, a dead credential that a public image hides
 	Quota    Quota
 }
 

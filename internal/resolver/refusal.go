@@ -9,27 +9,27 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // explain makes more of a refusal of a manifest than its status says. Most speak for themselves; of 401s there are several
 // kinds, and what a registry's policy withholds is named in a body, which HEAD does not have.
 func (h *host) explain(ctx context.Context, ref name.Reference, who credential.Credential, got answer, p *problem) *problem {
-	if p.Role != fault.StageManifest || got.Crossed {
+	if p.Role != failure.StageManifest || got.Crossed {
 		return p
 	}
-	if p.cause == fault.Forbidden && p.code == "" && got.how.method != basic { // where each request is a login
+	if p.cause == failure.Forbidden && p.code == "" && got.how.method != basic { // where each request is a login
 		if told := h.diagnose(ctx, ref, who); told != nil && told.Status == p.Status {
 			p.code, p.errors = told.code, told.errors
 		}
 	}
 	challenge := got.Challenge.Get("Www-Authenticate")
 	switch {
-	case p.cause == fault.Forbidden && p.detail == noDetail && !who.Anonymous() && h.known(who).state == NotVerified:
+	case p.cause == failure.Forbidden && p.detail == noDetail && !who.Anonymous() && h.known(who).state == NotVerified:
 		p.detail = notVerifiedYet
 	case p.Status != http.StatusUnauthorized:
 	case strings.Contains(challenge, `realm="harbor"`) && got.token.subject != "" && !who.Anonymous():
-		p.cause = fault.Forbidden // Harbor knows the account, which has no right here
+		p.cause = failure.Forbidden // Harbor knows the account, which has no right here
 	case challenge == "" && got.how.harbor():
 		return h.explainHarbor(ctx, ref, who, p)
 	}
@@ -59,12 +59,12 @@ func (h *host) explainHarbor(ctx context.Context, ref name.Reference, who creden
 			p = told
 		}
 	}
-	p.cause, p.detail = fault.ServerError, ownTrouble
+	p.cause, p.detail = failure.ServerError, ownTrouble
 	project, _, _ := strings.Cut(ref.Context().RepositoryStr(), "/")
 	for _, e := range p.errors {
 		// The one sentence in which Harbor says so; its error code is that of any 401.
 		if strings.EqualFold(strings.TrimSpace(e.Message), "project "+project+" not found") {
-			p.cause, p.detail = fault.NotFound, noProject
+			p.cause, p.detail = failure.NotFound, noProject
 		}
 	}
 	return p

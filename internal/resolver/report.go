@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // HostReport is how far one registry could be asked in this tick: what a preflight prints a line of.
@@ -14,7 +14,7 @@ type HostReport struct {
 	Address   string // where it was asked
 	Challenge string // "none", "basic" or "bearer"; empty where it could not be asked
 	TokenHost string // of a bearer challenge
-	Failure   *fault.Error
+	Failure   *failure.Error
 	Proofs    []Proof
 	// Unused says what is wrong with an entry of the configuration that is for no image; empty where one is asked.
 	Unused string
@@ -25,7 +25,7 @@ type Proof struct {
 	Source  credential.Name // the zero value for DOCKER_CONFIG
 	Holder  string          // what people know it by
 	State   ProofState
-	Failure *fault.Error // where it was rejected
+	Failure *failure.Error // where it was rejected
 }
 
 // Report tells of every registry that was asked so far, by host.
@@ -50,7 +50,7 @@ func (r *Resolver) Report() []HostReport {
 		default:
 			report.Challenge = [...]string{open: "none", basic: "basic", bearer: "bearer"}[ch.method]
 			if ch.realm != nil {
-				report.TokenHost = fault.Clean(ch.realm.Host)
+				report.TokenHost = failure.Clean(ch.realm.Host)
 			}
 		}
 		all = append(all, report)

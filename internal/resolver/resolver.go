@@ -21,7 +21,7 @@ import (
 	"sync"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/resolver/dockerconfig"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
@@ -106,7 +106,7 @@ func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	}
 	defer release()
 	if q.Image.Tag == "" {
-		return Answer{Failure: r.failure(s, &problem{cause: fault.SlotInvalid})}
+		return Answer{Failure: r.failure(s, &problem{cause: failure.SlotInvalid})}
 	}
 	if len(ring.spoilt()) > 0 {
 		return Answer{Failure: spoiltFailure(q, ring)}

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -47,11 +47,11 @@ func TestImagesThatAreNotAskedAbout(t *testing.T) {
 	for _, c := range []struct {
 		ctx         context.Context
 		image, says string
-		cause       fault.Cause
+		cause       failure.Cause
 	}{
-		{stopped, "a.invalid/i:1", "the tick was interrupted", fault.Timeout},
-		{over, "a.invalid/i:1", "before its turn came", fault.Timeout},
-		{t.Context(), "a.invalid/i@" + someDigest, "has no tag", fault.SlotInvalid},
+		{stopped, "a.invalid/i:1", "the tick was interrupted", failure.Timeout},
+		{over, "a.invalid/i:1", "before its turn came", failure.Timeout},
+		{t.Context(), "a.invalid/i@" + someDigest, "has no tag", failure.SlotInvalid},
 	} {
 		r, err := New(Options{Timeout: time.Minute, Concurrency: 1, Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -44,7 +44,7 @@ func (h *host) token(ctx context.Context, ch challenge, who credential.Credentia
 		mine := false
 		got, p := h.tokens.do(ctx, key, h.timeout, func(ctx context.Context) (token, *problem) {
 			mine = true
-			ctx, call := wire.Begin(ctx, fault.StageToken)
+			ctx, call := wire.Begin(ctx, failure.StageToken)
 			return h.exchange(ctx, call, ch, who, scopes)
 		})
 		if p != nil || mine || time.Now().Before(got.until) { // a new one is used however short it lives
@@ -86,8 +86,8 @@ func (h *host) exchange(ctx context.Context, call *wire.Call, ch challenge, who 
 func tokenProblem(p *problem, who credential.Credential) *problem {
 	switch {
 	case p.refusesLogin() && !who.Anonymous():
-		p.cause = fault.Unauthorized
-	case p.cause == fault.Forbidden && len(p.errors) == 0:
+		p.cause = failure.Unauthorized
+	case p.cause == failure.Forbidden && len(p.errors) == 0:
 		p.detail = between
 	}
 	return p

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -35,7 +35,7 @@ func exchanged(t *testing.T, body string) (token, *problem) {
 		method: bearer, realm: &url.URL{Scheme: "https", Host: "a.io", Path: "/token"},
 		library: &transport.Challenge{Scheme: "bearer", Parameters: map[string]string{"realm": "https://a.io/token"}},
 	}
-	ctx, call := wire.Begin(t.Context(), fault.StageToken)
+	ctx, call := wire.Begin(t.Context(), failure.StageToken)
 	return h.exchange(ctx, call, ch, credential.Credential{}, []string{scopeOf("x")})
 }
 
@@ -67,7 +67,7 @@ func TestTokens(t *testing.T) {
 	for _, body := range []string{``, `{}`, `[]`, `{"token":""}`, `{"token":"a b"}`, `{"token":"a\r\nX: y"}`, `{"token":"ä"}`, `{"token":5}`, `<html>login</html>`, `{"token":"x"`} {
 		_, p := exchanged(t, body)
 		if assert.NotNil(t, p, body) {
-			assert.Equal(t, fault.BadResponse, p.cause, body)
+			assert.Equal(t, failure.BadResponse, p.cause, body)
 		}
 	}
 }

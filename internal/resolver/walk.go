@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // outcome is how one place, or a walk over several, ended.
@@ -53,7 +53,7 @@ func (r *Resolver) walk(ctx context.Context, places []endpoint, ring keyring, f 
 
 // worst is the outcome whose problem counts where several failed.
 func worst(failed []outcome) outcome {
-	order := fault.Causes()
+	order := failure.Causes()
 	return slices.MinFunc(failed, func(a, b outcome) int {
 		return slices.Index(order, a.problem.cause) - slices.Index(order, b.problem.cause)
 	})
@@ -86,7 +86,7 @@ func (r *Resolver) tryAll(ctx context.Context, e endpoint, ring keyring, f visit
 		case !p.denied(): // nothing that another credential could change
 			out.who, out.problem = c, p
 			return Manifest{}, out
-		case dead.state == Rejected && !(e.mirror && p.cause == fault.NotFound): // that a mirror does not have it is no refusal
+		case dead.state == Rejected && !(e.mirror && p.cause == failure.NotFound): // that a mirror does not have it is no refusal
 			p = dead.problem
 		}
 		failed = append(failed, outcome{at: e, who: c, problem: p})
@@ -129,5 +129,5 @@ func (h *host) proveRest(ctx context.Context, repository string, rest []credenti
 // suspect says whether the rejections of a walk are to be believed: a registry whose own trouble kept the image
 // from being served may have refused a valid account for the same reason.
 func (o outcome) suspect() bool {
-	return o.problem != nil && o.problem.cause == fault.ServerError
+	return o.problem != nil && o.problem.cause == failure.ServerError
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Status is how one line of a preflight ended.
@@ -34,11 +34,11 @@ func (s Status) mark() string {
 
 // Check is one line of a preflight: what was looked at, and what came of it.
 type Check struct {
-	Name    string      `json:"check"` // of a closed set: see package preflight
-	Subject string      `json:"subject"`
-	Status  Status      `json:"status"`
-	Cause   fault.Cause `json:"cause"`
-	Message string      `json:"message"`
+	Name    string        `json:"check"` // of a closed set: see package preflight
+	Subject string        `json:"subject"`
+	Status  Status        `json:"status"`
+	Cause   failure.Cause `json:"cause"`
+	Message string        `json:"message"`
 }
 
 // String is the line as people read it.
@@ -47,7 +47,7 @@ func (c Check) String() string {
 	if c.Subject != "" {
 		line += " " + c.Subject
 	}
-	if c.Cause != fault.None {
+	if c.Cause != failure.None {
 		line += " (" + string(c.Cause) + ")"
 	}
 	return line + ": " + c.Message

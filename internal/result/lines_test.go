@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
@@ -82,6 +82,6 @@ func TestTerminationFitsWhatTheKubeletKeeps(t *testing.T) {
 		target.Name += strings.Repeat("x", len(report.Targets))
 		report.Targets = append(report.Targets, target)
 	}
-	report.Targets = append(report.Targets, result.Target{Name: "last", Cause: fault.NotFound, Failures: 3, Threshold: 3, Message: "push it"})
+	report.Targets = append(report.Targets, result.Target{Name: "last", Cause: failure.NotFound, Failures: 3, Threshold: 3, Message: "push it"})
 	assert.Contains(t, report.Termination(), "last: not-found (3/3): push it", "what is loud comes first, and is kept")
 }

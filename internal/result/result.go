@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // SchemaVersion is the version of the JSON.
@@ -48,23 +48,23 @@ func New(version, command string, started time.Time) Report {
 
 // Target is what became of one target.
 type Target struct {
-	Name      string      `json:"name"`
-	Image     string      `json:"image"`
-	Digest    string      `json:"digest"` // latest; empty where it is unknown
-	Cause     fault.Cause `json:"cause"`
-	Message   string      `json:"message"`
-	Failures  int         `json:"failures"`
-	Threshold int         `json:"threshold"`
-	Workloads []Workload  `json:"workloads"`
-	Platforms []string    `json:"-"` // that latest offers, where a plan had to ask
+	Name      string        `json:"name"`
+	Image     string        `json:"image"`
+	Digest    string        `json:"digest"` // latest; empty where it is unknown
+	Cause     failure.Cause `json:"cause"`
+	Message   string        `json:"message"`
+	Failures  int           `json:"failures"`
+	Threshold int           `json:"threshold"`
+	Workloads []Workload    `json:"workloads"`
+	Platforms []string      `json:"-"` // that latest offers, where a plan had to ask
 }
 
 // NeedsAttention says whether an operator must look because of the target itself.
-func (t Target) NeedsAttention() bool { return t.Cause == fault.Stale || t.Failures >= t.Threshold }
+func (t Target) NeedsAttention() bool { return t.Cause == failure.Stale || t.Failures >= t.Threshold }
 
 // count is how often in a row the target has failed, as a message has it; what is stale is not counted.
 func (t Target) count() string {
-	if t.Cause == fault.Stale {
+	if t.Cause == failure.Stale {
 		return ""
 	}
 	return fmt.Sprintf(" (%d/%d)", t.Failures, t.Threshold)
@@ -80,7 +80,7 @@ type Workload struct {
 	Live      string         `json:"live"`
 	Recorded  string         `json:"recorded"`
 	Outcome   decide.Outcome `json:"outcome"`
-	Cause     fault.Cause    `json:"cause"`
+	Cause     failure.Cause  `json:"cause"`
 	Message   string         `json:"message"`
 	Created   time.Time      `json:"-"` // when live was built, where a plan had to ask and its builder says so
 }

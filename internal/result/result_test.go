@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
@@ -92,11 +92,11 @@ func mixed() result.Report {
 	report := contract()
 	report.ExitCode = result.ExitOperator
 	unresolved := result.Target{
-		Name: "pods-monitor", Image: "docker.io/tracebloc/pods-monitor:prod", Cause: fault.Unauthorized,
+		Name: "pods-monitor", Image: "docker.io/tracebloc/pods-monitor:prod", Cause: failure.Unauthorized,
 		Message: "the credential of secret docker-pull was rejected", Failures: 2, Threshold: 3,
 		Workloads: []result.Workload{{
 			Kind: "Deployment", Namespace: "tracebloc", Name: "stg-pods-monitor", Container: "monitor",
-			Live: digest("c"), Recorded: digest("c"), Outcome: decide.Skipped, Cause: fault.Unauthorized,
+			Live: digest("c"), Recorded: digest("c"), Outcome: decide.Skipped, Cause: failure.Unauthorized,
 			Message: "the credential of secret docker-pull was rejected",
 		}},
 	}
@@ -109,10 +109,10 @@ func mixed() result.Report {
 			},
 			{
 				Kind: "Deployment", Namespace: "tracebloc", Name: "stg-requests-proxy", Container: "proxy", Live: "unpinned",
-				Outcome: decide.Failed, Cause: fault.RolloutFailed, Message: "proxy: CrashLoopBackOff",
+				Outcome: decide.Failed, Cause: failure.RolloutFailed, Message: "proxy: CrashLoopBackOff",
 			},
 			{Kind: "CronJob", Namespace: "agents", Name: "cleanup", Env: "X", Outcome: decide.Refreshed},
-			{Kind: "DaemonSet", Namespace: "agents", Name: "gone", Outcome: decide.Failed, Cause: fault.WorkloadMissing, Message: "DaemonSet agents/gone does not exist"},
+			{Kind: "DaemonSet", Namespace: "agents", Name: "gone", Outcome: decide.Failed, Cause: failure.WorkloadMissing, Message: "DaemonSet agents/gone does not exist"},
 		},
 	}
 	report.Targets = append(report.Targets, unresolved, jobs)
@@ -123,8 +123,8 @@ func TestTableOfOneNamespaceFitsATerminal(t *testing.T) {
 	t.Parallel()
 	report := mixed()
 	report.Targets[0].Digest = ""
-	report.Targets[0].Workloads[0].Outcome, report.Targets[0].Workloads[0].Cause = decide.Skipped, fault.Proxy
-	report.Targets[1].Workloads[0].Cause = fault.Timeout
+	report.Targets[0].Workloads[0].Outcome, report.Targets[0].Workloads[0].Cause = decide.Skipped, failure.Proxy
+	report.Targets[1].Workloads[0].Cause = failure.Timeout
 	report.Targets[2].Workloads = report.Targets[2].Workloads[:2]
 	report.Targets[2].Workloads[1].Cause = ""
 	var out bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
@@ -24,13 +24,13 @@ func report() result.Report {
 			Name: "jobs", Digest: second, Threshold: 3,
 			Workloads: []result.Workload{
 				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Live: second, Outcome: decide.Refreshed, Message: "rolled out"},
-				{Kind: "DaemonSet", Namespace: "a", Name: "y", Container: "agent", Live: "unpinned", Outcome: decide.Failed, Cause: fault.NotSettled, Message: "no node"},
+				{Kind: "DaemonSet", Namespace: "a", Name: "y", Container: "agent", Live: "unpinned", Outcome: decide.Failed, Cause: failure.NotSettled, Message: "no node"},
 			},
 		},
 		{
-			Name: "ingestor", Failures: 3, Threshold: 3, Cause: fault.Proxy, Message: "refused",
+			Name: "ingestor", Failures: 3, Threshold: 3, Cause: failure.Proxy, Message: "refused",
 			Workloads: []result.Workload{
-				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Env: "D", Live: first, Outcome: decide.Failed, Cause: fault.Proxy, Message: "refused"},
+				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Env: "D", Live: first, Outcome: decide.Failed, Cause: failure.Proxy, Message: "refused"},
 				{Kind: "Deployment", Namespace: "a", Name: "z", Container: "api", Env: "D", Outcome: decide.Skipped},
 			},
 		},

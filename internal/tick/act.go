@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // outcome is what became of a workload.
@@ -14,7 +14,7 @@ type outcome struct {
 	decisions []decide.Decision // by binding; none where nothing was decided
 	following []decide.Decision // likewise, of the tick after a first observation; in a plan
 	failures  []decide.TargetFailure
-	failure   *fault.Error // why the workload was given up in this tick
+	failure   *failure.Error // why the workload was given up in this tick
 }
 
 // ended is how a tick has ended.
@@ -50,8 +50,8 @@ func unwritten(p plan, interrupted bool) ended {
 	return e
 }
 
-// foretold is the end of a plan: nothing is written, and of workloads that it observes for the first time it knows what follows.
-func foretold(p plan, following []*decide.Step, interrupted bool) ended {
+// planEnd is the end of a plan: nothing is written, and of workloads that it observes for the first time it knows what follows.
+func planEnd(p plan, following []*decide.Step, interrupted bool) ended {
 	e := unwritten(p, interrupted)
 	for at, step := range p.steps {
 		if step != nil && step.Rolls {
@@ -110,18 +110,18 @@ func (t *tick) run(at int, p plan) workloadRun {
 
 // see writes what was planned, waits for the rollout, and writes what that came to.
 func (w workloadRun) see(ctx, rollouts context.Context) outcome {
-	written, failure := w.write(ctx, w.returnOwnership(ctx, w.planned), w.decideAgain)
-	out := outcome{reading: written.reading, decisions: written.step.Decisions, failures: written.step.Failures, failure: failure}
-	if failure != nil {
+	written, failed := w.write(ctx, w.returnOwnership(ctx, w.planned), w.decideAgain)
+	out := outcome{reading: written.reading, decisions: written.step.Decisions, failures: written.step.Failures, failure: failed}
+	if failed != nil {
 		return out
 	}
 	waits := w.rules.Waits(written.facts, w.targets, written.step.Decisions)
 	if !waits.Any() {
 		return out
 	}
-	waited, waits, failure := w.wait(ctx, rollouts, written, waits)
-	if failure != nil {
-		out.failure = failure
+	waited, waits, failed := w.wait(ctx, rollouts, written, waits)
+	if failed != nil {
+		out.failure = failed
 		return out
 	}
 	grace, cancel := graceContext(ctx)
@@ -130,9 +130,9 @@ func (w workloadRun) see(ctx, rollouts context.Context) outcome {
 		p.step = w.conclude(ctx, p, waits, written.step.Decisions)
 		return p
 	}
-	concluded, failure := w.write(grace, conclude(grace, waited), conclude)
-	out.reading, out.decisions, out.failure = concluded.reading, concluded.step.Decisions, failure
-	if failure == nil && restores(concluded.step.Decisions) {
+	concluded, failed := w.write(grace, conclude(grace, waited), conclude)
+	out.reading, out.decisions, out.failure = concluded.reading, concluded.step.Decisions, failed
+	if failed == nil && restores(concluded.step.Decisions) {
 		out.reading = w.waitForRestored(ctx, concluded)
 	}
 	return out

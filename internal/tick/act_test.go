@@ -12,7 +12,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
@@ -119,9 +119,9 @@ func TestRunGoesOnWithTheOthers_I19(t *testing.T) {
 	r, _ := runner(t, following("gone", "web", "api"), c, serving(digestB, "web", "api"))
 	report := r.Run(t.Context(), false)
 	assert.Equal(t, result.ExitOperator, report.ExitCode)
-	assert.Equal(t, fault.WorkloadMissing, outcomeOf(report, 0).Cause)
+	assert.Equal(t, failure.WorkloadMissing, outcomeOf(report, 0).Cause)
 	assert.Equal(t, decide.Refreshed, outcomeOf(report, 1).Outcome)
-	assert.Equal(t, fault.WorkloadMissing, outcomeOf(report, 2).Cause)
+	assert.Equal(t, failure.WorkloadMissing, outcomeOf(report, 2).Cause)
 	assert.Equal(t, decide.Failed, outcomeOf(report, 2).Outcome)
 	assert.Equal(t, string(digestB), report.Targets[1].Digest)
 	assert.Empty(t, report.Targets[0].Digest)

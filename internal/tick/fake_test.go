@@ -24,7 +24,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -52,7 +52,7 @@ type fakeCluster struct {
 	secrets   []string                                // of every service account
 	pods      decide.PodProblems
 	running   decide.Running
-	refuses   *fault.Error            // every write, with this
+	refuses   *failure.Error          // every write, with this
 	meanwhile func(kind, name string) // nil: nothing more happens before a call
 }
 
@@ -92,7 +92,7 @@ func (f *fakeCluster) Get(_ context.Context, ref workload.Ref) (*workload.Object
 	defer f.mu.Unlock()
 	d := f.call("get", ref.Name, "")
 	if d == nil {
-		return nil, &fault.Error{Cause: fault.WorkloadMissing, Message: ref.String() + " does not exist"}
+		return nil, &failure.Error{Cause: failure.WorkloadMissing, Message: ref.String() + " does not exist"}
 	}
 	return workload.New(d)
 }
@@ -198,7 +198,7 @@ func (f *fakeCluster) Wait(_ context.Context, from *workload.Object, done func(*
 	for {
 		d := f.objects[from.Name]
 		if d == nil {
-			return from, &fault.Error{Cause: fault.WorkloadMissing, Message: from.String() + " is gone"}
+			return from, &failure.Error{Cause: failure.WorkloadMissing, Message: from.String() + " is gone"}
 		}
 		newest, err := workload.New(d)
 		if err != nil || done(newest) || len(changes) == 0 {
@@ -222,7 +222,7 @@ type fakeRegistry struct {
 	mu        sync.Mutex
 	latest    map[string]decide.Latest
 	manifests map[image.Digest]resolver.Manifest
-	warnings  []*fault.Error
+	warnings  []*failure.Error
 	asked     []string // what was resolved or inspected, in their order
 }
 
@@ -260,7 +260,7 @@ func (f *fakeRegistry) Inspect(_ context.Context, _ resolver.Query, digest image
 	f.asked = append(f.asked, "inspect "+digest.Short())
 	manifest, known := f.manifests[digest]
 	if !known {
-		return manifest, &fault.Error{Cause: fault.NotFound, Message: digest.Short() + " is not there"}
+		return manifest, &failure.Error{Cause: failure.NotFound, Message: digest.Short() + " is not there"}
 	}
 	return manifest, nil
 }

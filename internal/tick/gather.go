@@ -13,7 +13,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -28,7 +28,7 @@ type reading struct {
 	account []string           // the pull secrets of its service account, where they count
 	// staleUntil is up to when the controller's report of failure is about an older rollout.
 	staleUntil time.Time
-	failure    *fault.Error
+	failure    *failure.Error
 }
 
 // gather reads every workload once, side by side.
@@ -62,7 +62,7 @@ func (t *tick) gather(ctx context.Context) []reading {
 func (t *tick) read(ctx context.Context, w boundWorkload) reading {
 	object, err := t.newest(ctx, w.ref)
 	if err != nil {
-		return reading{failure: fault.Of(err, fault.API)}
+		return reading{failure: failure.Of(err, failure.API)}
 	}
 	return reading{object: object, places: object.Locate(w.bindings), failure: object.Deleting()}
 }
@@ -82,12 +82,12 @@ func (t *tick) facts(read reading) decide.Object {
 
 // newerState is the failure of a workload on which a newer release than this has left a state: what it means is not known
 // here, and writing anything beside it might undo what it is there for.
-func (t *tick) newerState(object *workload.Object) *fault.Error {
+func (t *tick) newerState(object *workload.Object) *failure.Error {
 	key, version := t.keys.NewerState(object.Meta.Annotations)
 	if key == "" {
 		return nil
 	}
-	return &fault.Error{Cause: fault.SlotInvalid, Message: fmt.Sprintf(
+	return &failure.Error{Cause: failure.SlotInvalid, Message: fmt.Sprintf(
 		"%s: %s is of version %d, which a newer release has written and this one cannot read, so nothing is changed here: install that release again, or remove the annotation (kubectl annotate -n %s %s %s %s-), which re-arms everything",
 		object.Ref, key, version, object.Namespace, strings.ToLower(string(object.Kind)), object.Name, key)}
 }
@@ -135,7 +135,7 @@ func (t *tick) accountSecrets(ctx context.Context, w boundWorkload, object *work
 	}
 	names, err := t.Cluster.PullSecrets(ctx, w.ref.Namespace, object.ServiceAccount())
 	if err != nil {
-		t.Log.WarnContext(ctx, "the pull secrets of a service account are unknown", "workload", w.ref.String(), "error", fault.Clean(err.Error()))
+		t.Log.WarnContext(ctx, "the pull secrets of a service account are unknown", "workload", w.ref.String(), "error", failure.Clean(err.Error()))
 		return nil
 	}
 	return names

@@ -9,7 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Every workload is read once, and one that cannot be read holds up no other.
@@ -18,7 +18,7 @@ func TestGatherReadsEveryWorkload(t *testing.T) {
 	r, _ := runner(t, following("web", "gone", "api"), holding(deployment("web"), deployment("api")), nil)
 	read := r.tick().gather(t.Context())
 	require.Len(t, read, 3)
-	assert.Equal(t, fault.WorkloadMissing, read[1].failure.Cause)
+	assert.Equal(t, failure.WorkloadMissing, read[1].failure.Cause)
 	assert.Nil(t, read[1].object)
 	for _, at := range []int{0, 2} {
 		assert.Nil(t, read[at].failure)

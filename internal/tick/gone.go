@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -15,11 +15,11 @@ import (
 // gone asks the registries, side by side, whether they still have what the tick leaves in use although something else is
 // latest: a tag that has moved on leaves a digest without a tag, which retention rules remove (I61). It returns what is gone,
 // by workload and binding.
-func (t *tick) gone(ctx context.Context, p plan) [][]*fault.Error {
-	found := make([][]*fault.Error, len(t.workloads))
+func (t *tick) gone(ctx context.Context, p plan) [][]*failure.Error {
+	found := make([][]*failure.Error, len(t.workloads))
 	var all sync.WaitGroup
 	for at, w := range t.workloads {
-		found[at] = make([]*fault.Error, len(w.bindings))
+		found[at] = make([]*failure.Error, len(w.bindings))
 		if p.steps[at] == nil {
 			continue
 		}
@@ -39,10 +39,10 @@ func (t *tick) gone(ctx context.Context, p plan) [][]*fault.Error {
 }
 
 // goneOf is what is gone of the digests that a workload uses.
-func (t *tick) goneOf(ctx context.Context, ref workload.Ref, via resolver.Query, digests []image.Digest) *fault.Error {
+func (t *tick) goneOf(ctx context.Context, ref workload.Ref, via resolver.Query, digests []image.Digest) *failure.Error {
 	for _, digest := range digests {
 		if served, err := t.Registry.Serves(ctx, via, digest); err == nil && !served {
-			return &fault.Error{Cause: fault.NotFound, Message: fmt.Sprintf(
+			return &failure.Error{Cause: failure.NotFound, Message: fmt.Sprintf(
 				"the registry no longer has %s@%s, which %s uses: a pod starts only where a node still has it; push it again, or let the workload move on to latest, and change its retention rule so that it keeps what is in use",
 				via.Image.Name(), digest, ref)}
 		}
@@ -64,9 +64,9 @@ func digestsIn(read reading, binding int) []image.Digest {
 // warnOfGone says what is gone.
 func (t *tick) warnOfGone(ctx context.Context, p plan) {
 	for at, of := range t.gone(ctx, p) {
-		for _, failure := range of {
-			if failure != nil {
-				t.Log.WarnContext(ctx, failure.Advice(), "cause", string(failure.Cause), "workload", t.workloads[at].ref.String())
+		for _, failed := range of {
+			if failed != nil {
+				t.Log.WarnContext(ctx, failed.Advice(), "cause", string(failed.Cause), "workload", t.workloads[at].ref.String())
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -69,7 +69,7 @@ func (t *tick) following(ctx context.Context, p plan) []*decide.Step {
 func (t *tick) homes(readings []reading, targets []decide.Target) [][]decide.Home {
 	residents := make([]decide.Resident, len(readings))
 	for at, read := range readings {
-		residents[at].Exists = read.failure == nil || read.failure.Cause != fault.WorkloadMissing
+		residents[at].Exists = read.failure == nil || read.failure.Cause != failure.WorkloadMissing
 		if read.object != nil {
 			residents[at].Labels, residents[at].Annotations = read.object.Meta.Labels, read.object.Meta.Annotations
 		}
@@ -159,7 +159,7 @@ func (t *tick) answered(ctx context.Context, at int, w decide.Workload, question
 }
 
 func answerOf(yes bool, err error) decide.Answer {
-	return decide.Answer{Yes: yes, Failure: fault.Of(err, fault.BadResponse)}
+	return decide.Answer{Yes: yes, Failure: failure.Of(err, failure.BadResponse)}
 }
 
 // liveIn is the digest that the slots of a binding hold; empty where none of them is pinned.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 )
 
@@ -56,7 +56,7 @@ func TestPlanHeedsTheGates_I24(t *testing.T) {
 	registry.manifests[digestA] = resolver.Manifest{Digest: digestA, Platforms: platforms(t, "linux/amd64", "linux/arm64")}
 	p := planned(t, registry, following("web"), deployment("web"))
 	require.NotNil(t, p.targets[0].Failure)
-	assert.Equal(t, fault.PlatformMissing, p.targets[0].Failure.Cause)
+	assert.Equal(t, failure.PlatformMissing, p.targets[0].Failure.Cause)
 	assert.Nil(t, p.resolution.targets[0].Failure, "what was resolved stays as it was")
 	assert.Equal(t, decide.Skipped, p.steps[0].Decisions[0].Outcome)
 	assert.Len(t, p.workloads[0].Bindings[0].Answers, 1)

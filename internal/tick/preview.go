@@ -9,7 +9,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -19,7 +19,7 @@ type Preview struct {
 	Warnings    []string // about tags that promise nothing
 	Queries     []resolver.Query
 	Answers     []resolver.Answer // by query
-	Stale       []*fault.Error    // of the targets whose latest has not changed for too long
+	Stale       []*failure.Error  // of the targets whose latest has not changed for too long
 	Bindings    []BindingPreview  // in the order of the targets
 	Leftovers   []Leftover
 	Interrupted bool // nothing was decided
@@ -35,10 +35,10 @@ type BindingPreview struct {
 	Query    int              // the first of the queries by which it is resolved; -1: none
 	AsPods   []credential.Name
 	Outcome  decide.Outcome
-	Failure  *fault.Error
+	Failure  *failure.Error
 	Message  string
-	Unsolved bool         // its failure is that its image is not resolved
-	Gone     *fault.Error // what its slots hold is no longer in the registry
+	Unsolved bool           // its failure is that its image is not resolved
+	Gone     *failure.Error // what its slots hold is no longer in the registry
 }
 
 // Refs are the workloads of the configuration, in its order.
@@ -63,7 +63,7 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 	resolved := t.resolve(ctx, read)
 	preview := Preview{Warnings: t.floating(read), Queries: resolved.queries, Answers: resolved.answers, Leftovers: t.leftovers(read), Interrupted: ctx.Err() != nil}
 	e := undecided(read, resolved)
-	var gone [][]*fault.Error
+	var gone [][]*failure.Error
 	if !preview.Interrupted {
 		planned := t.plan(ctx, read, resolved)
 		e, gone = unwritten(planned, false), t.gone(ctx, planned)

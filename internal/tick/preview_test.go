@@ -11,7 +11,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -44,7 +44,7 @@ func TestPreview(t *testing.T) {
 
 	gone := preview.Bindings[2]
 	assert.Nil(t, gone.Object)
-	assert.Equal(t, fault.WorkloadMissing, gone.Failure.Cause)
+	assert.Equal(t, failure.WorkloadMissing, gone.Failure.Cause)
 	assert.Equal(t, -1, gone.Query)
 	assert.Empty(t, gone.Slots)
 	assert.False(t, gone.InImageMode())
@@ -54,7 +54,7 @@ func TestPreview(t *testing.T) {
 func TestPreviewTellsWhatIsUnresolved(t *testing.T) {
 	t.Parallel()
 	registry := serving("")
-	registry.latest["web"] = decide.Latest{Failure: &fault.Error{Cause: fault.DNS, Message: "the name does not resolve"}}
+	registry.latest["web"] = decide.Latest{Failure: &failure.Error{Cause: failure.DNS, Message: "the name does not resolve"}}
 	broken := deployment("web", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "nginx:1" })
 	r, _ := runner(t, following("web"), holding(deployment("web")), registry)
 	unresolved := r.Preview(t.Context()).Bindings[0]
@@ -63,7 +63,7 @@ func TestPreviewTellsWhatIsUnresolved(t *testing.T) {
 	r, _ = runner(t, following("web"), holding(broken), registry)
 	mismatch := r.Preview(t.Context()).Bindings[0]
 	assert.False(t, mismatch.Unsolved)
-	assert.Equal(t, fault.SlotMismatch, mismatch.Failure.Cause)
+	assert.Equal(t, failure.SlotMismatch, mismatch.Failure.Cause)
 	assert.Empty(t, mismatch.Slots)
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/version"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -76,12 +76,12 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 	if configured.Image != nil {
 		out.Image = configured.Image.Spelled + ":" + configured.Image.Tag
 	}
-	failure := known.Failure
+	failed := known.Failure
 	if known.Stale != nil && !failures.Reached() { // what is loud comes first
-		failure = known.Stale
+		failed = known.Stale
 	}
-	if failure != nil {
-		out.Cause, out.Message = failure.Cause, failure.Advice()
+	if failed != nil {
+		out.Cause, out.Message = failed.Cause, failed.Advice()
 	}
 	reported := make([]int, len(r.places[target]))
 	for _, entry := range configured.Workloads {
@@ -118,11 +118,11 @@ func (r reporter) entry(e ended, p place, entry config.Workload, at int) result.
 	if o.decisions != nil {
 		d = o.decisions[p.binding]
 	}
-	failure := d.Failure
+	failed := d.Failure
 	out.Outcome, out.Message = d.Outcome, d.Message
 	switch {
 	case o.failure != nil:
-		out.Outcome, failure = decide.Failed, o.failure
+		out.Outcome, failed = decide.Failed, o.failure
 	case e.interrupted && out.Outcome == "":
 		out.Outcome, out.Message = decide.Waiting, "the tick was told to end before this was decided: the next one decides"
 	case r.plan && d.Rolls() && !out.Outcome.NeedsAttention():
@@ -134,10 +134,10 @@ func (r reporter) entry(e ended, p place, entry config.Workload, at int) result.
 		out.Message += "; the tick after would report " + told(o.following[p.binding])
 	}
 	message := out.Message
-	if failure != nil {
-		out.Cause, message = failure.Cause, failure.Message
+	if failed != nil {
+		out.Cause, message = failed.Cause, failed.Message
 	}
-	out.Message = message + r.release(w.ref, o, r.targets[w.target[p.binding]].Name, out.Outcome) + fault.Reference(out.Cause)
+	out.Message = message + r.release(w.ref, o, r.targets[w.target[p.binding]].Name, out.Outcome) + failure.Reference(out.Cause)
 	if o.reading.object == nil {
 		return out
 	}
@@ -182,7 +182,7 @@ func (r reporter) release(ref workload.Ref, o outcome, target string, outcome de
 // log logs a line for the target where it cannot be resolved, and one for each workload. Their keys are
 // documented (docs/logs.md): messages stay the same, and what varies is a key's value.
 func (r reporter) log(ctx context.Context, out result.Target) {
-	if out.Cause != fault.None {
+	if out.Cause != failure.None {
 		level := slog.LevelWarn
 		if out.NeedsAttention() {
 			level = slog.LevelError

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
@@ -80,13 +80,13 @@ func TestReportOfATargetThatIsNotResolved(t *testing.T) {
 		"3": {result.ExitOperator, decide.Failed, 3, "ERROR"},
 	} {
 		registry := serving("")
-		registry.latest["web"] = decide.Latest{Failure: &fault.Error{Cause: fault.DNS, Message: "the name does not resolve"}}
+		registry.latest["web"] = decide.Latest{Failure: &failure.Error{Cause: failure.DNS, Message: "the name does not resolve"}}
 		web := acting(deployment("web", func(d *appsv1.Deployment) { d.Annotations["tracebloc.io/web-refresh-consecutive-failures"] = stored }))
 		r, log := runner(t, following("web"), web, registry)
 		report := r.Run(t.Context(), false)
 		assert.Equal(t, c.exit, report.ExitCode, stored)
 		assert.Equal(t, c.failures, report.Targets[0].Failures, stored)
-		assert.Equal(t, fault.DNS, report.Targets[0].Cause, stored)
+		assert.Equal(t, failure.DNS, report.Targets[0].Cause, stored)
 		assert.Equal(t, c.outcome, outcomeOf(report, 0).Outcome, stored)
 		assert.Contains(t, log.String(), "level="+c.level+` msg="target failing"`, stored)
 	}
@@ -97,7 +97,7 @@ func TestReportOfACountThatChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	const count = "tracebloc.io/web-refresh-consecutive-failures"
 	registry := serving("")
-	registry.latest["web"] = decide.Latest{Failure: &fault.Error{Cause: fault.DNS, Message: "the name does not resolve"}}
+	registry.latest["web"] = decide.Latest{Failure: &failure.Error{Cause: failure.DNS, Message: "the name does not resolve"}}
 	web := acting(deployment("web", func(d *appsv1.Deployment) { d.Annotations[count] = "2" })).
 		on("patch", "web", func(d *appsv1.Deployment) { delete(d.Annotations, count) })
 	r, _ := runner(t, following("web"), web, registry)

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 )
@@ -65,10 +65,10 @@ func TestResolveGivesEachWorkloadItsOwnAnswer_I42(t *testing.T) {
 	r, _ := runner(t, oneOnTwo, holding(deployment("web"), other("a")), nil)
 	ticking := r.tick()
 	queries, asked := ticking.queries(ticking.gather(t.Context()))
-	denied := &fault.Error{Cause: fault.Unauthorized, Message: "401"}
+	denied := &failure.Error{Cause: failure.Unauthorized, Message: "401"}
 	resolved := ticking.agree(queries, asked, []resolver.Answer{{Digest: digestB}, {Failure: denied}})
 	assert.Equal(t, [][]decide.Latest{{{Digest: digestB}}, {{Failure: denied}}, {{}}}, resolved.latest)
-	assert.Equal(t, fault.Unauthorized, resolved.targets[0].Failure.Cause)
+	assert.Equal(t, failure.Unauthorized, resolved.targets[0].Failure.Cause)
 	assert.Empty(t, resolved.targets[0].Digest)
 }
 
@@ -90,7 +90,7 @@ func TestResolveSaysWarnings(t *testing.T) {
 	for _, preflight := range []bool{false, true} {
 		registry := serving(digestB, "web")
 		registry.latest["gone"] = decide.Latest{Digest: digestB}
-		registry.warnings = []*fault.Error{{Cause: fault.CredentialMissing, Message: "pull secret a is not mounted"}}
+		registry.warnings = []*failure.Error{{Cause: failure.CredentialMissing, Message: "pull secret a is not mounted"}}
 		r, log := runner(t, oneOnTwo, holding(deployment("web")).expecting("secrets"), registry)
 		r.Preflight = preflight
 		ticking := r.tick()
@@ -119,22 +119,22 @@ func TestResolveAsksNobodyOnceToldToEnd(t *testing.T) {
 func TestVerifier_I24(t *testing.T) {
 	t.Parallel()
 	amd64, arm64 := platforms(t, "linux/amd64"), platforms(t, "linux/amd64", "linux/arm64")
-	refused := &fault.Error{Cause: fault.Forbidden, Message: "403"}
+	refused := &failure.Error{Cause: failure.Forbidden, Message: "403"}
 	for name, c := range map[string]struct {
 		offers  map[image.Digest][]image.Platform
 		wants   []image.Platform
 		live    image.Digest
-		failure fault.Cause
+		failure failure.Cause
 		asked   int
 	}{
 		"as many as before":            {map[image.Digest][]image.Platform{digestA: arm64, digestB: arm64}, nil, digestA, "", 2},
 		"more than before":             {map[image.Digest][]image.Platform{digestA: amd64, digestB: arm64}, nil, digestA, "", 2},
-		"fewer than before":            {map[image.Digest][]image.Platform{digestA: arm64, digestB: amd64}, nil, digestA, fault.PlatformMissing, 2},
-		"fewer than the target names":  {map[image.Digest][]image.Platform{digestB: amd64}, arm64, digestA, fault.PlatformMissing, 1},
+		"fewer than before":            {map[image.Digest][]image.Platform{digestA: arm64, digestB: amd64}, nil, digestA, failure.PlatformMissing, 2},
+		"fewer than the target names":  {map[image.Digest][]image.Platform{digestB: amd64}, arm64, digestA, failure.PlatformMissing, 1},
 		"as many as the target names":  {map[image.Digest][]image.Platform{digestB: amd64}, amd64, digestA, "", 1},
 		"nothing was pinned before":    {map[image.Digest][]image.Platform{digestB: amd64}, nil, "", "", 1},
 		"what runs is no longer there": {map[image.Digest][]image.Platform{digestB: amd64}, nil, digestA, "", 2},
-		"it is not there":              {nil, nil, digestA, fault.NotFound, 1},
+		"it is not there":              {nil, nil, digestA, failure.NotFound, 1},
 	} {
 		registry := serving(digestB)
 		registry.manifests = map[image.Digest]resolver.Manifest{}
@@ -146,7 +146,7 @@ func TestVerifier_I24(t *testing.T) {
 		answer := v.mayRollOut(t.Context(), resolver.Query{}, c.wants, digestB, c.live)
 		again := v.mayRollOut(t.Context(), resolver.Query{}, c.wants, digestB, c.live)
 		assert.Equal(t, answer, again, name)
-		cause := fault.None
+		cause := failure.None
 		if answer.Failure != nil {
 			cause = answer.Failure.Cause
 		}
@@ -160,7 +160,7 @@ func TestVerifier_I24(t *testing.T) {
 }
 
 // refusing is a registry that has everything, but for these.
-type refusing map[image.Digest]*fault.Error
+type refusing map[image.Digest]*failure.Error
 
 func (refusing) Resolve(context.Context, []resolver.Query) []resolver.Answer { return nil }
 
@@ -171,8 +171,8 @@ func (refusing) Holds(context.Context, resolver.Query, image.Digest, []image.ID)
 func (refusing) Serves(context.Context, resolver.Query, image.Digest) (bool, error) { return true, nil }
 
 func (r refusing) Inspect(_ context.Context, _ resolver.Query, digest image.Digest) (resolver.Manifest, error) {
-	if failure := r[digest]; failure != nil {
-		return resolver.Manifest{}, failure
+	if failed := r[digest]; failed != nil {
+		return resolver.Manifest{}, failed
 	}
 	return resolver.Manifest{Digest: digest}, nil
 }

@@ -117,7 +117,7 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 	defer aside.Wait()
 	aside.Go(func() { t.warnOfGone(ctx, planned) })
 	if plan && ctx.Err() == nil {
-		return report.of(ctx, foretold(planned, t.following(ctx, planned), ctx.Err() != nil))
+		return report.of(ctx, planEnd(planned, t.following(ctx, planned), ctx.Err() != nil))
 	}
 	if ctx.Err() != nil {
 		return report.of(ctx, unwritten(planned, true))

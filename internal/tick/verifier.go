@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 )
@@ -65,20 +65,20 @@ func inspectionKey(query resolver.Query, digest image.Digest) string {
 func (v *verifier) mayRollOut(ctx context.Context, via resolver.Query, platforms []image.Platform, digest, live image.Digest) decide.Answer {
 	manifest, err := v.inspect(ctx, via, digest)
 	if err != nil {
-		return decide.Answer{Failure: fault.Of(err, fault.BadResponse)}
+		return decide.Answer{Failure: failure.Of(err, failure.BadResponse)}
 	}
 	wanted := platforms
 	whence := "the target's platforms name them"
 	if len(wanted) == 0 && live != "" {
 		before, err := v.inspect(ctx, via, live)
-		var failure *fault.Error
+		var failed *failure.Error
 		switch {
 		case err == nil:
 			wanted, whence = before.Platforms, "the image in use offers them"
-		case errors.As(err, &failure) && failure.Cause == fault.NotFound:
+		case errors.As(err, &failed) && failed.Cause == failure.NotFound:
 			v.log.DebugContext(ctx, "the registry no longer has the digest in use: its platforms ask for nothing", "digest", string(live))
 		default:
-			return decide.Answer{Failure: fault.Of(err, fault.BadResponse)}
+			return decide.Answer{Failure: failure.Of(err, failure.BadResponse)}
 		}
 	}
 	missing := image.Missing(wanted, manifest.Platforms)
@@ -89,6 +89,6 @@ func (v *verifier) mayRollOut(ctx context.Context, via resolver.Query, platforms
 	for _, platform := range missing {
 		names = append(names, platform.String())
 	}
-	return decide.Answer{Failure: &fault.Error{Cause: fault.PlatformMissing, Message: fmt.Sprintf(
+	return decide.Answer{Failure: &failure.Error{Cause: failure.PlatformMissing, Message: fmt.Sprintf(
 		"%s@%s lacks %s (%s): whoever published the tag must publish these platforms too", via.Image, digest.Short(), strings.Join(names, ", "), whence)}}
 }

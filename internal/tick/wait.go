@@ -4,12 +4,12 @@ import (
 	"context"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // wait follows a workload until its rollout has an end, or rollouts has.
-func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decide.Waits) (progress, decide.Waits, *fault.Error) {
+func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decide.Waits) (progress, decide.Waits, *failure.Error) {
 	said := ""
 	newest, err := w.Cluster.Wait(rollouts, p.reading.object, func(object *workload.Object) bool {
 		if now := object.Progress(); now != said {
@@ -20,10 +20,10 @@ func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decid
 			waits.Over(object.Rollout(p.reading.staleUntil), workload.Contents(object.Locate(w.bindings)))
 	})
 	if err != nil {
-		return p, waits, fault.Of(err, fault.API)
+		return p, waits, failure.Of(err, failure.API)
 	}
-	if failure := newest.Deleting(); failure != nil {
-		return p, waits, failure
+	if failed := newest.Deleting(); failed != nil {
+		return p, waits, failed
 	}
 	p.reading = p.reading.with(newest, w.boundWorkload)
 	switch {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -20,7 +20,7 @@ const maxConflicts = 12
 // write patches a workload with what was decided, returns slots that the patch took to their owners, and emits the Events
 // that the patch made true. Where the object has changed since it was read, it is read again, again decides again, and the
 // write is tried again.
-func (w workloadRun) write(ctx context.Context, p progress, again func(context.Context, progress) progress) (progress, *fault.Error) {
+func (w workloadRun) write(ctx context.Context, p progress, again func(context.Context, progress) progress) (progress, *failure.Error) {
 	for range maxConflicts {
 		if p.step.Change.Empty() {
 			return p, nil
@@ -34,7 +34,7 @@ func (w workloadRun) write(ctx context.Context, p progress, again func(context.C
 		}
 		w.Log.DebugContext(ctx, "the workload has changed since it was read: deciding again", "workload", w.ref.String())
 		if !pause(ctx) {
-			return p, &fault.Error{Cause: fault.API, Message: fmt.Sprintf(
+			return p, &failure.Error{Cause: failure.API, Message: fmt.Sprintf(
 				"the tick was told to end while somebody else was writing to %s: the next one decides again", w.ref)}
 		}
 		before := p.reading
@@ -50,7 +50,7 @@ func (w workloadRun) write(ctx context.Context, p progress, again func(context.C
 		p.facts.Object = w.facts(read)
 		p = again(ctx, p)
 	}
-	return p, w.notWritten(ctx, p, &fault.Error{Cause: fault.API, Message: fmt.Sprintf(
+	return p, w.notWritten(ctx, p, &failure.Error{Cause: failure.API, Message: fmt.Sprintf(
 		"%s changed %d times while the tick tried to write to it: find out what keeps writing to it (kubectl get -o yaml --show-managed-fields)", w.ref, maxConflicts)})
 }
 
@@ -66,7 +66,7 @@ func pause(ctx context.Context) bool {
 
 // afterWrite takes the object as a write left it. Where the answer does not hold what was written, something between us and
 // what is stored has taken it out (I82): what was decided would be lost or counted for ever, so it is loud at once.
-func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workload.Object) (progress, *fault.Error) {
+func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workload.Object) (progress, *failure.Error) {
 	written := p
 	written.reading = p.reading.with(object, w.boundWorkload)
 	if len(p.step.Change.Slots) > 0 {
@@ -75,7 +75,7 @@ func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workloa
 	}
 	written.facts.Object = w.facts(written.reading)
 	if lost := p.reading.object.Change(p.step.Change, p.reading.places).Lost(object); len(lost) > 0 {
-		return written, w.notWritten(ctx, p, &fault.Error{Cause: fault.Contested, Message: fmt.Sprintf(
+		return written, w.notWritten(ctx, p, &failure.Error{Cause: failure.Contested, Message: fmt.Sprintf(
 			"an admission webhook or policy has changed what was written to %s: %s: find it (kubectl get mutatingwebhookconfigurations) and have it leave our keys and slots alone",
 			w.ref, strings.Join(lost, "; "))})
 	}
@@ -89,20 +89,20 @@ func (w workloadRun) emitAll(ctx context.Context, p progress) {
 		event := of.Event
 		event.Note = w.targets[of.Target].Name + ": " + event.Note
 		if err := w.Cluster.Emit(ctx, p.reading.object, event, w.Now()); err != nil {
-			w.Log.WarnContext(ctx, "an Event is lost", "workload", w.ref.String(), "reason", string(event.Reason), "error", fault.Clean(err.Error()))
+			w.Log.WarnContext(ctx, "an Event is lost", "workload", w.ref.String(), "reason", string(event.Reason), "error", failure.Clean(err.Error()))
 		}
 	}
 }
 
 // notWritten is the failure of a write. What only clears what is no longer true may fail: the next tick clears it (I12).
-func (w workloadRun) notWritten(ctx context.Context, p progress, err error) *fault.Error {
-	failure := fault.Of(err, fault.API)
+func (w workloadRun) notWritten(ctx context.Context, p progress, err error) *failure.Error {
+	failed := failure.Of(err, failure.API)
 	if p.reading.object.Change(p.step.Change, p.reading.places).OnlyRemoves() {
 		w.Log.WarnContext(ctx, "what is no longer true could not be removed: the next tick tries again", "workload", w.ref.String(),
-			"error", failure.Advice())
+			"error", failed.Advice())
 		return nil
 	}
-	return failure
+	return failed
 }
 
 // returnOwnership gives back the slots that a tick took which died before it could. What was decided is about the object
@@ -119,7 +119,7 @@ func (w workloadRun) returnOwnership(ctx context.Context, p progress) progress {
 
 // giveBack gives slots that a patch of ours has taken to those who owned them before.
 func (w workloadRun) giveBack(ctx context.Context, read reading) reading {
-	failure := cluster.ErrConflict
+	failed := cluster.ErrConflict
 	for range maxConflicts {
 		slots, owners := w.toReturn(read)
 		if len(slots) == 0 {
@@ -130,12 +130,12 @@ func (w workloadRun) giveBack(ctx context.Context, read reading) reading {
 			object, err = w.newest(ctx, w.ref)
 		}
 		if err != nil {
-			failure = err
+			failed = err
 			break
 		}
 		read = read.with(object, w.boundWorkload)
 	}
-	w.Log.WarnContext(ctx, "a slot could not be handed back to its owner: the next tick tries again", "workload", w.ref.String(), "error", fault.Clean(failure.Error()))
+	w.Log.WarnContext(ctx, "a slot could not be handed back to its owner: the next tick tries again", "workload", w.ref.String(), "error", failure.Clean(failed.Error()))
 	return read
 }
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // annotated is a write of somebody who has nothing to do with us.
@@ -81,7 +81,7 @@ func TestAConflictOverACountCountsOnce_I80(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			web := acting(deployment("web", func(d *appsv1.Deployment) { d.Annotations[count] = "1" })).on("patch", "web", c.meanwhile)
 			registry := serving("")
-			registry.latest["web"] = decide.Latest{Failure: &fault.Error{Cause: fault.Timeout, Message: "no answer"}}
+			registry.latest["web"] = decide.Latest{Failure: &failure.Error{Cause: failure.Timeout, Message: "no answer"}}
 			r, _ := runner(t, following("web"), web, registry)
 			report := r.Run(t.Context(), false)
 			assert.Equal(t, decide.Skipped, outcomeOf(report, 0).Outcome, name)
@@ -99,7 +99,7 @@ func TestAWorkloadThatKeepsChangingFails(t *testing.T) {
 		web := acting(deployment("web")).on("patch", "web", slices.Repeat([]func(*appsv1.Deployment){annotated}, maxConflicts)...)
 		report, _ := ran(t, web, "web")
 		assert.Equal(t, decide.Failed, outcomeOf(report, 0).Outcome)
-		assert.Equal(t, fault.API, outcomeOf(report, 0).Cause)
+		assert.Equal(t, failure.API, outcomeOf(report, 0).Cause)
 		assert.Contains(t, outcomeOf(report, 0).Message, "changed 12 times")
 		assert.Len(t, web.calls, maxConflicts)
 	})
@@ -147,7 +147,7 @@ func TestAWriteThatIsRefused_I12(t *testing.T) {
 		"what is cleared": {stale, decide.Latest{Digest: digestA}, decide.Unchanged},
 	} {
 		web := acting(c.of)
-		web.refuses = &fault.Error{Cause: fault.API, Message: "the API server forbids it"}
+		web.refuses = &failure.Error{Cause: failure.API, Message: "the API server forbids it"}
 		registry := serving("")
 		registry.latest["web"] = c.latest
 		r, log := runner(t, following("web"), web, registry)

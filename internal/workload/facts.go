@@ -7,7 +7,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Binding is a target on a workload: what the configuration says of the two.
@@ -20,7 +20,7 @@ type Binding struct {
 // Place is where an entry's slot is, or why it cannot be worked with.
 type Place struct {
 	Slot    Slot // meaningless where there is a problem
-	Problem *fault.Error
+	Problem *failure.Error
 }
 
 // Locate finds the slots of every binding, by entry.
@@ -34,13 +34,13 @@ func (o *Object) Locate(bindings []Binding) [][]Place {
 			place := &places[at][i]
 			place.Slot, place.Problem = o.Find(binding.Target, entry)
 			if place.Problem == nil && place.Slot.Untagged && !binding.Target.DigestOnly && o.Meta.Labels[binding.Mark] == "" {
-				place.Problem = o.failure(fault.SlotMismatch, "container %s runs %s by a digest alone, which is its owner's pin: add the tag to have it followed, or set the target's pin to digest",
+				place.Problem = o.failure(failure.SlotMismatch, "container %s runs %s by a digest alone, which is its owner's pin: add the tag to have it followed, or set the target's pin to digest",
 					place.Slot.Container, place.Slot.Follows.Name())
 			}
 			key := place.Slot.Key()
 			if place.Problem == nil {
 				if first, double := claimed[key]; double { // neither is more right than the other
-					place.Problem = o.failure(fault.SlotInvalid, "target %s and target %s mean the same slot %s: a slot follows one target, once",
+					place.Problem = o.failure(failure.SlotInvalid, "target %s and target %s mean the same slot %s: a slot follows one target, once",
 						owner[key], binding.Target.Name, key)
 					first.Problem = place.Problem
 				} else {
@@ -48,7 +48,7 @@ func (o *Object) Locate(bindings []Binding) [][]Place {
 				}
 			}
 			if first := places[at][0]; place.Problem == nil && i > 0 && first.Problem == nil && place.Slot.Follows.String() != first.Slot.Follows.String() {
-				place.Problem = o.failure(fault.SlotMismatch, "target %s follows %s in one container and %s in another: give each a target of its own",
+				place.Problem = o.failure(failure.SlotMismatch, "target %s follows %s in one container and %s in another: give each a target of its own",
 					binding.Target.Name, first.Slot.Follows, place.Slot.Follows)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -28,11 +28,11 @@ func binding(t *testing.T, name, follows string, containers ...string) workload.
 }
 
 // causes are the problems of places, none for a slot that can be worked with.
-func causes(places [][]workload.Place) [][]fault.Cause {
-	all := make([][]fault.Cause, len(places))
+func causes(places [][]workload.Place) [][]failure.Cause {
+	all := make([][]failure.Cause, len(places))
 	for at := range places {
 		for _, place := range places[at] {
-			cause := fault.None
+			cause := failure.None
 			if place.Problem != nil {
 				cause = place.Problem.Cause
 			}
@@ -49,15 +49,15 @@ func TestLocateFindsEachSlotOnce(t *testing.T) {
 	o := object(t, config.Deployment, pod(container("api", ingestor), container("web", ingestor), container("proxy", other)))
 	for name, c := range map[string]struct {
 		bindings []workload.Binding
-		want     [][]fault.Cause
+		want     [][]failure.Cause
 	}{
-		"one slot each":                 {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "web")}, [][]fault.Cause{{""}, {""}}},
-		"two slots of one":              {[]workload.Binding{binding(t, "a", ingestor, "api", "web")}, [][]fault.Cause{{"", ""}}},
-		"two targets, one slot":         {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "api")}, [][]fault.Cause{{fault.SlotInvalid}, {fault.SlotInvalid}}},
-		"one target, one slot, twice":   {[]workload.Binding{binding(t, "a", ingestor, "api", "api")}, [][]fault.Cause{{fault.SlotInvalid, fault.SlotInvalid}}},
-		"three, and the third is fine":  {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "api", "web")}, [][]fault.Cause{{fault.SlotInvalid}, {fault.SlotInvalid, ""}}},
-		"one target follows two images": {[]workload.Binding{binding(t, "a", "", "api", "proxy")}, [][]fault.Cause{{"", fault.SlotMismatch}}},
-		"no such container":             {[]workload.Binding{binding(t, "a", ingestor, "none"), binding(t, "b", ingestor, "web")}, [][]fault.Cause{{fault.WorkloadMissing}, {""}}},
+		"one slot each":                 {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "web")}, [][]failure.Cause{{""}, {""}}},
+		"two slots of one":              {[]workload.Binding{binding(t, "a", ingestor, "api", "web")}, [][]failure.Cause{{"", ""}}},
+		"two targets, one slot":         {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "api")}, [][]failure.Cause{{failure.SlotInvalid}, {failure.SlotInvalid}}},
+		"one target, one slot, twice":   {[]workload.Binding{binding(t, "a", ingestor, "api", "api")}, [][]failure.Cause{{failure.SlotInvalid, failure.SlotInvalid}}},
+		"three, and the third is fine":  {[]workload.Binding{binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "api", "web")}, [][]failure.Cause{{failure.SlotInvalid}, {failure.SlotInvalid, ""}}},
+		"one target follows two images": {[]workload.Binding{binding(t, "a", "", "api", "proxy")}, [][]failure.Cause{{"", failure.SlotMismatch}}},
+		"no such container":             {[]workload.Binding{binding(t, "a", ingestor, "none"), binding(t, "b", ingestor, "web")}, [][]failure.Cause{{failure.WorkloadMissing}, {""}}},
 	} {
 		assert.Equal(t, c.want, causes(o.Locate(c.bindings)), name)
 	}
@@ -100,7 +100,7 @@ func TestContentsAreWhatTheSlotsHoldTogether(t *testing.T) {
 		return places
 	}
 	a, b := annotate.Of(digest("a")), annotate.Of(digest("b"))
-	broken := append(of(a), workload.Place{Slot: workload.Slot{Live: a}, Problem: &fault.Error{Cause: fault.SlotInvalid}})
+	broken := append(of(a), workload.Place{Slot: workload.Slot{Live: a}, Problem: &failure.Error{Cause: failure.SlotInvalid}})
 	assert.Equal(t, []annotate.Content{a, a, annotate.Unpinned, annotate.None, annotate.None, annotate.None},
 		workload.Contents([][]workload.Place{of(a), of(a, a), of(a, b), of(a, annotate.None), broken, nil}))
 }
@@ -140,7 +140,7 @@ func TestFactsSayWhoHolds(t *testing.T) {
 		"held":                      {"true", false, []metav1.ManagedFieldsEntry{held, pausedBy}, " (by kubectl-label, since " + held.Time.UTC().Format(time.RFC3339) + ")"},
 		"held and paused":           {"true", true, []metav1.ManagedFieldsEntry{pausedBy, held}, " (by kubectl-label, since " + held.Time.UTC().Format(time.RFC3339) + ")"},
 		"paused":                    {"", true, []metav1.ManagedFieldsEntry{held, pausedBy}, " (by kubectl-rollout, since " + pausedBy.Time.UTC().Format(time.RFC3339) + ")"},
-		"paused twice: the latest":  {"", true, []metav1.ManagedFieldsEntry{later, pausedBy}, " (by " + fault.Clean("argocd\x1b") + ", since " + later.Time.UTC().Format(time.RFC3339) + ")"},
+		"paused twice: the latest":  {"", true, []metav1.ManagedFieldsEntry{later, pausedBy}, " (by " + failure.Clean("argocd\x1b") + ", since " + later.Time.UTC().Format(time.RFC3339) + ")"},
 		"nobody claims it":          {"true", true, nil, ""},
 	} {
 		o, err := workload.New(&appsv1.Deployment{
@@ -176,7 +176,7 @@ func TestADigestAloneIsItsOwnersPin(t *testing.T) {
 			continue
 		}
 		require.NotNil(t, problem, name)
-		assert.Equal(t, fault.SlotMismatch, problem.Cause, name)
+		assert.Equal(t, failure.SlotMismatch, problem.Cause, name)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestDeleting(t *testing.T) {
 	assert.Nil(t, o.Deleting())
 	o.Meta.DeletionTimestamp = &metav1.Time{Time: time.Unix(0, 0)}
 	require.NotNil(t, o.Deleting())
-	assert.Equal(t, fault.WorkloadMissing, o.Deleting().Cause)
+	assert.Equal(t, failure.WorkloadMissing, o.Deleting().Cause)
 	assert.Contains(t, o.Deleting().Message, "it is being deleted, since 1970-01-01T00:00:00Z")
 }
 

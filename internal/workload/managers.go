@@ -11,7 +11,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // FieldManager is the field manager under which this program writes
@@ -186,5 +186,5 @@ func (o *Object) heldBy(holdLabel string) string {
 	if manager == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (by %s, since %s)", fault.Clean(manager), at.UTC().Format(time.RFC3339))
+	return fmt.Sprintf(" (by %s, since %s)", failure.Clean(manager), at.UTC().Format(time.RFC3339))
 }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Ref names a workload.
@@ -93,11 +93,11 @@ func New(object any) (*Object, error) {
 }
 
 // Deleting says that the workload is being deleted; nil where it is not. It may stay for as long as a finalizer wants.
-func (o *Object) Deleting() *fault.Error {
+func (o *Object) Deleting() *failure.Error {
 	if o.Meta.DeletionTimestamp == nil {
 		return nil
 	}
-	return o.failure(fault.WorkloadMissing, "it is being deleted, since %s: take it out of the target, or install it again; where it does not go, see its finalizers",
+	return o.failure(failure.WorkloadMissing, "it is being deleted, since %s: take it out of the target, or install it again; where it does not go, see its finalizers",
 		o.Meta.DeletionTimestamp.UTC().Format(time.RFC3339))
 }
 
@@ -108,7 +108,7 @@ func (o *Object) Controller() string {
 	if owner == nil {
 		return ""
 	}
-	return fault.Clean(fmt.Sprintf("%s %s (%s)", owner.Kind, owner.Name, owner.APIVersion))
+	return failure.Clean(fmt.Sprintf("%s %s (%s)", owner.Kind, owner.Name, owner.APIVersion))
 }
 
 // Secrets are the names of the pull secrets that the pods name themselves, in their order.

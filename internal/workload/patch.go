@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -65,7 +65,7 @@ func (c Change) Lost(o *Object) []string {
 	}
 	for _, change := range c.Slots {
 		if have := o.text(change.Slot); !sameImage(have, change.Slot.write(change.Digest)) {
-			lost = append(lost, fmt.Sprintf("slot %s, which holds %q now", change.Slot.Key(), fault.Clean(have)))
+			lost = append(lost, fmt.Sprintf("slot %s, which holds %q now", change.Slot.Key(), failure.Clean(have)))
 		}
 	}
 	return lost

@@ -12,7 +12,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -60,7 +60,7 @@ func TestPodQueriesAskAboutWhatTheSlotsHold(t *testing.T) {
 		return place
 	}
 	broken := holding(slot("x"), "b")
-	broken.Problem = &fault.Error{}
+	broken.Problem = &failure.Error{}
 	queries := workload.PodQueries([][]workload.Place{
 		{holding(slot("a"), "b"), holding(slot("b"), "b")},
 		{holding(slot("a"), "b"), holding(slot("b"), "c")}, // unpinned together

@@ -8,7 +8,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // status is what the three controllers report, in one shape.
@@ -40,7 +40,7 @@ func deploymentStatus(d *appsv1.Deployment) status {
 		switch {
 		case condition.Type == appsv1.DeploymentProgressing && condition.Status == corev1.ConditionFalse &&
 			condition.Reason == "ProgressDeadlineExceeded":
-			s.failure = fault.Clean(condition.Reason + ": " + condition.Message)
+			s.failure = failure.Clean(condition.Reason + ": " + condition.Message)
 			s.failedAt = condition.LastUpdateTime.Time
 		case condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue:
 			s.refused = Refusal{Reason: condition.Reason, Message: condition.Message}

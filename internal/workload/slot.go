@@ -9,7 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -39,7 +39,7 @@ func (s Slot) Value(digest image.Digest) string { return s.write(digest) }
 
 // Find locates the slot that an entry of the configuration means and reads what it holds. The error says why
 // the slot cannot be worked with: decision table, row 1.
-func (o *Object) Find(target config.Target, entry config.Workload) (Slot, *fault.Error) {
+func (o *Object) Find(target config.Target, entry config.Workload) (Slot, *failure.Error) {
 	container, init, err := o.container(target, entry)
 	if err != nil {
 		return Slot{}, err
@@ -51,12 +51,12 @@ func (o *Object) Find(target config.Target, entry config.Workload) (Slot, *fault
 	return o.envSlot(slot, container, target, entry)
 }
 
-func (o *Object) failure(cause fault.Cause, format string, args ...any) *fault.Error {
-	return &fault.Error{Cause: cause, Message: o.String() + ": " + fmt.Sprintf(format, args...)}
+func (o *Object) failure(cause failure.Cause, format string, args ...any) *failure.Error {
+	return &failure.Error{Cause: cause, Message: o.String() + ": " + fmt.Sprintf(format, args...)}
 }
 
 // container finds the container that an entry names or, where it names none, the only one that can be meant.
-func (o *Object) container(target config.Target, entry config.Workload) (corev1.Container, bool, *fault.Error) {
+func (o *Object) container(target config.Target, entry config.Workload) (corev1.Container, bool, *failure.Error) {
 	var names []string
 	var fits, all []int
 	containers := append(append([]corev1.Container{}, o.Pod.Containers...), o.Pod.InitContainers...)
@@ -86,14 +86,14 @@ func (o *Object) container(target config.Target, entry config.Workload) (corev1.
 		return containers[fits[0]], fits[0] >= len(o.Pod.Containers), nil
 	}
 	if entry.Container != "" {
-		return corev1.Container{}, false, o.failure(fault.WorkloadMissing, "it has no container %q, only %s: correct the target's container",
+		return corev1.Container{}, false, o.failure(failure.WorkloadMissing, "it has no container %q, only %s: correct the target's container",
 			entry.Container, strings.Join(names, ", "))
 	}
 	if entry.Env == "" && target.Image != nil && len(fits) == len(all) && !sameRepository(containers[0].Image, *target.Image) {
-		return corev1.Container{}, false, o.failure(fault.SlotMismatch, "none of its containers (%s) runs %s, which the target follows: only the digest is ours, so align the two",
+		return corev1.Container{}, false, o.failure(failure.SlotMismatch, "none of its containers (%s) runs %s, which the target follows: only the digest is ours, so align the two",
 			strings.Join(names, ", "), target.Image.Name())
 	}
-	return corev1.Container{}, false, o.failure(fault.SlotInvalid, "%d of its containers can be meant (%s): name one with the target's container",
+	return corev1.Container{}, false, o.failure(failure.SlotInvalid, "%d of its containers can be meant (%s): name one with the target's container",
 		len(fits), strings.Join(names, ", "))
 }
 
@@ -117,10 +117,10 @@ func follows(text string, ref image.Reference) bool {
 	return err == nil && own.Follows(ref)
 }
 
-func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.Target) (Slot, *fault.Error) {
+func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.Target) (Slot, *failure.Error) {
 	own, err := image.ParseReference(container.Image)
 	if err != nil {
-		return slot, o.failure(fault.SlotInvalid, "the image of container %s is no image reference: correct it in the chart", container.Name)
+		return slot, o.failure(failure.SlotInvalid, "the image of container %s is no image reference: correct it in the chart", container.Name)
 	}
 	slot.Follows = own
 	slot.Follows.Digest = ""
@@ -129,12 +129,12 @@ func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.
 	}
 	switch {
 	case slot.Follows.Tag == "":
-		return slot, o.failure(fault.SlotInvalid, "the image of container %s names no tag to follow: give the target an image", container.Name)
+		return slot, o.failure(failure.SlotInvalid, "the image of container %s names no tag to follow: give the target an image", container.Name)
 	case !own.Follows(slot.Follows):
-		return slot, o.failure(fault.SlotMismatch, "container %s runs %s, and the target follows %s: only the digest is ours, so align the two",
-			container.Name, fault.Clean(own.String()), slot.Follows)
+		return slot, o.failure(failure.SlotMismatch, "container %s runs %s, and the target follows %s: only the digest is ours, so align the two",
+			container.Name, failure.Clean(own.String()), slot.Follows)
 	case container.ImagePullPolicy == corev1.PullNever:
-		return slot, o.failure(fault.SlotInvalid, "container %s has imagePullPolicy Never, so no node would fetch another digest: set it to IfNotPresent, or take the target out",
+		return slot, o.failure(failure.SlotInvalid, "container %s has imagePullPolicy Never, so no node would fetch another digest: set it to IfNotPresent, or take the target out",
 			container.Name)
 	}
 	slot.Live, slot.Untagged = annotate.Unpinned, own.Tag == ""
@@ -150,7 +150,7 @@ func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.
 	return slot, nil
 }
 
-func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Target, entry config.Workload) (Slot, *fault.Error) {
+func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Target, entry config.Workload) (Slot, *failure.Error) {
 	slot.Follows = *target.Image
 	slot.write = func(digest image.Digest) string { return string(digest) }
 	if entry.Reference {
@@ -164,15 +164,15 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 	bare := strings.Trim(value, blanksAndQuotes)
 	switch {
 	case len(found) == 0 && len(container.EnvFrom) > 0:
-		return slot, o.failure(fault.SlotInvalid, "container %s does not list %s, and its envFrom may set it: list the variable with a value, which may be empty",
+		return slot, o.failure(failure.SlotInvalid, "container %s does not list %s, and its envFrom may set it: list the variable with a value, which may be empty",
 			container.Name, entry.Env)
 	case len(found) == 0:
 		slot.Missing, slot.Left = true, entry.LeaveEmpty
 		return slot, nil
 	case len(found) > 1:
-		return slot, o.failure(fault.SlotInvalid, "container %s lists %s %d times: list it once", container.Name, entry.Env, len(found))
+		return slot, o.failure(failure.SlotInvalid, "container %s lists %s %d times: list it once", container.Name, entry.Env, len(found))
 	case found[0].ValueFrom != nil:
-		return slot, o.failure(fault.SlotInvalid, "%s of container %s comes from elsewhere (valueFrom): give it a plain value, which may be empty",
+		return slot, o.failure(failure.SlotInvalid, "%s of container %s comes from elsewhere (valueFrom): give it a plain value, which may be empty",
 			entry.Env, container.Name)
 	case bare == "":
 		slot.Left = entry.LeaveEmpty
@@ -195,8 +195,8 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 	case !ok || own.Spelled == bare: // a word of any kind would parse, as a repository of docker.io
 		return slot, o.otherForm(container, entry, value, fmt.Sprintf("a reference by tag or digest (envValue: reference), as in %s@sha256:4f53…", slot.Follows.Name()))
 	default:
-		return slot, o.failure(fault.SlotMismatch, "%s of container %s refers to %s, and the target follows %s: only the digest is ours, so align the two",
-			entry.Env, container.Name, fault.Clean(own.String()), slot.Follows)
+		return slot, o.failure(failure.SlotMismatch, "%s of container %s refers to %s, and the target follows %s: only the digest is ours, so align the two",
+			entry.Env, container.Name, failure.Clean(own.String()), slot.Follows)
 	}
 	if own.Digest != "" && bare == value && strings.HasSuffix(value, "@"+string(own.Digest)) {
 		slot.Live = annotate.Of(own.Digest)
@@ -221,7 +221,7 @@ func parseLoosely(text string) (image.Reference, bool) {
 }
 
 // otherForm is the failure of a variable that would lose what it holds, which is kept nowhere (I88).
-func (o *Object) otherForm(container corev1.Container, entry config.Workload, value, want string) *fault.Error {
-	return o.failure(fault.SlotInvalid, "%s of container %s holds %q, and not %s: it would be overwritten, so empty it, or correct the target's env and envValue",
-		entry.Env, container.Name, fault.Clean(value), want)
+func (o *Object) otherForm(container corev1.Container, entry config.Workload, value, want string) *failure.Error {
+	return o.failure(failure.SlotInvalid, "%s of container %s holds %q, and not %s: it would be overwritten, so empty it, or correct the target's env and envValue",
+		entry.Env, container.Name, failure.Clean(value), want)
 }

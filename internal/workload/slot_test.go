@@ -11,7 +11,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -24,8 +24,8 @@ type find struct {
 	pin    bool   // pin: digest
 	entry  config.Workload
 
-	cause   fault.Cause // where it cannot be worked with
-	says    string      // that the failure's message holds
+	cause   failure.Cause // where it cannot be worked with
+	says    string        // that the failure's message holds
 	key     string
 	init    bool
 	follows string
@@ -50,7 +50,7 @@ func (f find) check(t *testing.T) {
 	of.DigestOnly = f.pin
 	read := object(t, config.Deployment, f.pod)
 	slot, problem := read.Find(of, f.entry)
-	if f.cause != fault.None {
+	if f.cause != failure.None {
 		require.NotNil(t, problem)
 		assert.Equal(t, f.cause, problem.Cause, problem.Message)
 		assert.Contains(t, problem.Message, "Deployment tracebloc/stg-jobs-manager: ")
@@ -124,41 +124,41 @@ func TestFindInImageMode(t *testing.T) {
 			at(pod(container("old", "ghcr.io/tracebloc/ingestor:0.2"), container("api", pinned)), live), func(f *find) { f.entry.Container = "" }),
 		"no container named: two run it": {
 			pod: withInit(pod(container("api", ingestor)), container("migrate", ingestor)), follow: ingestor,
-			cause: fault.SlotInvalid, says: "2 of its containers can be meant (api, migrate)",
+			cause: failure.SlotInvalid, says: "2 of its containers can be meant (api, migrate)",
 		},
 		"no container named: two of three run it": {
 			pod: pod(container("web", "nginx"), container("api", ingestor), container("b", ingestor)), follow: ingestor,
-			cause: fault.SlotInvalid, says: "2 of its containers can be meant",
+			cause: failure.SlotInvalid, says: "2 of its containers can be meant",
 		},
 		"no container named: none runs it, and there is one (I41)": {
-			pod: pod(container("api", "nginx:1")), follow: ingestor, cause: fault.SlotMismatch, says: "docker.io/library/nginx:1",
+			pod: pod(container("api", "nginx:1")), follow: ingestor, cause: failure.SlotMismatch, says: "docker.io/library/nginx:1",
 		},
 		"no container named: none of several runs it (I41)": {
 			pod: pod(container("api", "nginx:1"), container("web", "nginx:1")), follow: ingestor,
-			cause: fault.SlotMismatch, says: "none of its containers (api, web)",
+			cause: failure.SlotMismatch, says: "none of its containers (api, web)",
 		},
 		"a container that is not there": {
 			pod: pod(container("web", ingestor)), follow: ingestor, entry: config.Workload{Container: "api"},
-			cause: fault.WorkloadMissing, says: `no container "api", only web`,
+			cause: failure.WorkloadMissing, says: `no container "api", only web`,
 		},
 		"another tag (I41)": {
 			pod: pod(container("api", "ghcr.io/tracebloc/ingestor:0.4")), follow: ingestor, entry: config.Workload{Container: "api"},
-			cause: fault.SlotMismatch, says: "ingestor:0.4, and the target follows " + ingestor,
+			cause: failure.SlotMismatch, says: "ingestor:0.4, and the target follows " + ingestor,
 		},
 		"another tag, pinned (I41)": {
-			pod: pod(container("api", "ghcr.io/tracebloc/ingestor:0.4@"+string(digest("a")))), follow: ingestor, cause: fault.SlotMismatch,
+			pod: pod(container("api", "ghcr.io/tracebloc/ingestor:0.4@"+string(digest("a")))), follow: ingestor, cause: failure.SlotMismatch,
 		},
 		"another repository (I41)": {
-			pod: pod(container("api", "ghcr.io/tracebloc/other:0.3")), follow: ingestor, cause: fault.SlotMismatch,
+			pod: pod(container("api", "ghcr.io/tracebloc/other:0.3")), follow: ingestor, cause: failure.SlotMismatch,
 		},
 		"another host (I41)": {
-			pod: pod(container("api", "harbor.example.com/tracebloc/ingestor:0.3")), follow: ingestor, cause: fault.SlotMismatch,
+			pod: pod(container("api", "harbor.example.com/tracebloc/ingestor:0.3")), follow: ingestor, cause: failure.SlotMismatch,
 		},
 		"no tag is another tag (I41)": {
-			pod: pod(container("api", "ghcr.io/tracebloc/ingestor")), follow: ingestor, cause: fault.SlotMismatch,
+			pod: pod(container("api", "ghcr.io/tracebloc/ingestor")), follow: ingestor, cause: failure.SlotMismatch,
 		},
 		"imagePullPolicy Never (I89)": func() find {
-			f := find{pod: pod(container("api", ingestor)), follow: ingestor, cause: fault.SlotInvalid, says: "imagePullPolicy Never"}
+			f := find{pod: pod(container("api", ingestor)), follow: ingestor, cause: failure.SlotInvalid, says: "imagePullPolicy Never"}
 			f.pod.Containers[0].ImagePullPolicy = corev1.PullNever
 			return f
 		}(),
@@ -168,10 +168,10 @@ func TestFindInImageMode(t *testing.T) {
 			return f
 		}(),
 		"no image reference": {
-			pod: pod(container("api", "Not An Image")), follow: ingestor, entry: config.Workload{Container: "api"}, cause: fault.SlotInvalid,
+			pod: pod(container("api", "Not An Image")), follow: ingestor, entry: config.Workload{Container: "api"}, cause: failure.SlotInvalid,
 		},
 		"no image at all": {
-			pod: pod(container("api", "")), follow: ingestor, entry: config.Workload{Container: "api"}, cause: fault.SlotInvalid,
+			pod: pod(container("api", "")), follow: ingestor, entry: config.Workload{Container: "api"}, cause: failure.SlotInvalid,
 		},
 	})
 }
@@ -190,13 +190,13 @@ func TestFindFollowsTheContainersOwnReference(t *testing.T) {
 		"the only container":        only,
 		"no tag is latest":          untagged,
 		"two containers": {
-			pod: own.pod, cause: fault.SlotInvalid, says: "2 of its containers can be meant (api, web): name one",
+			pod: own.pod, cause: failure.SlotInvalid, says: "2 of its containers can be meant (api, web): name one",
 		},
 		"a container and an init container": {
-			pod: withInit(only.pod, container("init", "nginx")), cause: fault.SlotInvalid, says: "2 of its containers",
+			pod: withInit(only.pod, container("init", "nginx")), cause: failure.SlotInvalid, says: "2 of its containers",
 		},
 		"a digest alone names no tag": {
-			pod: pod(container("api", "nginx@"+string(digest("a")))), cause: fault.SlotInvalid, says: "no tag to follow",
+			pod: pod(container("api", "nginx@"+string(digest("a")))), cause: failure.SlotInvalid, says: "no tag to follow",
 		},
 	})
 }
@@ -243,7 +243,7 @@ func TestFindInEnvMode(t *testing.T) {
 		f.missing = true
 		return f
 	}
-	invalid := func(f find, cause fault.Cause, says string) find {
+	invalid := func(f find, cause failure.Cause, says string) find {
 		f.cause, f.says = cause, says
 		return f
 	}
@@ -277,11 +277,11 @@ func TestFindInEnvMode(t *testing.T) {
 		"in blanks":              slot(env(variable(name, " "+string(digest("a"))+"\n")), annotate.Unpinned),
 		"in quotes":              slot(env(variable(name, `"`+string(digest("a"))+`"`)), annotate.Unpinned),
 		"in capitals":            slot(env(variable(name, strings.ToUpper(string(digest("a"))))), annotate.Unpinned),
-		"a word (I88)":           invalid(slot(env(variable(name, "0.3")), a), fault.SlotInvalid, `holds "0.3", and not a digest (envValue: digest)`),
-		"a flag (I88)":           invalid(slot(env(variable(name, "--image="+string(digest("a")))), a), fault.SlotInvalid, `holds "--image=sha256:`),
-		"two digests (I88)":      invalid(slot(env(variable(name, string(digest("a"))+","+string(digest("b")))), a), fault.SlotInvalid, `holds "sha256:`),
-		"no whole digest (I88)":  invalid(slot(env(variable(name, "sha256:zz")), a), fault.SlotInvalid, `holds "sha256:zz"`),
-		"a reference (I88)":      invalid(slot(env(variable(name, ingestor+"@"+string(digest("a")))), a), fault.SlotInvalid, `holds "`+ingestor+"@sha256:"),
+		"a word (I88)":           invalid(slot(env(variable(name, "0.3")), a), failure.SlotInvalid, `holds "0.3", and not a digest (envValue: digest)`),
+		"a flag (I88)":           invalid(slot(env(variable(name, "--image="+string(digest("a")))), a), failure.SlotInvalid, `holds "--image=sha256:`),
+		"two digests (I88)":      invalid(slot(env(variable(name, string(digest("a"))+","+string(digest("b")))), a), failure.SlotInvalid, `holds "sha256:`),
+		"no whole digest (I88)":  invalid(slot(env(variable(name, "sha256:zz")), a), failure.SlotInvalid, `holds "sha256:zz"`),
+		"a reference (I88)":      invalid(slot(env(variable(name, ingestor+"@"+string(digest("a")))), a), failure.SlotInvalid, `holds "`+ingestor+"@sha256:"),
 		"another case":           missing(slot(env(variable(strings.ToLower(name), "x")), annotate.None)),
 
 		"an init container": func() find {
@@ -302,15 +302,15 @@ func TestFindInEnvMode(t *testing.T) {
 			return f
 		}(),
 		"unnamed: nobody lists it, one serves": unnamed(missing(slot(withInit(env(), container("init", "nginx")), annotate.None))),
-		"unnamed: nobody lists it, two serve":  unnamed(invalid(find{pod: pod(container("api", "x"), container("web", "x")), follow: ingestor, entry: config.Workload{Env: name}}, fault.SlotInvalid, "2 of its containers can be meant (api, web)")),
+		"unnamed: nobody lists it, two serve":  unnamed(invalid(find{pod: pod(container("api", "x"), container("web", "x")), follow: ingestor, entry: config.Workload{Env: name}}, failure.SlotInvalid, "2 of its containers can be meant (api, web)")),
 		"unnamed: two list it": unnamed(invalid(find{
 			pod: pod(container("api", "x", variable(name, "")), container("web", "x", variable(name, ""))), follow: ingestor, entry: config.Workload{Env: name},
-		}, fault.SlotInvalid, "2 of its containers can be meant")),
+		}, failure.SlotInvalid, "2 of its containers can be meant")),
 
-		"from elsewhere (I40)":    invalid(slot(env(from), a), fault.SlotInvalid, "valueFrom"),
-		"listed twice":            invalid(slot(env(variable(name, ""), variable(name, string(digest("a")))), a), fault.SlotInvalid, "lists INGESTOR_IMAGE_DIGEST 2 times"),
-		"missing beside envFrom":  invalid(slot(envFrom, a), fault.SlotInvalid, "envFrom may set it"),
-		"no such container":       invalid(slot(pod(container("web", "x")), a), fault.WorkloadMissing, `no container "api"`),
+		"from elsewhere (I40)":    invalid(slot(env(from), a), failure.SlotInvalid, "valueFrom"),
+		"listed twice":            invalid(slot(env(variable(name, ""), variable(name, string(digest("a")))), a), failure.SlotInvalid, "lists INGESTOR_IMAGE_DIGEST 2 times"),
+		"missing beside envFrom":  invalid(slot(envFrom, a), failure.SlotInvalid, "envFrom may set it"),
+		"no such container":       invalid(slot(pod(container("web", "x")), a), failure.WorkloadMissing, `no container "api"`),
 		"reference: a digest":     reference(env(variable(name, "ghcr.io/tracebloc/ingestor@"+string(digest("a")))), a),
 		"reference: with its tag": reference(env(variable(name, ingestor+"@"+string(digest("a")))), a),
 		"reference: a tag":        reference(env(variable(name, ingestor)), annotate.Unpinned),
@@ -318,10 +318,10 @@ func TestFindInEnvMode(t *testing.T) {
 		"reference: in blanks":    reference(env(variable(name, " ghcr.io/tracebloc/ingestor@"+string(digest("a")))), annotate.Unpinned),
 		"reference: in quotes":    reference(env(variable(name, `'`+ingestor+`'`)), annotate.Unpinned),
 		"reference: in capitals":  reference(env(variable(name, "GHCR.IO/tracebloc/ingestor@"+strings.ToUpper(string(digest("a"))))), annotate.Unpinned),
-		"reference: garbage":      invalid(reference(env(variable(name, "?!")), a), fault.SlotInvalid, `holds "?!", and not a reference by tag or digest (envValue: reference), as in ghcr.io/tracebloc/ingestor@sha256:4f53…`),
-		"reference: a word":       invalid(reference(env(variable(name, "true")), a), fault.SlotInvalid, `holds "true"`),
-		"reference: a URL":        invalid(reference(env(variable(name, "docker://"+ingestor)), a), fault.SlotInvalid, `holds "docker://`),
-		"reference: two":          invalid(reference(env(variable(name, ingestor+" "+ingestor)), a), fault.SlotInvalid, `holds "`),
+		"reference: garbage":      invalid(reference(env(variable(name, "?!")), a), failure.SlotInvalid, `holds "?!", and not a reference by tag or digest (envValue: reference), as in ghcr.io/tracebloc/ingestor@sha256:4f53…`),
+		"reference: a word":       invalid(reference(env(variable(name, "true")), a), failure.SlotInvalid, `holds "true"`),
+		"reference: a URL":        invalid(reference(env(variable(name, "docker://"+ingestor)), a), failure.SlotInvalid, `holds "docker://`),
+		"reference: two":          invalid(reference(env(variable(name, ingestor+" "+ingestor)), a), failure.SlotInvalid, `holds "`),
 		"reference: neither tag nor digest, of the tag latest": func() find {
 			f := reference(env(variable(name, "ghcr.io/tracebloc/ingestor")), annotate.Unpinned)
 			f.follow, f.follows = "ghcr.io/tracebloc/ingestor", "ghcr.io/tracebloc/ingestor:latest"
@@ -332,9 +332,9 @@ func TestFindInEnvMode(t *testing.T) {
 			f.follow, f.follows, f.writes = "nginx:1", "docker.io/library/nginx:1", "nginx@"+string(digest("b"))
 			return f
 		}(),
-		"reference: the digest that envValue digest left": invalid(reference(env(variable(name, string(digest("a")))), a), fault.SlotInvalid, `holds "sha256:`),
-		"reference: another tag (I41)":                    invalid(reference(env(variable(name, "ghcr.io/tracebloc/ingestor:0.4")), a), fault.SlotMismatch, "refers to ghcr.io/tracebloc/ingestor:0.4"),
-		"reference: another repository (I41)":             invalid(reference(env(variable(name, "nginx:0.3")), a), fault.SlotMismatch, "refers to docker.io/library/nginx:0.3"),
+		"reference: the digest that envValue digest left": invalid(reference(env(variable(name, string(digest("a")))), a), failure.SlotInvalid, `holds "sha256:`),
+		"reference: another tag (I41)":                    invalid(reference(env(variable(name, "ghcr.io/tracebloc/ingestor:0.4")), a), failure.SlotMismatch, "refers to ghcr.io/tracebloc/ingestor:0.4"),
+		"reference: another repository (I41)":             invalid(reference(env(variable(name, "nginx:0.3")), a), failure.SlotMismatch, "refers to docker.io/library/nginx:0.3"),
 	})
 }
 

@@ -15,18 +15,18 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/record"
 )
 
 // Fault says which requests meet which trouble.
-type Fault = fault.Rule[Request]
+type Fault = faultinject.Rule[Request]
 
 // Proxy is a TLS reverse proxy in front of one API server.
 type Proxy struct {
 	// Faults are what requests meet; Inject adds to them.
-	Faults fault.Set[Request]
+	Faults faultinject.Set[Request]
 
 	url     string
 	forward http.Handler
@@ -112,7 +112,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.ContentLength = int64(len(body))
 	request := describe(r, body)
 	recorded := p.Add(&request)
-	noted := fault.Note(w, func(status int) { p.Answered(recorded, status) })
+	noted := faultinject.Note(w, func(status int) { p.Answered(recorded, status) })
 	defer p.waited.after(request)
 	p.waited.before(r.Context(), request)
 	if action := p.Faults.Pick(request); action != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/cluster"
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
@@ -33,7 +33,7 @@ type world struct {
 	scripts string
 
 	cluster *cluster.Cluster
-	kubelet *kubelet.Kubelet
+	kubelet *fakenode.Kubelet
 	site    *registries.Site
 	api     *apiproxy.Proxy // counts
 	far     struct{ api, registries *relay }
@@ -61,7 +61,7 @@ func newWorld(ctx context.Context, binary string, progress io.Writer) (w *world,
 	if w.cluster, err = cluster.Start(ctx, cluster.Options{Progress: progress}); err != nil {
 		return w, err
 	}
-	if w.kubelet, err = kubelet.Start(ctx, w.cluster.Config(), "node-a", "node-b"); err != nil {
+	if w.kubelet, err = fakenode.Start(ctx, w.cluster.Config(), "node-a", "node-b"); err != nil {
 		return w, err
 	}
 	if w.site, err = registries.Start(ctx, w.dir); err != nil {

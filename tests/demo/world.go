@@ -14,7 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/tracebloc/image-refresh/tests/cluster"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -40,7 +40,7 @@ type world struct {
 	dir      string
 	binary   string
 	cluster  *cluster.Cluster
-	kubelet  *kubelet.Kubelet
+	kubelet  *fakenode.Kubelet
 	site     *registries.Site
 	programs []string // environment of image-refresh
 	restore  func() error
@@ -95,7 +95,7 @@ func (w *world) start(ctx context.Context, progress io.Writer) (err error) {
 	if w.cluster, err = cluster.Start(ctx, cluster.Options{Progress: progress}); err != nil {
 		return err
 	}
-	if w.kubelet, err = kubelet.Start(ctx, w.cluster.Config(), "node"); err != nil {
+	if w.kubelet, err = fakenode.Start(ctx, w.cluster.Config(), "node"); err != nil {
 		return err
 	}
 	w.site, err = registries.Start(ctx, w.dir)

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	k8stypes "k8s.io/apimachinery/pkg/types"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
-	"github.com/tracebloc/image-refresh/tests/node"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
+	"github.com/tracebloc/image-refresh/tests/realnode"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -32,7 +32,7 @@ func theUnschedulable(c *chapter) {
 
 // cordon keeps new pods off the node, or lets them on it again.
 func (c *chapter) cordon(on bool) {
-	_, err := c.client.CoreV1().Nodes().Patch(c.ctx, node.Name, k8stypes.MergePatchType,
+	_, err := c.client.CoreV1().Nodes().Patch(c.ctx, realnode.Name, k8stypes.MergePatchType,
 		fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, on), metav1.PatchOptions{})
 	require.NoError(c, err)
 }
@@ -71,7 +71,7 @@ func theNodeAway(c *chapter) {
 func (c *chapter) refreshing(trouble func()) (job, second string) {
 	release := make(chan struct{})
 	remove := c.site.Front.Inject(registries.Fault{
-		Match: registries.Of(webRepository, registries.At("", registries.Head)), Do: fault.Hold(release),
+		Match: registries.Of(webRepository, registries.At("", registries.Head)), Do: faultinject.Hold(release),
 	})
 	defer remove()
 	second = c.push(webImage, c.release("serve", "web 2", both()...), "web 2")

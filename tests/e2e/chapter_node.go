@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/fault"
-	"github.com/tracebloc/image-refresh/tests/node"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
+	"github.com/tracebloc/image-refresh/tests/realnode"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -26,7 +26,7 @@ func thePowerCut(c *chapter) {
 	c.installed(webTarget, workloads.Replicas(2), workloads.ProgressDeadline(120))
 	release := make(chan struct{})
 	remove := c.site.Front.Inject(registries.Fault{
-		Match: registries.Of(webRepository, registries.At("", registries.Blob)), Do: fault.Hold(release),
+		Match: registries.Of(webRepository, registries.At("", registries.Blob)), Do: faultinject.Hold(release),
 	})
 	defer remove()
 	second := c.push(webImage, c.release("serve", "web 2", both()...), "web 2, whose layers come slowly")
@@ -59,10 +59,10 @@ func inCluster(c *chapter) {
 	server, err := url.Parse(c.node.Cluster.Server())
 	require.NoError(c, err)
 	image := c.installed(webTarget + fmt.Sprintf("extraEnv:\n  - {name: KUBERNETES_SERVICE_HOST, value: %q}\n  - {name: KUBERNETES_SERVICE_PORT, value: %q}\n",
-		node.Address6, server.Port()))
+		realnode.Address6, server.Port()))
 	release := make(chan struct{})
 	remove := c.site.Front.Inject(registries.Fault{
-		Match: registries.Of(webRepository, registries.At("", registries.Head)), Do: fault.Hold(release),
+		Match: registries.Of(webRepository, registries.At("", registries.Head)), Do: faultinject.Hold(release),
 	})
 	defer remove()
 	asked := c.heads()
@@ -94,7 +94,7 @@ func inCluster(c *chapter) {
 
 // running are the program's processes in the pods, as paths in /proc.
 func (c *chapter) running() []string {
-	pids, err := node.Processes(c.box.Cgroup)
+	pids, err := realnode.Processes(c.box.Cgroup)
 	require.NoError(c, err)
 	var found []string
 	for _, pid := range pids {

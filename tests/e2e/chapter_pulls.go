@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -81,7 +81,7 @@ func theMissingLayers(c *chapter) {
 	second := c.push(webImage, c.release("serve", "web 2", both()...), "web 2, whose layers the registry has lost")
 	remove := c.site.Front.Inject(registries.Fault{
 		Match: registries.Of(webRepository, registries.At("", registries.Blob)),
-		Do:    fault.Reply(http.StatusNotFound, `{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}`),
+		Do:    faultinject.Reply(http.StatusNotFound, `{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}`),
 	})
 	defer remove()
 	t := c.tick(1)

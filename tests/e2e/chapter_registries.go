@@ -13,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/tests/node"
+	"github.com/tracebloc/image-refresh/tests/realnode"
 	"github.com/tracebloc/image-refresh/tests/runbook"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -83,9 +83,9 @@ func (c *chapter) robot(password string) {
 func theFirewall(c *chapter) {
 	c.firewalled()
 	cut := func(what string) func() {
-		rule := fmt.Sprintf("--source %s --destination %s --protocol tcp --dport 443 --jump %s", node.PodNetwork, ghcrAddress, what)
+		rule := fmt.Sprintf("--source %s --destination %s --protocol tcp --dport 443 --jump %s", realnode.PodNetwork, ghcrAddress, what)
 		c.Command("iptables --insert INPUT " + rule)
-		remove, err := node.Firewall(c.ctx, "INPUT", rule)
+		remove, err := realnode.Firewall(c.ctx, "INPUT", rule)
 		require.NoError(c, err)
 		return func() {
 			c.Command("iptables --delete INPUT " + rule)

@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -61,7 +61,7 @@ func (c *chapter) beside() {
 	release := make(chan struct{})
 	remove := c.site.Front.Inject(registries.Fault{
 		Match: registries.Of(webRepository, registries.At("", registries.Blob)),
-		Do:    fault.Hold(release),
+		Do:    faultinject.Hold(release),
 	})
 	defer remove()
 	before := c.newest()

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/node"
+	"github.com/tracebloc/image-refresh/tests/realnode"
 )
 
 // needed are the programs of Debian's packages, by the package that has them.
@@ -42,10 +42,10 @@ func prepare(ctx context.Context, dir string) error {
 		return fmt.Errorf("programs are missing: apt-get install %s", strings.Join(missing, " "))
 	}
 	begun := time.Now()
-	if err := node.Build(ctx, os.Stderr); err != nil {
+	if err := realnode.Build(ctx, os.Stderr); err != nil {
 		return err
 	}
-	if err := node.BuildProgram(ctx, filepath.Join(dir, programFile)); err != nil {
+	if err := realnode.BuildProgram(ctx, filepath.Join(dir, programFile)); err != nil {
 		return err
 	}
 	if err := tools(ctx, filepath.Join(dir, "bin")); err != nil {

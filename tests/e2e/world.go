@@ -15,7 +15,7 @@ import (
 	"github.com/tracebloc/image-refresh/tests/cluster"
 	"github.com/tracebloc/image-refresh/tests/components"
 	"github.com/tracebloc/image-refresh/tests/narrator"
-	"github.com/tracebloc/image-refresh/tests/node"
+	"github.com/tracebloc/image-refresh/tests/realnode"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/sandbox"
 )
@@ -41,9 +41,9 @@ const (
 type world struct {
 	*narrator.Narrator
 	box     sandbox.Box
-	node    *node.Node
+	node    *realnode.Node
 	site    *registries.Site
-	program node.Program
+	program realnode.Program
 	client  kubernetes.Interface
 }
 
@@ -54,13 +54,13 @@ func newWorld(ctx context.Context, n *narrator.Narrator, box sandbox.Box) (w *wo
 	if w.site, err = registries.Start(ctx, box.Dir); err != nil {
 		return w, err
 	}
-	if w.program, err = node.ReadProgram(filepath.Join(box.Dir, programFile)); err != nil {
+	if w.program, err = realnode.ReadProgram(filepath.Join(box.Dir, programFile)); err != nil {
 		return w, err
 	}
 	if err := w.pushPause(); err != nil {
 		return w, err
 	}
-	if w.node, err = node.Prepare(ctx, node.Options{
+	if w.node, err = realnode.Prepare(ctx, realnode.Options{
 		Dir: box.Dir, Cgroup: box.Cgroup, PauseImage: pauseImage, CAFile: w.site.CAFile, Names: map[string]string{
 			"registry-1.docker.io": hubAddress, "index.docker.io": hubAddress, "auth.docker.io": hubAddress,
 			"ghcr.io": ghcrAddress,

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/tracebloc/image-refresh/tests/cluster"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/product"
 )
 
@@ -20,7 +20,7 @@ import (
 // and the program, built once.
 type Environment struct {
 	Cluster *cluster.Cluster
-	Kubelet *kubelet.Kubelet
+	Kubelet *fakenode.Kubelet
 	// Binary is the program under test; Race tells that it has the race
 	// detector in it.
 	Binary string
@@ -73,7 +73,7 @@ func Start(ctx context.Context, options Options) (_ *Environment, err error) {
 	if e.Cluster, err = cluster.Start(ctx, cluster.Options{Progress: options.Progress}); err != nil {
 		return nil, err
 	}
-	if e.Kubelet, err = kubelet.Start(ctx, e.Cluster.Config(), "node-a", "node-b"); err != nil {
+	if e.Kubelet, err = fakenode.Start(ctx, e.Cluster.Config(), "node-a", "node-b"); err != nil {
 		return nil, err
 	}
 	return e, nil

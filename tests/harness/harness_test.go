@@ -18,9 +18,9 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -83,17 +83,17 @@ func TestFaultsOfTheAPIServer(t *testing.T) {
 	read := apiproxy.Read("deployments", "x")
 	for _, test := range []struct {
 		name string
-		do   fault.Action
+		do   faultinject.Action
 		code int
 		says string
 	}{
 		{"forbidden", apiproxy.Refuse(403, "Forbidden", "no such right"), 1, "no such right"},
 		{"busy, once", apiproxy.TooManyRequests(1), 0, ""},
-		{"late", fault.Delay(50 * time.Millisecond), 0, ""},
-		{"broken", fault.Reply(500, "boom"), 1, "boom"},
-		{"half", fault.Truncate(20), 1, "EOF"},
-		{"lost, once", fault.Lose(), 0, ""}, // client-go asks again, as it does after a reset
-		{"reset, once", fault.Reset(), 0, ""},
+		{"late", faultinject.Delay(50 * time.Millisecond), 0, ""},
+		{"broken", faultinject.Reply(500, "boom"), 1, "boom"},
+		{"half", faultinject.Truncate(20), 1, "EOF"},
+		{"lost, once", faultinject.Lose(), 0, ""}, // client-go asks again, as it does after a reset
+		{"reset, once", faultinject.Reset(), 0, ""},
 	} {
 		s.Forget()
 		remove := s.API.Inject(apiproxy.Fault{Match: read, Times: 1, Do: test.do})
@@ -108,7 +108,7 @@ func TestFaultsOfTheAPIServer(t *testing.T) {
 func TestAProgramIsKilledAfterItsWrite(t *testing.T) {
 	s := scenario(t)
 	done, killed := make(chan struct{}), make(chan struct{})
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Write("deployments", "x"), Do: fault.After(func() {
+	s.API.Inject(apiproxy.Fault{Match: apiproxy.Write("deployments", "x"), Do: faultinject.After(func() {
 		close(done)
 		<-killed
 	})})
@@ -125,7 +125,7 @@ func TestAProgramIsKilledAfterItsWrite(t *testing.T) {
 
 func TestAHungRequestAndASignal(t *testing.T) {
 	s := scenario(t)
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Read("deployments", "x"), Do: fault.Hang()})
+	s.API.Inject(apiproxy.Fault{Match: apiproxy.Read("deployments", "x"), Do: faultinject.Hang()})
 	run := s.Start("get", "deployment", "x")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -136,15 +136,15 @@ func TestAHungRequestAndASignal(t *testing.T) {
 
 func TestWatchesPassAndBreak(t *testing.T) {
 	s := scenario(t)
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
-		if kubelet.Runs(pod, "app:2") {
-			return kubelet.Stuck()
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+		if fakenode.Runs(pod, "app:2") {
+			return fakenode.Stuck()
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	s.Patch(harness.Helm, workloads.Deployment("x"), patchImage)
 	watch := apiproxy.Verb("watch", "deployments")
-	s.API.Inject(apiproxy.Fault{Match: watch, Times: 1, Do: fault.Cut(300 * time.Millisecond)})
+	s.API.Inject(apiproxy.Fault{Match: watch, Times: 1, Do: faultinject.Cut(300 * time.Millisecond)})
 	run := s.Start("rollout", "status", "deployment", "x", "--timeout=20s")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

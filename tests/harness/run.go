@@ -30,13 +30,13 @@ type Run struct {
 	once     sync.Once
 }
 
-// Tick runs one tick and returns what it left behind. With FORETELL=1 a plan
-// is made before it, which must foretell what the tick decides.
+// Tick runs one tick and returns what it left behind. With PLAN_FIRST=1 a plan
+// is made before it, which must predict what the tick decides.
 func (s *Scenario) Tick() *product.Result {
 	s.t.Helper()
 	var plan *product.Result
-	if s.foretells() {
-		plan = s.foretell()
+	if s.plansFirst() {
+		plan = s.planFirst()
 	}
 	result := s.Run()
 	if plan != nil {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/cluster"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
@@ -47,8 +47,8 @@ type Scenario struct {
 	env     map[string]string
 	secrets []string
 
-	unforetold bool
-	granted    []string // further namespaces
+	withoutPlan bool
+	granted     []string // further namespaces
 }
 
 // Option changes a Scenario while it is made.
@@ -141,7 +141,7 @@ func (s *Scenario) Unsetenv(keys ...string) {
 }
 
 // Behave chooses what becomes of the pods in the namespace.
-func (s *Scenario) Behave(policy kubelet.Policy) { s.Kubelet.Set(s.Namespace, policy) }
+func (s *Scenario) Behave(policy fakenode.Policy) { s.Kubelet.Set(s.Namespace, policy) }
 
 // Push stores content in a registry and returns its digest.
 func (s *Scenario) Push(reference string, content registries.Content) (digest string) {

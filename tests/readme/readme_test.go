@@ -18,7 +18,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/cluster"
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -117,7 +117,7 @@ func world(t *testing.T) (*cluster.Cluster, *registries.Site) {
 	c, err := cluster.Start(t.Context(), cluster.Options{Progress: os.Stderr})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Stop()) })
-	nodes, err := kubelet.Start(t.Context(), c.Config(), "node")
+	nodes, err := fakenode.Start(t.Context(), c.Config(), "node")
 	require.NoError(t, err)
 	t.Cleanup(nodes.Stop)
 	core := c.Client().CoreV1()
@@ -125,11 +125,11 @@ func world(t *testing.T) (*cluster.Cluster, *registries.Site) {
 		_, err = core.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
-	nodes.Set(example, func(pod *corev1.Pod) kubelet.Behaviour {
+	nodes.Set(example, func(pod *corev1.Pod) fakenode.Behaviour {
 		if pod.Spec.RestartPolicy == corev1.RestartPolicyNever {
-			return kubelet.Completed(0)
+			return fakenode.Completed(0)
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	_, err = core.Secrets(namespace).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "stg-regcred"}, Type: corev1.SecretTypeDockerConfigJson,

@@ -12,18 +12,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/record"
 )
 
 // Fault says which calls meet which trouble.
-type Fault = fault.Rule[Call]
+type Fault = faultinject.Rule[Call]
 
 // Front serves many hosts on one TLS port, and on one plain port.
 type Front struct {
 	// Faults are what calls meet; Inject adds to them.
-	Faults fault.Set[Call]
+	Faults faultinject.Set[Call]
 
 	authority  *pki.Authority
 	tls, plain *http.Server
@@ -159,7 +159,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "no such host here", http.StatusMisdirectedRequest)
 		})
 	}
-	noted := fault.Note(w, func(status int) { f.Answered(recorded, status) })
+	noted := faultinject.Note(w, func(status int) { f.Answered(recorded, status) })
 	if action := f.Faults.Pick(call); action != nil {
 		action(noted, r, handler)
 		return

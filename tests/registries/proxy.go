@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/record"
 )
@@ -32,13 +32,13 @@ type Connect struct {
 }
 
 // ProxyFault says which requests to the proxy meet which trouble.
-type ProxyFault = fault.Rule[Connect]
+type ProxyFault = faultinject.Rule[Connect]
 
 // Proxy is an egress proxy: whatever host it is asked for, it leads to a
 // Front. It is what keeps the real names real.
 type Proxy struct {
 	// Faults are what requests meet; Inject, Refuse and the like add to them.
-	Faults fault.Set[Connect]
+	Faults faultinject.Set[Connect]
 
 	front  *Front
 	server *http.Server
@@ -93,12 +93,12 @@ func (p *Proxy) Inject(rule ProxyFault) (remove func()) { return p.Faults.Inject
 // Refuse answers requests for one host with a status: 403 as a filter does,
 // 407 as a proxy that wants a login, 502 as one that cannot connect.
 func (p *Proxy) Refuse(host string, status int) (remove func()) {
-	return p.Inject(ProxyFault{Match: toHost(host), Do: fault.Reply(status, "refused by the proxy")})
+	return p.Inject(ProxyFault{Match: toHost(host), Do: faultinject.Reply(status, "refused by the proxy")})
 }
 
 // Blackhole never answers requests for one host.
 func (p *Proxy) Blackhole(host string) (remove func()) {
-	return p.Inject(ProxyFault{Match: toHost(host), Do: fault.Hang()})
+	return p.Inject(ProxyFault{Match: toHost(host), Do: faultinject.Hang()})
 }
 
 // Mute opens tunnels to one host in which nobody ever speaks.
@@ -148,7 +148,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.secrets.AddHeader(connect.Authorization)
 	recorded := p.Add(&connect)
-	noted := fault.Note(w, func(status int) { p.Answered(recorded, status) })
+	noted := faultinject.Note(w, func(status int) { p.Answered(recorded, status) })
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !p.front.Serves(connect.Host):

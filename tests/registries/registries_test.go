@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
@@ -159,29 +159,29 @@ func TestFaultsOfTheFront(t *testing.T) {
 	const reference = "ghcr.io/tracebloc/ingestor:0.3"
 	_, err := site.Push(reference, registries.Image("one", "linux/amd64"))
 	require.NoError(t, err)
-	at := func(stage registries.Stage, do fault.Action) {
+	at := func(stage registries.Stage, do faultinject.Action) {
 		site.Front.Faults.Clear()
 		site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", stage), Do: do})
 	}
 	for _, stage := range []registries.Stage{registries.Ping, registries.Token, registries.Head} {
-		at(stage, fault.Reply(http.StatusServiceUnavailable, "down"))
+		at(stage, faultinject.Reply(http.StatusServiceUnavailable, "down"))
 		_, err = head(t, through, reference)
 		assert.Equal(t, http.StatusServiceUnavailable, status(t, err), stage)
-		at(stage, fault.Reset())
+		at(stage, faultinject.Reset())
 		_, err = head(t, through, reference)
 		require.Error(t, err, stage)
 	}
-	at(registries.Head, fault.Header("Docker-Content-Digest", "sha256:zz"))
+	at(registries.Head, faultinject.Header("Docker-Content-Digest", "sha256:zz"))
 	_, err = head(t, through, reference)
 	require.ErrorContains(t, err, "non-hex")
-	at(registries.Token, fault.Hang())
+	at(registries.Token, faultinject.Hang())
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err = head(t, through, reference, remote.WithContext(short))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	site.Front.Faults.Clear()
-	site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Head), Skip: 1, Times: 1, Do: fault.Reply(500, "")})
+	site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Head), Skip: 1, Times: 1, Do: faultinject.Reply(500, "")})
 	var codes []int
 	for range 3 {
 		_, err := head(t, through, reference)

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -103,14 +103,14 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 }
 
 // inDeployments makes the pods of Deployments that run a text behave in a way; all others are Ready.
-func inDeployments(text string, behaviour kubelet.Behaviour) kubelet.Policy {
-	return func(pod *corev1.Pod) kubelet.Behaviour {
+func inDeployments(text string, behaviour fakenode.Behaviour) fakenode.Policy {
+	return func(pod *corev1.Pod) fakenode.Behaviour {
 		for _, owner := range pod.OwnerReferences {
-			if owner.Kind == "ReplicaSet" && kubelet.Runs(pod, text) {
+			if owner.Kind == "ReplicaSet" && fakenode.Runs(pod, text) {
 				return behaviour
 			}
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -34,7 +34,7 @@ func isRecord(r apiproxy.Request) bool {
 
 // moved makes a scenario whose Deployment "jobs", under Helm 4, runs the first digest while its tag has moved
 // on to the second; pods of that become ready as the test says.
-func moved(t *testing.T, second kubelet.Behaviour) (s *harness.Scenario, first, latest string) {
+func moved(t *testing.T, second fakenode.Behaviour) (s *harness.Scenario, first, latest string) {
 	t.Helper()
 	s, first = appliedBy(t, harness.Helm)
 	latest = s.Push(ingestor, registries.Index("second", "linux/amd64"))
@@ -64,7 +64,7 @@ func requireRefreshed(t *testing.T, s *harness.Scenario, latest string) {
 }
 
 // silent accepts a watch and never sends anything.
-func silent() fault.Action {
+func silent() faultinject.Action {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusOK)

@@ -7,28 +7,28 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // Whatever becomes of the watch, the rollout is seen: the object is read again.
 func TestARolloutIsSeenWhateverBecomesOfTheWatch(t *testing.T) {
 	t.Parallel()
-	for name, trouble := range map[string]fault.Action{
-		"dropped":               fault.Cut(100 * time.Millisecond),
-		"reset":                 fault.Reset(),
+	for name, trouble := range map[string]faultinject.Action{
+		"dropped":               faultinject.Cut(100 * time.Millisecond),
+		"reset":                 faultinject.Reset(),
 		"gone":                  apiproxy.Refuse(410, "Expired", "too old resource version"),
 		"gone once it was open": apiproxy.Gone(),
 		"forbidden":             forbidden,
 		"too many requests":     apiproxy.TooManyRequests(1),
 		"500":                   internal,
-		"garbage":               fault.Reply(200, "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"Deployment\",", "Content-Type", "application/json"),
+		"garbage":               faultinject.Reply(200, "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"Deployment\",", "Content-Type", "application/json"),
 		"silent":                silent(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, _, latest := moved(t, kubelet.ReadyAfter(2*time.Second))
+			s, _, latest := moved(t, fakenode.ReadyAfter(2*time.Second))
 			if name == "silent" {
 				s.Setenv("ROLLOUT_TIMEOUT", "10s") // it ends only with the wait: a watch is given 45 s
 			}
@@ -44,7 +44,7 @@ func TestARolloutIsSeenWhateverBecomesOfTheWatch(t *testing.T) {
 // The program needs to know the object only by name, whatever it does: a list or watch of all is forbidden.
 func TestAWatchIsOfOneName(t *testing.T) {
 	t.Parallel()
-	s, _, _ := moved(t, kubelet.ReadyAfter(time.Second))
+	s, _, _ := moved(t, fakenode.ReadyAfter(time.Second))
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	for _, request := range s.API.Requests(apiproxy.Verb("watch", "deployments")) {
 		assert.Equal(t, "metadata.name=jobs", request.Query.Get("fieldSelector"))
@@ -56,10 +56,10 @@ func TestAWatchIsOfOneName(t *testing.T) {
 // from it.
 func TestReadingThatGoesAwayInTheMiddleIsLoudAndConcludesNothing(t *testing.T) {
 	t.Parallel()
-	for name, trouble := range map[string]fault.Action{"forbidden": forbidden, "500": internal, "silent": fault.Hang()} {
+	for name, trouble := range map[string]faultinject.Action{"forbidden": forbidden, "500": internal, "silent": faultinject.Hang()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, first, latest := moved(t, kubelet.ReadyAfter(3*time.Second))
+			s, first, latest := moved(t, fakenode.ReadyAfter(3*time.Second))
 			s.Setenv("ROLLOUT_TIMEOUT", "5s")
 			s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
 			stop := []func(){
@@ -87,7 +87,7 @@ func TestReadingThatGoesAwayInTheMiddleIsLoudAndConcludesNothing(t *testing.T) {
 // The object is deleted in the middle of a wait.
 func TestAWorkloadDeletedInTheMiddleIsLoud(t *testing.T) {
 	t.Parallel()
-	s, _, _ := moved(t, kubelet.Stuck())
+	s, _, _ := moved(t, fakenode.Stuck())
 	run := s.Start()
 	s.Eventually("the rollout has begun", func() bool { return workloads.Revision(s.Deployment("jobs")) == 2 })
 	s.Kubectl("delete", "deployment", "jobs")

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 )
 
 // What passes by itself is waited out, at each write of a refresh: the tick succeeds.
@@ -19,17 +19,17 @@ func TestAPITroubleThatPassesIsWaitedOut(t *testing.T) {
 		"read": apiproxy.Verb("get", "deployments"), "patch": isSlotPatch, "hand back": isHandBack, "record": isRecord,
 		"watch": apiproxy.Verb("watch", "deployments"), "Event": apiproxy.Verb("create", "events"),
 	}
-	for name, trouble := range map[string]fault.Rule[apiproxy.Request]{
+	for name, trouble := range map[string]faultinject.Rule[apiproxy.Request]{
 		"429 with Retry-After": {Do: apiproxy.TooManyRequests(1), Times: 1},
 		"500":                  {Do: internal, Times: 2},
 		"503":                  {Do: unavailable, Times: 2},
-		"reset":                {Do: fault.Reset(), Times: 2},
-		"answer lost":          {Do: fault.Lose(), Times: 1},
+		"reset":                {Do: faultinject.Reset(), Times: 2},
+		"answer lost":          {Do: faultinject.Lose(), Times: 1},
 		"storm of conflicts":   {Do: conflict, Times: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, _, latest := moved(t, kubelet.Ready())
+			s, _, latest := moved(t, fakenode.Ready())
 			for where, match := range writes {
 				if name == "answer lost" && where == "watch" || name == "storm of conflicts" && (where == "read" || where == "Event") {
 					continue // a watch has no end, and nothing there can conflict
@@ -48,18 +48,18 @@ func TestAPITroubleThatPassesIsWaitedOut(t *testing.T) {
 // What does not pass is an operator's, exit code 1 within a bounded time, and nothing is changed.
 func TestAPITroubleAtThePatchIsLoudAndChangesNothing(t *testing.T) {
 	t.Parallel()
-	for name, trouble := range map[string]fault.Action{
+	for name, trouble := range map[string]faultinject.Action{
 		"conflicts for ever":        conflict,
 		"429 to come back tomorrow": apiproxy.TooManyRequests(86400),
 		"500":                       internal,
 		"503":                       unavailable,
 		"forbidden":                 forbidden,
-		"silent":                    fault.Hang(),
-		"reset":                     fault.Reset(),
+		"silent":                    faultinject.Hang(),
+		"reset":                     faultinject.Reset(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, first, latest := moved(t, kubelet.Ready())
+			s, first, latest := moved(t, fakenode.Ready())
 			remove := s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("patch", "deployments"), Do: trouble})
 			result := s.Tick()
 			failed := requireOutcome(t, result, 1, "failed", "api")
@@ -76,10 +76,10 @@ func TestAPITroubleAtThePatchIsLoudAndChangesNothing(t *testing.T) {
 // A patch that the server has carried out, and whose answer never comes: loud, and continued.
 func TestAPatchWhoseAnswerNeverComesIsContinued(t *testing.T) {
 	t.Parallel()
-	s, first, latest := moved(t, kubelet.Ready())
+	s, first, latest := moved(t, fakenode.Ready())
 	never := make(chan struct{})
 	t.Cleanup(func() { close(never) })
-	remove := s.API.Inject(apiproxy.Fault{Match: isSlotPatch, Do: fault.After(func() { <-never })})
+	remove := s.API.Inject(apiproxy.Fault{Match: isSlotPatch, Do: faultinject.After(func() { <-never })})
 	result := s.Tick()
 	requireOutcome(t, result, 1, "failed", "api")
 	assert.Less(t, result.Duration, time.Minute)
@@ -92,10 +92,10 @@ func TestAPatchWhoseAnswerNeverComesIsContinued(t *testing.T) {
 // A claim that cannot be handed back is a warning, since the refresh itself went well; the next tick mends it.
 func TestAPITroubleAtHandingBackIsMendedByTheNextTick(t *testing.T) {
 	t.Parallel()
-	for name, trouble := range map[string]fault.Action{"conflicts for ever": conflict, "500": internal, "forbidden": forbidden} {
+	for name, trouble := range map[string]faultinject.Action{"conflicts for ever": conflict, "500": internal, "forbidden": forbidden} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, first, latest := moved(t, kubelet.Ready())
+			s, first, latest := moved(t, fakenode.Ready())
 			remove := s.API.Inject(apiproxy.Fault{Match: isHandBack, Do: trouble})
 			result := s.Tick()
 			requireOutcome(t, result, 0, "refreshed", "")
@@ -114,10 +114,10 @@ func TestAPITroubleAtHandingBackIsMendedByTheNextTick(t *testing.T) {
 // A record that cannot be written fails the tick, and the next one records.
 func TestAPITroubleAtTheRecordIsLoudAndContinued(t *testing.T) {
 	t.Parallel()
-	for name, trouble := range map[string]fault.Action{"conflicts for ever": conflict, "500": internal, "forbidden": forbidden} {
+	for name, trouble := range map[string]faultinject.Action{"conflicts for ever": conflict, "500": internal, "forbidden": forbidden} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, first, latest := moved(t, kubelet.Ready())
+			s, first, latest := moved(t, fakenode.Ready())
 			remove := s.API.Inject(apiproxy.Fault{Match: isRecord, Do: trouble})
 			requireOutcome(t, s.Tick(), 1, "failed", "api")
 			assert.Equal(t, latest, live(s))
@@ -148,7 +148,7 @@ func TestI12AClearThatMeetsOnlyConflictsIsAWarning(t *testing.T) {
 // An Event that is lost is a warning.
 func TestAnEventThatCannotBeWrittenIsAWarning(t *testing.T) {
 	t.Parallel()
-	s, _, latest := moved(t, kubelet.Ready())
+	s, _, latest := moved(t, fakenode.Ready())
 	s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("create", "events"), Do: forbidden})
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	requireRefreshed(t, s, latest)

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -125,7 +125,7 @@ func (b *bare) crash(build registries.Content) {
 	b.mu.Unlock()
 }
 
-func (b *bare) behaviour(pod *corev1.Pod) kubelet.Behaviour {
+func (b *bare) behaviour(pod *corev1.Pod) fakenode.Behaviour {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	id, known := b.started[pod.UID]
@@ -134,11 +134,11 @@ func (b *bare) behaviour(pod *corev1.Pod) kubelet.Behaviour {
 		b.started[pod.UID] = id
 	}
 	for _, bad := range b.crashes {
-		if kubelet.Runs(pod, bad) || id == bad && !kubelet.Runs(pod, "@") {
+		if fakenode.Runs(pod, bad) || id == bad && !fakenode.Runs(pod, "@") {
 			return crash().Running(id)
 		}
 	}
-	return kubelet.Ready().Running(id)
+	return fakenode.Ready().Running(id)
 }
 
 // restart deletes a pod, and waits for the one in its place.

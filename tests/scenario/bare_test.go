@@ -221,7 +221,7 @@ func TestQ12ABareTagThatRunsWhatIsRefusedIsPinnedAndStaysLoud(t *testing.T) {
 func TestI67ABareTagIsPinnedToWhatRunsWhileLatestIsTooYoung(t *testing.T) {
 	t.Parallel()
 	b := bareOf(t, "Deployment", pulledAs, "minAge: 8s")
-	b.Unforetold()
+	b.WithoutPlan()
 	first := b.install(image("first"))
 	second := b.Push(ingestor, image("second"))
 	b.tick(0, "refreshed", "")

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
@@ -21,7 +21,7 @@ import (
 const memoryLimit = 128 << 20
 
 // endless is a gigabyte, for each of the images that are asked for side by side.
-var endless = fault.Huge(1 << 30)
+var endless = faultinject.Huge(1 << 30)
 
 // Whatever a registry sends, for every image at once, a tick stays within the memory that it has. The program
 // is measured as it is shipped: the race detector alone needs several times as much.
@@ -34,13 +34,13 @@ func TestAGigabyteFromARegistryIsNotHeld(t *testing.T) {
 		require.NoError(t, err)
 	}
 	const images = 10
-	noDigest := fault.Header("Docker-Content-Digest")
+	noDigest := faultinject.Header("Docker-Content-Digest")
 	for name, rules := range map[string][]registries.Fault{
 		"nothing":                          nil,
 		"ping":                             {{Match: registries.At(hubHost, registries.Ping), Do: endless}},
 		"token":                            {{Match: registries.At(hubTokens, registries.Token), Do: endless}},
-		"refusal of a token":               {{Match: registries.At(hubTokens, registries.Token), Do: fault.Then(endless, fault.Reply(403, ""))}},
-		"refusal of a manifest":            {{Match: registries.At(hubHost, registries.Head, registries.Get), Do: fault.Then(endless, fault.Reply(401, ""))}},
+		"refusal of a token":               {{Match: registries.At(hubTokens, registries.Token), Do: faultinject.Then(endless, faultinject.Reply(403, ""))}},
+		"refusal of a manifest":            {{Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Then(endless, faultinject.Reply(401, ""))}},
 		"manifest by tag":                  {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: endless}},
 		"manifest by digest":               {{Match: registries.At(hubHost, registries.Get), Do: endless}},
 		"config":                           {{Match: registries.At(hubHost, registries.Blob), Do: endless}},
@@ -88,7 +88,7 @@ func peakOf(t *testing.T, s *harness.Scenario, binary string) (peak int64) {
 	t.Helper()
 	s.Setenv("MAX_ROLLOUTS", "0")
 	started := make(chan *harness.Run, 1)
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Write("deployments", ""), Times: 1, Do: fault.Before(func() {
+	s.API.Inject(apiproxy.Fault{Match: apiproxy.Write("deployments", ""), Times: 1, Do: faultinject.Before(func() {
 		var err error
 		if peak, err = (<-started).PeakMemory(); err != nil {
 			t.Error(err)
@@ -103,17 +103,17 @@ func peakOf(t *testing.T, s *harness.Scenario, binary string) (peak int64) {
 
 // unfolding answers with as many layers of nothing as a manifest has room for, of which a reader would make a hundred times
 // as much.
-func unfolding() fault.Action {
+func unfolding() faultinject.Action {
 	body := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[` + strings.Repeat("0,", 2<<20-100) + `0]}`
-	return fault.Reply(200, body, "Content-Type", "application/vnd.oci.image.manifest.v1+json")
+	return faultinject.Reply(200, body, "Content-Type", "application/vnd.oci.image.manifest.v1+json")
 }
 
 // largest answers with an index as large as a manifest may be, most of which is kept while it is read.
-func largest() fault.Action {
+func largest() faultinject.Action {
 	const entries = 900
 	entry := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"` + digestOf("") + `","annotations":{"a":"%s"}}`
 	padding := strings.Repeat("x", 4<<20/entries-len(entry)-2)
 	entry = strings.Replace(entry, "%s", padding, 1)
 	body := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[` + strings.Repeat(entry+",", entries-1) + entry + `]}`
-	return fault.Reply(200, body, "Content-Type", "application/vnd.oci.image.index.v1+json")
+	return faultinject.Reply(200, body, "Content-Type", "application/vnd.oci.image.index.v1+json")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -102,7 +102,7 @@ const held = 500 * time.Millisecond
 
 func (p *phases) hold(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	began := time.Now()
-	fault.Delay(held)(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	faultinject.Delay(held)(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.spans = append(p.spans, span{began, time.Now()})
 		p.mu.Unlock()

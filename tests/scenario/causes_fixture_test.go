@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -142,7 +142,7 @@ func (c *cell) request() registries.Matcher {
 
 // throughout has whatever is asked of the registry from the stage on answered like this: what /v2/ says is not the last
 // word.
-func (c *cell) throughout(do fault.Action) {
+func (c *cell) throughout(do faultinject.Action) {
 	if c.stage == "ping" {
 		c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost), Do: do})
 		return
@@ -151,15 +151,15 @@ func (c *cell) throughout(do fault.Action) {
 }
 
 // answer has the request of the stage answered like this.
-func (c *cell) answer(do fault.Action) {
+func (c *cell) answer(do faultinject.Action) {
 	c.Site.Front.Inject(registries.Fault{Match: c.request(), Do: do})
 }
 
 // body is answer for what is wrong with a body. The answer to a HEAD has none, so there the registry omits the digest,
 // and the tag is asked for by GET.
-func (c *cell) body(do fault.Action) {
+func (c *cell) body(do faultinject.Action) {
 	if c.stage == "manifest" {
-		c.answer(fault.Header("Docker-Content-Digest"))
+		c.answer(faultinject.Header("Docker-Content-Digest"))
 		c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Get), Do: do})
 		return
 	}
@@ -180,7 +180,7 @@ func (c *cell) lead(address, phrase string) {
 			registry = c.Site.Front.TLSAddr()
 			c.image = registry + "/tracebloc/jobs-manager:prod"
 		}
-		c.Site.Front.Inject(registries.Fault{Match: registries.At(registry, registries.Ping), Do: fault.Reply(
+		c.Site.Front.Inject(registries.Fault{Match: registries.At(registry, registries.Ping), Do: faultinject.Reply(
 			http.StatusUnauthorized, "", "WWW-Authenticate", `Bearer realm="https://`+address+`/token",service="registry.docker.io"`)})
 		c.phrases = append(c.phrases, phrase)
 	case "manifest", "index":
@@ -204,14 +204,14 @@ func (c *cell) name(phrase string) string {
 }
 
 // port holds a port for the length of the test.
-func (c *cell) port(port *fault.Port, err error) string {
+func (c *cell) port(port *faultinject.Port, err error) string {
 	require.NoError(c.t, err)
 	c.t.Cleanup(func() { assert.NoError(c.t, port.Close()) })
 	return port.Address
 }
 
 // redirect sends a client elsewhere.
-func redirect(location string) fault.Action {
+func redirect(location string) faultinject.Action {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		http.Redirect(w, r, location, http.StatusTemporaryRedirect)
 	}

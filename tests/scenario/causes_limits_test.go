@@ -6,14 +6,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // ghcrBusy is ghcr.io's 429: it says in the message alone how long to wait.
-func ghcrBusy(wait string) fault.Action {
-	return fault.Reply(429, `{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: `+wait+`, allowed: 44000/minute"}]}`)
+func ghcrBusy(wait string) faultinject.Action {
+	return faultinject.Reply(429, `{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: `+wait+`, allowed: 44000/minute"}]}`)
 }
 
 // I31: a 429 is asked again when it says so, where that is within the time for one image; it is never followed by the GET
@@ -22,22 +22,22 @@ func TestI31WhenA429SaysHowLongToWait(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		stage  registries.Stage
-		do     fault.Action
+		do     faultinject.Action
 		waits  bool // for its turn
 		second bool // the tag has moved, and it is the manifest that is not given
 	}{
-		"the token endpoint, not now":          {stage: registries.Token, do: fault.Reply(429, "", "Retry-After", "0"), waits: true},
-		"the token endpoint, not today":        {stage: registries.Token, do: fault.Reply(429, "", "Retry-After", "86400")},
+		"the token endpoint, not now":          {stage: registries.Token, do: faultinject.Reply(429, "", "Retry-After", "0"), waits: true},
+		"the token endpoint, not today":        {stage: registries.Token, do: faultinject.Reply(429, "", "Retry-After", "86400")},
 		"ghcr.io's token endpoint, not now":    {stage: registries.Token, do: ghcrBusy("285.47µs"), waits: true},
 		"ghcr.io's token endpoint, not today":  {stage: registries.Token, do: ghcrBusy("24h")},
-		"ping, not now":                        {stage: registries.Ping, do: fault.Reply(429, "", "Retry-After", "0"), waits: true},
-		"ping, not today":                      {stage: registries.Ping, do: fault.Reply(429, "", "Retry-After", "86400")},
-		"manifest, without a word":             {stage: registries.Head, do: fault.Reply(429, "")},
-		"manifest, with a date":                {stage: registries.Head, do: fault.Reply(429, "", "Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT"), waits: true},
-		"manifest, with a date to come":        {stage: registries.Head, do: fault.Reply(429, "", "Retry-After", "Wed, 31 Dec 2098 23:59:59 GMT")},
-		"manifest, with nonsense":              {stage: registries.Head, do: fault.Reply(429, "", "Retry-After", "soon")},
-		"manifest by digest, not now":          {stage: registries.Get, do: fault.Reply(429, "", "Retry-After", "0"), waits: true, second: true},
-		"manifest by digest, not today":        {stage: registries.Get, do: fault.Reply(429, "", "Retry-After", "86400"), second: true},
+		"ping, not now":                        {stage: registries.Ping, do: faultinject.Reply(429, "", "Retry-After", "0"), waits: true},
+		"ping, not today":                      {stage: registries.Ping, do: faultinject.Reply(429, "", "Retry-After", "86400")},
+		"manifest, without a word":             {stage: registries.Head, do: faultinject.Reply(429, "")},
+		"manifest, with a date":                {stage: registries.Head, do: faultinject.Reply(429, "", "Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT"), waits: true},
+		"manifest, with a date to come":        {stage: registries.Head, do: faultinject.Reply(429, "", "Retry-After", "Wed, 31 Dec 2098 23:59:59 GMT")},
+		"manifest, with nonsense":              {stage: registries.Head, do: faultinject.Reply(429, "", "Retry-After", "soon")},
+		"manifest by digest, not now":          {stage: registries.Get, do: faultinject.Reply(429, "", "Retry-After", "0"), waits: true, second: true},
+		"manifest by digest, not today":        {stage: registries.Get, do: faultinject.Reply(429, "", "Retry-After", "86400"), second: true},
 		"manifest by digest, ghcr.io's answer": {stage: registries.Get, do: ghcrBusy("24h"), second: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,10 +93,10 @@ func TestQuota(t *testing.T) {
 			second := s.Push(jobsManager, image("second"))
 			s.Configure("targets:\n" + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "api", "env: "+slot)))
 			s.Site.DockerHub.LimitPulls(c.left)
-			s.Unforetold() // a plan pulls as well
+			s.WithoutPlan() // a plan pulls as well
 			if c.header != "" {
 				s.Site.Front.Inject(registries.Fault{
-					Match: registries.At(hubHost, registries.Head, registries.Get), Do: fault.Header("Ratelimit-Remaining", c.header),
+					Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Header("Ratelimit-Remaining", c.header),
 				})
 			}
 			s.Forget()

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -20,7 +20,7 @@ import (
 // zipped answers as ever, in a gzip that nobody asked for.
 func zipped(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	w.Header().Set("Content-Encoding", "gzip")
-	fault.Edit(func(body []byte) []byte {
+	faultinject.Edit(func(body []byte) []byte {
 		var folded bytes.Buffer
 		into := gzip.NewWriter(&folded)
 		_, _ = into.Write(body) // into memory
@@ -34,7 +34,7 @@ func custom(s *harness.Scenario, mediaType, body string) (digest string) {
 	digest = digestOf(body)
 	s.Site.Front.Inject(registries.Fault{Match: func(c registries.Call) bool {
 		return registries.At("ghcr.io", registries.Head, registries.Get)(c) && (c.Reference == "0.3" || c.Reference == digest)
-	}, Do: fault.Reply(http.StatusOK, body, "Content-Type", mediaType, "Docker-Content-Digest", digest, "Content-Length", fmt.Sprint(len(body)))})
+	}, Do: faultinject.Reply(http.StatusOK, body, "Content-Type", mediaType, "Docker-Content-Digest", digest, "Content-Length", fmt.Sprint(len(body)))})
 	return digest
 }
 
@@ -65,7 +65,7 @@ func TestManifestsThatNodesPull(t *testing.T) {
 		},
 		"an image with an artifact type": func(s *harness.Scenario) string {
 			const config = `{"os":"linux","architecture":"amd64"}`
-			s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Blob), Do: fault.Reply(http.StatusOK, config)})
+			s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Blob), Do: faultinject.Reply(http.StatusOK, config)})
 			return custom(s, string(types.OCIManifestSchema1), fmt.Sprintf(
 				`{"schemaVersion":2,"mediaType":%q,"artifactType":"application/x","config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[]}`,
 				types.OCIManifestSchema1, types.OCIConfigJSON, digestOf(config), len(config)))
@@ -94,7 +94,7 @@ func TestWhatIsWithheldByDigest(t *testing.T) {
 	}{
 		"a policy": {
 			func(s *harness.Scenario) {
-				s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Get), Do: fault.Reply(
+				s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Get), Do: faultinject.Reply(
 					http.StatusPreconditionFailed, `{"errors":[{"code":"PROJECTPOLICYVIOLATION","message":"current image with 3 vulnerabilities cannot be pulled"}]}`)})
 			},
 			[]string{"is withheld: the registry ghcr.io answered 412 (PROJECTPOLICYVIOLATION)", "the policy changed"},

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/registries"
@@ -54,7 +54,7 @@ func mirrored(t *testing.T, fallback bool) (s *harness.Scenario, live string, me
 // holds from which pods pull.
 func TestI22MirrorsAreAskedInOrder(t *testing.T) {
 	t.Parallel()
-	at := func(do fault.Action) func(*harness.Scenario) {
+	at := func(do faultinject.Action) func(*harness.Scenario) {
 		return func(s *harness.Scenario) {
 			s.Site.Front.Inject(registries.Fault{Match: registries.At(firstMirror, registries.Head), Do: do})
 		}
@@ -66,8 +66,8 @@ func TestI22MirrorsAreAskedInOrder(t *testing.T) {
 	}{
 		"it has it":              {func(*harness.Scenario) {}, firstMirror, ""},
 		"it has not":             {withoutTag(firstMirror), secondMirror, ""},
-		"a 503":                  {at(fault.Reply(503, "")), secondMirror, ""},
-		"a reset":                {at(fault.Reset()), secondMirror, ""},
+		"a 503":                  {at(faultinject.Reply(503, "")), secondMirror, ""},
+		"a reset":                {at(faultinject.Reset()), secondMirror, ""},
 		"a closed way":           {func(s *harness.Scenario) { s.Site.Proxy.Refuse(firstMirror, 403) }, secondMirror, ""},
 		"an unknown certificate": {unknownCertificate(firstMirror), secondMirror, ""},
 		"neither has it":         {func(s *harness.Scenario) { withoutTag(firstMirror)(s); withoutTag(secondMirror)(s) }, "docker.io", ""},
@@ -75,15 +75,15 @@ func TestI22MirrorsAreAskedInOrder(t *testing.T) {
 			s.Site.Proxy.Refuse(firstMirror, 403)
 			s.Site.Proxy.Refuse(secondMirror, 502)
 		}, "docker.io", ""},
-		"a 401": {at(fault.Reply(401, "", "WWW-Authenticate", `Basic realm="x"`)), "", "unauthorized"},
-		"a 403": {at(fault.Reply(403, "")), "", "forbidden"},
-		"a 429": {at(fault.Reply(429, "")), "", "rate-limited"},
+		"a 401": {at(faultinject.Reply(401, "", "WWW-Authenticate", `Basic realm="x"`)), "", "unauthorized"},
+		"a 403": {at(faultinject.Reply(403, "")), "", "forbidden"},
+		"a 429": {at(faultinject.Reply(429, "")), "", "rate-limited"},
 		"a digest that is none": {func(s *harness.Scenario) {
 			s.Site.Front.Inject(registries.Fault{
-				Match: registries.At(firstMirror, registries.Head, registries.Get), Do: fault.Header("Docker-Content-Digest", "sha256:zz"),
+				Match: registries.At(firstMirror, registries.Head, registries.Get), Do: faultinject.Header("Docker-Content-Digest", "sha256:zz"),
 			})
 		}, "", "bad-response"},
-		"a digest it hasn't (I22)": {at(fault.Header("Docker-Content-Digest", digestOf("elsewhere"))), "", "not-found"},
+		"a digest it hasn't (I22)": {at(faultinject.Header("Docker-Content-Digest", digestOf("elsewhere"))), "", "not-found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -226,8 +226,8 @@ func TestATokenEndpointInClearIsAHostOfItsOwn(t *testing.T) {
 			for _, one := range []string{"metadata.example.com", "169.254.169.254"} {
 				s.Site.Front.Handle(one, tokens)
 			}
-			s.Site.Front.Inject(registries.Fault{Match: registries.At(host, registries.Token), Do: fault.Reply(200, `{"token":"x"}`)})
-			s.Site.Front.Inject(registries.Fault{Match: registries.At(host, registries.Ping), Do: fault.Reply(
+			s.Site.Front.Inject(registries.Fault{Match: registries.At(host, registries.Token), Do: faultinject.Reply(200, `{"token":"x"}`)})
+			s.Site.Front.Inject(registries.Fault{Match: registries.At(host, registries.Ping), Do: faultinject.Reply(
 				401, "", "WWW-Authenticate", `Bearer realm="`+strings.ReplaceAll(c.realm, "HOST", host)+`",service="x"`)})
 			watch(s, map[string]pull{"ingestor": {image: host + "/team/app:1", secrets: []string{"puller"}}})
 			configuration, err := os.ReadFile(filepath.Join(s.Dir, "config.yaml"))

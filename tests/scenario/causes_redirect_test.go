@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -91,11 +91,11 @@ func TestAProxyThatReadsTLSAndIsTrusted(t *testing.T) {
 // Nothing in the body of /v2/ is needed: a tick is none the worse for a page, half of one, or one without an end.
 func TestWhatTheBodyOfV2SaysDoesNotMatter(t *testing.T) {
 	t.Parallel()
-	for name, do := range map[string]fault.Action{
-		"a login page":  fault.Reply(http.StatusOK, "<html>please log in</html>", "Content-Type", "text/html"),
-		"half a body":   fault.Short(20),
-		"a reset in it": fault.Truncate(20),
-		"a gigabyte":    fault.Huge(1 << 30),
+	for name, do := range map[string]faultinject.Action{
+		"a login page":  faultinject.Reply(http.StatusOK, "<html>please log in</html>", "Content-Type", "text/html"),
+		"half a body":   faultinject.Short(20),
+		"a reset in it": faultinject.Truncate(20),
+		"a gigabyte":    faultinject.Huge(1 << 30),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

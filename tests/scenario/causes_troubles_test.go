@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -18,10 +18,10 @@ var troubles = map[string]func(*cell){
 	"a closed port":                     closedPort,
 	"a port that swallows every packet": deafPort,
 	"no answer":                         noAnswer,
-	"an answer that drips":              func(c *cell) { c.short(); c.says = "allow egress to"; c.body(fault.Drip()) },
+	"an answer that drips":              func(c *cell) { c.short(); c.says = "allow egress to"; c.body(faultinject.Drip()) },
 	"a reset":                           aReset,
-	"a reset in the middle of the body": func(c *cell) { c.says = "cut the connection"; c.body(fault.Truncate(20)) },
-	"half a body":                       func(c *cell) { c.says = "half an answer"; c.body(fault.Short(20)) },
+	"a reset in the middle of the body": func(c *cell) { c.says = "cut the connection"; c.body(faultinject.Truncate(20)) },
+	"half a body":                       func(c *cell) { c.says = "half an answer"; c.body(faultinject.Short(20)) },
 
 	"an expired certificate": func(c *cell) {
 		c.says = "has expired"
@@ -49,14 +49,14 @@ var troubles = map[string]func(*cell){
 	"a proxy that hangs up": func(c *cell) {
 		c.says = "hung up"
 		host := c.name(stagePhrase["proxy"])
-		c.Site.Proxy.Inject(registries.ProxyFault{Match: func(r registries.Connect) bool { return r.Host == host }, Do: fault.Reset()})
+		c.Site.Proxy.Inject(registries.ProxyFault{Match: func(r registries.Connect) bool { return r.Host == host }, Do: faultinject.Reset()})
 	},
 
 	"a login page with status 200": func(c *cell) {
 		c.says = "a captive portal, a login page"
-		c.body(fault.Reply(http.StatusOK, "<html>please log in</html>", "Content-Type", "text/html"))
+		c.body(faultinject.Reply(http.StatusOK, "<html>please log in</html>", "Content-Type", "text/html"))
 	},
-	"a gigabyte": func(c *cell) { c.says = "more than a manifest or token may have"; c.body(fault.Huge(1 << 30)) },
+	"a gigabyte": func(c *cell) { c.says = "more than a manifest or token may have"; c.body(faultinject.Huge(1 << 30)) },
 	"a redirect in a circle": func(c *cell) {
 		c.says = "redirected to nowhere, or too often"
 		c.answer(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
@@ -69,13 +69,13 @@ var troubles = map[string]func(*cell){
 			http.Redirect(w, r, "http://"+r.Host+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 		})
 	},
-	"a status that means nothing": func(c *cell) { c.says = "answered 418"; c.answer(fault.Reply(http.StatusTeapot, "")) },
+	"a status that means nothing": func(c *cell) { c.says = "answered 418"; c.answer(faultinject.Reply(http.StatusTeapot, "")) },
 	"a 401 that does not say how": func(c *cell) {
 		c.says = "without saying how to authenticate"
 		if c.stage != "ping" {
 			c.says = "private or does not exist"
 		}
-		c.throughout(fault.Reply(http.StatusUnauthorized, ""))
+		c.throughout(faultinject.Reply(http.StatusUnauthorized, ""))
 	},
 	"a 401": func(c *cell) { c.says = "private or does not exist"; c.deny() },
 	"a 401, and a named secret is not there": func(c *cell) {
@@ -85,30 +85,30 @@ var troubles = map[string]func(*cell){
 	},
 	"a 403": func(c *cell) {
 		c.says = "403"
-		c.throughout(fault.Reply(http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"denied"}]}`))
+		c.throughout(faultinject.Reply(http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"denied"}]}`))
 	},
 	"a 404": notFound,
 	"a 429": func(c *cell) {
 		c.says = "authenticate with a pull secret, or use a mirror"
-		c.answer(fault.Reply(http.StatusTooManyRequests, ""))
+		c.answer(faultinject.Reply(http.StatusTooManyRequests, ""))
 	},
 	"a 503": func(c *cell) {
 		c.says = "nothing to do here"
-		c.answer(fault.Reply(http.StatusServiceUnavailable, "down"))
+		c.answer(faultinject.Reply(http.StatusServiceUnavailable, "down"))
 	},
 	"Harbor without its database": func(c *cell) {
 		c.says = "refuses even valid accounts"
-		c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Ping), Do: fault.Reply(
+		c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Ping), Do: faultinject.Reply(
 			http.StatusUnauthorized, "", "WWW-Authenticate", `Bearer realm="https://`+hubTokens+`/token",service="harbor-registry"`)})
-		c.Site.Front.Inject(registries.Fault{Match: c.manifests(), Do: fault.Reply(
+		c.Site.Front.Inject(registries.Fault{Match: c.manifests(), Do: faultinject.Reply(
 			http.StatusUnauthorized, `{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized to access repository"}]}`)})
 	},
 
 	"a digest that is none": func(c *cell) {
 		c.says = "64 lowercase hex digits"
-		c.Site.Front.Inject(registries.Fault{Match: c.manifests(), Do: fault.Header("Docker-Content-Digest", "sha256:zz")})
+		c.Site.Front.Inject(registries.Fault{Match: c.manifests(), Do: faultinject.Header("Docker-Content-Digest", "sha256:zz")})
 	},
-	"a body that is not its digest's": func(c *cell) { c.says = "not its digest's"; c.answer(fault.Body(`{"schemaVersion":2}`)) },
+	"a body that is not its digest's": func(c *cell) { c.says = "not its digest's"; c.answer(faultinject.Body(`{"schemaVersion":2}`)) },
 	"a manifest of schema 1": func(c *cell) {
 		c.says = "schema 1"
 		c.holds("application/vnd.docker.distribution.manifest.v1+prettyjws", `{"schemaVersion":1,"name":"tracebloc/jobs-manager","tag":"prod","fsLayers":[]}`)
@@ -133,13 +133,13 @@ var troubles = map[string]func(*cell){
 
 func closedPort(c *cell) {
 	c.says = "let NetworkPolicies and firewalls allow egress"
-	c.lead(c.port(fault.ClosedPort()), stagePhrase["connect"])
+	c.lead(c.port(faultinject.ClosedPort()), stagePhrase["connect"])
 }
 
 func deafPort(c *cell) {
 	c.short()
 	c.says = "allow egress to"
-	c.lead(c.port(fault.DeafPort()), stagePhrase["connect"])
+	c.lead(c.port(faultinject.DeafPort()), stagePhrase["connect"])
 }
 
 // noAnswer: a proxy that does not answer CONNECT, one that opens a tunnel in which nobody speaks, a server that takes a
@@ -153,17 +153,17 @@ func noAnswer(c *cell) {
 	case "TLS":
 		c.Site.Proxy.Mute(hubHost)
 	default:
-		c.answer(fault.Hang())
+		c.answer(faultinject.Hang())
 	}
 }
 
 func aReset(c *cell) {
 	c.says = "cut the connection"
 	if c.stage == "TLS" {
-		c.lead(c.port(fault.ResettingPort()), stagePhrase["TLS"])
+		c.lead(c.port(faultinject.ResettingPort()), stagePhrase["TLS"])
 		return
 	}
-	c.answer(fault.Reset())
+	c.answer(faultinject.Reset())
 }
 
 // show has the host of the stage show a certificate; at the stage "proxy" it is a proxy's that is spoken to over TLS.
@@ -217,9 +217,9 @@ func (c *cell) deny() {
 	case "manifest":
 		private()
 	case "index":
-		c.answer(fault.Before(func() { private(); c.Site.DockerHub.RevokeTokens() }))
+		c.answer(faultinject.Before(func() { private(); c.Site.DockerHub.RevokeTokens() }))
 	default:
-		c.answer(fault.Reply(http.StatusUnauthorized, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`))
+		c.answer(faultinject.Reply(http.StatusUnauthorized, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`))
 	}
 }
 
@@ -232,13 +232,13 @@ func notFound(c *cell) {
 	case "index":
 		digest, err := c.Site.Digest(jobsManager)
 		require.NoError(c.t, err)
-		c.Site.Front.Inject(registries.Fault{Match: c.request(), Times: 1, Do: fault.Before(func() {
+		c.Site.Front.Inject(registries.Fault{Match: c.request(), Times: 1, Do: faultinject.Before(func() {
 			if err := c.Site.Delete("docker.io/tracebloc/jobs-manager@" + digest); err != nil {
 				c.t.Error(err)
 			}
 		})})
 	default:
-		c.throughout(fault.Reply(http.StatusNotFound, "page not found"))
+		c.throughout(faultinject.Reply(http.StatusNotFound, "page not found"))
 	}
 }
 
@@ -248,7 +248,7 @@ func (c *cell) holds(mediaType, body string) {
 	if c.stage == "index" {
 		headers = append(headers, "Docker-Content-Digest", digestOf(body))
 	}
-	c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head, registries.Get), Do: fault.Reply(http.StatusOK, body, headers...)})
+	c.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Reply(http.StatusOK, body, headers...)})
 }
 
 // asItIs answers as ever.

@@ -11,7 +11,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
@@ -96,7 +96,7 @@ func TestCheckNamesTheMostBasicCause(t *testing.T) {
 		t.Parallel()
 		s, _ := adopted(t)
 		s.Setenv("RESOLVE_TIMEOUT", "3s")
-		s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Token), Do: fault.Reply(503, "")})
+		s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Token), Do: faultinject.Reply(503, "")})
 		report := check(t, s, 1)
 		assert.Equal(t, "server-error", requireCheck(t, report, "registry", "failed", "ghcr.io").Cause)
 		requireCheck(t, report, "image", "unchecked", ingestor)
@@ -113,7 +113,7 @@ func TestCheckNamesTheMostBasicCause(t *testing.T) {
 	t.Run("API server", func(t *testing.T) {
 		t.Parallel()
 		s, _ := adopted(t)
-		s.API.Inject(apiproxy.Fault{Do: fault.Reset()})
+		s.API.Inject(apiproxy.Fault{Do: faultinject.Reset()})
 		report := check(t, s, 1)
 		assert.Equal(t, "api", requireCheck(t, report, "api-server", "failed", "").Cause)
 		assert.Equal(t, 1, statuses(report)["failed"], "%+v", report.Checks)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 )
 
@@ -19,7 +19,7 @@ func playClock(s *harness.Scenario) (at func(hours float64)) {
 	s.API.Inject(apiproxy.Fault{
 		Match: func(r apiproxy.Request) bool { return r.Verb != "watch" },
 		Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-			fault.Header("Date", time.Now().Add(time.Duration(ahead.Load())).UTC().Format(http.TimeFormat))(w, r, next)
+			faultinject.Header("Date", time.Now().Add(time.Duration(ahead.Load())).UTC().Format(http.TimeFormat))(w, r, next)
 		},
 	})
 	return func(hours float64) { ahead.Store(int64(hours * float64(time.Hour))) }
@@ -49,7 +49,7 @@ func TestAnAPIServerWithoutADateIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
 	s.Settle(s.Deployment("jobs")) // a watch has a Date of its own
-	s.API.Inject(apiproxy.Fault{Match: func(r apiproxy.Request) bool { return r.Verb != "watch" }, Do: fault.Header("Date", "")})
+	s.API.Inject(apiproxy.Fault{Match: func(r apiproxy.Request) bool { return r.Verb != "watch" }, Do: faultinject.Header("Date", "")})
 	result := s.Tick()
 	requireOutcome(t, result, 0, "unchanged", "")
 	assert.Contains(t, result.Stderr, "no Date")

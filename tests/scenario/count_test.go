@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -108,7 +108,7 @@ func TestI80TicksWithinASecondCountEach(t *testing.T) {
 // counts the failed rollout all the same.
 func TestACountThatIsLostIsThatCountersAlone(t *testing.T) {
 	t.Parallel()
-	s, _, latest := moved(t, kubelet.Stuck())
+	s, _, latest := moved(t, fakenode.Stuck())
 	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	defer concludeTogether(s, 2, latest)()
 	first := s.Start()
@@ -154,7 +154,7 @@ func unsettled(t *testing.T) *harness.Scenario {
 	t.Helper()
 	s, first := adopted(t)
 	s.Setenv("UNSETTLED_THRESHOLD", "3")
-	behave(s, first, kubelet.Stuck())
+	behave(s, first, fakenode.Stuck())
 	s.Eventually("the pod is not ready", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
 	return s
 }
@@ -163,6 +163,6 @@ func unsettled(t *testing.T) *harness.Scenario {
 func stopTheClock(s *harness.Scenario) {
 	s.API.Inject(apiproxy.Fault{
 		Match: func(r apiproxy.Request) bool { return r.Verb != "watch" },
-		Do:    fault.Header("Date", time.Now().UTC().Format(http.TimeFormat)),
+		Do:    faultinject.Header("Date", time.Now().UTC().Format(http.TimeFormat)),
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -196,7 +196,7 @@ func TestI25ValidAndDeadCredentialsByRegistry(t *testing.T) {
 				Match: func(c registries.Call) bool {
 					return c.Host == kind.prover && c.User != "" || c.Stage == registries.Head
 				},
-				Do: fault.Reply(http.StatusServiceUnavailable, "down"),
+				Do: faultinject.Reply(http.StatusServiceUnavailable, "down"),
 			})
 			result = s.Run("plan")
 			for target := range pulls {
@@ -215,10 +215,10 @@ func TestAProofThatProvesNothing(t *testing.T) {
 	_, digest := someRegistry(t, s)
 	mount(t, s, "good", entries{someHost: goodLogin})
 	watch(s, map[string]pull{"private": {image: somePrivate, secrets: []string{"good"}}})
-	for name, do := range map[string]fault.Action{
-		"400": fault.Reply(400, `{"errors":[{"code":"UNSUPPORTED"}]}`), "404": fault.Reply(404, ""), "429": fault.Reply(429, ""),
-		"500": fault.Reply(500, ""), "503": fault.Reply(503, "<html>"), "reset": fault.Reset(), "cut": fault.Truncate(10),
-		"elsewhere": fault.Reply(302, "", "Location", "https://ghcr.io/token"),
+	for name, do := range map[string]faultinject.Action{
+		"400": faultinject.Reply(400, `{"errors":[{"code":"UNSUPPORTED"}]}`), "404": faultinject.Reply(404, ""), "429": faultinject.Reply(429, ""),
+		"500": faultinject.Reply(500, ""), "503": faultinject.Reply(503, "<html>"), "reset": faultinject.Reset(), "cut": faultinject.Truncate(10),
+		"elsewhere": faultinject.Reply(302, "", "Location", "https://ghcr.io/token"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			remove := s.Site.Front.Inject(registries.Fault{

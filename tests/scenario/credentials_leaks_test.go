@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -34,7 +34,7 @@ func guarded(t *testing.T) *harness.Scenario {
 }
 
 // echo answers with what the client should have kept to itself, wherever a client might print something.
-func echo(status int) fault.Action {
+func echo(status int) faultinject.Action {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		secret := strings.TrimPrefix(strings.TrimPrefix(r.Header.Get("Authorization"), "Basic "), "Bearer ")
 		w.Header().Set("Docker-Content-Digest", secret)
@@ -58,7 +58,7 @@ func TestNoFailurePrintsASecret(t *testing.T) {
 	tokens, manifests := registries.At("auth."+someHost, registries.Token), registries.At(someHost, registries.Head, registries.Get)
 	for name, c := range map[string]struct {
 		match registries.Matcher
-		do    fault.Action
+		do    faultinject.Action
 		cause string
 	}{
 		"token endpoint, 200":  {tokens, echo(200), "bad-response"},
@@ -67,14 +67,14 @@ func TestNoFailurePrintsASecret(t *testing.T) {
 		"token endpoint, 401":  {tokens, echo(401), "unauthorized"},
 		"token endpoint, 429":  {tokens, echo(429), "rate-limited"},
 		"token endpoint, 500":  {tokens, echo(500), "server-error"},
-		"token endpoint, gone": {tokens, fault.Reset(), "connection-refused"},
+		"token endpoint, gone": {tokens, faultinject.Reset(), "connection-refused"},
 		"manifest, 200":        {manifests, echo(200), "bad-response"},
 		"manifest, 302":        {manifests, echo(302), "bad-response"},
 		"manifest, 401":        {manifests, echo(401), "unauthorized"},
 		"manifest, 403":        {manifests, echo(403), "forbidden"},
 		"manifest, 429":        {manifests, echo(429), "rate-limited"},
 		"manifest, 500":        {manifests, echo(500), "server-error"},
-		"manifest, gone":       {manifests, fault.Reset(), "connection-refused"},
+		"manifest, gone":       {manifests, faultinject.Reset(), "connection-refused"},
 	} {
 		remove := s.Site.Front.Inject(registries.Fault{Match: c.match, Do: c.do})
 		assert.Equal(t, c.cause, requireOutcome(t, s.Tick(), 1, "failed", c.cause).Cause, name)
@@ -128,14 +128,14 @@ func TestAPasswordGoesToItsHostAlone(t *testing.T) {
 	s.Create(workloads.CronJob("jobs", workloads.Container("api", somePrivate), workloads.PullSecret("regcred")))
 	s.Configure("targets: [{name: ingestor, workloads: [{kind: CronJob, name: jobs, container: api}]}]")
 	elsewhere := func(call registries.Call) bool { return call.Host != someHost || !call.TLS }
-	redirect := func(to string) fault.Action {
+	redirect := func(to string) faultinject.Action {
 		return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 			http.Redirect(w, r, to+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 		}
 	}
 	for name, c := range map[string]struct {
 		match registries.Matcher
-		do    fault.Action
+		do    faultinject.Action
 		cause string
 		calls bool // the other host is asked, as nobody
 	}{
@@ -168,8 +168,8 @@ func TestAPasswordGoesToItsHostAlone(t *testing.T) {
 func loggedIn(c registries.Call) bool { return c.Stage == registries.Ping && c.User != "" }
 
 // challenge sends clients to a token endpoint.
-func challenge(realm string) fault.Action {
-	return fault.Reply(http.StatusUnauthorized, "", "Www-Authenticate", `Bearer realm="`+realm+`"`)
+func challenge(realm string) faultinject.Action {
+	return faultinject.Reply(http.StatusUnauthorized, "", "Www-Authenticate", `Bearer realm="`+realm+`"`)
 }
 
 // Registries name the token in one of two fields, or in both: token goes before access_token.
@@ -193,7 +193,7 @@ func TestWhereATokenStands(t *testing.T) {
 		"no lifetime, no issue date": {func(a map[string]any) { delete(a, "expires_in"); delete(a, "issued_at") }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			defer s.Site.Front.Inject(registries.Fault{Match: registries.At("", registries.Token), Do: fault.Edit(func(body []byte) []byte {
+			defer s.Site.Front.Inject(registries.Fault{Match: registries.At("", registries.Token), Do: faultinject.Edit(func(body []byte) []byte {
 				answer := map[string]any{}
 				require.NoError(t, json.Unmarshal(body, &answer))
 				c.change(answer)

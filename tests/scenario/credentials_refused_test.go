@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -50,17 +50,17 @@ func TestALoginThatIsRefusedOnceIsNot(t *testing.T) {
 	refusal := `{"errors":[{"code":"DENIED"}]}`
 	for name, c := range map[string]struct {
 		scoped bool // what pods ask for is refused; otherwise the question about the account alone
-		do     fault.Action
+		do     faultinject.Action
 		cause  string
 		warns  bool
 	}{
-		"what pods ask for":        {scoped: true, do: fault.Reply(401, ""), cause: "unauthorized"},
-		"the account alone":        {do: fault.Reply(401, ""), warns: true},
-		"the account alone, 403":   {do: fault.Reply(403, refusal), warns: true},
-		"a firewall's word on it":  {do: fault.Reply(403, "<html>")},
-		"a bill that is due":       {do: fault.Reply(402, refusal)},
-		"trouble of the registry":  {do: fault.Reply(503, "")},
-		"a 404 for what pods want": {scoped: true, do: fault.Reply(404, ""), cause: "not-found"},
+		"what pods ask for":        {scoped: true, do: faultinject.Reply(401, ""), cause: "unauthorized"},
+		"the account alone":        {do: faultinject.Reply(401, ""), warns: true},
+		"the account alone, 403":   {do: faultinject.Reply(403, refusal), warns: true},
+		"a firewall's word on it":  {do: faultinject.Reply(403, "<html>")},
+		"a bill that is due":       {do: faultinject.Reply(402, refusal)},
+		"trouble of the registry":  {do: faultinject.Reply(503, "")},
+		"a 404 for what pods want": {scoped: true, do: faultinject.Reply(404, ""), cause: "not-found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -198,7 +198,7 @@ func TestAnIdentityTokenInDockerConfig(t *testing.T) {
 		Match: func(c registries.Call) bool { return c.Stage == registries.Token && c.Method == http.MethodPost },
 		Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if r.ParseForm() != nil || r.PostForm.Get("grant_type") != "refresh_token" || r.PostForm.Get("refresh_token") != "the-identity-token" {
-				fault.Reply(401, `{"errors":[{"code":"UNAUTHORIZED"}]}`)(w, r, next)
+				faultinject.Reply(401, `{"errors":[{"code":"UNAUTHORIZED"}]}`)(w, r, next)
 				return
 			}
 			as := r.Clone(r.Context()) // which that token stands for

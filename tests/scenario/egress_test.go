@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -84,15 +84,15 @@ func TestI33TheStageThatFailedIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		match  registries.Matcher
-		reply  fault.Action
+		reply  faultinject.Action
 		cause  string
 		phrase string
 		host   string
 	}{
-		"token endpoint down":   {registries.At("auth.docker.io", registries.Token), fault.Reply(503, "down"), "server-error", "token endpoint", "auth.docker.io"},
-		"registry down":         {registries.At("registry-1.docker.io", registries.Head), fault.Reply(502, "<html>"), "server-error", "manifest", "registry-1.docker.io"},
-		"registry's ping down":  {registries.At("registry-1.docker.io", registries.Ping), fault.Reply(500, ""), "server-error", "/v2/", "registry-1.docker.io"},
-		"token endpoint resets": {registries.At("auth.docker.io", registries.Token), fault.Reset(), "connection-refused", "token endpoint", "auth.docker.io"},
+		"token endpoint down":   {registries.At("auth.docker.io", registries.Token), faultinject.Reply(503, "down"), "server-error", "token endpoint", "auth.docker.io"},
+		"registry down":         {registries.At("registry-1.docker.io", registries.Head), faultinject.Reply(502, "<html>"), "server-error", "manifest", "registry-1.docker.io"},
+		"registry's ping down":  {registries.At("registry-1.docker.io", registries.Ping), faultinject.Reply(500, ""), "server-error", "/v2/", "registry-1.docker.io"},
+		"token endpoint resets": {registries.At("auth.docker.io", registries.Token), faultinject.Reset(), "connection-refused", "token endpoint", "auth.docker.io"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

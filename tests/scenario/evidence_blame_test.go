@@ -15,9 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -75,18 +75,18 @@ func TestI49I71I72I79I81WhatDidNotRunIsNotBlamed(t *testing.T) {
 	for name, row := range map[string]struct {
 		kind      string
 		options   []workloads.Option
-		behaviour kubelet.Behaviour
+		behaviour fakenode.Behaviour
 		says      string
 	}{
-		"a volume, Recreate":      {"Deployment", recreate, kubelet.WithoutVolumes(), "ContainerCreating"},
-		"a volume, StatefulSet":   {"StatefulSet", nil, kubelet.WithoutVolumes(), "ContainerCreating"},
-		"a volume, DaemonSet":     {"DaemonSet", nil, kubelet.WithoutVolumes(), "ContainerCreating"},
-		"a GPU, Recreate":         {"Deployment", recreate, kubelet.Pending("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."), "Insufficient nvidia.com/gpu"},
-		"a GPU, StatefulSet":      {"StatefulSet", nil, kubelet.Pending("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."), "Insufficient nvidia.com/gpu"},
-		"an image that is pulled": {"Deployment", nil, kubelet.Creating(), "ContainerCreating"},
-		"a throttled pull":        {"Deployment", nil, kubelet.Failing("ErrImagePull", "429 Too Many Requests - toomanyrequests"), "429 Too Many Requests"},
-		"a startup probe":         {"Deployment", recreate, kubelet.Starting(), "main"},
-		"another container":       {"Deployment", append(recreate, workloads.Container("mesh", "docker.io/istio/proxyv2:1")), kubelet.Failing("CrashLoopBackOff", "back-off 5m0s").Only("mesh"), "mesh: CrashLoopBackOff"},
+		"a volume, Recreate":      {"Deployment", recreate, fakenode.WithoutVolumes(), "ContainerCreating"},
+		"a volume, StatefulSet":   {"StatefulSet", nil, fakenode.WithoutVolumes(), "ContainerCreating"},
+		"a volume, DaemonSet":     {"DaemonSet", nil, fakenode.WithoutVolumes(), "ContainerCreating"},
+		"a GPU, Recreate":         {"Deployment", recreate, fakenode.Pending("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."), "Insufficient nvidia.com/gpu"},
+		"a GPU, StatefulSet":      {"StatefulSet", nil, fakenode.Pending("0/3 nodes are available: 3 Insufficient nvidia.com/gpu."), "Insufficient nvidia.com/gpu"},
+		"an image that is pulled": {"Deployment", nil, fakenode.Creating(), "ContainerCreating"},
+		"a throttled pull":        {"Deployment", nil, fakenode.Failing("ErrImagePull", "429 Too Many Requests - toomanyrequests"), "429 Too Many Requests"},
+		"a startup probe":         {"Deployment", recreate, fakenode.Starting(), "main"},
+		"another container":       {"Deployment", append(recreate, workloads.Container("mesh", "docker.io/istio/proxyv2:1")), fakenode.Failing("CrashLoopBackOff", "back-off 5m0s").Only("mesh"), "mesh: CrashLoopBackOff"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,14 +104,14 @@ func TestI72I87PodsThatTheirNodeEndsAreNotBlamed(t *testing.T) {
 	p := patientOf(t, "Deployment", workloads.Recreate())
 	second := p.Push(ingestor, image("second"))
 	var evicted atomic.Int32
-	p.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+	p.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 		switch {
-		case !kubelet.Runs(pod, second):
-			return kubelet.Ready()
+		case !fakenode.Runs(pod, second):
+			return fakenode.Ready()
 		case pod.Spec.NodeName == "" && evicted.Add(1) > 2:
-			return kubelet.Pending("0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/memory-pressure: }.")
+			return fakenode.Pending("0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/memory-pressure: }.")
 		}
-		return kubelet.Evicted("The node was low on resource: memory.")
+		return fakenode.Evicted("The node was low on resource: memory.")
 	})
 	p.requireNotBlamed(second, "memory-pressure")
 }
@@ -122,14 +122,14 @@ func TestI86WhatIsReadyNowIsNotBlamed(t *testing.T) {
 	p := patientOf(t, "Deployment", workloads.Recreate(), workloads.Replicas(2))
 	second := p.Push(ingestor, image("second"))
 	var mu atomic.Pointer[string]
-	p.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
-		if !kubelet.Runs(pod, second) {
-			return kubelet.Ready()
+	p.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+		if !fakenode.Runs(pod, second) {
+			return fakenode.Ready()
 		}
 		if mu.CompareAndSwap(nil, &pod.Name) || *mu.Load() == pod.Name {
-			return kubelet.Ready().Restarted()
+			return fakenode.Ready().Restarted()
 		}
-		return kubelet.Pending("0/3 nodes are available: 3 Insufficient cpu.")
+		return fakenode.Pending("0/3 nodes are available: 3 Insufficient cpu.")
 	})
 	p.requireNotBlamed(second, "Insufficient cpu")
 }
@@ -138,7 +138,7 @@ func TestI86WhatIsReadyNowIsNotBlamed(t *testing.T) {
 func TestI49AnOldPodThatDrainsIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := patientOf(t, "Deployment", workloads.Recreate())
-	p.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Ready().Lingering(time.Minute) })
+	p.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Ready().Lingering(time.Minute) })
 	second := p.Push(ingestor, image("second"))
 	p.requireNotBlamed(second, "no pod has the new digest yet")
 }
@@ -154,14 +154,14 @@ func TestI50ANodeThatIsAwayIsNamedAndNothingIsTakenBack(t *testing.T) {
 			require.NoError(t, err)
 			require.Greater(t, len(pods.Items), 1)
 			away := pods.Items[0].Spec.NodeName
-			p.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+			p.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 				switch {
 				case pod.Spec.NodeName != away:
-					return kubelet.Ready()
+					return fakenode.Ready()
 				case before:
-					return kubelet.Lost().Lingering(time.Hour)
+					return fakenode.Lost().Lingering(time.Hour)
 				}
-				return kubelet.Ready().Lingering(time.Hour)
+				return fakenode.Ready().Lingering(time.Hour)
 			})
 			second := p.Push(ingestor, image("second"))
 			if before {
@@ -182,8 +182,8 @@ func TestI85WhatWasNeverThereWasNotTakenDown(t *testing.T) {
 			t.Parallel()
 			p := patientOf(t, "Deployment", workloads.Replicas(4))
 			second := p.Push(ingestor, image("second"))
-			behave(p.Scenario, second, kubelet.Creating())
-			p.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: fault.Before(func() {
+			behave(p.Scenario, second, fakenode.Creating())
+			p.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: faultinject.Before(func() {
 				p.Kubectl("scale", "deployment/jobs", "--replicas="+replicas)
 			})})
 			p.requireNotBlamed(second, "ContainerCreating")
@@ -195,9 +195,9 @@ func TestI85WhatWasNeverThereWasNotTakenDown(t *testing.T) {
 // attempts, for a day: no outage in each tick for ever, and none that a person has to end.
 func TestI49Q16WhatCannotBePulledIsRejectedForADay(t *testing.T) {
 	t.Parallel()
-	for name, behaviour := range map[string]kubelet.Behaviour{
-		"throttled":   kubelet.Failing("ImagePullBackOff", "429 Too Many Requests - toomanyrequests"),
-		"a 6 GiB one": kubelet.Creating(),
+	for name, behaviour := range map[string]fakenode.Behaviour{
+		"throttled":   fakenode.Failing("ImagePullBackOff", "429 Too Many Requests - toomanyrequests"),
+		"a 6 GiB one": fakenode.Creating(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -230,7 +230,7 @@ func TestI51AFixThatAStuckPodKeepsFromRunningIsNotBlamed(t *testing.T) {
 	t.Parallel()
 	p := patientOf(t, "StatefulSet")
 	second := p.Push(ingestor, image("second"))
-	behave(p.Scenario, second, kubelet.Failing("CrashLoopBackOff", "back-off 5m0s"))
+	behave(p.Scenario, second, fakenode.Failing("CrashLoopBackOff", "back-off 5m0s"))
 	command := "kubectl delete pod -n " + p.Namespace + " jobs-0"
 	assert.Contains(t, requireOutcome(t, p.Tick(), 1, "rolled-back", "rollout-failed").Message, command)
 	third := p.Push(ingestor, image("third"))
@@ -265,16 +265,16 @@ func TestI52ProgressBetweenTicksIsProgress(t *testing.T) {
 	second := s.Push(ingestor, image("second"))
 	var mu sync.Mutex
 	allowed, ready := 0, map[string]bool{}
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 		mu.Lock()
 		defer mu.Unlock()
-		if !kubelet.Runs(pod, second) || ready[pod.Name] || len(ready) < allowed {
-			if kubelet.Runs(pod, second) {
+		if !fakenode.Runs(pod, second) || ready[pod.Name] || len(ready) < allowed {
+			if fakenode.Runs(pod, second) {
 				ready[pod.Name] = true
 			}
-			return kubelet.Ready()
+			return fakenode.Ready()
 		}
-		return kubelet.Stuck()
+		return fakenode.Stuck()
 	})
 	s.Setenv("ROLLOUT_TIMEOUT", "3s")
 	requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed") // 1/3

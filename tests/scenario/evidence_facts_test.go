@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -35,14 +35,14 @@ func TestI84OnlyAWorkloadsOwnPodsAreAsked(t *testing.T) {
 			s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry(kind, "jobs", "")))
 			requireOutcomes(t, s.Tick(), 0, "adopted")
 			second := s.Push(ingestor, image("second"))
-			s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+			s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 				switch {
 				case pod.Labels["track"] == "canary":
-					return kubelet.Failing("CrashLoopBackOff", "the canary's own trouble")
-				case kubelet.Runs(pod, second):
-					return kubelet.Failing("CrashLoopBackOff", "back-off 5m0s")
+					return fakenode.Failing("CrashLoopBackOff", "the canary's own trouble")
+				case fakenode.Runs(pod, second):
+					return fakenode.Failing("CrashLoopBackOff", "back-off 5m0s")
 				}
-				return kubelet.Ready()
+				return fakenode.Ready()
 			})
 			s.Create(canaryOf("jobs", workloads.Container("api", ingestor+"@"+first)))
 			s.Eventually("the canary crashes", func() bool {
@@ -93,11 +93,11 @@ func TestReasonsOfNinetyPodsAreBounded(t *testing.T) {
 	s.Setenv("ROLLOUT_TIMEOUT", "4s")
 	for _, content := range []string{"second", "third", "fourth"} {
 		bad := s.Push(ingestor, image(content))
-		s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
-			if kubelet.Runs(pod, bad) {
-				return kubelet.Failing("CrashLoopBackOff", strings.Repeat("the reason of "+pod.Name+" ", 20))
+		s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+			if fakenode.Runs(pod, bad) {
+				return fakenode.Failing("CrashLoopBackOff", strings.Repeat("the reason of "+pod.Name+" ", 20))
 			}
-			return kubelet.Ready()
+			return fakenode.Ready()
 		})
 		rejected := requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
 		assert.Less(t, len(rejected.Message), 2500)

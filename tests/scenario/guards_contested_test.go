@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -168,7 +168,7 @@ func TestI38ARevertDuringTheWaitIsNoFailedAttempt(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	second := s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 	run := s.Start()
 	s.Eventually("the rollout has begun", func() bool { return workloads.Revision(s.Deployment("jobs")) == 2 })
 	s.Patch(harness.Argo, s.Deployment("jobs"), set(first))

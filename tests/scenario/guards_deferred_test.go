@@ -18,7 +18,7 @@ func TestANewDigestWaitsForItsMinimumAge(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	s.Configure(ingestorConfig + "    minAge: 6s\n")
-	s.Unforetold() // it grows old between a plan and its tick
+	s.WithoutPlan() // it grows old between a plan and its tick
 	second := s.Push(ingestor, image("second"))
 	began := time.Now()
 	deferred := requireOutcome(t, s.Tick(), 0, "deferred", "")
@@ -43,7 +43,7 @@ func TestATagThatKeepsMovingIsDeferredThreeTimesAtMost(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
 	s.Configure(ingestorConfig + "    minAge: 5s\n")
-	s.Unforetold()            // the same
+	s.WithoutPlan()           // the same
 	var began, seen time.Time // around when the first build was seen
 	latest := ""
 	for n := 0; ; n++ {

@@ -7,17 +7,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-func crash() kubelet.Behaviour {
-	return kubelet.Failing("CrashLoopBackOff", "back-off restarting failed container")
+func crash() fakenode.Behaviour {
+	return fakenode.Failing("CrashLoopBackOff", "back-off restarting failed container")
 }
 
-func unpullable() kubelet.Behaviour {
-	return kubelet.Failing("ImagePullBackOff", "401 Unauthorized")
+func unpullable() fakenode.Behaviour {
+	return fakenode.Failing("ImagePullBackOff", "401 Unauthorized")
 }
 
 // I13: a container was never ready, and each tick rolled the same bad digest again. Attempts are counted for one rollout; a
@@ -31,7 +31,7 @@ func TestI13ADigestThatIsNeverReadyIsRolledOnceAndRejected(t *testing.T) {
 	s.Configure(ingestorConfig)
 	requireOutcome(t, s.Tick(), 0, "adopted", "")
 	second := s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 	s.Setenv("ROLLOUT_TIMEOUT", "2s")
 	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "3")
 	for range 2 {
@@ -88,7 +88,7 @@ func TestI34LayersThatComeLater(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	second := s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.Failing("ErrImagePull", "manifest unknown"))
+	behave(s, second, fakenode.Failing("ErrImagePull", "manifest unknown"))
 	s.Setenv("ROLLOUT_TIMEOUT", "6s")
 	failed := requireOutcome(t, s.Tick(), 1, "failed", "not-settled")
 	assert.Contains(t, failed.Message, "ErrImagePull: manifest unknown")
@@ -133,15 +133,15 @@ func TestQ18WhatWasRestoredAndIsNotUpIsLoud(t *testing.T) {
 	s, first := adopted(t, workloads.Recreate())
 	second := s.Push(ingestor, image("second"))
 	var down atomic.Bool
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 		switch {
-		case kubelet.Runs(pod, second):
+		case fakenode.Runs(pod, second):
 			down.Store(true)
 			return unpullable()
 		case down.Load():
-			return kubelet.Stuck()
+			return fakenode.Stuck()
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	s.Setenv("ROLLOUT_TIMEOUT", "4s")
 	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")

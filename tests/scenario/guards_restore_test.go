@@ -12,22 +12,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // inDaemonSets makes the pods of DaemonSets that run a digest behave in a way; all others are Ready.
-func inDaemonSets(digest string, behaviour kubelet.Behaviour) kubelet.Policy {
-	return func(pod *corev1.Pod) kubelet.Behaviour {
+func inDaemonSets(digest string, behaviour fakenode.Behaviour) fakenode.Policy {
+	return func(pod *corev1.Pod) fakenode.Behaviour {
 		for _, owner := range pod.OwnerReferences {
-			if owner.Kind == "DaemonSet" && kubelet.Runs(pod, digest) {
+			if owner.Kind == "DaemonSet" && fakenode.Runs(pod, digest) {
 				return behaviour
 			}
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	}
 }
 
@@ -179,7 +179,7 @@ func TestI45ANewerDigestReplacesOurUnfinishedOne(t *testing.T) {
 func TestAServiceThatGoesDownAtOnceIsRestoredAtTheFirstFailure(t *testing.T) {
 	t.Parallel()
 	s, first := crashingSet(t)
-	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: fault.Before(func() {
+	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: faultinject.Before(func() {
 		assert.Eventually(t, func() bool {
 			set, err := s.Client.AppsV1().StatefulSets(s.Namespace).Get(t.Context(), "jobs", metav1.GetOptions{})
 			return err == nil && set.Status.AvailableReplicas == 1
@@ -207,11 +207,11 @@ func TestI39ASetWhoseSecondPodFailsIsRestored(t *testing.T) {
 	s, first := crashingSet(t)
 	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	second := s.Push(ingestor, image("third"))
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
-		if kubelet.Runs(pod, second) && strings.HasSuffix(pod.Name, "-0") {
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+		if fakenode.Runs(pod, second) && strings.HasSuffix(pod.Name, "-0") {
 			return crash()
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	requireOutcome(t, s.Tick(), 0, "waiting", "")
 	requireSetRestored(t, s, first)
@@ -224,7 +224,7 @@ func TestI11I45ACureThatIsNoneIsNotBlamed(t *testing.T) {
 	s, _ := adopted(t)
 	s.Setenv("UNSETTLED_THRESHOLD", "1")
 	s.Setenv("ROLLOUT_TIMEOUT", "2s")
-	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Stuck() })
+	s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Stuck() })
 	s.Kubectl("rollout", "restart", "deployment", "jobs")
 	s.Kubectl("delete", "pods", "--all", "--wait=false")
 	s.Eventually("no pod is ready", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
@@ -232,7 +232,7 @@ func TestI11I45ACureThatIsNoneIsNotBlamed(t *testing.T) {
 	failed := requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
 	assert.Contains(t, failed.Message, "attempt 1/3")
 	assert.Equal(t, cure, live(s))
-	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Ready() })
+	s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Ready() })
 	s.Settle(workloads.Deployment("jobs"))
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
 }

@@ -17,9 +17,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -29,7 +29,7 @@ func TestI11NotSettledNamesEveryFrozenTarget(t *testing.T) {
 	t.Parallel()
 	s := pair(t)
 	s.Setenv("UNSETTLED_THRESHOLD", "2")
-	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Pending("0/2 nodes have the volume") })
+	s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Pending("0/2 nodes have the volume") })
 	s.Kubectl("delete", "pod", "--all", "--wait=false")
 	s.Eventually("the pod is away", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
 	requireOutcomes(t, s.Tick(), 0, "waiting")
@@ -91,12 +91,12 @@ func awaitReport(s *harness.Scenario, digest string) time.Time {
 
 // onlyOneReady makes the first pod of a digest Ready and no other one. A controller that has never seen any
 // progress may forget to report its absence: a write right after the patch can cost it the condition to report it in.
-func onlyOneReady(digest string) kubelet.Policy {
+func onlyOneReady(digest string) fakenode.Policy {
 	var mu sync.Mutex
 	var lucky types.UID
-	return func(pod *corev1.Pod) kubelet.Behaviour {
-		if !kubelet.Runs(pod, digest) {
-			return kubelet.Ready()
+	return func(pod *corev1.Pod) fakenode.Behaviour {
+		if !fakenode.Runs(pod, digest) {
+			return fakenode.Ready()
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -104,9 +104,9 @@ func onlyOneReady(digest string) kubelet.Policy {
 			lucky = pod.UID
 		}
 		if pod.UID == lucky {
-			return kubelet.Ready()
+			return fakenode.Ready()
 		}
-		return kubelet.Stuck()
+		return fakenode.Stuck()
 	}
 }
 
@@ -153,7 +153,7 @@ func TestTheLagAfterAnAnnotationWriteIsNotUnsettled(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
 	writes := 0
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("get", "deployments"), Do: fault.Before(func() {
+	s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("get", "deployments"), Do: faultinject.Before(func() {
 		writes++
 		s.Patch("somebody", workloads.Deployment("jobs"), `{"metadata":{"annotations":{"somebody":"`+strconv.Itoa(writes)+`"}}}`)
 	})})
@@ -219,7 +219,7 @@ func slow(t *testing.T, kind string, replicas int32) (s *harness.Scenario, secon
 	s.Configure(strings.Replace(ingestorConfig, "kind: Deployment", "kind: "+kind, 1))
 	requireOutcome(t, s.Tick(), 0, "adopted", "")
 	second = s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.ReadyAfter(3*time.Second))
+	behave(s, second, fakenode.ReadyAfter(3*time.Second))
 	s.Setenv("ROLLOUT_TIMEOUT", "10s")
 	return s, second
 }
@@ -246,7 +246,7 @@ func TestI43ATickCountsOnceForTwoTargets(t *testing.T) {
 	s.Deploy(workloads.StatefulSet("jobs", workloads.Replicas(6), workloads.Container("a", "ghcr.io/tracebloc/a:1@"+a), workloads.Container("b", "ghcr.io/tracebloc/b:1@"+b)))
 	s.Configure("targets:\n" + targetOf("a", "ghcr.io/tracebloc/a:1", entry("StatefulSet", "jobs", "a")) + targetOf("b", "ghcr.io/tracebloc/b:1", entry("StatefulSet", "jobs", "b")))
 	requireOutcomes(t, s.Tick(), 0, "adopted")
-	behave(s, s.Push("ghcr.io/tracebloc/a:1", image("a2")), kubelet.ReadyAfter(3*time.Second))
+	behave(s, s.Push("ghcr.io/tracebloc/a:1", image("a2")), fakenode.ReadyAfter(3*time.Second))
 	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	for count := 1; count <= 2; count++ {
 		harness.RequireExit(t, 0, s.Tick())
@@ -262,19 +262,19 @@ func TestI43ProgressBeforeTheFirstLookIsProgress(t *testing.T) {
 	second := s.Push(ingestor, image("second"))
 	var mu sync.Mutex
 	ready := map[string]bool{}
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 		mu.Lock()
 		defer mu.Unlock()
-		if kubelet.Runs(pod, second) {
+		if fakenode.Runs(pod, second) {
 			if !ready[pod.Name] && len(ready) == 2 {
-				return kubelet.Stuck()
+				return fakenode.Stuck()
 			}
 			ready[pod.Name] = true
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	s.Setenv("ROLLOUT_TIMEOUT", "3s")
-	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: fault.Before(func() { // it stays like this: two new ones and an old one serve
+	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: faultinject.Before(func() { // it stays like this: two new ones and an old one serve
 		assert.Eventually(t, func() bool {
 			d, err := s.Client.AppsV1().Deployments(s.Namespace).Get(t.Context(), "jobs", metav1.GetOptions{})
 			return err == nil && d.Status.UpdatedReplicas == 4 && d.Status.AvailableReplicas == 3 && d.Status.Replicas == 5

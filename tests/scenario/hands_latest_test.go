@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -51,7 +51,7 @@ func TestQ5WhatAPersonSetsWhileLatestWaitsIsHeld(t *testing.T) {
 		"for a rollout of somebody else's": {func(t *testing.T) (*harness.Scenario, string) {
 			s, _ := adopted(t)
 			s.Push(ingestor, image("second"))
-			s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Pending("0/2 nodes have the volume") })
+			s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Pending("0/2 nodes have the volume") })
 			s.Kubectl("delete", "pod", "--all", "--wait=false")
 			s.Eventually("the pod is away", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
 			return s, "waiting"

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -87,7 +87,7 @@ func TestI44AnUndoInMidRollout(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	second := s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 	run := s.Start()
 	s.Eventually("the rollout has begun", func() bool { return workloads.Revision(s.Deployment("jobs")) == 2 })
 	undo(s)
@@ -104,7 +104,7 @@ func TestI44AnUndoOfAnUnfinishedRolloutBetweenTicks(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	second := s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 	s.Setenv("ROLLOUT_TIMEOUT", "2s")
 	requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
 	undo(s)
@@ -225,7 +225,7 @@ func rejectedOnce(t *testing.T) (s *harness.Scenario, first, second string) {
 	t.Helper()
 	s, first = adopted(t)
 	second = s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 	s.Setenv("ROLLOUT_TIMEOUT", "2s")
 	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
 	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -118,9 +118,9 @@ func requireOwnTrouble(t *testing.T, s *harness.Scenario, h *registries.Harbor, 
 		says  string
 	}{
 		"database down": {func() func() { h.SetDatabase(false); return func() { h.SetDatabase(true) } }, "server-error", "refuses even valid accounts"},
-		"core down":     {inject(s, registries.At(harborHost), fault.Reply(502, "<html>", "Content-Type", "text/html")), "server-error", "answered 502"},
-		"registry down": {inject(s, manifests, fault.Reply(502, "")), "server-error", "answered 502"},
-		"database hung": {inject(s, registries.At(harborHost), fault.Hang()), "timeout", "no answer"},
+		"core down":     {inject(s, registries.At(harborHost), faultinject.Reply(502, "<html>", "Content-Type", "text/html")), "server-error", "answered 502"},
+		"registry down": {inject(s, manifests, faultinject.Reply(502, "")), "server-error", "answered 502"},
+		"database hung": {inject(s, registries.At(harborHost), faultinject.Hang()), "timeout", "no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if trouble.cause == "timeout" {
@@ -142,7 +142,7 @@ func requireOwnTrouble(t *testing.T, s *harness.Scenario, h *registries.Harbor, 
 	}
 }
 
-func inject(s *harness.Scenario, match registries.Matcher, do fault.Action) func() func() {
+func inject(s *harness.Scenario, match registries.Matcher, do faultinject.Action) func() func() {
 	return func() func() { return s.Site.Front.Inject(registries.Fault{Match: match, Do: do}) }
 }
 

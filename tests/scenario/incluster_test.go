@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 )
 
@@ -46,8 +46,8 @@ func TestI20InClusterOverIPv6WithNoChildAndNoTokenInArgv(t *testing.T) {
 
 	release := make(chan struct{})
 	held := make(chan struct{})
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("get", "deployments"), Times: 1, Do: fault.Then(
-		fault.Before(func() { close(held) }), fault.Hold(release))})
+	s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("get", "deployments"), Times: 1, Do: faultinject.Then(
+		faultinject.Before(func() { close(held) }), faultinject.Hold(release))})
 	run := s.StartAs("unshare", "--map-root-user", "--mount", "sh", "-c",
 		"mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io && cp -r "+account+" /run/secrets/kubernetes.io/ && exec "+s.Binary)
 	<-held

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
@@ -40,7 +40,7 @@ func killAt(t *testing.T, s *harness.Scenario, rule apiproxy.Fault, when moment)
 			<-run.Ended()
 		}
 		if when == after && r.URL.Query().Get("watch") == "" { // a watch has no end to wait for, and changes nothing
-			fault.After(kill)(nowhere{}, r, next)
+			faultinject.After(kill)(nowhere{}, r, next)
 		} else {
 			kill()
 		}
@@ -77,7 +77,7 @@ func holdTag(t *testing.T, s *harness.Scenario, requests int) (release func()) {
 	t.Helper()
 	s.Setenv("RESOLVE_TIMEOUT", (2 * meetingTime).String())
 	released := make(chan struct{})
-	remove := s.Site.Front.Inject(registries.Fault{Match: asksForTag, Times: requests, Do: fault.Hold(released)})
+	remove := s.Site.Front.Inject(registries.Fault{Match: asksForTag, Times: requests, Do: faultinject.Hold(released)})
 	return func() {
 		close(released)
 		remove()

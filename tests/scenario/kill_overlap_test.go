@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -25,7 +25,7 @@ func slotPatches(s *harness.Scenario) int {
 // I28: eight ticks at once on a moved tag, whose pods take their time: one rollout, one record, one Event.
 func TestI28EightTicksAtOnceOnSlowPods(t *testing.T) {
 	t.Parallel()
-	s, _, latest := moved(t, kubelet.ReadyAfter(3*time.Second))
+	s, _, latest := moved(t, fakenode.ReadyAfter(3*time.Second))
 	for _, result := range eightAtOnce(t, s) {
 		harness.RequireExit(t, 0, result)
 	}
@@ -38,7 +38,7 @@ func TestI28EightTicksAtOnceOnSlowPods(t *testing.T) {
 // I28: eight ticks at once on a rollout that fails: one attempt, one Event, and all are loud.
 func TestI28EightTicksAtOnceOnARolloutThatFails(t *testing.T) {
 	t.Parallel()
-	s, first, latest := moved(t, kubelet.Failing("CrashLoopBackOff", "boom"))
+	s, first, latest := moved(t, fakenode.Failing("CrashLoopBackOff", "boom"))
 	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "2")
 	defer concludeTogether(s, 8, latest)()
@@ -67,7 +67,7 @@ func TestI28EightTicksAtOnceOnAnUnsettledWorkload(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	behave(s, first, kubelet.Stuck())
+	behave(s, first, fakenode.Stuck())
 	s.Eventually("the pod is not ready", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
 	for _, count := range []string{"1", "2"} {
 		for _, result := range eightAtOnce(t, s) {
@@ -92,7 +92,7 @@ func overlapping(t *testing.T, s *harness.Scenario) (first, second *harness.Run)
 // I28: a tick that begins in the middle of another one's wait waits along, and does nothing a second time.
 func TestI28ATickThatBeginsInTheMiddleOfAnother(t *testing.T) {
 	t.Parallel()
-	s, _, latest := moved(t, kubelet.Stuck())
+	s, _, latest := moved(t, fakenode.Stuck())
 	first, second := overlapping(t, s)
 	s.Behave(nil)
 	harness.RequireExit(t, 0, first.Finish())
@@ -105,7 +105,7 @@ func TestI28ATickThatBeginsInTheMiddleOfAnother(t *testing.T) {
 // The same where the rollout fails: the second tick was running when the first one counted.
 func TestI28AFailureIsCountedOnceByTicksThatOverlap(t *testing.T) {
 	t.Parallel()
-	s, _, latest := moved(t, kubelet.Stuck())
+	s, _, latest := moved(t, fakenode.Stuck())
 	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	remove := concludeTogether(s, 2, latest)
 	first, second := overlapping(t, s)
@@ -122,7 +122,7 @@ func TestI28AFailureIsCountedOnceByTicksThatOverlap(t *testing.T) {
 // The first of two overlapping ticks is killed: the second one finishes its work.
 func TestI28TheOverlappingTickFinishesWhatAKilledOneBegan(t *testing.T) {
 	t.Parallel()
-	s, _, latest := moved(t, kubelet.Stuck())
+	s, _, latest := moved(t, fakenode.Stuck())
 	first, second := overlapping(t, s)
 	first.Kill()
 	s.Behave(nil)
@@ -154,7 +154,7 @@ func TestI28ATickThatReadsAfterAnotherHasCountedCounts(t *testing.T) {
 	s.Forget()
 	released := make(chan struct{})
 	reads := apiproxy.Verb("get", "deployments")
-	defer s.API.Inject(apiproxy.Fault{Match: reads, Times: 1, Do: fault.Hold(released)})()
+	defer s.API.Inject(apiproxy.Fault{Match: reads, Times: 1, Do: faultinject.Hold(released)})()
 	late := s.Start()
 	s.Eventually("it is about to read", func() bool { return len(s.API.Requests(reads)) == 1 })
 	requireFailures(t, s, s.Tick(), 1)

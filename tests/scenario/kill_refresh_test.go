@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -81,12 +81,12 @@ func TestAConnectionLostAtAnyRequestIsNoTrouble(t *testing.T) {
 	t.Parallel()
 	lose := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.URL.Query().Get("watch") != "" {
-			fault.Reset()(w, r, next) // it has no end after which an answer could be lost
+			faultinject.Reset()(w, r, next) // it has no end after which an answer could be lost
 			return
 		}
-		fault.Lose()(w, r, next)
+		faultinject.Lose()(w, r, next)
 	}
-	for name, action := range map[string]fault.Action{"before": fault.Reset(), "after": lose} {
+	for name, action := range map[string]faultinject.Action{"before": faultinject.Reset(), "after": lose} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			refreshed := 0

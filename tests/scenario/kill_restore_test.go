@@ -9,8 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -22,11 +22,11 @@ func TestI13I19ATickKilledWhileItRestoresIsContinued(t *testing.T) {
 	s, good := appliedBy(t, harness.Helm)
 	s.Setenv("ROLLOUT_TIMEOUT", "1s")
 	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
-		if kubelet.Runs(pod, good) {
-			return kubelet.Ready()
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+		if fakenode.Runs(pod, good) {
+			return fakenode.Ready()
 		}
-		return kubelet.Failing("CrashLoopBackOff", "boom")
+		return fakenode.Failing("CrashLoopBackOff", "boom")
 	})
 	for n := range tooMany {
 		s.Push(ingestor, registries.Index(fmt.Sprintf("bad %d", n), "linux/amd64"))

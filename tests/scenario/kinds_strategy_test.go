@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -173,13 +173,13 @@ func pair(t *testing.T, options ...workloads.Option) *harness.Scenario {
 }
 
 // breaks makes every pod that runs one of these digests behave in a way; all others are Ready.
-func breaks(s *harness.Scenario, behaviour kubelet.Behaviour, digests ...string) {
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+func breaks(s *harness.Scenario, behaviour fakenode.Behaviour, digests ...string) {
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 		for _, digest := range digests {
-			if kubelet.Runs(pod, digest) {
+			if fakenode.Runs(pod, digest) {
 				return behaviour
 			}
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 }

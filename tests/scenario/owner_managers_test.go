@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -147,7 +147,7 @@ func TestI29HandingBackIsTriedAgainOnAConflict(t *testing.T) {
 	t.Parallel()
 	s, first := appliedBy(t, harness.Helm)
 	s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	collide := fault.Before(func() {
+	collide := faultinject.Before(func() {
 		s.Patch("kubectl-annotate", s.Deployment("jobs"), `{"metadata":{"annotations":{"other":"`+rand.Text()+`"}}}`)
 	})
 	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 3, Do: collide})

@@ -10,7 +10,7 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// requirePace asserts how many rollouts a plan foretells, and how many ticks they take.
+// requirePace asserts how many rollouts a plan predicts, and how many ticks they take.
 func requirePace(t *testing.T, s *harness.Scenario, rollouts, ticks int) {
 	t.Helper()
 	plan := s.Run("plan")

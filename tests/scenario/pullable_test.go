@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -76,7 +76,7 @@ func TestI61WhatIsInUseAndGoneFromTheRegistryIsSaid(t *testing.T) {
 }
 
 func restartStuck(s *harness.Scenario) {
-	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Stuck() })
+	s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Stuck() })
 	s.Kubectl("rollout", "restart", "deployment", "jobs")
 }
 
@@ -127,18 +127,18 @@ func TestI61APersonsChoiceAndARestoredDigestAreAskedFor(t *testing.T) {
 func TestI61OnlyAClear404IsGone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		do   fault.Action
+		do   faultinject.Action
 		gone bool
 	}{
-		"404":                              {fault.Reply(404, ""), true},
-		"410":                              {fault.Reply(410, ""), true},
-		"401":                              {fault.Reply(401, ""), false},
-		"403":                              {fault.Reply(403, ""), false},
-		"429":                              {fault.Reply(429, ""), false},
-		"500":                              {fault.Reply(500, ""), false},
-		"200 without what makes it useful": {fault.Reply(200, ""), false},
-		"no answer":                        {fault.Hang(), false},
-		"a cut connection":                 {fault.Reset(), false},
+		"404":                              {faultinject.Reply(404, ""), true},
+		"410":                              {faultinject.Reply(410, ""), true},
+		"401":                              {faultinject.Reply(401, ""), false},
+		"403":                              {faultinject.Reply(403, ""), false},
+		"429":                              {faultinject.Reply(429, ""), false},
+		"500":                              {faultinject.Reply(500, ""), false},
+		"200 without what makes it useful": {faultinject.Reply(200, ""), false},
+		"no answer":                        {faultinject.Hang(), false},
+		"a cut connection":                 {faultinject.Reset(), false},
 		"no HEAD, and it is there":         {headless(200), false},
 		"no HEAD, and it is not there":     {headless(404), true},
 	} {
@@ -155,7 +155,7 @@ func TestI61OnlyAClear404IsGone(t *testing.T) {
 }
 
 // headless is a registry without HEAD, which answers GET with a status, or as usual.
-func headless(status int) fault.Action {
+func headless(status int) faultinject.Action {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		switch {
 		case r.Method == http.MethodHead:
@@ -194,7 +194,7 @@ func TestI61ARestorationAsksFirst(t *testing.T) {
 	t.Run("what failed serves, and the registry does not say", func(t *testing.T) {
 		t.Parallel()
 		s, first, _ := halfServing(t)
-		s.Site.Front.Inject(registries.Fault{Match: ofDigest(first), Do: fault.Reply(503, "")})
+		s.Site.Front.Inject(registries.Fault{Match: ofDigest(first), Do: faultinject.Reply(503, "")})
 		requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
 		assert.Equal(t, first, live(s))
 	})
@@ -218,11 +218,11 @@ func halfServing(t *testing.T) (s *harness.Scenario, first, second string) {
 	second = s.Push(ingestor, image("second"))
 	var mu sync.Mutex
 	serves := ""
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 		mu.Lock()
 		defer mu.Unlock()
-		if !kubelet.Runs(pod, second) {
-			return kubelet.Ready()
+		if !fakenode.Runs(pod, second) {
+			return fakenode.Ready()
 		}
 		if serves == "" {
 			serves = pod.Name
@@ -230,7 +230,7 @@ func halfServing(t *testing.T) (s *harness.Scenario, first, second string) {
 		if pod.Name != serves {
 			return crash()
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	s.Setenv("ROLLOUT_TIMEOUT", "6s")
 	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
@@ -258,7 +258,7 @@ func TestI61ADigestIsGoneFromAllMirrors(t *testing.T) {
 			s.Kubectl("label", "deployment", "jobs", "tracebloc.io/refresh-hold=true")
 			for host, status := range c.answers {
 				s.Site.Front.Inject(registries.Fault{
-					Match: func(call registries.Call) bool { return call.Host == host && call.Reference == live }, Do: fault.Reply(status, ""),
+					Match: func(call registries.Call) bool { return call.Host == host && call.Reference == live }, Do: faultinject.Reply(status, ""),
 				})
 			}
 			result := s.Tick()

@@ -14,27 +14,27 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // builds are what may be published under the tag, by what becomes of pods that run it.
 var builds = []struct {
 	name      string
-	behaviour kubelet.Behaviour
+	behaviour fakenode.Behaviour
 	blamed    bool // its pods speak against it, once they ran
 }{
-	{"good", kubelet.Ready(), false},
-	{"good", kubelet.Ready(), false},
-	{"good", kubelet.Ready(), false},
+	{"good", fakenode.Ready(), false},
+	{"good", fakenode.Ready(), false},
+	{"good", fakenode.Ready(), false},
 	{"crashing", crash(), true},
-	{"never ready", kubelet.Stuck(), true},
-	{"gone", kubelet.Failing("ErrImagePull", "manifest unknown: not found"), true},
-	{"throttled", kubelet.Failing("ErrImagePull", "429 Too Many Requests"), false},
-	{"unschedulable", kubelet.Pending("0/2 nodes have the GPU"), false},
-	{"starting", kubelet.Starting(), false},
-	{"without volumes", kubelet.WithoutVolumes(), false},
+	{"never ready", fakenode.Stuck(), true},
+	{"gone", fakenode.Failing("ErrImagePull", "manifest unknown: not found"), true},
+	{"throttled", fakenode.Failing("ErrImagePull", "429 Too Many Requests"), false},
+	{"unschedulable", fakenode.Pending("0/2 nodes have the GPU"), false},
+	{"starting", fakenode.Starting(), false},
+	{"without volumes", fakenode.WithoutVolumes(), false},
 }
 
 // randomWorld is a scenario in which anything happens, in an order that a seed chooses.
@@ -46,7 +46,7 @@ type randomWorld struct {
 	story   []string // what has happened
 
 	mu         sync.Mutex
-	behaviours map[string]kubelet.Behaviour // by digest
+	behaviours map[string]fakenode.Behaviour // by digest
 
 	digests []string          // in the order of their publication
 	is      map[string]int    // digest to its place in builds
@@ -81,26 +81,26 @@ func newRandomWorld(t *testing.T, seed uint64) *randomWorld {
 	t.Helper()
 	w := &randomWorld{
 		Scenario: environment.Scenario(t), t: t, rng: rand.New(rand.NewPCG(seed, 0)),
-		behaviours: map[string]kubelet.Behaviour{}, is: map[string]int{}, name: map[string]string{},
+		behaviours: map[string]fakenode.Behaviour{}, is: map[string]int{}, name: map[string]string{},
 	}
 	var err error
 	w.objects, err = dynamic.NewForConfig(w.Cluster.Config())
 	require.NoError(t, err)
-	w.Unforetold() // what happens in mid-tick no plan foretells
+	w.WithoutPlan() // what happens in mid-tick no plan predicts
 	for key, value := range map[string]string{
 		"RESOLVE_FAILURE_THRESHOLD": "2", "ROLLOUT_FAILURE_THRESHOLD": "2", "UNSETTLED_THRESHOLD": "2", "CONTESTED_THRESHOLD": "2", "ROLLOUT_TIMEOUT": "1s",
 	} {
 		w.Setenv(key, value)
 	}
-	w.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+	w.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for digest, behaviour := range w.behaviours {
-			if kubelet.Runs(pod, digest) {
+			if fakenode.Runs(pod, digest) {
 				return behaviour
 			}
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	w.publish(0)
 	entries := ""
@@ -204,7 +204,7 @@ func (w *randomWorld) heal() {
 	w.mu.Lock()
 	for digest, is := range w.is {
 		if !builds[is].blamed {
-			w.behaviours[digest] = kubelet.Ready()
+			w.behaviours[digest] = fakenode.Ready()
 		}
 	}
 	w.mu.Unlock()

@@ -17,9 +17,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/runbook"
 )
@@ -51,7 +51,7 @@ func atCell(trouble, stage string) func(t *testing.T) subject {
 }
 
 // atGHCR is an image of ghcr.io, the registry of which answers so at these stages.
-func atGHCR(do fault.Action, stages ...registries.Stage) func(t *testing.T) subject {
+func atGHCR(do faultinject.Action, stages ...registries.Stage) func(t *testing.T) subject {
 	return func(t *testing.T) subject {
 		t.Helper()
 		s, _ := onTag(t, ingestor)
@@ -72,7 +72,7 @@ func atPrivate(status int, host string, stage registries.Stage) func(t *testing.
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: metav1.ObjectMeta{Name: "regcred"}, Type: corev1.SecretTypeDockerConfigJson,
 			StringData: map[string]string{corev1.DockerConfigJsonKey: `{"auths":{"` + someHost + `":{"auth":"` + goodLogin.auth() + `"}}}`},
 		})
-		s.Site.Front.Inject(registries.Fault{Match: registries.At(host, stage), Do: fault.Reply(status, "")})
+		s.Site.Front.Inject(registries.Fault{Match: registries.At(host, stage), Do: faultinject.Reply(status, "")})
 		return subject{s, somePrivate, someHost}
 	}
 }
@@ -95,15 +95,15 @@ var readings = map[string]reading{
 	"proxy":              {atCell("a proxy that answers 403", "proxy"), []string{"registry-1.docker.io:443", "the proxy", "403", "allowed there"}, []string{"403 Forbidden"}},
 	"server-error":       {atCell("a 503", "token"), []string{"auth.docker.io", "token endpoint", "503", "nothing to do here"}, []string{"503"}},
 	"bad-response": {
-		atGHCR(fault.Reply(200, "<html>please log in</html>", "Content-Type", "text/html"), registries.Ping, registries.Head, registries.Get),
+		atGHCR(faultinject.Reply(200, "<html>please log in</html>", "Content-Type", "text/html"), registries.Ping, registries.Head, registries.Get),
 		[]string{"ghcr.io", "the manifest", "captive portal"}, []string{"HTTP/2 200", "please log in"},
 	},
 	"not-found": {
-		atGHCR(fault.Reply(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`), registries.Head, registries.Get),
+		atGHCR(faultinject.Reply(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`), registries.Head, registries.Get),
 		[]string{"ghcr.io", "the manifest", "build and push"}, []string{"MANIFEST_UNKNOWN"},
 	},
 	"rate-limited": {
-		atGHCR(fault.Reply(429, ""), registries.Head, registries.Get),
+		atGHCR(faultinject.Reply(429, ""), registries.Head, registries.Get),
 		[]string{"ghcr.io", "429", "authenticate with a pull secret"}, []string{"429"},
 	},
 	"forbidden":          {atPrivate(403, someHost, registries.Head), []string{someHost, "regcred", "account " + goodLogin.user, "403"}, []string{"403"}},
@@ -144,7 +144,7 @@ var readings = map[string]reading{
 		s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
 	}), []string{"Deployment NAMESPACE/jobs", "CrashLoopBackOff", "is restored", "publish a working image"}, []string{"RolledBack"}},
 	"not-settled": {onJobs(func(s *harness.Scenario) {
-		s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Stuck() })
+		s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Stuck() })
 		s.Kubectl("rollout", "restart", "deployment", "jobs")
 		s.Setenv("UNSETTLED_THRESHOLD", "1")
 	}), []string{"Deployment NAMESPACE/jobs", "freezes ingestor", "kubectl describe"}, []string{"Waiting for"}},
@@ -214,7 +214,7 @@ func TestTheRunbookHasARejectedDigestTriedAgain(t *testing.T) {
 	t.Parallel()
 	s := readings["rollout-failed"].make(t)
 	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
-	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Ready() })
+	s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Ready() })
 	s.Setenv("ROLLOUT_TIMEOUT", "30s")
 	requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
 	assert.Contains(t, pasted(t, s, "rollout-failed", false), "annotated")
@@ -246,11 +246,11 @@ func ended(t *testing.T, s *harness.Scenario) string {
 // described returns what kubectl describe prints of the pod of a tick that ended with the message, and of the Deployment.
 func described(s *harness.Scenario, message string) (pod, workload string) {
 	const name = "image-refresh-now"
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
 		if pod.Name == name {
-			return kubelet.Completed(1).Saying(message)
+			return fakenode.Completed(1).Saying(message)
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	s.Create(&corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: name},

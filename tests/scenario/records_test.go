@@ -10,8 +10,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -127,7 +127,7 @@ func TestI55AnnotationsThatAnOperatorDropsAreContested(t *testing.T) {
 		t.Parallel()
 		s, first := adopted(t, workloads.Recreate())
 		second := s.Push(ingestor, image("second"))
-		behave(s, second, kubelet.Failing("CrashLoopBackOff", "back-off restarting failed container"))
+		behave(s, second, fakenode.Failing("CrashLoopBackOff", "back-off restarting failed container"))
 		s.Setenv("ROLLOUT_TIMEOUT", "4s")
 		requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
 		for range 2 {
@@ -163,7 +163,7 @@ func TestQ6RecordsThatChangeWhileATickWaits(t *testing.T) {
 			t.Parallel()
 			s, exported, second := inMidWait(t, workloads.Recreate())
 			s.Setenv("ROLLOUT_TIMEOUT", "8s")
-			behave(s, second, kubelet.Failing("CrashLoopBackOff", "back-off restarting failed container"))
+			behave(s, second, fakenode.Failing("CrashLoopBackOff", "back-off restarting failed container"))
 			run := s.Start()
 			s.Eventually("the rollout has begun", func() bool { return workloads.Revision(s.Deployment("jobs")) == 2 })
 			change(s, exported)
@@ -178,10 +178,10 @@ func TestQ6RecordsThatChangeWhileATickWaits(t *testing.T) {
 func inMidWait(t *testing.T, options ...workloads.Option) (s *harness.Scenario, exported, second string) {
 	t.Helper()
 	s, _ = adopted(t, options...)
-	s.Unforetold()
+	s.WithoutPlan()
 	exported = s.Deployment("jobs").Labels[mark]
 	second = s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 	return s, exported, second
 }
 
@@ -241,7 +241,7 @@ func TestAStateThatAPersonRemovesReArms(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	second := s.Push(ingestor, image("second"))
-	behave(s, second, kubelet.Failing("CrashLoopBackOff", "back-off restarting failed container"))
+	behave(s, second, fakenode.Failing("CrashLoopBackOff", "back-off restarting failed container"))
 	s.Setenv("ROLLOUT_TIMEOUT", "4s")
 	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "2")
 	requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -27,7 +27,7 @@ type registryAnswer struct {
 }
 
 // onHub answers at a stage of docker.io's flow.
-func onHub(stage registries.Stage, do fault.Action) func(*testing.T, *harness.Scenario) {
+func onHub(stage registries.Stage, do faultinject.Action) func(*testing.T, *harness.Scenario) {
 	return func(_ *testing.T, s *harness.Scenario) {
 		s.Site.Front.Inject(registries.Fault{Match: hubStage(stage), Do: do})
 	}
@@ -42,14 +42,14 @@ func hubStage(stage registries.Stage) registries.Matcher {
 
 // realm has docker.io name another token endpoint.
 func realm(text string) func(*testing.T, *harness.Scenario) {
-	return onHub(registries.Ping, fault.Reply(401, "", "WWW-Authenticate", `Bearer realm="`+text+`",service="registry.docker.io"`))
+	return onHub(registries.Ping, faultinject.Reply(401, "", "WWW-Authenticate", `Bearer realm="`+text+`",service="registry.docker.io"`))
 }
 
 // withheld answers HEAD, which has no body, and GET with a status and an error of the registry's own.
 func withheld(status int, code string) func(*testing.T, *harness.Scenario) {
 	return func(_ *testing.T, s *harness.Scenario) {
 		s.Site.Front.Inject(registries.Fault{
-			Match: registries.At(hubHost, registries.Head, registries.Get), Do: fault.Reply(status, `{"errors":[{"code":"`+code+`","message":"no"}]}`),
+			Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Reply(status, `{"errors":[{"code":"`+code+`","message":"no"}]}`),
 		})
 	}
 }
@@ -87,35 +87,35 @@ func registryAnswers() map[string]registryAnswer {
 	return map[string]registryAnswer{
 		"as ever":                         {prepare: func(*testing.T, *harness.Scenario) {}},
 		"as ever, to an account":          {account: true, prepare: func(*testing.T, *harness.Scenario) {}},
-		"HEAD is not allowed":             {prepare: onHub(registries.Head, fault.Reply(405, ""))},
-		"HEAD is not implemented":         {prepare: onHub(registries.Head, fault.Reply(501, ""))},
-		"HEAD without a type":             {prepare: onHub(registries.Head, fault.Header("Content-Type"))},
-		"HEAD without a length":           {prepare: onHub(registries.Head, fault.Header("Content-Length"))},
-		"HEAD without a digest":           {prepare: onHub(registries.Head, fault.Header("Docker-Content-Digest"))},
-		"HEAD with a digest that is none": {prepare: onHub(registries.Head, fault.Header("Docker-Content-Digest", "sha256:zz"))},
+		"HEAD is not allowed":             {prepare: onHub(registries.Head, faultinject.Reply(405, ""))},
+		"HEAD is not implemented":         {prepare: onHub(registries.Head, faultinject.Reply(501, ""))},
+		"HEAD without a type":             {prepare: onHub(registries.Head, faultinject.Header("Content-Type"))},
+		"HEAD without a length":           {prepare: onHub(registries.Head, faultinject.Header("Content-Length"))},
+		"HEAD without a digest":           {prepare: onHub(registries.Head, faultinject.Header("Docker-Content-Digest"))},
+		"HEAD with a digest that is none": {prepare: onHub(registries.Head, faultinject.Header("Docker-Content-Digest", "sha256:zz"))},
 		"HEAD with another algorithm": {
-			prepare:       onHub(registries.Head, fault.Header("Docker-Content-Digest", "sha512:"+strings.Repeat("a", 128))),
+			prepare:       onHub(registries.Head, faultinject.Header("Docker-Content-Digest", "sha512:"+strings.Repeat("a", 128))),
 			craneResolves: "to what the header says, where this program computes the digest that it can write",
 		},
-		"/v2/ says 401 and not how":    {prepare: onHub(registries.Ping, fault.Reply(401, ""))},
-		"/v2/ says 403":                {prepare: onHub(registries.Ping, fault.Reply(403, page))},
-		"/v2/ says 404":                {prepare: onHub(registries.Ping, fault.Reply(404, page))},
-		"/v2/ says 403, to an account": {account: true, prepare: onHub(registries.Ping, fault.Reply(403, page))},
+		"/v2/ says 401 and not how":    {prepare: onHub(registries.Ping, faultinject.Reply(401, ""))},
+		"/v2/ says 403":                {prepare: onHub(registries.Ping, faultinject.Reply(403, page))},
+		"/v2/ says 404":                {prepare: onHub(registries.Ping, faultinject.Reply(404, page))},
+		"/v2/ says 403, to an account": {account: true, prepare: onHub(registries.Ping, faultinject.Reply(403, page))},
 		"another scope":                {image: "images.example.com/app:prod", prepare: vanity},
 		"a challenge after a redirect": {prepare: elsewhere},
 		"storage inside":               {prepare: inside},
-		"several ways to ask": {account: true, prepare: onHub(registries.Ping, fault.Reply(401, "", "WWW-Authenticate", "Negotiate", "WWW-Authenticate", `Basic realm="x"`,
+		"several ways to ask": {account: true, prepare: onHub(registries.Ping, faultinject.Reply(401, "", "WWW-Authenticate", "Negotiate", "WWW-Authenticate", `Basic realm="x"`,
 			"WWW-Authenticate", `Bearer realm="https://auth.docker.io/token",service="registry.docker.io"`))},
-		"half a challenge more": {prepare: onHub(registries.Ping, fault.Reply(401, "", "WWW-Authenticate",
+		"half a challenge more": {prepare: onHub(registries.Ping, faultinject.Reply(401, "", "WWW-Authenticate",
 			`Bearer realm="https://auth.docker.io/token",service="registry.docker.io", Basic realm="unterminated`))},
 		"a token that is not valid yet": {prepare: func(_ *testing.T, s *harness.Scenario) {
-			s.Site.Front.Inject(registries.Fault{Match: hubStage(registries.Head), Times: 1, Do: fault.Before(s.Site.DockerHub.RevokeTokens)})
+			s.Site.Front.Inject(registries.Fault{Match: hubStage(registries.Head), Times: 1, Do: faultinject.Before(s.Site.DockerHub.RevokeTokens)})
 		}},
 
-		"a firewall's 403 for a token":    {account: true, prepare: onHub(registries.Token, fault.Reply(403, page, "Content-Type", "text/html")), cause: "forbidden", says: "and not as a registry does"},
-		"a plain 403 for a token":         {account: true, prepare: onHub(registries.Token, fault.Reply(403, "blocked")), cause: "forbidden", says: "a geo block"},
-		"402 for a token":                 {account: true, prepare: onHub(registries.Token, fault.Reply(402, "pay")), cause: "forbidden", says: "a bill that is due"},
-		"a registry's 403 for a token":    {account: true, prepare: onHub(registries.Token, fault.Reply(403, `{"errors":[{"code":"DENIED"}]}`)), cause: "unauthorized", says: "was rejected by the token endpoint"},
+		"a firewall's 403 for a token":    {account: true, prepare: onHub(registries.Token, faultinject.Reply(403, page, "Content-Type", "text/html")), cause: "forbidden", says: "and not as a registry does"},
+		"a plain 403 for a token":         {account: true, prepare: onHub(registries.Token, faultinject.Reply(403, "blocked")), cause: "forbidden", says: "a geo block"},
+		"402 for a token":                 {account: true, prepare: onHub(registries.Token, faultinject.Reply(402, "pay")), cause: "forbidden", says: "a bill that is due"},
+		"a registry's 403 for a token":    {account: true, prepare: onHub(registries.Token, faultinject.Reply(403, `{"errors":[{"code":"DENIED"}]}`)), cause: "unauthorized", says: "was rejected by the token endpoint"},
 		"401 for a manifest, and not how": {account: true, prepare: withheld(401, "UNAUTHORIZED"), cause: "unauthorized", says: "was refused to pull secret"},
 		"a policy, 412":                   {prepare: withheld(412, "PROJECTPOLICYVIOLATION"), cause: "forbidden", says: "412 (PROJECTPOLICYVIOLATION), a policy of its own"},
 		"a scan's 403":                    {prepare: withheld(403, "DENIED_BY_SCAN"), cause: "forbidden", says: "403 (DENIED_BY_SCAN)"},
@@ -132,15 +132,15 @@ func registryAnswers() map[string]registryAnswer {
 
 		"a digest that no body has": {
 			prepare: func(_ *testing.T, s *harness.Scenario) {
-				s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head, registries.Get), Do: fault.Header("Docker-Content-Digest", "sha256:zz")})
+				s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Header("Docker-Content-Digest", "sha256:zz")})
 			}, cause: "bad-response", says: "64 lowercase hex digits", craneResolves: "a digest that its registry spells otherwise is not believed",
 		},
 		"HEAD refused though GET is not": {
-			prepare: onHub(registries.Head, fault.Reply(403, "")), cause: "forbidden", says: "403", craneResolves: "nodes ask by HEAD, and are refused",
+			prepare: onHub(registries.Head, faultinject.Reply(403, "")), cause: "forbidden", says: "403", craneResolves: "nodes ask by HEAD, and are refused",
 		},
 		"a login page": {
 			prepare: func(_ *testing.T, s *harness.Scenario) {
-				s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head, registries.Get), Do: fault.Reply(200, page, "Content-Type", "text/html")})
+				s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Reply(200, page, "Content-Type", "text/html")})
 			}, cause: "bad-response", says: "no image manifest", craneResolves: "the digest of a page is no image's",
 		},
 	}

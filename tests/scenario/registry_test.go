@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -32,7 +32,7 @@ func TestI31NeverAGetAfterA429(t *testing.T) {
 	s, digest := adopted(t)
 	s.Setenv("RESOLVE_TIMEOUT", "5s")
 	s.Site.Front.Inject(registries.Fault{
-		Match: registries.At("ghcr.io", registries.Head), Do: fault.Reply(429, "", "Retry-After", "3600"),
+		Match: registries.At("ghcr.io", registries.Head), Do: faultinject.Reply(429, "", "Retry-After", "3600"),
 	})
 	s.Forget()
 	requireOutcome(t, s.Tick(), 0, "skipped", "rate-limited")
@@ -45,7 +45,7 @@ func TestI31ARetryAfterWithinTheDeadlineIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
 	s.Site.Front.Inject(registries.Fault{
-		Match: registries.At("ghcr.io", registries.Head), Times: 1, Do: fault.Reply(429, "", "Retry-After", "1"),
+		Match: registries.At("ghcr.io", registries.Head), Times: 1, Do: faultinject.Reply(429, "", "Retry-After", "1"),
 	})
 	s.Forget()
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
@@ -58,15 +58,15 @@ func TestI31ARetryAfterWithinTheDeadlineIsWaitedFor(t *testing.T) {
 func TestI32I37NothingMalformedReachesAPatch(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("a", 64)
-	for name, action := range map[string]fault.Action{
-		"login page":        fault.Reply(200, "<html>please log in</html>", "Content-Type", "text/html"),
-		"not hex":           fault.Header("Docker-Content-Digest", "sha256:zz"),
-		"another algorithm": fault.Header("Docker-Content-Digest", "sha512:"+hex+hex),
-		"upper case":        fault.Header("Docker-Content-Digest", "sha256:"+strings.Repeat("A", 64)),
-		"four thousand":     fault.Header("Docker-Content-Digest", "sha256:"+strings.Repeat("a", 4000)),
-		"quotes":            fault.Header("Docker-Content-Digest", `"sha256:`+hex+`"`),
-		"injection":         fault.Header("Docker-Content-Digest", `sha256:`+hex+`","other":"x`),
-		"another's digest":  fault.Header("Docker-Content-Digest", "sha256:"+hex), // a well-formed lie: GET by digest finds out
+	for name, action := range map[string]faultinject.Action{
+		"login page":        faultinject.Reply(200, "<html>please log in</html>", "Content-Type", "text/html"),
+		"not hex":           faultinject.Header("Docker-Content-Digest", "sha256:zz"),
+		"another algorithm": faultinject.Header("Docker-Content-Digest", "sha512:"+hex+hex),
+		"upper case":        faultinject.Header("Docker-Content-Digest", "sha256:"+strings.Repeat("A", 64)),
+		"four thousand":     faultinject.Header("Docker-Content-Digest", "sha256:"+strings.Repeat("a", 4000)),
+		"quotes":            faultinject.Header("Docker-Content-Digest", `"sha256:`+hex+`"`),
+		"injection":         faultinject.Header("Docker-Content-Digest", `sha256:`+hex+`","other":"x`),
+		"another's digest":  faultinject.Header("Docker-Content-Digest", "sha256:"+hex), // a well-formed lie: GET by digest finds out
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +95,7 @@ func TestADigestHeaderThatIsMissing(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
 	moved := s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Head, registries.Get), Do: fault.Header("Docker-Content-Digest")})
+	s.Site.Front.Inject(registries.Fault{Match: registries.At("ghcr.io", registries.Head, registries.Get), Do: faultinject.Header("Docker-Content-Digest")})
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	assert.Equal(t, moved, live(s))
 }
@@ -107,7 +107,7 @@ func TestI47ForeignTextIsCutAndCleaned(t *testing.T) {
 	s.Configure(ingestorConfig + "    resolveFailureThreshold: 1\n")
 	s.Site.Front.Inject(registries.Fault{
 		Match: registries.At("ghcr.io", registries.Head, registries.Get, registries.Token),
-		Do: fault.Reply(403, `{"errors":[{"code":"DENIED\n{\"level\":\"FORGED\"}\u001b[31m","message":"`+strings.Repeat("x", 5000)+`"}]}`,
+		Do: faultinject.Reply(403, `{"errors":[{"code":"DENIED\n{\"level\":\"FORGED\"}\u001b[31m","message":"`+strings.Repeat("x", 5000)+`"}]}`,
 			"Content-Type", "application/json"),
 	})
 	result := s.Tick()

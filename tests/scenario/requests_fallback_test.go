@@ -7,12 +7,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
 // severalScopes answers a token request for several repositories, and lets those for one pass.
-func severalScopes(do fault.Action) fault.Action {
+func severalScopes(do faultinject.Action) faultinject.Action {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if len(r.URL.Query()["scope"]) > 1 {
 			do(w, r, next)
@@ -34,18 +34,18 @@ func firstScope(w http.ResponseWriter, r *http.Request, next http.Handler) {
 func TestOneTokenEachWhereARegistryWantsIt(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		do            fault.Action
+		do            faultinject.Action
 		tokens, heads int
 	}{
-		"400 to several":       {severalScopes(fault.Reply(400, "")), 1 + 3, 3},
-		"401 to several":       {severalScopes(fault.Reply(401, "")), 1 + 3, 3},
-		"403 to several":       {severalScopes(fault.Reply(403, "")), 1 + 3, 3},
-		"404 to several":       {severalScopes(fault.Reply(404, "")), 1 + 3, 3},
-		"500 to several":       {severalScopes(fault.Reply(500, "")), 3 + 3, 3},
-		"502 to several":       {severalScopes(fault.Reply(502, "<html>")), 3 + 3, 3},
+		"400 to several":       {severalScopes(faultinject.Reply(400, "")), 1 + 3, 3},
+		"401 to several":       {severalScopes(faultinject.Reply(401, "")), 1 + 3, 3},
+		"403 to several":       {severalScopes(faultinject.Reply(403, "")), 1 + 3, 3},
+		"404 to several":       {severalScopes(faultinject.Reply(404, "")), 1 + 3, 3},
+		"500 to several":       {severalScopes(faultinject.Reply(500, "")), 3 + 3, 3},
+		"502 to several":       {severalScopes(faultinject.Reply(502, "<html>")), 3 + 3, 3},
 		"the first one alone":  {firstScope, 1 + 2, 3 + 2},
-		"a 429 is not split":   {severalScopes(fault.Reply(429, "")), 1, 0},
-		"no token for several": {severalScopes(fault.Reply(200, "{}")), 1, 0},
+		"a 429 is not split":   {severalScopes(faultinject.Reply(429, "")), 1, 0},
+		"no token for several": {severalScopes(faultinject.Reply(200, "{}")), 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestWhatATokenForSeveralIsRefusedIsAskedForAlone(t *testing.T) {
 func TestATokenEndpointInTroubleIsAskedForOneMore(t *testing.T) {
 	t.Parallel()
 	s := fleet(t, 30, countedRegistries[:1])
-	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubTokens, registries.Token), Do: fault.Reply(503, "")})
+	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubTokens, registries.Token), Do: faultinject.Reply(503, "")})
 	requireOutcomes(t, s.Tick(), 0, "skipped")
 	assert.Equal(t, 3+3, asked(s, hubTokens, registries.Token), "each with its retries")
 }
@@ -105,7 +105,7 @@ func TestARegistryThatTakesOneScopeAndNoOtherNumber(t *testing.T) {
 	s := fleet(t, 3, countedRegistries[:1], "pullSecrets: [puller]")
 	hubAccount(t, s, "puller")
 	s.Site.Front.Inject(registries.Fault{
-		Match: func(c registries.Call) bool { return c.Stage == registries.Token && len(c.Scopes) != 1 }, Do: fault.Reply(401, ""),
+		Match: func(c registries.Call) bool { return c.Stage == registries.Token && len(c.Scopes) != 1 }, Do: faultinject.Reply(401, ""),
 	})
 	requireOutcomes(t, s.Tick(), 0, "unchanged")
 	assert.Equal(t, 3, asked(s, hubHost, registries.Head))

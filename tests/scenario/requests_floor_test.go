@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
@@ -137,7 +137,7 @@ func TestI18ASilentRegistryIsGivenUp(t *testing.T) {
 	s := fleet(t, images, countedRegistries[:1])
 	s.Setenv("CONCURRENCY", strconv.Itoa(atOnce))
 	s.Setenv("RESOLVE_TIMEOUT", "2s")
-	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head), Do: fault.Hang()})
+	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head), Do: faultinject.Hang()})
 	result := s.Tick()
 	requireOutcomes(t, result, 0, "skipped")
 	given := 0

@@ -12,20 +12,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fault"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // behave makes the pods that run a digest behave in a way; all others are Ready.
-func behave(s *harness.Scenario, digest string, behaviour kubelet.Behaviour) {
-	s.Behave(func(pod *corev1.Pod) kubelet.Behaviour {
-		if kubelet.Runs(pod, digest) {
+func behave(s *harness.Scenario, digest string, behaviour fakenode.Behaviour) {
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+		if fakenode.Runs(pod, digest) {
 			return behaviour
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 }
 
@@ -35,7 +35,7 @@ func TestI3I4ARolloutThatHangsIsWaitedForCountedAndNeverRecorded(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	second := s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 	s.Setenv("ROLLOUT_TIMEOUT", "1s")
 	s.Setenv("ROLLBACK", "false")
 	for range 2 {
@@ -59,7 +59,7 @@ func TestI13I14ABadDigestIsRolledBackRejectedAndLoud(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t, workloads.Replicas(2))
 	second := s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	behave(s, second, kubelet.Failing("CrashLoopBackOff", "back-off restarting failed container"))
+	behave(s, second, fakenode.Failing("CrashLoopBackOff", "back-off restarting failed container"))
 	s.Setenv("ROLLOUT_TIMEOUT", "1s")
 	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "2")
 	failed := requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
@@ -84,7 +84,7 @@ func TestI10I11AnUnsettledWorkloadIsLeftAloneThenLoud(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	s.Setenv("UNSETTLED_THRESHOLD", "2")
-	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return kubelet.Stuck() })
+	s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Stuck() })
 	s.Eventually("the pod is not ready", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
 	requireOutcome(t, s.Tick(), 0, "waiting", "")
 	assert.Equal(t, "1", s.Deployment("jobs").Annotations[streak])
@@ -107,7 +107,7 @@ func TestI45TheCureIsTriedOnce(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	s.Setenv("UNSETTLED_THRESHOLD", "2")
-	behave(s, first, kubelet.Failing("CrashLoopBackOff", "boom"))
+	behave(s, first, fakenode.Failing("CrashLoopBackOff", "boom"))
 	s.Eventually("the pod crashes", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
 	cure := s.Push(ingestor, registries.Index("cure", "linux/amd64"))
 	requireOutcome(t, s.Tick(), 0, "waiting", "")
@@ -119,7 +119,7 @@ func TestI45TheCureIsTriedOnce(t *testing.T) {
 func TestI18ASilentAPIServerIsBounded(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("get", "deployments"), Do: fault.Hang()})
+	s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("get", "deployments"), Do: faultinject.Hang()})
 	result := s.Tick()
 	requireOutcome(t, result, 1, "failed", "api")
 	assert.Less(t, result.Duration, time.Minute)
@@ -139,7 +139,7 @@ func TestI19RolloutsAreWaitedForSideBySideAndAKilledTickIsContinued(t *testing.T
 	s.Configure(config)
 	harness.RequireExit(t, 0, s.Tick())
 	second := s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 
 	run := s.Start()
 	s.Eventually("every workload is rolling at once", func() bool {
@@ -252,7 +252,7 @@ func TestSIGTERMEndsTheTickAndTheNextOneContinues(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t)
 	second := s.Push(ingestor, registries.Index("second", "linux/amd64"))
-	behave(s, second, kubelet.Stuck())
+	behave(s, second, fakenode.Stuck())
 	run := s.Start()
 	s.Eventually("the rollout has begun", func() bool { return workloads.Revision(s.Deployment("jobs")) == 2 })
 	asked := time.Now()
@@ -282,7 +282,7 @@ func TestATickThatIsToldToEndReportsNothingThatItHasNotDone(t *testing.T) {
 	s.Configure(targets + targetOf("a", "ghcr.io/tracebloc/a:1", entry("Deployment", "a", "")))
 	second := s.Push("docker.io/tracebloc/b:1", image("b2"))
 	asked := func(c registries.Call) bool { return c.Reference == second && c.Stage == registries.Get }
-	s.Site.Front.Inject(registries.Fault{Match: asked, Do: fault.Hang()})
+	s.Site.Front.Inject(registries.Fault{Match: asked, Do: faultinject.Hang()})
 	run := s.Start()
 	s.Eventually("the gate has asked", func() bool { return len(s.Site.Front.Calls(asked)) > 0 })
 	require.NoError(t, run.Signal(syscall.SIGTERM))

@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -56,7 +56,7 @@ func TestQ14PodsThatCrashLongAfterTheirRolloutBlameNoDigest(t *testing.T) {
 	s.Settle(workloads.Deployment("jobs"))
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
 	s.Setenv("UNSETTLED_THRESHOLD", "2")
-	s.Behave(func(*corev1.Pod) kubelet.Behaviour { return crash() })
+	s.Behave(func(*corev1.Pod) fakenode.Behaviour { return crash() })
 	s.Kubectl("delete", "pods", "--all", "--wait=false")
 	s.Eventually("it is down", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
 	requireOutcome(t, s.Tick(), 0, "waiting", "")
@@ -84,7 +84,7 @@ func TestQ17WhatWasRevertedBeforeItWasProvenIsPutThereAgain(t *testing.T) {
 			s.Settle(workloads.Deployment("jobs")) // otherwise the next tick waits for the controller first
 			s.Setenv("UNSETTLED_THRESHOLD", "2")
 			third := s.Push(ingestor, image("third"))
-			behave(s, third, kubelet.Stuck())
+			behave(s, third, fakenode.Stuck())
 			other := s.Push("ghcr.io/tracebloc/ingestor:other", image("other"))
 			if killed {
 				require.True(t, killAt(t, s, apiproxy.Fault{Match: waits}, before))
@@ -121,7 +121,7 @@ func TestQ19AStreakOutlivesTicksThatAskNoGate(t *testing.T) {
 			s.Settle(workloads.Deployment("jobs"))
 			outcome = map[bool]string{false: "skipped", true: "failed"}[count >= 3]
 		} else {
-			behave(s, first, kubelet.Stuck())
+			behave(s, first, fakenode.Stuck())
 			s.Kubectl("delete", "pods", "--all", "--wait=false")
 			s.Eventually("it is not settled", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
 		}

@@ -34,7 +34,7 @@ type patchOperation struct {
 // webhook has the API server ask about each change of a Deployment of the scenario by the program.
 func webhook(t *testing.T, s *harness.Scenario, answer func(*appsv1.Deployment, *admissionv1.AdmissionResponse) []patchOperation) {
 	t.Helper()
-	s.Unforetold() // a plan does not see what a webhook does to a write
+	s.WithoutPlan() // a plan does not see what a webhook does to a write
 	var asked atomic.Bool
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Store(true)
@@ -195,7 +195,7 @@ func TestOne401IsAskedAgain(t *testing.T) {
 func TestARefusalByAPolicyNamesThePolicy(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
-	s.Unforetold() // nor what a policy refuses
+	s.WithoutPlan() // nor what a policy refuses
 	s.Deploy(jobs(s.Push(ingestor, image("first"))))
 	s.Configure(ingestorConfig)
 	file := filepath.Join(s.Dir, "policy.yaml")

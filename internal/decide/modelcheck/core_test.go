@@ -9,7 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -230,7 +230,7 @@ func (c *core) targetsOf(k knowledge) []decide.Target {
 			Failures: decide.Count{N: int(k.count[t].n), Of: threshold, ByUs: k.count[t].byUs},
 		}
 		if k.failed[t] {
-			target.Failure = &fault.Error{Cause: fault.Proxy, Message: "why"}
+			target.Failure = &failure.Error{Cause: failure.Proxy, Message: "why"}
 		}
 		targets = append(targets, target)
 	}
@@ -243,7 +243,7 @@ func (c *core) workloadOf(v view, beganLabels, began id, k knowledge, at int) de
 	for t := range c.targets {
 		binding := decide.Binding{Target: t, Latest: decide.Latest{Digest: digestOf(k.latest[at][t])}}
 		if binding.Latest.Digest == "" {
-			binding.Latest.Failure = &fault.Error{Cause: fault.Proxy, Message: "why"}
+			binding.Latest.Failure = &failure.Error{Cause: failure.Proxy, Message: "why"}
 		}
 		w.Bindings = append(w.Bindings, binding)
 		if at == 0 {
@@ -282,7 +282,7 @@ func (c *core) answered(v view, w decide.Workload, k knowledge) decide.Workload 
 				switch question.Kind {
 				case decide.MayRollOut:
 					if k.gateNo[t] {
-						answer.Failure = &fault.Error{Cause: fault.PlatformMissing, Message: "why"}
+						answer.Failure = &failure.Error{Cause: failure.PlatformMissing, Message: "why"}
 					}
 				case decide.WhatRuns:
 					if v.runs[t] != empty && !v.zero {
@@ -332,7 +332,7 @@ func (c *core) answerOf(v view, step decide.Step) answer {
 	}
 	for t, d := range step.Decisions {
 		a.wait[t] = numberOf(annotate.Of(d.Wait))
-		a.contested[t] = d.Failure != nil && d.Failure.Cause == fault.Contested
+		a.contested[t] = d.Failure != nil && d.Failure.Cause == failure.Contested
 		a.rows[t] = uint8(d.Row)
 		a.outcomes[t] = uint8(slices.Index(outcomes, d.Outcome))
 	}
@@ -456,7 +456,7 @@ func (c *core) waitsOf(key endKey) decide.Waits {
 	for t := range c.targets {
 		d := decide.Decision{Wait: digestOf(key.wait.digest[t])}
 		if key.wait.contested[t] {
-			d.Failure = &fault.Error{Cause: fault.Contested, Message: "who"}
+			d.Failure = &failure.Error{Cause: failure.Contested, Message: "who"}
 		}
 		decisions = append(decisions, d)
 	}

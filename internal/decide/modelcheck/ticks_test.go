@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // The steps of a tick, between any two requests that can be told apart from outside. A write that is refused because the
@@ -60,7 +60,7 @@ func (m *model) begin(s *step) {
 // resolve is what a tick learns of the tags.
 func (m *model) resolve(w *world) knowledge {
 	k := knowledge{targets: uint8(m.targets), now: w.clock}
-	unanswered := &fault.Error{Cause: fault.Proxy, Message: "why"}
+	unanswered := &failure.Error{Cause: failure.Proxy, Message: "why"}
 	for t := range m.targets {
 		answers := make([][]decide.Latest, m.workloads)
 		for at := range answers {

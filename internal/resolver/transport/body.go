@@ -8,7 +8,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Bounds on what a registry may make us hold. A manifest of 4 MiB is what registries themselves accept at most
@@ -42,10 +42,10 @@ func (t *body) RoundTrip(r *http.Request) (*http.Response, error) {
 		return answer, nil
 	}
 	stage := callOf(r.Context()).Stage
-	exact, limit := answer.StatusCode == http.StatusOK && stage != fault.StagePing, int64(maxRefusal)
+	exact, limit := answer.StatusCode == http.StatusOK && stage != failure.StagePing, int64(maxRefusal)
 	if exact {
 		limit = maxManifest
-		if stage == fault.StageToken {
+		if stage == failure.StageToken {
 			limit = maxToken
 		}
 	}
@@ -89,9 +89,9 @@ func (t *body) read(ctx context.Context, answer *http.Response, limit int64) ([]
 
 // broken is the failure of a body that could not be read to its end.
 func broken(r *http.Request, err error) *Failure {
-	failure := classify(r.Context(), err, stepOf(r.Context()))
+	failed := classify(r.Context(), err, stepOf(r.Context()))
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
-		failure.Kind, failure.Stage = Truncated, failure.Role
+		failed.Kind, failed.Stage = Truncated, failed.Role
 	}
-	return failure
+	return failed
 }

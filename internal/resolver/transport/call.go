@@ -6,13 +6,13 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Call is one question to a registry: what it is about, and what came of it last. It travels in the context, since the
 // library hands neither headers nor addresses back to its caller.
 type Call struct {
-	Stage fault.Stage
+	Stage failure.Stage
 	Once  bool // not asked again, whatever came of it
 	Answer
 }
@@ -31,7 +31,7 @@ type Answer struct {
 type callKey struct{}
 
 // Begin starts a call.
-func Begin(ctx context.Context, stage fault.Stage) (context.Context, *Call) {
+func Begin(ctx context.Context, stage failure.Stage) (context.Context, *Call) {
 	call := &Call{Stage: stage}
 	return context.WithValue(ctx, callKey{}, call), call
 }

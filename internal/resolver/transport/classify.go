@@ -10,7 +10,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // streamError has the shape of the error with which net/http reports that the other side has reset an HTTP/2
@@ -28,17 +28,17 @@ func (streamError) Error() string { return "the other side has reset the stream"
 func classify(ctx context.Context, err error, at step) *Failure {
 	f := &Failure{Place: at.Place, Stage: at.stage()}
 	if proxy, ok := errors.AsType[*Failure](err); ok { // from newWire
-		f.Kind, f.Stage, f.Status = proxy.Kind, fault.StageProxy, proxy.Status
+		f.Kind, f.Stage, f.Status = proxy.Kind, failure.StageProxy, proxy.Status
 		return f
 	}
 	if ctx.Err() != nil {
 		return ended(ctx, at)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" && at.Proxy != "" { // the proxy itself could not be reached
-		f.Host, f.Stage = at.Proxy, fault.StageProxy
+		f.Host, f.Stage = at.Proxy, failure.StageProxy
 	}
 	if unresolved, ok := errors.AsType[*net.DNSError](err); ok {
-		f.Kind, f.Stage = NameTrouble, fault.StageName
+		f.Kind, f.Stage = NameTrouble, failure.StageName
 		if unresolved.IsNotFound {
 			f.Kind = NoName
 		}
@@ -46,15 +46,15 @@ func classify(ctx context.Context, err error, at step) *Failure {
 	}
 	if kind := tlsKind(err); kind != 0 {
 		f.Kind = kind
-		if f.Stage != fault.StageProxy {
-			f.Stage = fault.StageTLS
+		if f.Stage != failure.StageProxy {
+			f.Stage = failure.StageTLS
 		}
 		return f
 	}
 	switch cut := cutKind(err); {
 	case timedOut(err):
 		f.Kind = TimedOut
-	case at.reached == tunnelling && f.Stage == fault.StageProxy && f.Host != at.Proxy: // instead of answering CONNECT
+	case at.reached == tunnelling && f.Stage == failure.StageProxy && f.Host != at.Proxy: // instead of answering CONNECT
 		f.Kind = ProxyHungUp
 	case cut != 0:
 		f.Kind = cut
@@ -89,15 +89,15 @@ func ended(ctx context.Context, at step) *Failure {
 	return f
 }
 
-var stages = map[milestone]fault.Stage{naming: fault.StageName, connecting: fault.StageConnect, tunnelling: fault.StageProxy, handshaking: fault.StageTLS}
+var stages = map[milestone]failure.Stage{naming: failure.StageName, connecting: failure.StageConnect, tunnelling: failure.StageProxy, handshaking: failure.StageTLS}
 
-func (s step) stage() fault.Stage {
+func (s step) stage() failure.Stage {
 	stage, onTheWay := stages[s.reached]
 	switch {
 	case !onTheWay:
 		return s.Role
-	case stage == fault.StageConnect && s.Proxy != "":
-		return fault.StageProxy
+	case stage == failure.StageConnect && s.Proxy != "":
+		return failure.StageProxy
 	}
 	return stage
 }

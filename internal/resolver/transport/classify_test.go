@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 func dialing(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
@@ -24,44 +24,44 @@ func TestClassify(t *testing.T) {
 	t.Parallel()
 	errno := func(e syscall.Errno) error { return os.NewSyscallError("connect", e) }
 	alert := &net.OpError{Op: "remote error", Err: errors.New("an alert, which has no exported type")}
-	direct := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true}}
-	proxied := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true, Proxy: "p:3128"}}
-	spoken := step{Place: Place{Role: fault.StagePing, Host: "a.io", Secure: true}, http2: true, reached: asking}
+	direct := step{Place: Place{Role: failure.StagePing, Host: "a.io", Secure: true}}
+	proxied := step{Place: Place{Role: failure.StagePing, Host: "a.io", Secure: true, Proxy: "p:3128"}}
+	spoken := step{Place: Place{Role: failure.StagePing, Host: "a.io", Secure: true}, http2: true, reached: asking}
 	at := func(s step, p milestone) step { s.reached = p; return s }
 	for name, c := range map[string]struct {
 		err       error
 		at        step
 		kind      Kind
-		stage     fault.Stage
+		stage     failure.Stage
 		host      string
 		temporary bool
 	}{
-		"no such host":              {dialing(&net.DNSError{IsNotFound: true}), at(direct, naming), NoName, fault.StageName, "a.io", false},
-		"DNS does not answer":       {dialing(&net.DNSError{IsTimeout: true}), at(direct, naming), NameTrouble, fault.StageName, "a.io", true},
-		"proxy has no such name":    {toTheProxy(dialing(&net.DNSError{IsNotFound: true})), at(proxied, naming), NoName, fault.StageName, "p:3128", false},
-		"refused":                   {dialing(errno(syscall.ECONNREFUSED)), at(direct, connecting), Refused, fault.StageConnect, "a.io", true},
-		"proxy refused":             {toTheProxy(dialing(errno(syscall.ECONNREFUSED))), at(proxied, connecting), Refused, fault.StageProxy, "p:3128", true},
-		"no route":                  {dialing(errno(syscall.EHOSTUNREACH)), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
-		"forbidden by a policy":     {dialing(errno(syscall.EPERM)), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
-		"some other dial error":     {dialing(errors.New("new kind")), at(direct, connecting), Unreachable, fault.StageConnect, "a.io", true},
-		"connect timed out":         {dialing(os.ErrDeadlineExceeded), at(direct, connecting), TimedOut, fault.StageConnect, "a.io", true},
-		"kernel timed out":          {dialing(errno(syscall.ETIMEDOUT)), at(direct, connecting), TimedOut, fault.StageConnect, "a.io", true},
-		"connect to proxy too late": {toTheProxy(dialing(os.ErrDeadlineExceeded)), at(proxied, connecting), TimedOut, fault.StageProxy, "p:3128", true},
-		"proxy's certificate":       {toTheProxy(x509.UnknownAuthorityError{}), at(proxied, tunnelling), UnknownAuthority, fault.StageProxy, "p:3128", false},
-		"proxy cuts":                {io.EOF, at(proxied, tunnelling), ProxyHungUp, fault.StageProxy, "a.io", true},
-		"proxy speaks nonsense":     {errors.New("malformed HTTP response"), at(proxied, tunnelling), ProxyHungUp, fault.StageProxy, "a.io", true},
-		"proxy refuses":             {&Failure{Kind: ProxyRefused, Status: 403}, at(proxied, tunnelling), ProxyRefused, fault.StageProxy, "a.io", false},
-		"proxy is in trouble":       {&Failure{Kind: ProxyRefused, Status: 503}, at(proxied, tunnelling), ProxyRefused, fault.StageProxy, "a.io", true},
-		"expired":                   {x509.CertificateInvalidError{Reason: x509.Expired}, at(direct, handshaking), Expired, fault.StageTLS, "a.io", false},
-		"not for servers":           {x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, at(direct, handshaking), Handshake, fault.StageTLS, "a.io", false},
-		"wrong name":                {x509.HostnameError{Certificate: &x509.Certificate{}}, at(direct, handshaking), WrongName, fault.StageTLS, "a.io", false},
-		"alert later on":            {&net.OpError{Op: "read", Err: alert}, at(direct, asking), Handshake, fault.StageTLS, "a.io", false},
-		"cut in the handshake":      {io.EOF, at(direct, handshaking), Reset, fault.StageTLS, "a.io", true},
-		"some other TLS error":      {errors.New("tls: new kind"), at(direct, handshaking), Handshake, fault.StageTLS, "a.io", false},
-		"cut later on":              {errno(syscall.ECONNRESET), at(direct, asking), Reset, fault.StagePing, "a.io", true},
-		"stream reset":              {streamError{StreamID: 1}, at(direct, asking), Reset, fault.StagePing, "a.io", true},
-		"GOAWAY in mid-request":     {errors.New("http2: server sent GOAWAY"), spoken, Reset, fault.StagePing, "a.io", true},
-		"no HTTP":                   {errors.New("malformed HTTP response"), at(direct, asking), InvalidHTTP, fault.StagePing, "a.io", false},
+		"no such host":              {dialing(&net.DNSError{IsNotFound: true}), at(direct, naming), NoName, failure.StageName, "a.io", false},
+		"DNS does not answer":       {dialing(&net.DNSError{IsTimeout: true}), at(direct, naming), NameTrouble, failure.StageName, "a.io", true},
+		"proxy has no such name":    {toTheProxy(dialing(&net.DNSError{IsNotFound: true})), at(proxied, naming), NoName, failure.StageName, "p:3128", false},
+		"refused":                   {dialing(errno(syscall.ECONNREFUSED)), at(direct, connecting), Refused, failure.StageConnect, "a.io", true},
+		"proxy refused":             {toTheProxy(dialing(errno(syscall.ECONNREFUSED))), at(proxied, connecting), Refused, failure.StageProxy, "p:3128", true},
+		"no route":                  {dialing(errno(syscall.EHOSTUNREACH)), at(direct, connecting), Unreachable, failure.StageConnect, "a.io", true},
+		"forbidden by a policy":     {dialing(errno(syscall.EPERM)), at(direct, connecting), Unreachable, failure.StageConnect, "a.io", true},
+		"some other dial error":     {dialing(errors.New("new kind")), at(direct, connecting), Unreachable, failure.StageConnect, "a.io", true},
+		"connect timed out":         {dialing(os.ErrDeadlineExceeded), at(direct, connecting), TimedOut, failure.StageConnect, "a.io", true},
+		"kernel timed out":          {dialing(errno(syscall.ETIMEDOUT)), at(direct, connecting), TimedOut, failure.StageConnect, "a.io", true},
+		"connect to proxy too late": {toTheProxy(dialing(os.ErrDeadlineExceeded)), at(proxied, connecting), TimedOut, failure.StageProxy, "p:3128", true},
+		"proxy's certificate":       {toTheProxy(x509.UnknownAuthorityError{}), at(proxied, tunnelling), UnknownAuthority, failure.StageProxy, "p:3128", false},
+		"proxy cuts":                {io.EOF, at(proxied, tunnelling), ProxyHungUp, failure.StageProxy, "a.io", true},
+		"proxy speaks nonsense":     {errors.New("malformed HTTP response"), at(proxied, tunnelling), ProxyHungUp, failure.StageProxy, "a.io", true},
+		"proxy refuses":             {&Failure{Kind: ProxyRefused, Status: 403}, at(proxied, tunnelling), ProxyRefused, failure.StageProxy, "a.io", false},
+		"proxy is in trouble":       {&Failure{Kind: ProxyRefused, Status: 503}, at(proxied, tunnelling), ProxyRefused, failure.StageProxy, "a.io", true},
+		"expired":                   {x509.CertificateInvalidError{Reason: x509.Expired}, at(direct, handshaking), Expired, failure.StageTLS, "a.io", false},
+		"not for servers":           {x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}, at(direct, handshaking), Handshake, failure.StageTLS, "a.io", false},
+		"wrong name":                {x509.HostnameError{Certificate: &x509.Certificate{}}, at(direct, handshaking), WrongName, failure.StageTLS, "a.io", false},
+		"alert later on":            {&net.OpError{Op: "read", Err: alert}, at(direct, asking), Handshake, failure.StageTLS, "a.io", false},
+		"cut in the handshake":      {io.EOF, at(direct, handshaking), Reset, failure.StageTLS, "a.io", true},
+		"some other TLS error":      {errors.New("tls: new kind"), at(direct, handshaking), Handshake, failure.StageTLS, "a.io", false},
+		"cut later on":              {errno(syscall.ECONNRESET), at(direct, asking), Reset, failure.StagePing, "a.io", true},
+		"stream reset":              {streamError{StreamID: 1}, at(direct, asking), Reset, failure.StagePing, "a.io", true},
+		"GOAWAY in mid-request":     {errors.New("http2: server sent GOAWAY"), spoken, Reset, failure.StagePing, "a.io", true},
+		"no HTTP":                   {errors.New("malformed HTTP response"), at(direct, asking), InvalidHTTP, failure.StagePing, "a.io", false},
 	} {
 		got := classify(t.Context(), c.err, c.at)
 		assert.Equal(t, c.kind, got.Kind, name)
@@ -77,24 +77,24 @@ func TestTheEndOfAContext(t *testing.T) {
 	defer cancel()
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	direct := step{Place: Place{Role: fault.StageToken, Host: "a.io"}}
-	proxied := step{Place: Place{Role: fault.StageToken, Host: "a.io", Proxy: "p:3128"}}
+	direct := step{Place: Place{Role: failure.StageToken, Host: "a.io"}}
+	proxied := step{Place: Place{Role: failure.StageToken, Host: "a.io", Proxy: "p:3128"}}
 	at := func(s step, p milestone) step { s.reached = p; return s }
 	for name, c := range map[string]struct {
 		ctx   context.Context
 		at    step
 		kind  Kind
-		stage fault.Stage
+		stage failure.Stage
 		host  string
 	}{
-		"naming":                    {late, at(direct, naming), NameTrouble, fault.StageName, "a.io"},
-		"connecting":                {late, at(direct, connecting), TimedOut, fault.StageConnect, "a.io"},
-		"connecting to the proxy":   {late, at(proxied, connecting), TimedOut, fault.StageProxy, "p:3128"},
-		"waiting for the proxy":     {late, at(proxied, tunnelling), TimedOut, fault.StageProxy, "a.io"},
-		"shaking hands":             {late, at(direct, handshaking), TimedOut, fault.StageTLS, "a.io"},
-		"asking":                    {late, at(direct, asking), TimedOut, fault.StageToken, "a.io"},
-		"asking through the proxy":  {late, at(proxied, asking), TimedOut, fault.StageToken, "a.io"},
-		"told to stop while asking": {stopped, at(direct, asking), Interrupted, fault.StageToken, "a.io"},
+		"naming":                    {late, at(direct, naming), NameTrouble, failure.StageName, "a.io"},
+		"connecting":                {late, at(direct, connecting), TimedOut, failure.StageConnect, "a.io"},
+		"connecting to the proxy":   {late, at(proxied, connecting), TimedOut, failure.StageProxy, "p:3128"},
+		"waiting for the proxy":     {late, at(proxied, tunnelling), TimedOut, failure.StageProxy, "a.io"},
+		"shaking hands":             {late, at(direct, handshaking), TimedOut, failure.StageTLS, "a.io"},
+		"asking":                    {late, at(direct, asking), TimedOut, failure.StageToken, "a.io"},
+		"asking through the proxy":  {late, at(proxied, asking), TimedOut, failure.StageToken, "a.io"},
+		"told to stop while asking": {stopped, at(direct, asking), Interrupted, failure.StageToken, "a.io"},
 	} {
 		got := classify(c.ctx, io.EOF, c.at)
 		assert.Equal(t, c.kind, got.Kind, name)

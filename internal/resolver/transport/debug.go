@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // debug is a line in the log for each request: no query, for it may hold a signature, and no header.
@@ -22,11 +22,11 @@ func (t *debug) RoundTrip(r *http.Request) (*http.Response, error) {
 	started := time.Now()
 	answer, err := t.next.RoundTrip(r)
 	line := []slog.Attr{
-		slog.String("method", r.Method), slog.String("host", fault.Clean(r.URL.Host)), slog.String("path", fault.Clean(r.URL.Path)),
+		slog.String("method", r.Method), slog.String("host", failure.Clean(r.URL.Host)), slog.String("path", failure.Clean(r.URL.Path)),
 		slog.String("duration", time.Since(started).Round(time.Millisecond).String()),
 	}
-	if failure, ok := errors.AsType[*Failure](err); ok {
-		line = append(line, slog.String("stage", string(failure.Stage)))
+	if failed, ok := errors.AsType[*Failure](err); ok {
+		line = append(line, slog.String("stage", string(failed.Stage)))
 	} else if err == nil {
 		line = append(line, slog.Int("status", answer.StatusCode))
 	}

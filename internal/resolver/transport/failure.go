@@ -4,15 +4,15 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Place is where a request goes.
 type Place struct {
-	Role   fault.Stage // what is asked for
-	Host   string      // that is asked, as the request's URL spells it, or the proxy that could not be reached
-	Secure bool        // asked over TLS
-	Proxy  string      // host:port of the proxy between, where there is one
+	Role   failure.Stage // what is asked for
+	Host   string        // that is asked, as the request's URL spells it, or the proxy that could not be reached
+	Secure bool          // asked over TLS
+	Proxy  string        // host:port of the proxy between, where there is one
 }
 
 // Failure is why no answer came, or none that anybody may use. It is the only error of the RoundTrippers of this
@@ -20,7 +20,7 @@ type Place struct {
 type Failure struct {
 	Place
 	Kind   Kind
-	Stage  fault.Stage   // how far the request had come
+	Stage  failure.Stage // how far the request had come
 	Status int           // of the answer, or of the proxy's to CONNECT
 	Retry  time.Duration // how long the other side asked to wait; of BackedOff: how long that still is
 }

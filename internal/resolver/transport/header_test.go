@@ -7,13 +7,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	under := &answering{answers: []*http.Response{reply(200, "")}}
-	r, _ := get(t, "https://a.io/v2/", fault.StagePing)
+	r, _ := get(t, "https://a.io/v2/", failure.StagePing)
 	r.Header.Set("Referer", "https://cdn.io/?sig=secret")
 	_, err := (&header{next: under, userAgent: "image-refresh/1"}).RoundTrip(r)
 	require.NoError(t, err)

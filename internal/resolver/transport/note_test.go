@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 const bearerChallenge = `Bearer realm="https://auth.io/token",scope="repository:x:pull"`
@@ -24,7 +24,7 @@ func TestTheChallengeOfAManifestIsForTheCaller(t *testing.T) {
 		"another host's":  {"https://b.io/v2/x/manifests/1", false},
 	} {
 		refusal := reply(http.StatusUnauthorized, "", "Www-Authenticate", `Basic realm="x"`, "Www-Authenticate", bearerChallenge)
-		r, call := get(t, c.at, fault.StageManifest)
+		r, call := get(t, c.at, failure.StageManifest)
 		answer, err := (&note{next: &answering{answers: []*http.Response{refusal}}, host: "a.io"}).RoundTrip(r)
 		require.NoError(t, err)
 		assert.Equal(t, c.hidden, answer.Header.Get("Www-Authenticate") == "", name)
@@ -37,8 +37,8 @@ func TestTheChallengeOfAManifestIsForTheCaller(t *testing.T) {
 func TestWhatACallGetsToKnow(t *testing.T) {
 	t.Parallel()
 	busy := reply(http.StatusTooManyRequests, "", "Retry-After", "7", "Ratelimit-Remaining", "3;w=60")
-	r, call := get(t, "https://b.io/x", fault.StageManifest)
-	before, _ := get(t, "https://a.io/x", fault.StageManifest)
+	r, call := get(t, "https://b.io/x", failure.StageManifest)
+	before, _ := get(t, "https://a.io/x", failure.StageManifest)
 	_, err := (&note{next: &answering{answers: []*http.Response{busy}}, host: "a.io"}).RoundTrip(follows(r, before))
 	require.NoError(t, err)
 	seen := call.Answer

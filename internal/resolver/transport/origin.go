@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // origin decides over which scheme a registry is asked, whatever its address looks like: over TLS, unless the
@@ -20,7 +20,7 @@ type origin struct {
 
 func (t *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Host == t.host && r.Response == nil {
-		if r.URL.Scheme == "http" && callOf(r.Context()).Stage == fault.StagePing {
+		if r.URL.Scheme == "http" && callOf(r.Context()).Stage == failure.StagePing {
 			return nil, failureOf(r, SecondPing)
 		}
 		r.URL.Scheme = "https"

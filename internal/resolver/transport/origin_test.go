@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // The library takes loopback and private addresses for plain HTTP, and tries both; what is asked is what is configured.
@@ -16,18 +16,18 @@ func TestTheConfigurationSetsTheScheme(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		asked string
-		stage fault.Stage
+		stage failure.Stage
 		want  string
 		kind  Kind
 	}{
-		{"https://10.0.0.1:5000/v2/", fault.StagePing, "https", 0},
-		{"http://10.0.0.1:5000/v2/", fault.StagePing, "", SecondPing},
-		{"http://10.0.0.1:5000/v2/x/manifests/1", fault.StageManifest, "https", 0},
-		{"https://plain:5000/v2/", fault.StagePing, "http", 0},
-		{"http://plain:5000/v2/", fault.StagePing, "", SecondPing},
-		{"http://plain:5000/v2/x/manifests/1", fault.StageManifest, "http", 0},
-		{"http://auth.io/token", fault.StageToken, "", Downgrade},
-		{"https://auth.io/token", fault.StageToken, "https", 0},
+		{"https://10.0.0.1:5000/v2/", failure.StagePing, "https", 0},
+		{"http://10.0.0.1:5000/v2/", failure.StagePing, "", SecondPing},
+		{"http://10.0.0.1:5000/v2/x/manifests/1", failure.StageManifest, "https", 0},
+		{"https://plain:5000/v2/", failure.StagePing, "http", 0},
+		{"http://plain:5000/v2/", failure.StagePing, "", SecondPing},
+		{"http://plain:5000/v2/x/manifests/1", failure.StageManifest, "http", 0},
+		{"http://auth.io/token", failure.StageToken, "", Downgrade},
+		{"https://auth.io/token", failure.StageToken, "https", 0},
 	} {
 		for _, host := range []string{"10.0.0.1:5000", "plain:5000"} {
 			r, _ := get(t, c.asked, c.stage)
@@ -41,9 +41,9 @@ func TestTheConfigurationSetsTheScheme(t *testing.T) {
 				assert.Equal(t, c.want, under.asked[0].URL.Scheme, c.asked)
 				continue
 			}
-			failure, ok := errors.AsType[*Failure](err)
+			failed, ok := errors.AsType[*Failure](err)
 			require.True(t, ok)
-			assert.Equal(t, c.kind, failure.Kind, c.asked)
+			assert.Equal(t, c.kind, failed.Kind, c.asked)
 			assert.Empty(t, under.asked)
 		}
 	}
@@ -62,9 +62,9 @@ func TestNoCredentialForAnotherOrigin(t *testing.T) {
 		{"https://a.io/v2/x/manifests/1", "https://u:p@b.io/v2/x/manifests/1", false},
 	} {
 		under := &answering{answers: []*http.Response{reply(200, "")}}
-		r, _ := get(t, c.at, fault.StageManifest)
+		r, _ := get(t, c.at, failure.StageManifest)
 		if c.before != "" {
-			before, _ := get(t, c.before, fault.StageManifest)
+			before, _ := get(t, c.before, failure.StageManifest)
 			follows(r, before)
 		}
 		r.Header.Set("Authorization", "Bearer secret")

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 func TestWhereARedirectMayLead(t *testing.T) {
@@ -33,17 +33,17 @@ func TestWhereARedirectMayLead(t *testing.T) {
 		{"https://a.io/v2/x", "https://a.io:port/", "", BadRedirect}, {"https://a.io/v2/x", "javascript:alert(1)", "", BadRedirect},
 	} {
 		rules.next = &answering{answers: []*http.Response{reply(http.StatusTemporaryRedirect, "", "Location", c.location)}}
-		r, _ := get(t, c.from, fault.StageManifest)
+		r, _ := get(t, c.from, failure.StageManifest)
 		answer, err := rules.RoundTrip(r)
 		if c.kind == 0 {
 			require.NoError(t, err, c.location)
 			assert.Equal(t, c.want, answer.Header.Get("Location"))
 			continue
 		}
-		failure, ok := errors.AsType[*Failure](err)
+		failed, ok := errors.AsType[*Failure](err)
 		require.True(t, ok, c.location)
-		assert.Equal(t, c.kind, failure.Kind, c.location)
-		assert.Equal(t, r.URL.Host, failure.Host, "the one that sends there")
+		assert.Equal(t, c.kind, failed.Kind, c.location)
+		assert.Equal(t, r.URL.Host, failed.Host, "the one that sends there")
 	}
 }
 
@@ -51,11 +51,11 @@ func TestARedirectIsFollowedSoOften(t *testing.T) {
 	t.Parallel()
 	rules := &redirect{allowHTTP: httpAt(), next: &answering{answers: []*http.Response{reply(http.StatusFound, "", "Location", "/again")}}}
 	client := &http.Client{Transport: rules, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
-	r, _ := get(t, "https://a.io/v2/", fault.StagePing)
+	r, _ := get(t, "https://a.io/v2/", failure.StagePing)
 	_, err := client.Do(r)
-	failure, ok := errors.AsType[*Failure](err)
+	failed, ok := errors.AsType[*Failure](err)
 	require.True(t, ok)
-	assert.Equal(t, BadRedirect, failure.Kind)
+	assert.Equal(t, BadRedirect, failed.Kind)
 	assert.Len(t, rules.next.(*answering).asked, maxHops+1)
 }
 
@@ -64,7 +64,7 @@ func TestARedirectToAPrivateAddressIsFollowed(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"10.1.2.3:9000", "127.0.0.1:9000", "[fd00::1]:9000"} {
 		under := &answering{answers: []*http.Response{reply(http.StatusTemporaryRedirect, "", "Location", "https://"+at+"/blob"), reply(http.StatusOK, "")}}
-		r, _ := get(t, "https://a.io/v2/x/blobs/y", fault.StageManifest)
+		r, _ := get(t, "https://a.io/v2/x/blobs/y", failure.StageManifest)
 		r.Header.Set("Authorization", "Bearer secret")
 		answer, err := (&redirect{allowHTTP: httpAt(), next: under}).RoundTrip(r)
 		require.NoError(t, err)

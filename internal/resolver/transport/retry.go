@@ -75,8 +75,8 @@ func (t *retry) send(r *http.Request) (o outcome) {
 // passes says that another try is worth it.
 func (o outcome) passes() bool {
 	if o.err != nil {
-		failure, ok := errors.AsType[*Failure](o.err)
-		return ok && failure.temporary()
+		failed, ok := errors.AsType[*Failure](o.err)
+		return ok && failed.temporary()
 	}
 	switch status := o.answer.StatusCode; status {
 	case http.StatusTooManyRequests:
@@ -89,8 +89,8 @@ func (o outcome) passes() bool {
 }
 
 func (o outcome) outOfTime() bool {
-	failure, ok := errors.AsType[*Failure](o.err)
-	return ok && (failure.Kind == TimedOut || failure.Kind == BackedOff)
+	failed, ok := errors.AsType[*Failure](o.err)
+	return ok && (failed.Kind == TimedOut || failed.Kind == BackedOff)
 }
 
 func (t *retry) backOffUntil(d time.Duration) {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 func TestWhatIsAskedAgain(t *testing.T) {
@@ -47,7 +47,7 @@ func TestWhatIsAskedAgain(t *testing.T) {
 				if c.failed != 0 {
 					under.err = &Failure{Kind: c.failed}
 				}
-				r, call := get(t, "https://a.io/v2/", fault.StagePing)
+				r, call := get(t, "https://a.io/v2/", failure.StagePing)
 				call.Once = once
 				ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
 				defer cancel()

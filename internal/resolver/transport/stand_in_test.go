@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // below stands in for whatever is under a RoundTripper.
@@ -60,7 +60,7 @@ func (t *text) fresh() *text { return &text{Reader: strings.NewReader(t.all), al
 func (*text) Close() error { return nil }
 
 // get is a request at a stage, with its call.
-func get(t *testing.T, address string, stage fault.Stage) (*http.Request, *Call) {
+func get(t *testing.T, address string, stage failure.Stage) (*http.Request, *Call) {
 	t.Helper()
 	ctx, call := Begin(t.Context(), stage)
 	return request(t, ctx, http.MethodGet, address), call

@@ -9,21 +9,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // A second handshake on one connection is the registry's; the first, where the proxy itself has TLS, is the proxy's.
 func TestTheProxysHandshakeIsTheProxys(t *testing.T) {
 	t.Parallel()
 	w := &Progress{}
-	trace := w.begin(Place{Role: fault.StagePing, Host: "a.io", Secure: true})
+	trace := w.begin(Place{Role: failure.StagePing, Host: "a.io", Secure: true})
 	proxied(context.WithValue(t.Context(), tracerKey{}, trace), "p:443", true)
 	hooks := trace.hooks(func() {})
 	hooks.ConnectDone("tcp", "p:443", nil)
 	hooks.TLSHandshakeStart()
-	assert.Equal(t, fault.StageProxy, w.where().stage())
+	assert.Equal(t, failure.StageProxy, w.where().stage())
 	hooks.TLSHandshakeStart()
-	assert.Equal(t, fault.StageTLS, w.where().stage())
+	assert.Equal(t, failure.StageTLS, w.where().stage())
 }
 
 // What ends a request becomes a Failure that says where it was, also to whom the work is shared with.
@@ -31,13 +31,13 @@ func TestAFailureSaysWhere(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	shared, watch := WithProgress(t.Context())
-	shared, _ = Begin(shared, fault.StageToken)
+	shared, _ = Begin(shared, failure.StageToken)
 	_, err := (&trace{next: http.DefaultTransport}).RoundTrip(request(t, shared, http.MethodGet, server.URL))
-	failure, ok := errors.AsType[*Failure](err)
+	failed, ok := errors.AsType[*Failure](err)
 	require.True(t, ok)
-	assert.Equal(t, Reset, failure.Kind)
-	assert.Equal(t, fault.StageToken, failure.Stage)
-	assert.NotContains(t, failure.Error(), "EOF", "which may be anything")
+	assert.Equal(t, Reset, failed.Kind)
+	assert.Equal(t, failure.StageToken, failed.Stage)
+	assert.NotContains(t, failed.Error(), "EOF", "which may be anything")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()

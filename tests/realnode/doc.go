@@ -1,4 +1,4 @@
-// Package node brings up a real Kubernetes node with its control plane: etcd,
+// Package realnode brings up a real Kubernetes node with its control plane: etcd,
 // API server, controllers, scheduler, kubelet, containerd with runc and CNI,
 // and kube-proxy. It runs in a sandbox (package sandbox), as root, and changes
 // nothing outside of it. A DNS server leads the names that the test chooses to
@@ -7,4 +7,4 @@
 //
 // It needs Debian's containerd, runc, containernetworking-plugins, iptables
 // and iproute2.
-package node
+package realnode

@@ -10,20 +10,20 @@ import (
 	"github.com/tracebloc/image-refresh/tests/product"
 )
 
-// Unforetold has no plan made before the ticks of this scenario, for a test
+// WithoutPlan has no plan made before the ticks of this scenario, for a test
 // in which a plan changes what the tick meets: a pull fewer is left, a digest
 // is older.
-func (s *Scenario) Unforetold() { s.unforetold = true }
+func (s *Scenario) WithoutPlan() { s.withoutPlan = true }
 
-// foretells tells whether a plan before the tick disturbs nothing: a fault may
+// plansFirst tells whether a plan before the tick disturbs nothing: a fault may
 // be meant for a certain request, and a hook has happened once it was called.
-func (s *Scenario) foretells() bool {
-	return os.Getenv("FORETELL") == "1" && !s.unforetold &&
+func (s *Scenario) plansFirst() bool {
+	return os.Getenv("PLAN_FIRST") == "1" && !s.withoutPlan &&
 		s.API.Faults.Empty() && s.Site.Front.Faults.Empty() && s.Site.Proxy.Faults.Empty()
 }
 
-// foretell makes a plan that leaves no trace in what is recorded.
-func (s *Scenario) foretell() (plan *product.Result) {
+// planFirst makes a plan that leaves no trace in what is recorded.
+func (s *Scenario) planFirst() (plan *product.Result) {
 	s.t.Helper()
 	s.API.Aside(func() {
 		s.Site.Front.Aside(func() {
@@ -50,8 +50,8 @@ func (s *Scenario) compare(plan, run *product.Result) {
 			assert.Equal(s.t, told.Failures, done.Failures, "the plan's count for %s", told.Name)
 		}
 		for i, slot := range told.Workloads {
-			if i < len(done.Workloads) && !foretold(slot, done.Workloads[i]) {
-				assert.Fail(s.t, "a plan that did not foretell", "%s on %s %s: the plan said %s %s %s, the tick %s %s %s", told.Name,
+			if i < len(done.Workloads) && !predicted(slot, done.Workloads[i]) {
+				assert.Fail(s.t, "a plan that did not predict its tick", "%s on %s %s: the plan said %s %s %s, the tick %s %s %s", told.Name,
 					slot.Kind, slot.Name, slot.Outcome, slot.Cause, slot.Message, done.Workloads[i].Outcome, done.Workloads[i].Cause, done.Workloads[i].Message)
 			}
 		}
@@ -65,7 +65,7 @@ var ends = map[string]string{
 	"waiting": "refreshed reapplied rolled-back waiting held failed unchanged",
 }
 
-func foretold(told, done product.Workload) bool {
+func predicted(told, done product.Workload) bool {
 	if told.Outcome == done.Outcome && told.Cause == done.Cause {
 		return true
 	}

@@ -1,4 +1,4 @@
-package fault_test
+package failure_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/tracebloc/image-refresh/internal/fault"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 func TestCleanRemovesWhatForgesALog_I47(t *testing.T) {
@@ -30,22 +30,22 @@ func TestCleanRemovesWhatForgesALog_I47(t *testing.T) {
 		"both":           {"https://u:p@h/t?x=y#f", "https://redacted@h/t?redacted#f"},
 		"empty":          {"", ""},
 	} {
-		assert.Equal(t, c.want, fault.Clean(c.in), name)
+		assert.Equal(t, c.want, failure.Clean(c.in), name)
 	}
 }
 
 func TestCleanCuts(t *testing.T) {
 	t.Parallel()
-	got := fault.Clean(strings.Repeat("ä", 1_000_000))
-	assert.Equal(t, fault.MaxForeign, utf8.RuneCountInString(got))
+	got := failure.Clean(strings.Repeat("ä", 1_000_000))
+	assert.Equal(t, failure.MaxForeign, utf8.RuneCountInString(got))
 	assert.True(t, strings.HasSuffix(got, "…"))
 }
 
 func TestCleanEndsKeepsBothEnds(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "a b", fault.CleanEnds("a\x1b[31m\nb"))
-	got := fault.CleanEnds("ErrImagePull: " + strings.Repeat("ä", 1000) + ": no match for platform")
-	assert.Equal(t, fault.MaxForeign, utf8.RuneCountInString(got))
+	assert.Equal(t, "a b", failure.CleanEnds("a\x1b[31m\nb"))
+	got := failure.CleanEnds("ErrImagePull: " + strings.Repeat("ä", 1000) + ": no match for platform")
+	assert.Equal(t, failure.MaxForeign, utf8.RuneCountInString(got))
 	assert.True(t, strings.HasPrefix(got, "ErrImagePull: ä"))
 	assert.True(t, strings.HasSuffix(got, "ä: no match for platform"))
 }
@@ -53,8 +53,8 @@ func TestCleanEndsKeepsBothEnds(t *testing.T) {
 func FuzzClean(f *testing.F) {
 	f.Add("https://u:p@h/?q\x1b[0m\u202e")
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, got := range []string{fault.Clean(text), fault.CleanEnds(text)} {
-			assert.LessOrEqual(t, utf8.RuneCountInString(got), fault.MaxForeign)
+		for _, got := range []string{failure.Clean(text), failure.CleanEnds(text)} {
+			assert.LessOrEqual(t, utf8.RuneCountInString(got), failure.MaxForeign)
 			assert.True(t, utf8.ValidString(got))
 			assert.NotContains(t, got, "\x1b")
 			assert.NotContains(t, got, "\n")
@@ -64,20 +64,20 @@ func FuzzClean(f *testing.F) {
 
 func TestWorst(t *testing.T) {
 	t.Parallel()
-	blip := &fault.Error{Cause: fault.Timeout}
-	dead := &fault.Error{Cause: fault.Unauthorized}
-	assert.Nil(t, fault.Worst())
-	assert.Nil(t, fault.Worst(nil, nil))
-	assert.Same(t, dead, fault.Worst(blip, nil, dead))
-	assert.Same(t, dead, fault.Worst(dead, blip))
+	blip := &failure.Error{Cause: failure.Timeout}
+	dead := &failure.Error{Cause: failure.Unauthorized}
+	assert.Nil(t, failure.Worst())
+	assert.Nil(t, failure.Worst(nil, nil))
+	assert.Same(t, dead, failure.Worst(blip, nil, dead))
+	assert.Same(t, dead, failure.Worst(dead, blip))
 }
 
 func TestOf(t *testing.T) {
 	t.Parallel()
-	inner := &fault.Error{Cause: fault.DNS, Message: "no such host"}
-	assert.Nil(t, fault.Of(nil, fault.API))
-	assert.Same(t, inner, fault.Of(fmt.Errorf("resolving: %w", inner), fault.API))
-	foreign := fault.Of(errors.New("boom\nboom"), fault.API)
-	assert.Equal(t, fault.API, foreign.Cause)
+	inner := &failure.Error{Cause: failure.DNS, Message: "no such host"}
+	assert.Nil(t, failure.Of(nil, failure.API))
+	assert.Same(t, inner, failure.Of(fmt.Errorf("resolving: %w", inner), failure.API))
+	foreign := failure.Of(errors.New("boom\nboom"), failure.API)
+	assert.Equal(t, failure.API, foreign.Cause)
 	assert.Equal(t, "boom boom", foreign.Error())
 }

@@ -1,4 +1,4 @@
-package kubelet_test
+package fakenode_test
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/cluster"
-	"github.com/tracebloc/image-refresh/tests/kubelet"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 )
 
 // fixture is one cluster for all tests of this file; each has a namespace.
 type fixture struct {
 	cluster *cluster.Cluster
-	kubelet *kubelet.Kubelet
+	kubelet *fakenode.Kubelet
 	client  kubernetes.Interface
 }
 
@@ -32,7 +32,7 @@ func TestKubelet(t *testing.T) {
 	c, err := cluster.Start(t.Context(), cluster.Options{Progress: os.Stderr})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Stop()) })
-	k, err := kubelet.Start(t.Context(), c.Config(), "node-a", "node-b")
+	k, err := fakenode.Start(t.Context(), c.Config(), "node-a", "node-b")
 	require.NoError(t, err)
 	t.Cleanup(k.Stop)
 	f := fixture{cluster: c, kubelet: k, client: c.Client()}
@@ -118,11 +118,11 @@ func (f fixture) deploymentHangs(t *testing.T) {
 	namespace := f.namespace(t)
 	f.deployment(t, namespace)
 	eventually(t, f.deploymentSettled(namespace), "installed")
-	f.kubelet.Set(namespace, func(pod *corev1.Pod) kubelet.Behaviour {
-		if kubelet.Runs(pod, "two") {
-			return kubelet.Stuck()
+	f.kubelet.Set(namespace, func(pod *corev1.Pod) fakenode.Behaviour {
+		if fakenode.Runs(pod, "two") {
+			return fakenode.Stuck()
 		}
-		return kubelet.Ready()
+		return fakenode.Ready()
 	})
 	f.setImage(t, namespace, "two")
 	eventually(t, func(ctx context.Context) bool {
@@ -137,16 +137,16 @@ func (f fixture) deploymentHangs(t *testing.T) {
 
 func (f fixture) podsFail(t *testing.T) {
 	for _, test := range []struct {
-		behaviour kubelet.Behaviour
+		behaviour fakenode.Behaviour
 		phase     corev1.PodPhase
 		reason    string
 	}{
-		{kubelet.Failing("ImagePullBackOff", "401 Unauthorized"), corev1.PodPending, "ImagePullBackOff"},
-		{kubelet.Failing("CrashLoopBackOff", "back-off 5m0s"), corev1.PodRunning, "CrashLoopBackOff"},
-		{kubelet.Pending("0/2 nodes are available"), corev1.PodPending, ""},
+		{fakenode.Failing("ImagePullBackOff", "401 Unauthorized"), corev1.PodPending, "ImagePullBackOff"},
+		{fakenode.Failing("CrashLoopBackOff", "back-off 5m0s"), corev1.PodRunning, "CrashLoopBackOff"},
+		{fakenode.Pending("0/2 nodes are available"), corev1.PodPending, ""},
 	} {
 		namespace := f.namespace(t)
-		f.kubelet.Set(namespace, func(*corev1.Pod) kubelet.Behaviour { return test.behaviour })
+		f.kubelet.Set(namespace, func(*corev1.Pod) fakenode.Behaviour { return test.behaviour })
 		f.deployment(t, namespace)
 		eventually(t, func(ctx context.Context) bool {
 			pods, err := f.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
@@ -169,33 +169,33 @@ func (f fixture) podsAreDisturbed(t *testing.T) {
 		return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind && c.Status == corev1.ConditionTrue })
 	}
 	for name, test := range map[string]struct {
-		behaviour kubelet.Behaviour
+		behaviour fakenode.Behaviour
 		is        func(corev1.Pod, corev1.ContainerStatus) bool
 	}{
-		"starting": {kubelet.Starting(), func(_ corev1.Pod, c corev1.ContainerStatus) bool {
+		"starting": {fakenode.Starting(), func(_ corev1.Pod, c corev1.ContainerStatus) bool {
 			return c.State.Running != nil && c.Started != nil && !*c.Started && !c.Ready
 		}},
-		"creating": {kubelet.Creating(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+		"creating": {fakenode.Creating(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
 			return c.State.Waiting != nil && holds(pod, corev1.PodReadyToStartContainers)
 		}},
-		"without volumes": {kubelet.WithoutVolumes(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+		"without volumes": {fakenode.WithoutVolumes(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
 			return c.State.Waiting != nil && holds(pod, corev1.PodScheduled) && !holds(pod, corev1.PodReadyToStartContainers)
 		}},
-		"lost": {kubelet.Lost(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+		"lost": {fakenode.Lost(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
 			return c.Ready && holds(pod, corev1.ContainersReady) && !holds(pod, corev1.PodReady)
 		}},
-		"evicted": {kubelet.Evicted("no memory"), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+		"evicted": {fakenode.Evicted("no memory"), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
 			return pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == "Evicted" && c.State.Terminated.ExitCode == 137
 		}},
-		"one container only": {kubelet.Stuck().Only("sidecar"), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+		"one container only": {fakenode.Stuck().Only("sidecar"), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
 			return c.Ready && !holds(pod, corev1.PodReady)
 		}},
-		"behind a gate": {kubelet.Ready(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
+		"behind a gate": {fakenode.Ready(), func(pod corev1.Pod, c corev1.ContainerStatus) bool {
 			return c.Ready && holds(pod, corev1.ContainersReady) && !holds(pod, corev1.PodReady)
 		}},
 	} {
 		namespace := f.namespace(t)
-		f.kubelet.Set(namespace, func(*corev1.Pod) kubelet.Behaviour { return test.behaviour })
+		f.kubelet.Set(namespace, func(*corev1.Pod) fakenode.Behaviour { return test.behaviour })
 		spec := template("one").Spec
 		if name == "behind a gate" {
 			spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/in-service"}}

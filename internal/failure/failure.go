@@ -1,9 +1,9 @@
-// Package fault is the vocabulary of failure: the closed set of causes that operators see, the error that
+// Package failure is the vocabulary of failure: the closed set of causes that operators see, the error that
 // carries one from the boundary where it was recognised to the result, and the cleaning of foreign text.
 //
 // Every message is one sentence in the operator's terms: what failed, where, and what to do about it. Text
 // that came from outside (a registry, a pod, an annotation) enters a message only through Clean.
-package fault
+package failure
 
 import (
 	"errors"
@@ -117,12 +117,12 @@ func Of(err error, fallback Cause) *Error {
 func Worst(failures ...*Error) *Error {
 	order := Causes()
 	var worst *Error
-	for _, failure := range failures {
-		if failure == nil {
+	for _, failed := range failures {
+		if failed == nil {
 			continue
 		}
-		if worst == nil || slices.Index(order, failure.Cause) < slices.Index(order, worst.Cause) {
-			worst = failure
+		if worst == nil || slices.Index(order, failed.Cause) < slices.Index(order, worst.Cause) {
+			worst = failed
 		}
 	}
 	return worst
