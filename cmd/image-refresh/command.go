@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -14,55 +12,113 @@ import (
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
-// The commands.
-const (
-	commandRun     = "run"
-	commandPlan    = "plan"
-	commandCheck   = "check"
-	commandVersion = "version"
-)
+// program is one run of the program: what it was given, and what its flags say.
+type program struct {
+	lookup         envconfig.Lookuper
+	stdout, stderr io.Writer
+	started        time.Time
 
-// The output formats.
-const (
-	outputTable  = "table"
-	outputJSON   = "json"
-	outputValues = "values" // of plan
-	outputPatch  = "patch"  // of plan
-)
+	output      result.Format
+	kubeContext string
+	overrides   config.Overrides
+}
 
-// arguments are what stands on the command line.
-type arguments struct {
-	command, output, kubeContext string
-	overrides                    config.Overrides
+// exitCode ends the program with a code other than 0, once all has been said.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// ended is how a command returns its exit code.
+func ended(code int) error {
+	if code == result.ExitFine {
+		return nil
+	}
+	return exitCode(code)
 }
 
 // realMain runs one command and returns its exit code. The result goes to stdout, logs to stderr.
 func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, stdout, stderr io.Writer) int {
-	started := time.Now()
-	arguments, err := parse(args, stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return result.ExitFine
-	case err != nil:
+	p := &program{lookup: lookup, stdout: stdout, stderr: stderr, started: time.Now()}
+	root := p.rootCommand()
+	root.SetArgs(append([]string{}, args...)) // nil would be the arguments of the process
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if code, is := errors.AsType[exitCode](err); is {
+		return int(code)
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "image-refresh: %s\n", err) //nolint:errcheck // nothing is left to tell it to
 		return result.ExitConfiguration
 	}
-	if arguments.output == "" {
-		arguments.output = outputJSON
-		if _, is := terminal(stdout); is {
-			arguments.output = outputTable
+	return result.ExitFine
+}
+
+// seeHelp ends what is said of a command line that is wrong.
+const seeHelp = "see image-refresh -h"
+
+// rootCommand has all commands. Without one it is run.
+func (p *program) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:               "image-refresh",
+		Args:              knownCommand,
+		PersistentPreRunE: p.chooseOutput,
+		RunE:              p.tick("run"),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVarP(&p.overrides.File, "config", "f", "", "the `FILE` with targets and registries (CONFIG_FILE)")
+	flags.StringVarP(&p.overrides.Namespace, "namespace", "n", "", "the `NAME` of the namespace where workloads that name none are (POD_NAMESPACE)")
+	flags.StringVar(&p.kubeContext, "context", "", "the `NAME` of the kubeconfig's context")
+	flags.StringVarP((*string)(&p.output), "output", "o", "", "the `FORMAT` of the result: table or json (default: table on a terminal, else json);\n"+
+		"for plan also values (the digests as Helm values) or patch (as patches for kustomize), to be committed")
+	flags.BoolP("help", "h", false, "this text")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %s", err, seeHelp) })
+	root.SetHelpFunc(func(*cobra.Command, []string) { p.printHelp(root) })
+	root.SuggestionsMinimumDistance = 2
+	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.versionCommand())
+	return root
+}
+
+// knownCommand refuses a word that is no command, and names the one that may have been meant.
+func knownCommand(command *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if command.HasParent() {
+		return fmt.Errorf("%s takes no arguments, and there is %q: %s", command.Name(), args[0], seeHelp)
+	}
+	meant := ""
+	if likely := command.SuggestionsFor(args[0]); len(likely) > 0 {
+		meant = fmt.Sprintf(", did you mean %s?", strings.Join(likely, " or "))
+	}
+	return fmt.Errorf("there is no command %q%s: %s", args[0], meant, seeHelp)
+}
+
+// chooseOutput refuses a format that the command does not have, and chooses one where none was asked for.
+func (p *program) chooseOutput(command *cobra.Command, _ []string) error {
+	formats := []result.Format{result.Table, result.JSON}
+	if command.Name() == "plan" {
+		formats = append(formats, result.Values, result.Patch)
+	}
+	if p.output == "" {
+		p.output = result.JSON
+		if _, is := terminal(p.stdout); is {
+			p.output = result.Table
 		}
 	}
-	if arguments.command == commandVersion {
-		return printVersion(arguments, stdout, stderr)
+	if !slices.Contains(formats, p.output) {
+		return errors.New("--output must be table or json; for plan also values or patch")
 	}
-	return runTick(ctx, arguments, lookup, started, stdout, stderr)
+	return nil
 }
 
 // terminal is the file descriptor of a terminal, where out is one.
@@ -74,15 +130,15 @@ func terminal(out io.Writer) (descriptor int, is bool) {
 	return int(file.Fd()), true
 }
 
-// style is how a table is printed to out: as wide as the terminal, and in colour unless NO_COLOR forbids it
-// (no-color.org); plain where it is none.
-func style(out io.Writer, lookup envconfig.Lookuper) result.Style {
-	descriptor, is := terminal(out)
+// style is how a table is printed: as wide as the terminal, and in colour unless NO_COLOR forbids it (no-color.org);
+// plain where there is none.
+func (p *program) style() result.Style {
+	descriptor, is := terminal(p.stdout)
 	if !is {
 		return result.Style{}
 	}
-	noColour, _ := lookup.Lookup("NO_COLOR")
-	kind, _ := lookup.Lookup("TERM")
+	noColour, _ := p.lookup.Lookup("NO_COLOR")
+	kind, _ := p.lookup.Lookup("TERM")
 	chosen := result.Style{Colour: noColour == "" && kind != "dumb"}
 	if width, _, err := term.GetSize(descriptor); err == nil {
 		chosen.Width = width
@@ -90,77 +146,19 @@ func style(out io.Writer, lookup envconfig.Lookuper) result.Style {
 	return chosen
 }
 
-// parse reads the command line. Flags may stand before and after the command.
-func parse(args []string, help io.Writer) (arguments, error) {
-	parsed := arguments{command: commandRun}
-	flags := flag.NewFlagSet("image-refresh", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	for _, name := range []string{"f", "config"} {
-		flags.StringVar(&parsed.overrides.File, name, "", "")
-	}
-	for _, name := range []string{"n", "namespace"} {
-		flags.StringVar(&parsed.overrides.Namespace, name, "", "")
-	}
-	for _, name := range []string{"o", "output"} {
-		flags.StringVar(&parsed.output, name, "", "")
-	}
-	flags.StringVar(&parsed.kubeContext, "context", "", "")
-	commands := 0
-	for rest := args; ; {
-		if err := flags.Parse(rest); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				printHelp(help)
-				return parsed, err
-			}
-			return parsed, fmt.Errorf("%w: see image-refresh -h", err)
+func (p *program) printHelp(root *cobra.Command) {
+	w := p.stdout
+	fmt.Fprint(w, "image-refresh keeps the digests of floating image references fresh, one tick a run.\n\n"+ //nolint:errcheck // nothing is left to tell it to
+		"Usage: image-refresh [command] [flags]\n\nCommands:\n")
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, command := range root.Commands() {
+		if command.IsAvailableCommand() {
+			fmt.Fprintf(table, "  %s\t%s\n", command.Name(), command.Short) //nolint:errcheck // Flush reports
 		}
-		if rest = flags.Args(); len(rest) == 0 {
-			break
-		}
-		parsed.command, rest = rest[0], rest[1:]
-		commands++
 	}
-	switch {
-	case commands > 1:
-		return parsed, errors.New("more than one command: see image-refresh -h")
-	case !slices.Contains([]string{commandRun, commandPlan, commandCheck, commandVersion}, parsed.command):
-		return parsed, fmt.Errorf("there is no command %q: see image-refresh -h", parsed.command)
-	case slices.Contains([]string{outputValues, outputPatch}, parsed.output) && parsed.command == commandPlan:
-	case parsed.output != "" && parsed.output != outputTable && parsed.output != outputJSON:
-		return parsed, errors.New("--output must be table or json; for plan also values or patch")
-	}
-	return parsed, nil
-}
-
-const usage = `image-refresh keeps the digests of floating image references fresh, one tick a run.
-
-Usage: image-refresh [command] [flags]
-
-Commands:
-  run       one tick (the default)
-  plan      decide the same, write nothing, and print what a tick would do and why
-  check     look for everything that could make a tick fail, before it does: a line each, with the fix
-  version   print version, commit and Go version
-
-Flags:
-  -f, --config FILE      targets and registries (CONFIG_FILE)
-  -n, --namespace NAME   where workloads without a namespace are (POD_NAMESPACE)
-      --context NAME     context of the kubeconfig
-  -o, --output FORMAT    table or json (default: table on a terminal, else json); for plan also values
-                         (the digests as Helm values) or patch (as patches for kustomize), to be committed
-  -h, --help             this text
-
-Exit codes:
-  0   all fine, or failing below a threshold; for plan also: changes pending
-  1   an operator must look
-  2   the configuration is invalid; nothing was read or written
-
-Environment (an empty variable means its default):
-`
-
-func printHelp(w io.Writer) {
-	fmt.Fprint(w, usage) //nolint:errcheck // nothing is left to tell it to
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_ = table.Flush()
+	fmt.Fprintf(w, "\nFlags:\n%s%s", root.PersistentFlags().FlagUsages(), exitCodes) //nolint:errcheck // as above
+	table.Init(w, 0, 0, 2, ' ', 0)
 	for _, variable := range config.Variables() {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", variable.Name, variable.Default, variable.Help) //nolint:errcheck // Flush reports
 	}
@@ -169,26 +167,11 @@ func printHelp(w io.Writer) {
 	fmt.Fprintln(w, "what they mean everywhere. In a cluster the service account is used.")                                //nolint:errcheck // as above
 }
 
-// newLogger logs to stderr as the environment says, as far as it could be read.
-func newLogger(env config.Env, stderr io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.Level(env.LogLevel)}
-	if env.LogFormat == config.LogText {
-		return slog.New(slog.NewTextHandler(stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(stderr, options))
-}
+const exitCodes = `
+Exit codes:
+  0   all fine, or failing below a threshold; for plan also: changes pending
+  1   an operator must look
+  2   the configuration is invalid; nothing was read or written
 
-// problems are what is wrong, a line each.
-func problems(err error) []string {
-	found := []error{err}
-	if invalid, ok := errors.AsType[*config.Invalid](err); ok {
-		found = invalid.Problems
-	}
-	var lines []string
-	for _, problem := range found {
-		for line := range strings.SplitSeq(problem.Error(), "\n") { // errors.Join ends each with a line end
-			lines = append(lines, strings.TrimSpace(line))
-		}
-	}
-	return lines
-}
+Environment (an empty variable means its default):
+`

@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/sethvargo/go-envconfig"
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -30,48 +30,64 @@ func runMain(env map[string]string, args ...string) ran {
 	return ran{code, stdout.String(), stderr.String()}
 }
 
-func TestParseTakesFlagsAnywhere(t *testing.T) {
-	t.Parallel()
-	all := arguments{
-		command: "plan", output: "json", kubeContext: "c", overrides: config.Overrides{File: "f.yaml", Namespace: "n"},
+// parsed is what a command line was understood as.
+type parsed struct {
+	command, output, kubeContext string
+	overrides                    config.Overrides
+}
+
+// parse reads a command line with the program's commands, which only say that they were meant.
+func parse(line string) (parsed, error) {
+	p := &program{lookup: envconfig.MapLookuper(nil), stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
+	root, meant := p.rootCommand(), ""
+	for _, command := range append(root.Commands(), root) {
+		command.RunE = func(c *cobra.Command, _ []string) error {
+			meant = c.Name()
+			return nil
+		}
 	}
-	for line, want := range map[string]arguments{
-		"":        {command: "run"},
-		"run":     {command: "run"},
-		"plan":    {command: "plan"},
-		"version": {command: "version"},
+	root.SetArgs(append([]string{}, strings.Fields(line)...))
+	root.SetOut(p.stdout)
+	err := root.Execute()
+	return parsed{meant, string(p.output), p.kubeContext, p.overrides}, err
+}
+
+func TestFlagsStandAnywhere(t *testing.T) {
+	t.Parallel()
+	all := parsed{command: "plan", output: "json", kubeContext: "c", overrides: config.Overrides{File: "f.yaml", Namespace: "n"}}
+	for line, want := range map[string]parsed{
+		"":        {command: "image-refresh", output: "json"},
+		"run":     {command: "run", output: "json"},
+		"plan":    {command: "plan", output: "json"},
+		"version": {command: "version", output: "json"},
 		"-f f.yaml -n n --context c -o json plan":                      all,
-		"plan -f f.yaml -n n -context c -o json":                       all,
+		"plan -f f.yaml -n n --context c -o json":                      all,
 		"--config f.yaml plan --namespace n --context=c --output json": all,
 		"-f=f.yaml -n=n plan -o=json --context c":                      all,
 		"-o table -f a plan -f f.yaml -n n --context c -o json":        all,
-		"-o table": {command: "run", output: "table"},
-		"-- plan":  {command: "plan"},
+		"-o table": {command: "image-refresh", output: "table"},
 	} {
-		got, err := parse(strings.Fields(line), &bytes.Buffer{})
+		got, err := parse(line)
 		require.NoError(t, err, line)
 		assert.Equal(t, want, got, line)
 	}
 }
 
-func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestACommandLineThatIsWrongIsOneLineAndExit2(t *testing.T) {
 	t.Parallel()
 	for line, says := range map[string]string{
-		"refresh":          `there is no command "refresh"`,
-		"RUN":              `there is no command "RUN"`,
-		"run plan":         "more than one command",
-		"plan plan":        "more than one command",
-		"-x":               "-x",
-		"plan --dry-run":   "dry-run",
-		"-o":               "needs an argument",
-		"-o yaml":          "table or json",
-		"version -o text":  "table or json",
-		"--output= plan x": "more than one command",
+		"refresh":         `there is no command "refresh": see`,
+		"RUN":             `there is no command "RUN", did you mean run?`,
+		"plam":            `there is no command "plam", did you mean plan?`,
+		"run plan":        "run takes no arguments",
+		"plan plan":       "plan takes no arguments",
+		"-x":              "-x",
+		"plan --dry-run":  "dry-run",
+		"-o":              "needs an argument",
+		"-o yaml":         "table or json",
+		"run -o patch":    "table or json",
+		"version -o text": "table or json",
 	} {
-		_, err := parse(strings.Fields(line), &bytes.Buffer{})
-		require.ErrorContains(t, err, says, line)
-		require.NotErrorIs(t, err, flag.ErrHelp)
-
 		got := runMain(nil, strings.Fields(line)...)
 		assert.Equal(t, 2, got.code, line)
 		assert.Empty(t, got.stdout, line)
@@ -82,7 +98,7 @@ func TestParseRefusesWhatItDoesNotKnow(t *testing.T) {
 
 func TestHelpListsEveryVariableCommandAndFlag(t *testing.T) {
 	t.Parallel()
-	for _, line := range []string{"-h", "--help", "-help", "plan -h", "-h plan", "-n x --help"} {
+	for _, line := range []string{"-h", "--help", "help", "plan -h", "-h plan", "-n x --help"} {
 		got := runMain(map[string]string{"LOG_LEVEL": "nonsense"}, strings.Fields(line)...)
 		assert.Zero(t, got.code, line)
 		assert.Empty(t, got.stderr, line)
@@ -101,8 +117,6 @@ func TestHelpListsEveryVariableCommandAndFlag(t *testing.T) {
 			assert.Contains(t, got.stdout, text)
 		}
 	}
-	_, err := parse([]string{"-h"}, &bytes.Buffer{})
-	assert.ErrorIs(t, err, flag.ErrHelp)
 }
 
 func TestVersionInBothOutputs(t *testing.T) {

@@ -67,7 +67,7 @@ func TestTheReadmeListsEveryVariableWithItsDefault(t *testing.T) {
 func TestTheReadmeAndTheHelpTellTheSameExitCodes(t *testing.T) {
 	t.Parallel()
 	readme := read(t, readmeFile)
-	codes := regexp.MustCompile(`(?m)^  (\d)   (.+)$`).FindAllStringSubmatch(usage, -1)
+	codes := regexp.MustCompile(`(?m)^  (\d)   (.+)$`).FindAllStringSubmatch(exitCodes, -1)
 	require.Len(t, codes, 3)
 	for _, code := range codes {
 		assert.Contains(t, strings.ReplaceAll(readme, "`plan`", "plan"), fmt.Sprintf("| `%s` | %s |", code[1], code[2]))
@@ -119,7 +119,7 @@ func TestTheReadmesCommandsExist(t *testing.T) {
 	commands := regexp.MustCompile(`(?m)bin/image-refresh (.+)$`).FindAllStringSubmatch(readme, -1)
 	require.NotEmpty(t, commands)
 	for _, command := range commands {
-		_, err := parse(strings.Fields(command[1]), &strings.Builder{})
+		_, err := parse(command[1])
 		require.NoError(t, err, command[0])
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sethvargo/go-envconfig"
+	"github.com/spf13/cobra"
 
 	"github.com/tracebloc/image-refresh/internal/check"
 	"github.com/tracebloc/image-refresh/internal/cluster"
@@ -28,24 +28,30 @@ import (
 // terminationLog is where the kubelet picks up the termination message. It is there in a pod only.
 const terminationLog = "/dev/termination-log"
 
-// runTick wires one tick, or one plan of a tick, and prints what became of it.
-func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper, started time.Time, stdout, stderr io.Writer) int {
-	read, err := config.Read(ctx, lookup, arguments.overrides)
-	log := newLogger(read.Env, stderr)
-	report := result.New(version.Version(), arguments.command, started)
+// tick is what the commands that read a cluster do: wire one tick, one plan or one check of it, run it, and print what
+// became of it.
+func (p *program) tick(command string) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error { return ended(p.runTick(cmd.Context(), command)) }
+}
+
+func (p *program) runTick(ctx context.Context, command string) int {
+	read, err := config.Read(ctx, p.lookup, p.overrides)
+	log := newLogger(read.Env, p.stderr)
+	report := result.New(version.Version(), command, p.started)
 	message := ""
+	checks := command == "check"
 	if err == nil {
-		if arguments.command != commandCheck { // which has a line for each
+		if !checks { // a check has a line for each
 			for _, warning := range read.Warnings() {
 				log.WarnContext(ctx, warning)
 			}
 		}
 		var parts wired
-		if parts, err = wire(arguments, read, lookup, log, started); err == nil {
-			if arguments.command == commandCheck {
+		if parts, err = p.wire(read, log, checks); err == nil {
+			if checks {
 				report = (&check.Checker{Tick: parts.runner, Cluster: parts.cluster, Registry: parts.registry}).Run(ctx)
 			} else {
-				report = parts.runner.Run(ctx, arguments.command == commandPlan)
+				report = parts.runner.Run(ctx, command == "plan")
 			}
 			message = report.Termination()
 		}
@@ -59,44 +65,46 @@ func runTick(ctx context.Context, arguments arguments, lookup envconfig.Lookuper
 		for _, line := range lines {
 			log.ErrorContext(ctx, line)
 		}
-		if arguments.command == commandCheck {
+		if checks {
 			report.Checks = preflight.Invalid(lines, config.IsInvalid(err))
 		}
 		message = report.TerminationOf(lines)
-		report.DurationSeconds = time.Since(started).Seconds()
+		report.DurationSeconds = time.Since(p.started).Seconds()
 	}
 	summarise(ctx, log, report)
 	terminate(ctx, log, message)
-	if err := printReport(ctx, arguments.output, report, style(stdout, lookup), log, stdout); err != nil {
+	for _, slot := range report.LeftOut(p.output) {
+		log.WarnContext(ctx, slot)
+	}
+	if err := report.Print(p.stdout, p.output, p.style()); err != nil {
 		log.ErrorContext(ctx, "the result could not be printed", "error", err.Error())
 		return max(report.ExitCode, result.ExitOperator)
 	}
 	return report.ExitCode
 }
 
-// printReport prints the result in the form that was asked for. Where nothing could be planned, there is nothing to
-// commit.
-func printReport(ctx context.Context, output string, report result.Report, style result.Style, log *slog.Logger, stdout io.Writer) error {
-	switch output {
-	case outputTable:
-		return report.WriteTable(stdout, style)
-	case outputValues, outputPatch:
-		for _, slot := range report.Desired.Unknown {
-			log.WarnContext(ctx, slot+" is left out: it is not known what it should hold")
-		}
-		if len(report.Targets) == 0 { // an empty file would be taken for one that names no digest
-			return nil
-		}
-		if output == outputPatch {
-			return report.Desired.WritePatches(stdout)
-		}
-		for _, slot := range report.Desired.Unnamed {
-			log.WarnContext(ctx, slot+" is left out: name the chart's value in its helmValue")
-		}
-		return report.Desired.WriteValues(stdout)
-	default:
-		return report.WriteJSON(stdout)
+// newLogger logs to stderr as the environment says, as far as it could be read.
+func newLogger(env config.Env, stderr io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: slog.Level(env.LogLevel)}
+	if env.LogFormat == config.LogText {
+		return slog.New(slog.NewTextHandler(stderr, options))
 	}
+	return slog.New(slog.NewJSONHandler(stderr, options))
+}
+
+// problems are what is wrong, a line each.
+func problems(err error) []string {
+	found := []error{err}
+	if invalid, ok := errors.AsType[*config.Invalid](err); ok {
+		found = invalid.Problems
+	}
+	var lines []string
+	for _, problem := range found {
+		for line := range strings.SplitSeq(problem.Error(), "\n") { // errors.Join ends each with a line end
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
 }
 
 // summarise logs the one line that ends every tick and every plan, also where nothing could be done.
@@ -130,23 +138,23 @@ type wired struct {
 }
 
 // wire makes a runner from the configuration.
-func wire(arguments arguments, read config.Config, lookup envconfig.Lookuper, log *slog.Logger, started time.Time) (wired, error) {
+func (p *program) wire(read config.Config, log *slog.Logger, checks bool) (wired, error) {
 	agent := workload.FieldManager + "/" + version.Version()
 	var registries []resolver.Registry
 	for _, registry := range read.Registries {
 		registries = append(registries, resolver.Registry(registry))
 	}
-	dockerConfig, _ := lookup.Lookup("DOCKER_CONFIG")
+	dockerConfig, _ := p.lookup.Lookup("DOCKER_CONFIG")
 	registry, err := resolver.New(resolver.Options{
 		Registries: registries, PullSecretsDir: string(read.PullSecretsDir), DockerConfig: dockerConfig,
 		Timeout: time.Duration(read.ResolveTimeout), Concurrency: int(read.Concurrency), Logger: log, UserAgent: agent,
-		Check: arguments.command == commandCheck,
+		Check: checks,
 	})
 	if err != nil {
 		return wired{}, &config.Invalid{Problems: []error{err}}
 	}
 	client, err := cluster.Connect(cluster.Options{
-		Context: arguments.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log,
+		Context: p.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log,
 	})
 	if err != nil {
 		return wired{}, err
@@ -155,8 +163,8 @@ func wire(arguments arguments, read config.Config, lookup envconfig.Lookuper, lo
 		return wired{}, err
 	}
 	runner := &tick.Runner{
-		Config: read, Namespace: client.Namespace(), Registry: registry, Cluster: client, Log: log, Now: time.Now, Started: started,
-		Preflight: arguments.command == commandCheck,
+		Config: read, Namespace: client.Namespace(), Registry: registry, Cluster: client, Log: log, Now: time.Now, Started: p.started,
+		Preflight: checks,
 	}
 	return wired{runner, client, registry}, nil
 }

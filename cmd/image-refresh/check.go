@@ -1,0 +1,9 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func (p *program) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "check", Short: "look for everything that could make a tick fail, before it does: a line each, with the fix", Args: knownCommand, RunE: p.tick("check"),
+	}
+}
