@@ -28,7 +28,7 @@ func BuildProgram(ctx context.Context, path string) error {
 		return err
 	}
 	//nolint:gosec // the arguments are constants and a path of the caller's
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./node/program")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./realnode/program")
 	cmd.Dir = tests
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "PWD="+tests)
 	if output, err := cmd.CombinedOutput(); err != nil {
