@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/narrator"
+	"github.com/tracebloc/image-refresh/tests/transcript"
 )
 
 var update = flag.Bool("update-readme", false, "put what the demo prints into the README")
@@ -40,7 +40,7 @@ func temporary(t *testing.T) (check func()) {
 func TestTheReadmeShowsTheDemo(t *testing.T) {
 	check := temporary(t)
 	var out strings.Builder
-	require.NoError(t, run(t.Context(), &narrator.Narrator{Out: &out}, os.Stderr))
+	require.NoError(t, run(t.Context(), &transcript.Printer{Out: &out}, os.Stderr))
 	check()
 	tests, err := components.Root()
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestAnInterruptedDemoLeavesNothing(t *testing.T) {
 		check := temporary(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		out := &canceller{text: text, cancel: cancel}
-		require.ErrorIs(t, run(ctx, &narrator.Narrator{Out: out}, os.Stderr), context.Canceled)
+		require.ErrorIs(t, run(ctx, &transcript.Printer{Out: out}, os.Stderr), context.Canceled)
 		assert.NotContains(t, out.seen.String(), "\n3. ")
 		check()
 	}

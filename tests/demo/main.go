@@ -18,14 +18,14 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/tracebloc/image-refresh/tests/narrator"
+	"github.com/tracebloc/image-refresh/tests/transcript"
 )
 
 func main() {
 	// With SIGPIPE among them, a reader that has gone away (make demo | head)
 	// ends the demo in order, too.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	err := run(ctx, &narrator.Narrator{Out: os.Stdout, Colours: coloured(os.Stdout)}, os.Stderr)
+	err := run(ctx, &transcript.Printer{Out: os.Stdout, Colours: coloured(os.Stdout)}, os.Stderr)
 	interrupted := ctx.Err() != nil
 	stop()
 	switch {

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/narrator"
 	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/transcript"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -42,7 +42,7 @@ const (
 )
 
 // run plays the story and takes everything down, whatever becomes of it.
-func run(ctx context.Context, n *narrator.Narrator, progress io.Writer) (err error) {
+func run(ctx context.Context, n *transcript.Printer, progress io.Writer) (err error) {
 	begun := time.Now()
 	kubernetes, err := components.ChosenKubernetes()
 	if err != nil {
@@ -58,7 +58,7 @@ func run(ctx context.Context, n *narrator.Narrator, progress io.Writer) (err err
 	err = w.build(ctx, progress)
 	if err == nil {
 		n.Say("Up after " + since(begun) + ".")
-		err = (&story{Narrator: n, world: w}).tell(ctx)
+		err = (&story{Printer: n, world: w}).tell(ctx)
 	}
 	if err := errors.Join(err, w.stop()); err != nil {
 		return err
@@ -74,7 +74,7 @@ func since(begun time.Time) string {
 
 // story is what happens, chapter by chapter.
 type story struct {
-	*narrator.Narrator
+	*transcript.Printer
 	*world
 	unblock func()
 	// The digests that the story is about.

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tracebloc/image-refresh/tests/narrator"
 	"github.com/tracebloc/image-refresh/tests/sandbox"
+	"github.com/tracebloc/image-refresh/tests/transcript"
 )
 
 // chapters are the story, in its order. Each has an application and a release
@@ -42,7 +42,7 @@ var chapters = []struct {
 // it, and takes the world down. Names of chapters as arguments choose some.
 func tell(ctx context.Context, box sandbox.Box) (exitCode int, err error) {
 	begun := time.Now()
-	n := &narrator.Narrator{Out: os.Stdout}
+	n := &transcript.Printer{Out: os.Stdout}
 	n.Title("image-refresh, on a real Kubernetes node")
 	w, err := newWorld(ctx, n, box)
 	defer func() { err = errors.Join(err, w.stop()) }()

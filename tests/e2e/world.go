@@ -14,10 +14,10 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/cluster"
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/narrator"
 	"github.com/tracebloc/image-refresh/tests/realnode"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/sandbox"
+	"github.com/tracebloc/image-refresh/tests/transcript"
 )
 
 const (
@@ -39,7 +39,7 @@ const (
 
 // world is what all chapters share.
 type world struct {
-	*narrator.Narrator
+	*transcript.Printer
 	box     sandbox.Box
 	node    *realnode.Node
 	site    *registries.Site
@@ -49,8 +49,8 @@ type world struct {
 
 // newWorld brings everything up. What is up already is in the world even where
 // the rest has failed.
-func newWorld(ctx context.Context, n *narrator.Narrator, box sandbox.Box) (w *world, err error) {
-	w = &world{Narrator: n, box: box}
+func newWorld(ctx context.Context, n *transcript.Printer, box sandbox.Box) (w *world, err error) {
+	w = &world{Printer: n, box: box}
 	if w.site, err = registries.Start(ctx, box.Dir); err != nil {
 		return w, err
 	}

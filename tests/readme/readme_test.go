@@ -2,6 +2,7 @@ package readme_test
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/creack/pty"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,6 +74,7 @@ func TestTheCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 		}
 		require.NotEmpty(t, printed[page], page)
 	}
+	assertTerminalGetsATable(t, tree, environ)
 	readme := printed["README.md"]
 	require.GreaterOrEqual(t, len(readme), 5)
 	assert.Contains(t, readme[0], "jobs-manager: credential-missing (1/3)", "a plan without the pull secret says so")
@@ -88,6 +91,24 @@ func TestTheCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	script, err := c.Client().BatchV1().CronJobs(namespace).Get(t.Context(), "stg-image-refresh-script", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.True(t, *script.Spec.Suspend, "the shell script is stopped")
+}
+
+// assertTerminalGetsATable runs a plan at a terminal: without -o it prints a table in colour, no wider than the terminal.
+func assertTerminalGetsATable(t *testing.T, tree string, environ []string) {
+	t.Helper()
+	plan := exec.CommandContext(t.Context(), "bin/image-refresh", "plan", "-f", "targets.yaml", "-n", namespace)
+	plan.Dir, plan.Env, plan.Stderr = tree, append(environ, "TERM=xterm"), os.Stderr
+	const columns = 130
+	terminal, err := pty.StartWithSize(plan, &pty.Winsize{Cols: columns, Rows: 50})
+	require.NoError(t, err)
+	shown, _ := io.ReadAll(terminal) // Linux ends it with an error
+	require.NoError(t, plan.Wait())
+	require.NoError(t, terminal.Close())
+	assert.Contains(t, string(shown), "TARGET ")
+	assert.Contains(t, string(shown), "\x1b[32madopted")
+	for line := range strings.Lines(regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(string(shown), "")) {
+		assert.LessOrEqual(t, len(strings.TrimSpace(line)), columns, line)
+	}
 }
 
 // run runs commands as a person would in bash, each of which must succeed.
