@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
@@ -15,6 +16,7 @@ type layout struct {
 	rules     []decide.Target // by target, as far as the configuration says
 	workloads []boundWorkload // in the configuration's order
 	places    [][]place       // by target: its bindings
+	slots     [][]slotPlace   // by target and entry
 }
 
 // boundWorkload is a workload and what the configuration binds to it.
@@ -25,13 +27,13 @@ type boundWorkload struct {
 }
 
 func newLayout(read config.Config, namespace string) layout {
-	l := layout{targets: read.Targets, places: make([][]place, len(read.Targets))}
+	l := layout{targets: read.Targets, places: make([][]place, len(read.Targets)), slots: make([][]slotPlace, len(read.Targets))}
 	known := map[workload.Ref]int{}
 	keys := annotate.NewKeys(string(read.AnnotationPrefix))
 	for target, configured := range read.Targets {
 		l.rules = append(l.rules, decide.Target{Name: configured.Name, Threshold: configured.ResolveFailureThreshold, Policy: policy(read, configured)})
 		for _, entry := range configured.Workloads {
-			ref := refOf(entry, namespace)
+			ref := workload.Ref{Kind: entry.Kind, Namespace: cmp.Or(entry.Namespace, namespace), Name: entry.Name}
 			at, seen := known[ref]
 			if !seen {
 				at = len(l.workloads)
@@ -45,18 +47,11 @@ func newLayout(read config.Config, namespace string) layout {
 				w.bindings = append(w.bindings, workload.Binding{Target: configured, Mark: keys.Mark(configured.Name)})
 			}
 			binding := &w.bindings[len(w.bindings)-1]
+			l.slots[target] = append(l.slots[target], slotPlace{place{at, len(w.bindings) - 1}, len(binding.Entries)})
 			binding.Entries = append(binding.Entries, entry)
 		}
 	}
 	return l
-}
-
-func refOf(entry config.Workload, namespace string) workload.Ref {
-	ref := workload.Ref{Kind: entry.Kind, Namespace: entry.Namespace, Name: entry.Name}
-	if ref.Namespace == "" {
-		ref.Namespace = namespace
-	}
-	return ref
 }
 
 func policy(read config.Config, configured config.Target) decide.Policy {
@@ -75,6 +70,12 @@ func policy(read config.Config, configured config.Target) decide.Policy {
 
 // place says which binding of which workload.
 type place struct{ workload, binding int }
+
+// slotPlace says which slot of a binding.
+type slotPlace struct {
+	place
+	slot int
+}
 
 // rolloutTimeout is how long one tick waits for rollouts.
 func (r *Runner) rolloutTimeout() time.Duration { return time.Duration(r.Config.RolloutTimeout) }

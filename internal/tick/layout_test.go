@@ -45,6 +45,7 @@ func TestLayoutIsTheConfigurationByWorkload(t *testing.T) {
 	assert.Equal(t, []string{"app", "side"}, containers, "another workload between them changes nothing")
 	assert.Equal(t, []place{{0, 0}, {1, 0}}, l.places[0])
 	assert.Equal(t, []place{{0, 1}}, l.places[1])
+	assert.Equal(t, [][]slotPlace{{{place{0, 0}, 0}, {place{1, 0}, 0}, {place{0, 0}, 1}}, {{place{0, 1}, 0}}}, l.slots)
 	policy := decide.Policy{RolloutFailures: 3, Unsettled: 4, Reapplications: 3, MinAge: time.Hour, StaleAfter: 720 * time.Hour}
 	assert.Equal(t, decide.Target{Name: "api", Threshold: 5, Policy: policy}, l.rules[0])
 	policy.MinAge, policy.StaleAfter, policy.Notify = 0, 0, true

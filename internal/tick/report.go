@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
@@ -83,18 +82,15 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 	if failed != nil {
 		out.Cause, out.Message = failed.Cause, failed.Advice()
 	}
-	reported := make([]int, len(r.places[target]))
-	for _, entry := range configured.Workloads {
-		at := r.bindingOf(target, entry)
-		p := r.places[target][at]
+	for n, entry := range configured.Workloads {
+		p := r.slots[target][n]
 		o := e.outcomes[p.workload]
 		if out.Image == "" && o.reading.places != nil && o.reading.places[p.binding][0].Problem == nil {
 			out.Image = o.reading.places[p.binding][0].Slot.Follows.String()
 		}
-		out.Workloads = append(out.Workloads, r.entry(e, p, entry, reported[at]))
-		reported[at]++
+		out.Workloads = append(out.Workloads, r.entry(e, p, entry))
 		if r.plan && len(out.Platforms) == 0 {
-			for _, platform := range r.verifier.known(e.via(p), known.Digest).Platforms {
+			for _, platform := range r.verifier.known(e.via(p.place), known.Digest).Platforms {
 				out.Platforms = append(out.Platforms, platform.String())
 			}
 		}
@@ -102,14 +98,8 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 	return out
 }
 
-// bindingOf is which of a target's bindings an entry belongs to.
-func (r reporter) bindingOf(target int, entry config.Workload) int {
-	ref := refOf(entry, r.Namespace)
-	return slices.IndexFunc(r.places[target], func(p place) bool { return r.workloads[p.workload].ref == ref })
-}
-
-// entry reports one entry of a target: the slot is the at'th of its binding.
-func (r reporter) entry(e ended, p place, entry config.Workload, at int) result.Workload {
+// entry reports one entry of a target.
+func (r reporter) entry(e ended, p slotPlace, entry config.Workload) result.Workload {
 	o, w := e.outcomes[p.workload], r.workloads[p.workload]
 	out := result.Workload{
 		Kind: string(w.ref.Kind), Namespace: w.ref.Namespace, Name: w.ref.Name, Container: entry.Container, Env: entry.Env,
@@ -141,9 +131,9 @@ func (r reporter) entry(e ended, p place, entry config.Workload, at int) result.
 	if o.reading.object == nil {
 		return out
 	}
-	if found := o.reading.places[p.binding][at]; found.Problem == nil {
+	if found := o.reading.places[p.binding][p.slot]; found.Problem == nil {
 		out.Container, out.Live = found.Slot.Container, string(found.Slot.Live)
-		out.Created = r.verifier.known(e.via(p), found.Slot.Live.Digest()).Created
+		out.Created = r.verifier.known(e.via(p.place), found.Slot.Live.Digest()).Created
 	}
 	record, _ := r.keys.Read(r.targets[w.target[p.binding]].Name, o.reading.object.Meta.Labels, o.reading.object.Meta.Annotations)
 	if record.Recorded.Digest() != "" || record.Recorded == annotate.Unpinned {

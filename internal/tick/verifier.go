@@ -14,48 +14,41 @@ import (
 	"github.com/tracebloc/image-refresh/internal/resolver"
 )
 
-// verifier asks what must be known of a digest before the first patch to it, each question once a tick.
+// inspector says what a digest holds. Asking twice costs nothing: an answer is kept for the tick.
+type inspector interface {
+	Inspect(context.Context, resolver.Query, image.Digest) (resolver.Manifest, error)
+}
+
+// verifier asks what must be known of a digest before the first patch to it, and keeps what it was told for the report.
 type verifier struct {
-	registry Registry
+	registry inspector
 	log      *slog.Logger
 	mu       sync.Mutex
-	asked    map[string]*inspection
+	told     map[string]resolver.Manifest
 }
 
-type inspection struct {
-	once     sync.Once
-	manifest resolver.Manifest
-	err      error
-}
-
-func newVerifier(registry Registry, log *slog.Logger) *verifier {
-	return &verifier{registry: registry, log: log, asked: map[string]*inspection{}}
+func newVerifier(registry inspector, log *slog.Logger) *verifier {
+	return &verifier{registry: registry, log: log, told: map[string]resolver.Manifest{}}
 }
 
 func (v *verifier) inspect(ctx context.Context, query resolver.Query, digest image.Digest) (resolver.Manifest, error) {
-	key := inspectionKey(query, digest)
-	v.mu.Lock()
-	asked := v.asked[key]
-	if asked == nil {
-		asked = &inspection{}
-		v.asked[key] = asked
+	manifest, err := v.registry.Inspect(ctx, query, digest)
+	if err == nil {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.told[toldKey(query, digest)] = manifest
 	}
-	v.mu.Unlock()
-	asked.once.Do(func() { asked.manifest, asked.err = v.registry.Inspect(ctx, query, digest) })
-	return asked.manifest, asked.err
+	return manifest, err
 }
 
 // known is what was asked of a digest already, if anything was.
 func (v *verifier) known(query resolver.Query, digest image.Digest) resolver.Manifest {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if asked := v.asked[inspectionKey(query, digest)]; asked != nil {
-		return asked.manifest
-	}
-	return resolver.Manifest{}
+	return v.told[toldKey(query, digest)]
 }
 
-func inspectionKey(query resolver.Query, digest image.Digest) string {
+func toldKey(query resolver.Query, digest image.Digest) string {
 	return fmt.Sprint(query.Image.String(), query.PullSecrets, digest)
 }
 
