@@ -107,7 +107,7 @@ func TestTheReadmeNamesEveryKey(t *testing.T) {
 	}
 }
 
-// Commands that need a cluster are run by tests/readme; this is about their spelling.
+// Commands that need a cluster are run by tests/docs; this is about their spelling.
 func TestTheReadmesCommandsExist(t *testing.T) {
 	t.Parallel()
 	readme, makefile := read(t, readmeFile), read(t, root+"/Makefile")

@@ -13,8 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tracebloc/image-refresh/tests/docs"
 	"github.com/tracebloc/image-refresh/tests/realnode"
-	"github.com/tracebloc/image-refresh/tests/runbook"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -147,7 +147,7 @@ func (c *chapter) explained(t tick, workload, text string) {
 // the text, which is in the tick's message.
 func (c *chapter) pages(text string) {
 	c.Say("Somebody is paged, and opens docs/runbook.md.")
-	printed := c.pasted(runbook.Start, false)
+	printed := c.pasted(docs.RunbookStart, false)
 	for _, expected := range []string{"cronjob.batch/image-refresh", text, "✓ registry", "deployment/reports", "Phase:", "job.batch/now created"} {
 		require.Contains(c, printed, expected)
 	}
@@ -176,10 +176,10 @@ func (c *chapter) mends() {
 // pasted runs the commands of a section of the runbook that confirm something,
 // or the others, with its variables set; what they come to is in what they print.
 func (c *chapter) pasted(section string, confirms bool) string {
-	page, err := runbook.Read()
+	page, err := docs.Runbook()
 	require.NoError(c, err)
 	var all strings.Builder
-	for _, script := range page.Scripts(section) {
+	for _, script := range page[section] {
 		if script.Confirms != confirms {
 			continue
 		}

@@ -1,18 +1,9 @@
-// Package harness gives a scenario test its world: a real API server with real
-// controllers, docker.io and ghcr.io behind an egress proxy, and the program
-// under test as a process. A scenario asserts what an operator could see, the
-// exit code, the objects and the requests, and never the text of a log.
+// Package harness gives a scenario test its environment: a real API server with real controllers, docker.io and ghcr.io behind
+// an egress proxy, and the program under test as a process. A scenario asserts what an operator could see, the exit code, the
+// objects and the requests, and never the text of a log.
 //
-// The tests of a package share one Environment, which TestMain starts:
-//
-//	var environment *harness.Environment
-//
-//	func TestMain(m *testing.M) {
-//		os.Exit(harness.Main(m, harness.Options{Progress: os.Stderr}, func(e *harness.Environment) { environment = e }))
-//	}
-//
-// Each test makes a Scenario, which has a namespace, registries, an API proxy
-// and a service account of its own, so tests run in parallel:
+// The tests of a package share one Environment, which TestMain starts with Main. Each test makes a Scenario, which has a
+// namespace, registries, an API proxy and a service account of its own, so tests run in parallel:
 //
 //	// I1: ghcr.io was blocked by the egress proxy, docker.io was not.
 //	func TestI1(t *testing.T) {
@@ -33,10 +24,8 @@
 //		}
 //		unblock()
 //		harness.RequireExit(t, 0, s.Tick())
-//		require.NotContains(t, s.Deployment("jobs").Annotations, "tracebloc.io/ingestor-refresh-last-error")
 //	}
 //
-// What breaks is chosen at four places: pods (Behave), the API server
-// (API.Inject), registries (Site.Front.Inject) and the way to them (Site.Proxy).
-// What was asked of each is recorded there, and Forget starts the count anew.
+// What breaks is chosen at four places: pods (Behave), the API server (API.Inject), registries (Site.Front.Inject) and the way
+// to them (Site.Proxy). What was asked of each is recorded there, and Forget starts the count anew.
 package harness

@@ -1,196 +1,144 @@
-package harness_test
+package harness
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
-	"net/http"
 	"os"
-	"strings"
-	"syscall"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/components"
-	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
-	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-var environment *harness.Environment
+var environment *Environment
 
-// The program under test here is kubectl: it reads, patches, watches and
-// fails as any client does, and this package is tested before there is a
-// product.
+// The program under test here is kubectl, which does as it is told: it leaks, and it fails as any client does.
 func TestMain(m *testing.M) {
 	kubernetes, err := components.ChosenKubernetes()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if err == nil {
+		var kubectl string
+		if kubectl, err = kubernetes.Kubectl().Build(context.Background(), os.Stderr); err == nil {
+			os.Exit(Main(m, Options{Binary: kubectl, Progress: os.Stderr}, func(e *Environment) { environment = e }))
+		}
 	}
-	kubectl, err := kubernetes.Kubectl().Build(context.Background(), os.Stderr)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	options := harness.Options{Binary: kubectl, Progress: os.Stderr}
-	os.Exit(harness.Main(m, options, func(e *harness.Environment) { environment = e }))
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
 }
 
-const patchImage = `{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"registry.invalid/app:2"}]}}}}`
-
-func scenario(t *testing.T) *harness.Scenario {
-	t.Helper()
+func TestFaultsOfTheAPIServerReachTheProgram(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
-	s.Deploy(workloads.Deployment("x", workloads.Replicas(2)))
-	return s
-}
-
-func TestRequestsAreCountedAndRightsKept(t *testing.T) {
-	s := scenario(t)
-	result := s.Run("get", "deployment", "x", "-o", "name")
-	harness.RequireExit(t, 0, result)
-	assert.Equal(t, "deployment.apps/x\n", result.Stdout)
-	require.Error(t, result.ReportErr, "kubectl prints no report")
-	require.Len(t, s.API.Requests(apiproxy.Read("deployments", "x")), 1)
-	read := s.API.Requests(apiproxy.Read("deployments", "x"))[0]
-	assert.Equal(t, "get", read.Verb)
-	assert.Equal(t, "apps", read.Group)
-	assert.Equal(t, s.Namespace, read.Namespace)
-	assert.Equal(t, http.StatusOK, read.Status)
-	assert.True(t, strings.HasPrefix(read.UserAgent, "kubectl/"))
-	assert.Empty(t, s.API.Writes())
-
-	s.Forget()
-	harness.RequireExit(t, 0, s.Run("patch", "deployment", "x", "--patch", patchImage))
-	require.Len(t, s.API.Writes(), 1)
-	assert.JSONEq(t, patchImage, string(s.API.Writes()[0].Body))
-	harness.RequireExit(t, 1, s.Run("delete", "deployment", "x"))
-	assert.Equal(t, http.StatusForbidden, s.API.Requests(apiproxy.Verb("delete", "deployments"))[0].Status)
-}
-
-func TestFaultsOfTheAPIServer(t *testing.T) {
-	s := scenario(t)
+	s.Deploy(workloads.Deployment("x"))
 	read := apiproxy.Read("deployments", "x")
 	for _, test := range []struct {
-		name string
-		do   faultinject.Action
-		code int
-		says string
+		name           string
+		do             faultinject.Action
+		code, requests int
+		says           string
 	}{
-		{"forbidden", apiproxy.Refuse(403, "Forbidden", "no such right"), 1, "no such right"},
-		{"busy, once", apiproxy.TooManyRequests(1), 0, ""},
-		{"late", faultinject.Delay(50 * time.Millisecond), 0, ""},
-		{"broken", faultinject.Reply(500, "boom"), 1, "boom"},
-		{"half", faultinject.Truncate(20), 1, "EOF"},
-		{"lost, once", faultinject.Lose(), 0, ""}, // client-go asks again, as it does after a reset
-		{"reset, once", faultinject.Reset(), 0, ""},
+		{"forbidden", apiproxy.Refuse(403, "Forbidden", "no such right"), 1, 1, "no such right"},
+		{"busy, once", apiproxy.TooManyRequests(1), 0, 2, ""},
+		{"late", faultinject.Delay(50 * time.Millisecond), 0, 1, ""},
+		{"broken", faultinject.Reply(500, "boom"), 1, 1, "boom"},
+		{"half", faultinject.Truncate(20), 1, 1, "EOF"},
+		{"lost, once", faultinject.Lose(), 0, 2, ""}, // client-go asks again, as it does after a reset
+		{"reset, once", faultinject.Reset(), 0, 2, ""},
 	} {
 		s.Forget()
 		remove := s.API.Inject(apiproxy.Fault{Match: read, Times: 1, Do: test.do})
 		result := s.Run("get", "deployment", "x")
-		harness.RequireExit(t, test.code, result)
-		assert.Contains(t, result.Stderr, test.says, test.name)
 		remove()
+		RequireExit(t, test.code, result)
+		assert.Contains(t, result.Stderr, test.says, test.name)
+		assert.Len(t, s.API.Requests(read), test.requests, test.name)
 	}
-	assert.Len(t, s.API.Requests(read), 2)
 }
 
-func TestAProgramIsKilledAfterItsWrite(t *testing.T) {
-	s := scenario(t)
-	done, killed := make(chan struct{}), make(chan struct{})
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Write("deployments", "x"), Do: faultinject.After(func() {
-		close(done)
-		<-killed
-	})})
-	run := s.Start("patch", "deployment", "x", "--patch", patchImage)
-	<-done
-	result := run.Kill()
-	close(killed)
-	assert.Equal(t, syscall.SIGKILL, result.Signal)
-	assert.Equal(t, -1, result.ExitCode)
-	assert.Equal(t, "registry.invalid/app:2", workloads.Image(s.Deployment("x"), "app"), "the write was carried out")
-	s.Settle(workloads.Deployment("x"))
-	assert.Equal(t, 2, workloads.Revision(s.Deployment("x")))
+// apart is an environment with the same cluster and nothing captured yet, for runs that leak on purpose.
+func apart() *Environment {
+	return &Environment{Cluster: environment.Cluster, Kubelet: environment.Kubelet, Binary: environment.Binary}
 }
 
-func TestAHungRequestAndASignal(t *testing.T) {
-	s := scenario(t)
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Read("deployments", "x"), Do: faultinject.Hang()})
-	run := s.Start("get", "deployment", "x")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	require.NoError(t, s.API.Await(ctx, 1, apiproxy.Read("deployments", "x")))
-	require.NoError(t, run.Signal(syscall.SIGTERM))
-	assert.Equal(t, syscall.SIGTERM, run.Finish().Signal)
+// witness stands in for a test that would fail.
+type witness struct {
+	testing.TB
+	cleanups []func()
+	errors   []string
 }
 
-func TestWatchesPassAndBreak(t *testing.T) {
-	s := scenario(t)
-	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
-		if fakenode.Runs(pod, "app:2") {
-			return fakenode.Stuck()
-		}
-		return fakenode.Ready()
-	})
-	s.Patch(harness.Helm, workloads.Deployment("x"), patchImage)
-	watch := apiproxy.Verb("watch", "deployments")
-	s.API.Inject(apiproxy.Fault{Match: watch, Times: 1, Do: faultinject.Cut(300 * time.Millisecond)})
-	run := s.Start("rollout", "status", "deployment", "x", "--timeout=20s")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	require.NoError(t, s.API.Await(ctx, 2, watch), "it watches again after the cut")
-	s.Behave(nil)
-	harness.RequireExit(t, 0, run.Finish())
-}
+func (w *witness) Cleanup(f func())          { w.cleanups = append(w.cleanups, f) }
+func (w *witness) Errorf(f string, a ...any) { w.errors = append(w.errors, fmt.Sprintf(f, a...)) }
+func (w *witness) Failed() bool              { return false }
 
-func TestOwnersAndUndo(t *testing.T) {
+// A secret is found wherever a program leaves one, without being named if it is an account's; and nowhere else.
+func TestLeakFailsItsTest(t *testing.T) {
 	t.Parallel()
-	s := environment.Scenario(t)
-	slot := func(value string) workloads.Object {
-		return workloads.Deployment("y", workloads.Container("api", "registry.invalid/api:1"), workloads.Env("api", "D", value))
-	}
-	require.NoError(t, s.Apply(harness.Helm, slot("one")))
-	s.Settle(slot("one"))
-	assert.Equal(t, []string{"helm/Apply"}, workloads.EnvOwners(s.Deployment("y"), "api", "D"))
-	s.Kubectl("set", "env", "deployment/y", "D=two")
-	s.Settle(slot("two"))
-	assert.Equal(t, []string{"kubectl-set/Update"}, workloads.EnvOwners(s.Deployment("y"), "api", "D"))
-	assert.Equal(t, []string{"helm/Apply"}, workloads.ImageOwners(s.Deployment("y"), "api"))
-	assert.True(t, apierrors.IsConflict(s.Apply(harness.Helm, slot("three"))), "I29")
-	s.Kubectl("rollout", "undo", "deployment/y")
-	s.Settle(slot("one"))
-	value, found := workloads.EnvValue(s.Deployment("y"), "api", "D")
-	assert.True(t, found)
-	assert.Equal(t, "one", value)
-	assert.Equal(t, 3, workloads.Revision(s.Deployment("y")))
-}
-
-func TestEveryKindIsDeployed(t *testing.T) {
-	t.Parallel()
-	s := environment.Scenario(t)
-	s.Deploy(workloads.StatefulSet("s", workloads.Replicas(2)), workloads.DaemonSet("d"), workloads.CronJob("c"))
-	assert.EqualValues(t, 2, s.StatefulSet("s").Status.AvailableReplicas)
-	assert.EqualValues(t, 2, s.DaemonSet("d").Status.NumberAvailable)
-	assert.Equal(t, "registry.invalid/app:1", workloads.Image(s.CronJob("c"), "app"))
-}
-
-func TestRegistriesAreTheScenariosOwn(t *testing.T) {
-	t.Parallel()
-	one, two := environment.Scenario(t), environment.Scenario(t)
-	digest := one.Push("ghcr.io/tracebloc/ingestor:0.3", registries.Index("one", "linux/amd64", "linux/arm64"))
-	served, err := one.Site.Digest("ghcr.io/tracebloc/ingestor:0.3")
+	e, w := apart(), &witness{TB: t}
+	s := e.Scenario(w)
+	s.Deploy(workloads.Deployment("x"))
+	const planted, password = "planted-in-a-test", "planted-as-a-password"
+	s.Secret(planted)
+	s.Site.GHCR.AddAccount("puller", password)
+	basic := base64.StdEncoding.EncodeToString([]byte("puller:" + password))
+	s.Run("get", "deployment", "x")
+	s.Run("get", "deployment", planted)
+	s.Run("create", "configmap", password, "--dry-run=client", "-o", "name")
+	s.Run("create", "configmap", "x", "--from-literal=y="+basic, "--dry-run=client", "-o", "yaml")
+	s.Run("config", "set-credentials", "x", "--token", planted, "--kubeconfig", filepath.Join(s.Home, "written"))
+	s.Run("label", "deployment", "x", "note="+planted)
+	s.Forget()
+	s.Run("annotate", "deployment", "x", "note="+planted)
+	_, err := s.Client.EventsV1().Events(s.Namespace).Create(t.Context(), &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{Name: "planted"}, EventTime: metav1.NowMicro(), ReportingController: "x/y", ReportingInstance: "z",
+		Action: "a", Reason: "r", Type: "Normal", Note: "it is " + planted,
+		Regarding: corev1.ObjectReference{Kind: "Deployment", Namespace: s.Namespace, Name: "x"},
+	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	assert.Equal(t, digest, served)
-	_, err = two.Site.Digest("ghcr.io/tracebloc/ingestor:0.3")
-	assert.Error(t, err)
+	for _, cleanup := range slices.Backward(w.cleanups) {
+		cleanup()
+	}
+	for _, where := range []string{
+		"standard error of image-refresh get deployment " + planted,
+		"standard output of image-refresh create configmap " + password + " --dry-run=client -o name",
+		"standard output of image-refresh create configmap x --from-literal=y=" + basic + " --dry-run=client -o yaml",
+		"PATCH /apis/apps/v1/namespaces/" + s.Namespace + "/deployments/x",
+		"deployments/x in " + s.Namespace,
+		"events/planted in " + s.Namespace,
+		filepath.Join(s.Home, "written"),
+	} {
+		assert.Contains(t, w.errors, where+" holds a secret")
+	}
+	assert.NotContains(t, w.errors, "standard output of image-refresh get deployment x holds a secret")
+	assert.Len(t, e.leaks(), 3, "and the suite fails for what was printed")
+}
+
+// What looks like a credential fails the suite, whoever's it is.
+func TestWhatLooksLikeACredentialIsALeak(t *testing.T) {
+	t.Parallel()
+	e := apart()
+	s := e.Scenario(t)
+	printed := func(text string) {
+		RequireExit(t, 0, s.Run("create", "configmap", "x", "--from-literal=y="+text, "--dry-run=client", "-o", "yaml"))
+	}
+	for i, text := range []string{
+		"Authorization: Basic dXNlcjpwYXNzd29yZA==", "bearer 0123456789abcdef", "eyJhbGciOiJFUzI1NiJ9.e30.x", "http://user:password@proxy:3128",
+	} {
+		printed(text)
+		assert.Len(t, e.leaks(), i+1, text)
+	}
+	printed("a basic question http://proxy:3128/a@b")
+	assert.Len(t, e.leaks(), 4)
 }

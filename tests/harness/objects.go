@@ -1,6 +1,8 @@
 package harness
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/stretchr/testify/require"
 
@@ -29,17 +31,12 @@ const (
 // settleTimeout is for a machine that is busy with everything else; what holds is seen at once.
 const settleTimeout = time.Minute
 
-// resource finds the client for an object that says its kind. Every kind here
-// has the plural that one would guess.
-func (s *Scenario) resource(object runtime.Object, namespace string) dynamic.ResourceInterface {
+// resource finds the client for an object that says its kind, each of which has the plural that one would guess.
+func (s *Scenario) resource(object workloads.Object) dynamic.ResourceInterface {
 	kind := object.GetObjectKind().GroupVersionKind()
 	require.NotEmpty(s.t, kind.Kind, "the object does not say its kind")
-	if namespace == "" {
-		namespace = s.Namespace
-	}
-	return s.objects.Resource(schema.GroupVersionResource{
-		Group: kind.Group, Version: kind.Version, Resource: strings.ToLower(kind.Kind) + "s",
-	}).Namespace(namespace)
+	namespace := cmp.Or(object.GetNamespace(), s.Namespace)
+	return s.objects.Resource(kind.GroupVersion().WithResource(strings.ToLower(kind.Kind) + "s")).Namespace(namespace)
 }
 
 func (s *Scenario) raw(object runtime.Object) *unstructured.Unstructured {
@@ -53,19 +50,17 @@ func (s *Scenario) raw(object runtime.Object) *unstructured.Unstructured {
 func (s *Scenario) Create(objects ...workloads.Object) {
 	s.t.Helper()
 	for _, object := range objects {
-		_, err := s.resource(object, object.GetNamespace()).Create(s.t.Context(), s.raw(object),
-			metav1.CreateOptions{FieldManager: Helm})
+		_, err := s.resource(object).Create(s.t.Context(), s.raw(object), metav1.CreateOptions{FieldManager: Helm})
 		require.NoError(s.t, err)
 	}
 }
 
-// Apply makes or changes an object as a deployer does by server-side apply:
-// Helm 4, Argo CD. It never takes a field from somebody else by force; the
-// conflict is the error.
+// Apply makes or changes an object as a deployer does by server-side apply: Helm 4, Argo CD. It never takes a field from
+// somebody else by force; the conflict is the error.
 func (s *Scenario) Apply(manager string, object workloads.Object) error {
 	s.t.Helper()
-	_, err := s.resource(object, object.GetNamespace()).Apply(s.t.Context(), object.GetName(), s.raw(object),
-		metav1.ApplyOptions{FieldManager: manager})
+	options := metav1.ApplyOptions{FieldManager: manager}
+	_, err := s.resource(object).Apply(s.t.Context(), object.GetName(), s.raw(object), options)
 	return err
 }
 
@@ -79,8 +74,8 @@ func (s *Scenario) Deploy(objects ...workloads.Object) {
 // Patch changes an object by a strategic merge patch, as manager.
 func (s *Scenario) Patch(manager string, object workloads.Object, patch string) {
 	s.t.Helper()
-	_, err := s.resource(object, object.GetNamespace()).Patch(s.t.Context(), object.GetName(),
-		types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: manager})
+	options := metav1.PatchOptions{FieldManager: manager}
+	_, err := s.resource(object).Patch(s.t.Context(), object.GetName(), types.StrategicMergePatchType, []byte(patch), options)
 	require.NoError(s.t, err)
 }
 
@@ -93,8 +88,7 @@ func (s *Scenario) Settle(objects ...workloads.Object) {
 	}
 }
 
-// Eventually polls until something holds; the test fails where it does not
-// within a minute.
+// Eventually polls until something holds; the test fails where it does not within a minute.
 func (s *Scenario) Eventually(what string, holds func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(settleTimeout); !holds(); time.Sleep(20 * time.Millisecond) {
@@ -107,23 +101,12 @@ func (s *Scenario) Eventually(what string, holds func() bool) {
 // read returns the object as it is in the cluster now.
 func (s *Scenario) read(object workloads.Object) workloads.Object {
 	s.t.Helper()
-	raw, err := s.resource(object, object.GetNamespace()).Get(s.t.Context(), object.GetName(), metav1.GetOptions{})
+	raw, err := s.resource(object).Get(s.t.Context(), object.GetName(), metav1.GetOptions{})
 	require.NoError(s.t, err)
-	var read workloads.Object
-	switch object.(type) {
-	case *appsv1.Deployment:
-		read = &appsv1.Deployment{}
-	case *appsv1.StatefulSet:
-		read = &appsv1.StatefulSet{}
-	case *appsv1.DaemonSet:
-		read = &appsv1.DaemonSet{}
-	case *batchv1.CronJob:
-		read = &batchv1.CronJob{}
-	default:
-		return raw
-	}
+	read, err := scheme.Scheme.New(raw.GroupVersionKind())
+	require.NoError(s.t, err)
 	require.NoError(s.t, runtime.DefaultUnstructuredConverter.FromUnstructured(raw.Object, read))
-	return read
+	return read.(workloads.Object)
 }
 
 // Deployment returns a Deployment as it is now.
@@ -150,21 +133,15 @@ func (s *Scenario) CronJob(name string) *batchv1.CronJob {
 	return s.read(workloads.CronJob(name)).(*batchv1.CronJob)
 }
 
-// reasons are the contract's: what tells the program's Events from those of
-// the controllers.
-const reasons = " DigestRefreshed DigestReapplied ResolveFailing RolloutFailed RolledBack RefreshHeld RefreshFrozen RefreshContested "
+// reasons tell the program's Events from those of the controllers.
+var reasons = []string{
+	"DigestRefreshed", "DigestReapplied", "ResolveFailing", "RolloutFailed", "RolledBack", "RefreshHeld", "RefreshFrozen", "RefreshContested",
+}
 
-// Events returns the Events of the namespace that have one of the contract's
-// reasons.
+// Events returns the program's Events in the namespace.
 func (s *Scenario) Events() []eventsv1.Event {
 	s.t.Helper()
 	list, err := s.Client.EventsV1().Events(s.Namespace).List(s.t.Context(), metav1.ListOptions{})
 	require.NoError(s.t, err)
-	var events []eventsv1.Event
-	for _, event := range list.Items {
-		if strings.Contains(reasons, " "+event.Reason+" ") {
-			events = append(events, event)
-		}
-	}
-	return events
+	return slices.DeleteFunc(list.Items, func(event eventsv1.Event) bool { return !slices.Contains(reasons, event.Reason) })
 }

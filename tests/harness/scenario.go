@@ -21,26 +21,20 @@ import (
 
 const account = "image-refresh"
 
-// Scenario is the world of one test: a namespace, registries, an API proxy and
-// a service account of its own, so that tests may run side by side and each
-// counts its own requests.
+// Scenario is what one test has for itself: a namespace, registries, an API proxy and a service account, so that tests may run
+// side by side and each counts its own requests.
 type Scenario struct {
 	*Environment
 	// Namespace is where the workloads are.
 	Namespace string
 	// Site is the registries and the proxy that leads to them.
 	Site *registries.Site
-	// API stands between the program and the API server. What the test itself
-	// does to the cluster does not pass it.
+	// API stands between the program and the API server. What the test itself does to the cluster does not pass it.
 	API *apiproxy.Proxy
 	// Client is the administrator's.
 	Client kubernetes.Interface
-	// Dir is a temporary folder; ConfigFile and Kubeconfig are in it, and Home,
-	// which is all that the program has to write to.
-	Dir        string
-	Home       string
-	ConfigFile string
-	Kubeconfig string
+	// Dir is a temporary folder; ConfigFile and Kubeconfig are in it, and Home, which is all that the program has to write to.
+	Dir, Home, ConfigFile, Kubeconfig string
 
 	t       testing.TB
 	objects dynamic.Interface
@@ -51,24 +45,10 @@ type Scenario struct {
 	granted     []string // further namespaces
 }
 
-// Option changes a Scenario while it is made.
-type Option func(*settings)
-
-type settings struct{ rules []rbacv1.PolicyRule }
-
-// WithRules gives the program these rights in the namespace, in place of
-// Rules.
-func WithRules(rules ...rbacv1.PolicyRule) Option {
-	return func(s *settings) { s.rules = rules }
-}
-
-// Rules is what the program may do in its namespace unless a test says
-// otherwise: all that any tick needs there, for any name.
+// Rules is what the program may do in its namespace unless a test says otherwise: all that any tick needs there, for any name.
 func Rules() []rbacv1.PolicyRule {
 	rule := func(group string, resources, verbs string) rbacv1.PolicyRule {
-		return rbacv1.PolicyRule{
-			APIGroups: []string{group}, Resources: strings.Fields(resources), Verbs: strings.Fields(verbs),
-		}
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: strings.Fields(resources), Verbs: strings.Fields(verbs)}
 	}
 	return []rbacv1.PolicyRule{
 		rule("apps", "deployments statefulsets daemonsets", "get list watch patch"),
@@ -79,12 +59,12 @@ func Rules() []rbacv1.PolicyRule {
 	}
 }
 
-// Scenario makes the world of one test and takes it down with the test.
-func (e *Environment) Scenario(t testing.TB, options ...Option) *Scenario {
+// Scenario makes what one test has for itself and takes it down with the test. The program has these rights in the namespace,
+// and Rules where there are none.
+func (e *Environment) Scenario(t testing.TB, rules ...rbacv1.PolicyRule) *Scenario {
 	t.Helper()
-	chosen := settings{rules: Rules()}
-	for _, option := range options {
-		option(&chosen)
+	if len(rules) == 0 {
+		rules = Rules()
 	}
 	dir := t.TempDir()
 	s := &Scenario{
@@ -104,24 +84,37 @@ func (e *Environment) Scenario(t testing.TB, options ...Option) *Scenario {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.API.Stop()) })
 	s.API.HoldReads(s.holdUntilSteady)
-	token, err := e.Cluster.ServiceAccount(t.Context(), s.Namespace, account, chosen.rules...)
+	token, err := e.Cluster.ServiceAccount(t.Context(), s.Namespace, account, rules...)
 	require.NoError(t, err)
-	require.NoError(t, e.Cluster.WriteKubeconfig(s.Kubeconfig, cluster.Access{
-		Server: s.API.URL(), Token: token, Namespace: s.Namespace,
-	}))
+	access := cluster.Access{Server: s.API.URL(), Token: token, Namespace: s.Namespace}
+	require.NoError(t, e.Cluster.WriteKubeconfig(s.Kubeconfig, access))
 	for _, variable := range s.Site.Environ() {
 		key, value, _ := strings.Cut(variable, "=")
 		s.env[key] = value
 	}
 	s.env["KUBECONFIG"], s.env["CONFIG_FILE"], s.env["TMPDIR"] = s.Kubeconfig, s.ConfigFile, s.Home
 	if e.Race {
-		// 66 is no exit code of the contract. By default the detector makes
-		// each process sleep for a second before it ends.
+		// 66 is no exit code of the program's. By default the detector makes each process sleep for a second before it ends.
 		s.env["GORACE"] = "halt_on_error=1 exitcode=66 atexit_sleep_ms=0"
 	}
 	s.Secret(token)
 	t.Cleanup(s.report)
 	return s
+}
+
+// report looks for secrets, and shows what there is to see where the test has failed.
+func (s *Scenario) report() {
+	for _, leak := range s.leaks() {
+		s.t.Errorf("%s", leak)
+	}
+	if !s.t.Failed() {
+		return
+	}
+	for _, run := range s.runs(s.t.Name()) {
+		s.t.Logf("image-refresh %s: exit code %d after %s\n--- stdout\n%s--- stderr\n%s",
+			strings.Join(run.args, " "), run.ExitCode, run.Duration, run.Stdout, run.Stderr)
+	}
+	s.t.Log(s.Cluster.Logs(5))
 }
 
 // Configure writes the configuration file.
@@ -133,7 +126,7 @@ func (s *Scenario) Configure(yaml string) {
 // Setenv sets a variable of the program's environment, for later runs.
 func (s *Scenario) Setenv(key, value string) { s.env[key] = value }
 
-// Unsetenv takes a variable away: HTTPS_PROXY, for a world without a proxy.
+// Unsetenv takes variables away: HTTPS_PROXY, where there is to be no proxy.
 func (s *Scenario) Unsetenv(keys ...string) {
 	for _, key := range keys {
 		delete(s.env, key)
@@ -163,31 +156,4 @@ func (s *Scenario) Grant(namespace string, rules ...rbacv1.PolicyRule) {
 	s.t.Helper()
 	require.NoError(s.t, s.Cluster.Grant(s.t.Context(), namespace, s.Namespace, account, rules...))
 	s.granted = append(s.granted, namespace)
-}
-
-// runs are those of this scenario.
-func (s *Scenario) runs() []Captured {
-	var own []Captured
-	for _, run := range s.Captured() {
-		if run.Test == s.t.Name() {
-			own = append(own, run)
-		}
-	}
-	return own
-}
-
-// report looks for secrets, and shows what there is to see where the test has
-// failed.
-func (s *Scenario) report() {
-	for _, leak := range s.leaks() {
-		s.t.Errorf("%s", leak)
-	}
-	if !s.t.Failed() {
-		return
-	}
-	for _, run := range s.runs() {
-		s.t.Logf("image-refresh %s: exit code %d after %s\n--- stdout\n%s--- stderr\n%s",
-			strings.Join(run.Args, " "), run.ExitCode, run.Duration, run.Stdout, run.Stderr)
-	}
-	s.t.Log(s.Cluster.Logs(5))
 }

@@ -28,7 +28,8 @@ func (s *Scenario) holdUntilSteady(ctx context.Context, object apiproxy.Request)
 	}
 }
 
-// steady tells whether a workload's status says what its pods are, and at least one of them is of its newest template.
+// steady tells whether a workload's status says what its pods are, and at least one of them is of its newest template. What
+// cannot be read is steady.
 func (s *Scenario) steady(ctx context.Context, object apiproxy.Request) bool {
 	apps, get := s.Client.AppsV1(), metav1.GetOptions{}
 	switch object.Resource {
@@ -40,91 +41,70 @@ func (s *Scenario) steady(ctx context.Context, object apiproxy.Request) bool {
 		if err != nil {
 			return true
 		}
-		pods := s.podsOf(ctx, o)
-		return o.Status.ObservedGeneration >= o.Generation && s.upToDate(pods) && o.Status.Replicas == active(pods) &&
-			o.Status.ReadyReplicas == ready(pods) && (o.Status.UpdatedReplicas > 0 || ready(pods) < active(pods) || active(pods) == 0) // a stuck pod is left
+		pods, updated := s.podsOf(ctx, o), o.Status.UpdatedReplicas > 0
+		return pods.known && o.Status.ObservedGeneration >= o.Generation && o.Status.Replicas == pods.active &&
+			o.Status.ReadyReplicas == pods.ready && (updated || pods.ready < pods.active || pods.active == 0) // a stuck pod is left
 	case "daemonsets":
 		o, err := apps.DaemonSets(object.Namespace).Get(ctx, object.Name, get)
 		if err != nil {
 			return true
 		}
-		pods := s.podsOf(ctx, o)
-		return o.Status.ObservedGeneration >= o.Generation && s.upToDate(pods) && o.Status.CurrentNumberScheduled == active(pods) &&
-			o.Status.NumberReady == ready(pods) && (active(pods) == 0 || o.Status.UpdatedNumberScheduled > 0)
+		pods, updated := s.podsOf(ctx, o), o.Status.UpdatedNumberScheduled > 0
+		return pods.known && o.Status.ObservedGeneration >= o.Generation && o.Status.CurrentNumberScheduled == pods.active &&
+			o.Status.NumberReady == pods.ready && (updated || pods.active == 0)
 	}
 	return true
 }
 
 func (s *Scenario) deploymentSteady(ctx context.Context, d *appsv1.Deployment) bool {
+	const revision = "deployment.kubernetes.io/revision"
 	sets, err := s.Client.AppsV1().ReplicaSets(d.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil || d.Status.ObservedGeneration < d.Generation {
 		return false
 	}
-	replicas, readyReplicas, newest := int32(0), int32(0), false
-	for i := range sets.Items {
-		set := &sets.Items[i]
-		if !metav1.IsControlledBy(set, d) {
+	replicas, ready, newest := int32(0), int32(0), *d.Spec.Replicas == 0
+	for _, set := range sets.Items {
+		if !metav1.IsControlledBy(&set, d) {
 			continue
 		}
-		pods := s.podsOf(ctx, set)
-		if set.Status.ObservedGeneration < set.Generation || !s.upToDate(pods) ||
-			set.Status.Replicas != active(pods) || set.Status.ReadyReplicas != ready(pods) ||
-			set.Status.Replicas != *set.Spec.Replicas && len(set.Status.Conditions) == 0 { // a ReplicaFailure
+		pods := s.podsOf(ctx, &set)
+		quotaRefuses := len(set.Status.Conditions) > 0 // a ReplicaFailure
+		if !pods.known || set.Status.ObservedGeneration < set.Generation || set.Status.Replicas != pods.active ||
+			set.Status.ReadyReplicas != pods.ready || set.Status.Replicas != *set.Spec.Replicas && !quotaRefuses {
 			return false
 		}
-		replicas, readyReplicas = replicas+active(pods), readyReplicas+ready(pods)
+		replicas, ready = replicas+pods.active, ready+pods.ready
 		newest = newest || set.Annotations[revision] == d.Annotations[revision] && *set.Spec.Replicas > 0
 	}
-	return d.Status.Replicas == replicas && d.Status.ReadyReplicas == readyReplicas && (newest || *d.Spec.Replicas == 0)
+	return d.Status.Replicas == replicas && d.Status.ReadyReplicas == ready && newest
 }
 
-const revision = "deployment.kubernetes.io/revision"
+// pods are those of one controller, counted as it counts them.
+type pods struct {
+	active, ready int32
+	known         bool // the kubelets have nothing left to do for any
+}
 
-// podsOf are the pods that an object controls.
-func (s *Scenario) podsOf(ctx context.Context, owner metav1.Object) []corev1.Pod {
+func (s *Scenario) podsOf(ctx context.Context, owner metav1.Object) pods {
 	list, err := s.Client.CoreV1().Pods(owner.GetNamespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil
+		return pods{}
 	}
-	var own []corev1.Pod
+	found := pods{known: true}
 	for _, pod := range list.Items {
-		if metav1.IsControlledBy(&pod, owner) {
-			own = append(own, pod)
+		if !metav1.IsControlledBy(&pod, owner) {
+			continue
 		}
-	}
-	return own
-}
-
-func (s *Scenario) upToDate(pods []corev1.Pod) bool {
-	for i := range pods {
-		if !s.Kubelet.UpToDate(&pods[i]) {
-			return false
+		found.known = found.known && s.Kubelet.UpToDate(&pod)
+		if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+			continue
 		}
-	}
-	return true
-}
-
-// active counts as the controllers do.
-func active(pods []corev1.Pod) (n int32) {
-	for i := range pods {
-		if isActive(&pods[i]) {
-			n++
-		}
-	}
-	return n
-}
-
-func ready(pods []corev1.Pod) (n int32) {
-	for i := range pods {
-		for _, condition := range pods[i].Status.Conditions {
-			if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue && isActive(&pods[i]) {
-				n++
+		found.active++
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
+				found.ready++
 			}
 		}
 	}
-	return n
-}
-
-func isActive(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded
+	return found
 }

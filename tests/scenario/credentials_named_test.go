@@ -111,7 +111,7 @@ func TestAServiceAccountThatMayNotBeRead(t *testing.T) {
 			rules = append(rules, rule)
 		}
 	}
-	s := environment.Scenario(t, harness.WithRules(rules...))
+	s := environment.Scenario(t, rules...)
 	_, digest := someRegistry(t, s)
 	mount(t, s, "good", entries{someHost: goodLogin})
 	s.Kubectl("patch", "serviceaccount", "default", "--patch", `{"imagePullSecrets": [{"name": "good"}]}`)

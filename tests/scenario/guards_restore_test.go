@@ -136,7 +136,7 @@ func TestWithoutRollbackTheDigestIsRejectedAndLeftInPlace(t *testing.T) {
 func TestPodsThatMayNotBeReadAreSaidSo(t *testing.T) {
 	t.Parallel()
 	rules := slices.DeleteFunc(harness.Rules(), func(rule rbacv1.PolicyRule) bool { return slices.Contains(rule.Resources, "pods") })
-	s := environment.Scenario(t, harness.WithRules(rules...))
+	s := environment.Scenario(t, rules...)
 	first := s.Push(ingestor, registries.Index("first", "linux/amd64"))
 	s.Deploy(jobs(first))
 	s.Configure(ingestorConfig)

@@ -17,11 +17,11 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tracebloc/image-refresh/tests/docs"
 	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
-	"github.com/tracebloc/image-refresh/tests/runbook"
 )
 
 // After a change of a message: go test ./scenario -run TestReading -update-readings, and read each file as a stranger.
@@ -192,7 +192,7 @@ func TestReading(t *testing.T) {
 // who has read the message, and returns what they print.
 func pasted(t *testing.T, s subject, cause string, confirms bool) string {
 	t.Helper()
-	page, err := runbook.Read()
+	page, err := docs.Runbook()
 	require.NoError(t, err)
 	tool, err := crane()
 	require.NoError(t, err)
@@ -201,7 +201,7 @@ func pasted(t *testing.T, s subject, cause string, confirms bool) string {
 		"PLATFORM": "linux/amd64", "SECRET": "regcred", "VERB": "patch", "RESOURCE": "deployments.apps",
 	}
 	var printed strings.Builder
-	for _, script := range page.Scripts(cause) {
+	for _, script := range page[cause] {
 		if script.Confirms == confirms {
 			printed.WriteString(s.Shell(script.Text, map[string]string{"crane": tool}, variables))
 		}

@@ -1,40 +1,26 @@
-package contract
+package docs
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-
-	"github.com/tracebloc/image-refresh/tests/components"
 )
 
-// schemaFile is the schema of version 1, from the repository's root.
+// schemaFile is the schema of version 1.
 const schemaFile = "docs/schema/result-v1.json"
 
-// document reads a file of the documentation.
-func document(name string) ([]byte, error) {
-	tests, err := components.Root()
-	if err != nil {
-		return nil, err
-	}
-	return os.ReadFile(filepath.Join(filepath.Dir(tests), filepath.FromSlash(name)))
-}
-
 var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	text, err := document(schemaFile)
+	text, err := read(schemaFile)
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
+	parsed, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", schemaFile, err)
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.AssertFormat()
 	if err := compiler.AddResource(schemaFile, parsed); err != nil {
 		return nil, fmt.Errorf("%s: %w", schemaFile, err)
@@ -42,8 +28,7 @@ var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	return compiler.Compile(schemaFile)
 })
 
-// Result says whether what a tick or a plan printed with -o json is as the
-// schema says.
+// Result says whether what a tick, a plan or a check printed with -o json is as the schema says.
 func Result(stdout string) error {
 	compiled, err := schema()
 	if err != nil {

@@ -1,0 +1,28 @@
+// Package docs holds the documentation to what is true. Results that the program prints are compared with the JSON Schema in
+// docs/schema, log lines with the tables in docs/logs.md: the harness asks about every run of every scenario, so a field or a
+// key that nobody documented fails a test. The commands of the README and of the other documents are run as they are written,
+// in a copy of the tree, on a real control plane; none is left out without a reason. Those of the runbook are read here, and
+// run where their trouble is real.
+package docs
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/tracebloc/image-refresh/tests/components"
+)
+
+// path is where a file of the repository is.
+func path(name string) (string, error) {
+	tests, err := components.Root()
+	return filepath.Join(filepath.Dir(tests), filepath.FromSlash(name)), err
+}
+
+func read(name string) (string, error) {
+	file, err := path(name)
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(file)
+	return string(text), err
+}

@@ -1,0 +1,200 @@
+package docs
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/cluster"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+const (
+	namespace  = "tracebloc"
+	example    = "example" // of the chart's README
+	pullSecret = `{"auths":{"https://index.docker.io/v1/":{"username":"reader","password":"secret"}}}`
+)
+
+// pages are the documents with commands for a cluster, in the order in which a reader would come to them; each goes on where
+// the one before has ended.
+var pages = []string{
+	"README.md", "chart/README.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/migrating.md", "docs/faq.md",
+}
+
+// shown are the files that a page tells its reader to write.
+var shown = map[string]struct{ page, block string }{
+	"targets.yaml": {"README.md", "(?s)<!-- targets.yaml -->\n```yaml\n(.*?)```\n"},
+	"values.yaml":  {"chart/README.md", "(?s)```yaml\n(# values.yaml\n.*?)```\n"},
+}
+
+// The commands that need a cluster are run in their order, as written.
+func TestCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
+	tree := copyTree(t)
+	for file, from := range shown {
+		text, err := read(from.page)
+		require.NoError(t, err)
+		match := regexp.MustCompile(from.block).FindStringSubmatch(text)
+		require.NotNil(t, match, "%s shows no %s", from.page, file)
+		require.NoError(t, os.WriteFile(filepath.Join(tree, file), []byte(match[1]), 0o600))
+	}
+	c, site := readersCluster(t)
+	bin := t.TempDir()
+	require.NoError(t, os.Symlink(c.Kubectl(), filepath.Join(bin, "kubectl")))
+	require.NoError(t, os.Symlink(tool(t, "helm4"), filepath.Join(bin, "helm")))
+	environ := append(append(os.Environ(), site.Environ()...), "GOPROXY=off", "KUBECONFIG="+c.Kubeconfig(), "HOME="+t.TempDir(),
+		"GOCACHE="+output(t, "", "go", "env", "GOCACHE"), "GOMODCACHE="+output(t, "", "go", "env", "GOMODCACHE"), "PASSWORD=secret",
+		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	printed := map[string][]string{}
+	for _, page := range pages {
+		text, err := read(page)
+		require.NoError(t, err)
+		for _, script := range commands(text, needsCluster) {
+			cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+			cmd.Dir, cmd.Env = tree, environ
+			output, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s\n%s", script, output)
+			printed[page] = append(printed[page], string(output))
+			if page == "README.md" && strings.Contains(script, "create job") {
+				job, err := c.Client().BatchV1().Jobs(namespace).Get(t.Context(), "now", metav1.GetOptions{})
+				require.NoError(t, err)
+				assert.Equal(t, "image-refresh", job.Labels["app.kubernetes.io/name"], "the README selects Jobs by it")
+			}
+		}
+		require.NotEmpty(t, printed[page], page)
+	}
+	assertTerminalGetsATable(t, tree, environ)
+	readme := printed["README.md"]
+	require.GreaterOrEqual(t, len(readme), 5)
+	assert.Contains(t, readme[0], "jobs-manager: credential-missing (1/3)", "a plan without the pull secret says so")
+	assert.NotContains(t, readme[1], "credential-missing", "a plan with it does not")
+	assert.Equal(t, 3, strings.Count(readme[1], " adopted\n"))
+	assert.Contains(t, printed["chart/README.md"][0], "Succeeded", "helm test")
+	assert.Contains(t, printed["chart/README.md"][1], "Reason:       Completed")
+	assert.Contains(t, printed["docs/logs.md"][0], `"msg":"registry request"`)
+	assert.Contains(t, printed["docs/logs.md"][0], `"msg":"API request"`)
+	d, err := c.Client().AppsV1().Deployments(namespace).Get(t.Context(), "stg-jobs-manager", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.NotContains(t, d.Labels, "tracebloc.io/refresh-hold")
+	script, err := c.Client().BatchV1().CronJobs(namespace).Get(t.Context(), "stg-image-refresh-script", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.True(t, *script.Spec.Suspend, "the shell script is stopped")
+}
+
+// assertTerminalGetsATable runs a plan at a terminal: without -o it prints a table in colour, no wider than the terminal.
+func assertTerminalGetsATable(t *testing.T, tree string, environ []string) {
+	t.Helper()
+	plan := exec.CommandContext(t.Context(), "bin/image-refresh", "plan", "-f", "targets.yaml", "-n", namespace)
+	plan.Dir, plan.Env, plan.Stderr = tree, append(environ, "TERM=xterm"), io.Discard
+	const columns = 130
+	terminal, err := pty.StartWithSize(plan, &pty.Winsize{Cols: columns, Rows: 50})
+	require.NoError(t, err)
+	shown, _ := io.ReadAll(terminal) // Linux ends it with an error
+	require.NoError(t, plan.Wait())
+	require.NoError(t, terminal.Close())
+	assert.Contains(t, string(shown), "TARGET ")
+	assert.Contains(t, string(shown), "\x1b[32madopted")
+	for line := range strings.Lines(regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(string(shown), "")) {
+		assert.LessOrEqual(t, len(strings.TrimSpace(line)), columns, line)
+	}
+}
+
+// readersCluster is that of somebody who reads the README: the application runs, with a pull secret for the private image.
+func readersCluster(t *testing.T) (*cluster.Cluster, *registries.Site) {
+	t.Helper()
+	site, err := registries.Start(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, site.Stop()) })
+	site.DockerHub.AddAccount("reader", "secret", "tracebloc/jobs-manager")
+	site.DockerHub.SetPrivate("tracebloc/jobs-manager", true)
+	ingestor, err := site.Push("ghcr.io/tracebloc/ingestor:0.3", registries.Index("one", "linux/amd64", "linux/arm64"))
+	require.NoError(t, err)
+	const image = "docker.io/tracebloc/jobs-manager:prod"
+	_, err = site.Push(image, registries.Index("one", "linux/amd64", "linux/arm64"))
+	require.NoError(t, err)
+
+	c, err := cluster.Start(t.Context(), cluster.Options{Progress: os.Stderr})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, c.Stop()) })
+	nodes, err := fakenode.Start(t.Context(), c.Config(), "node")
+	require.NoError(t, err)
+	t.Cleanup(nodes.Stop)
+	nodes.Set(example, func(pod *corev1.Pod) fakenode.Behaviour {
+		if pod.Spec.RestartPolicy == corev1.RestartPolicyNever {
+			return fakenode.Completed(0)
+		}
+		return fakenode.Ready()
+	})
+	for _, name := range []string{namespace, example} {
+		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		_, err = c.Client().CoreV1().Namespaces().Create(t.Context(), object, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	_, err = c.Client().CoreV1().Secrets(namespace).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "stg-regcred"}, Type: corev1.SecretTypeDockerConfigJson,
+		StringData: map[string]string{corev1.DockerConfigJsonKey: pullSecret},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	old := workloads.CronJob("stg-image-refresh-script")
+	_, err = c.Client().BatchV1().CronJobs(namespace).Create(t.Context(), old, metav1.CreateOptions{})
+	require.NoError(t, err)
+	for _, d := range []*appsv1.Deployment{
+		workloads.Deployment("api", workloads.InNamespace(example), workloads.Container("api", "ghcr.io/example/api:1.2")),
+		workloads.Deployment("stg-jobs-manager", workloads.InNamespace(namespace), workloads.PullSecret("stg-regcred"),
+			workloads.Container("api", image), workloads.Env("api", "INGESTOR_IMAGE_DIGEST", ingestor)),
+		workloads.Deployment("stg-requests-proxy", workloads.InNamespace(namespace), workloads.PullSecret("stg-regcred"),
+			workloads.Container("proxy", image)),
+	} {
+		_, err := c.Client().AppsV1().Deployments(d.Namespace).Create(t.Context(), d, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	return c, site
+}
+
+// copyTree copies the files of the repository, as they are now, to where commands may leave something.
+func copyTree(t *testing.T) string {
+	t.Helper()
+	tree := t.TempDir()
+	for name, text := range files(t) {
+		from, err := path(name)
+		require.NoError(t, err)
+		info, err := os.Stat(from)
+		require.NoError(t, err)
+		to := filepath.Join(tree, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o750))
+		require.NoError(t, os.WriteFile(to, []byte(text), info.Mode().Perm()))
+	}
+	output(t, tree, "go", "mod", "download") // afterwards the registries' proxy is all the network there is
+	return tree
+}
+
+// tool is the path of a program that tests/tools pins.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	install, err := path("tests/tools/install")
+	require.NoError(t, err)
+	return output(t, "", install, name)
+}
+
+// output is what a command prints to standard output, without the end of its line.
+func output(t *testing.T, dir, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), "GOWORK=off", "PWD="+dir), os.Stderr
+	printed, err := cmd.Output()
+	require.NoError(t, err, "%s %v", name, args)
+	return strings.TrimSpace(string(printed))
+}

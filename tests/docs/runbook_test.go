@@ -1,0 +1,38 @@
+package docs
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRunbookIsReadBySections(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, map[string][]Script{
+		RunbookStart: {{Text: "look\n"}},
+		"dns":        {{Confirms: true, Text: "# first\n(\n  ask \"$HOST\"\n)\n"}, {Text: "fix ${NAME}\n"}},
+	}, runbook("# Runbook\n```sh\nexport NAME=a\n```\nnow\n```sh\nlook\n```\n### dns\n**Confirm.** It says so:\n\n"+
+		"```sh\n# first\n(\n  ask \"$HOST\"\n)\n```\n**Mend.** So:\n```sh\nfix ${NAME}\n```\n"))
+}
+
+func TestRunbookTellsItsReaderToSetEachVariable(t *testing.T) {
+	t.Parallel()
+	text, err := read("docs/runbook.md")
+	require.NoError(t, err)
+	variables := regexp.MustCompile("(?s)```sh\n(export .*?)```").FindString(text)
+	sections, err := Runbook()
+	require.NoError(t, err)
+	blocks := 1 // which sets the variables
+	for title, scripts := range sections {
+		for _, script := range scripts {
+			blocks++
+			for _, used := range regexp.MustCompile(`\$\{?([A-Z_]+)\b`).FindAllStringSubmatch(script.Text, -1) {
+				assert.Contains(t, variables+script.Text, " "+used[1]+"=", "section %s", title)
+			}
+		}
+	}
+	assert.Equal(t, strings.Count(text, "```sh"), blocks, "each block is read")
+}
