@@ -13,68 +13,100 @@ import (
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
-// A dimension is one thing that decisions depend on, with the values that make a difference. Each value
+// A dimension is one thing that decisions depend on, with the values that make a difference, the usual one first. Each value
 // changes an input that all dimensions before it have changed already.
 type dimension []func(*decide.Input)
 
 func nothing(*decide.Input) {}
 
-func setLive(content annotate.Content) func(*decide.Input) {
-	return func(in *decide.Input) { in.Slots = slotsOf(content) }
-}
-
-func setMark(content annotate.Content) func(*decide.Input) {
-	return func(in *decide.Input) { in.Record.Mark = content }
-}
-
-func setRecorded(content annotate.Content) func(*decide.Input) {
-	return func(in *decide.Input) { in.Record.Recorded = content }
-}
-
-// dimensions are all inputs, discretised: B is latest where latest is known, so A, B, a tag and nothing at all
-// are what any digest can be.
-func dimensions() []dimension {
-	contents := func(set func(annotate.Content) func(*decide.Input)) dimension {
-		return dimension{set(annotate.None), set(annotate.Unpinned), set(a), set(b)}
+// times is every value of each of these dimensions with every value of the others.
+func times(dimensions ...dimension) dimension {
+	product := dimension{nothing}
+	for _, values := range dimensions {
+		var next dimension
+		for _, before := range product {
+			for _, value := range values {
+				next = append(next, all(before, value))
+			}
+		}
+		product = next
 	}
-	sameBegan := func(in *decide.Input) { in.Began = in.Record }
-	return []dimension{
-		contents(setMark),
-		contents(setRecorded),
-		{
-			nothing,
-			attempt(annotate.Attempt{Digest: digestA, Failed: 2, Held: map[string]annotate.Content{"0": annotate.None}}),
-			attempt(annotate.Attempt{Digest: digestB, Reverted: true, Held: map[string]annotate.Content{"0": a}}),
-		},
-		contents(setLive),
-		{nothing, deployer("helm"), person("kubectl-set"), all(deployer("argocd-controller"), relabelled(decide.Writer{Manager: "argocd-controller"}))},
-		{nothing, unknown},
-		{nothing, unsettled, awaitsDelete, noReplica},
-		{nothing, rejected(b, annotate.ByFailure), rejected(b, annotate.ByPerson)},
-		{nothing, func(in *decide.Input) { reapplied(3, 0, false)(in); in.Record.State.Left = b }, func(in *decide.Input) { reapplied(3, 2*time.Hour, true)(in); in.Record.State.Left = b }},
-		{unasked, nothing, gateSaysNo},
-		{nothing, notify},
-		{nothing, func(in *decide.Input) { in.Policy.MinAge = time.Hour }},
-		// Who counts: this tick; this tick, and it is the last one that may; another one, of the streak or of everything.
-		{sameBegan, all(streak(7), sameBegan), all(lostStreak(8), sameBegan), all(lostStreak(8), read(anotherTime))},
-		{nothing, held, left, func(in *decide.Input) { in.Slots[0] = problem(failure.SlotInvalid) }, func(in *decide.Input) { held(in); in.Slots[0] = problem(failure.SlotMismatch) }},
+	return product
+}
+
+// or is for dimensions that never matter together: while one has another value than its first, the other has its first.
+func or(one, other dimension) dimension { return append(slices.Clone(one), other[1:]...) }
+
+func contents(set func(*decide.Input, annotate.Content)) (values dimension) {
+	for _, content := range []annotate.Content{none, tag, a, b} {
+		values = append(values, func(in *decide.Input) { set(in, content) })
 	}
+	return values
+}
+
+// The inputs, discretised: B is latest where latest is known, so A, B, a tag and nothing at all are what any digest can be.
+var (
+	marks     = contents(func(in *decide.Input, c annotate.Content) { in.Record.Mark = c })
+	recordeds = contents(func(in *decide.Input, c annotate.Content) { in.Record.Recorded = c })
+	lives     = contents(func(in *decide.Input, c annotate.Content) { in.Slots = slotsOf(c) })
+	attempts  = dimension{
+		nothing,
+		attempt(annotate.Attempt{Digest: digestA, Failed: 2, Held: map[string]annotate.Content{"0": none}}),
+		attempt(annotate.Attempt{Digest: digestB, Reverted: true, Held: map[string]annotate.Content{"0": a}}),
+	}
+	changers = dimension{
+		nothing, deployer("helm"), person("kubectl-set"), all(deployer("argocd"), relabelled(decide.Writer{Manager: "argocd"})),
+	}
+	latests      = dimension{unasked, nothing, gateSaysNo, unknown}
+	rollouts     = dimension{nothing, unsettled, awaitsDelete, noReplica}
+	rejections   = dimension{nothing, rejected(b, byFailure), rejected(b, byPerson)}
+	leftB        = func(in *decide.Input) { in.Record.State.Left = b }
+	reapplyings  = dimension{nothing, all(leftB, reapplied(3, 0, false)), all(leftB, reapplied(3, 2*time.Hour, true))}
+	restrictions = times(dimension{nothing, notify}, dimension{nothing, young})
+
+	// Who counts: this tick; this tick, and it is the last one that may; another one, of the streak or of everything.
+	beganSo    = func(in *decide.Input) { in.Began = in.Record }
+	countings  = dimension{beganSo, all(streak(7), beganSo), all(lostStreak(8), beganSo), all(lostStreak(8), beganOtherwise)}
+	leftSo     = func(in *decide.Input) { in.Slots[0].Left = in.Slots[0].Live == none }
+	mismatched = slots(problem(failure.SlotMismatch))
+	holds      = dimension{nothing, held, leftSo, slots(problem(failure.SlotInvalid)), all(held, mismatched)}
+)
+
+// beganOtherwise is a tick that has read another record, in all that is counted.
+func beganOtherwise(in *decide.Input) {
+	in.Began = in.Record
+	in.Began.State.Reapplied++
+	in.Began.State.Contested = !in.Began.State.Contested
+	attempt := annotate.Attempt{Digest: digestB}
+	if before := in.Record.State.Attempt; before != nil {
+		attempt = *before
+	}
+	attempt.Failed++
+	in.Began.State.Attempt = &attempt
 }
 
 // recordsRow is row 4a.
 const recordsRow = 13
 
-// left says that an empty slot is to be left so.
-func left(in *decide.Input) { in.Slots[0].Left = in.Slots[0].Live == annotate.None }
-
-// anotherTime makes a record another one in all that is counted.
-func anotherTime(r *annotate.Record) {
-	r.State.Reapplied++
-	r.State.Contested = !r.State.Contested
-	if r.State.Attempt == nil {
-		r.State.Attempt = &annotate.Attempt{Digest: digestB}
-	}
-	failedBefore(r.State.Attempt.Failed + 1)(r)
+// every visits every combination of the dimensions, or every so-manieth, on all cores.
+func every(t *testing.T, in decide.Input, dimensions []dimension, visit func(t *testing.T, in decide.Input)) {
+	t.Helper()
+	var combinations atomic.Int64
+	t.Run("all", func(t *testing.T) {
+		for _, first := range times(dimensions[:2]...) {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				in := in
+				first(&in)
+				each(in, dimensions[2:], func(in decide.Input) {
+					if combinations.Add(1)%sample == 0 {
+						visit(t, in)
+					}
+				})
+			})
+		}
+	})
+	t.Logf("%d combinations, of which every %dth was tried", combinations.Load(), sample)
 }
 
 // each calls visit with every combination of the dimensions.
@@ -91,37 +123,25 @@ func each(in decide.Input, rest []dimension, visit func(decide.Input)) {
 	}
 }
 
-// TestEveryCombinationMatches is the proof that no combination of inputs falls through the table, and that
-// whatever row decides, a few things never happen.
-func TestEveryCombinationMatches(t *testing.T) {
+// No combination of inputs falls through the table, and whatever row decides, a few things never happen.
+func TestEveryCombination(t *testing.T) {
 	t.Parallel()
-	var combinations atomic.Int64
 	var seen outcomesByRow
-	t.Run("all", func(t *testing.T) {
-		all := dimensions()
-		each(input(), all[:3], func(in decide.Input) { // mark, recorded and attempt
-			t.Run("", func(t *testing.T) {
-				t.Parallel()
-				each(in, all[3:], func(in decide.Input) {
-					if combinations.Add(1)%sample != 0 {
-						return
-					}
-					decision := decide.Decide(in)
-					if questions := decide.Questions(in); len(questions) > 0 {
-						if broken := asksBadly(in, questions, decision); broken != "" {
-							t.Fatalf("%s:\n%+v\nasks\n%+v", broken, in, questions)
-						}
-						return
-					}
-					if broken := violates(in, decision); broken != "" {
-						t.Fatalf("%s:\n%+v\nis decided as\n%+v", broken, in, decision)
-					}
-					seen.add(decision)
-				})
-			})
-		})
+	rest := or(times(restrictions, countings), times(countings[:1], holds))
+	dimensions := []dimension{marks, recordeds, attempts, lives, changers, rollouts, rejections, reapplyings, latests, rest}
+	every(t, input(), dimensions, func(t *testing.T, in decide.Input) {
+		decision := decide.Decide(in)
+		if questions := decide.Questions(in); len(questions) > 0 {
+			if broken := asksBadly(in, questions, decision); broken != "" {
+				t.Fatalf("%s:\n%+v\nasks\n%+v", broken, in, questions)
+			}
+			return
+		}
+		if broken := violates(in, decision); broken != "" {
+			t.Fatalf("%s:\n%+v\nis decided as\n%+v", broken, in, decision)
+		}
+		seen.add(decision)
 	})
-	t.Logf("%d combinations, of which every %dth was tried", combinations.Load(), sample)
 	if sample == 1 && !t.Failed() {
 		requireDiagram(t, &seen)
 	}
@@ -179,7 +199,7 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "only rows 3 and 12 set"
 	case d.Rolls() && d.Row == 12 && (set != in.Latest.Digest && !putsBack(in, set) || isRejected && !in.Record.Torn() || content.Is(set)):
 		return "a refresh sets latest where it is not, what was recorded where latest is rejected (Q4), and never what is rejected"
-	case d.Rolls() && d.Row == 3 && (content != annotate.None || !annotate.Of(set).Same(in.Record.Recorded) && (set != in.Latest.Digest || isRejected)):
+	case d.Rolls() && d.Row == 3 && (content != none || !annotate.Of(set).Same(in.Record.Recorded) && (set != in.Latest.Digest || isRejected)):
 		return "an empty slot is filled with latest or with what was recorded"
 	case d.Rolls() && !wellFormed(set):
 		return "a tick never writes a tag"
@@ -210,9 +230,9 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "the streak ends when the workload is settled"
 	case !reflect.DeepEqual(in.Began, in.Record) && d.Row == 12 && d.Rolls():
 		return "what another tick has changed meanwhile makes the tag doubtful (I28)"
-	case known && d.Row != recordsRow && content.Is(in.Latest.Digest) && rollout.Settled && !onHold && in.Record.Mark != annotate.None && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
+	case known && d.Row != recordsRow && content.Is(in.Latest.Digest) && rollout.Settled && !onHold && in.Record.Mark != none && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
 		return "what is fresh is unchanged"
-	case in.Record.Mark == annotate.None && content != annotate.None && !onHold && d.Outcome != decide.Adopted:
+	case in.Record.Mark == none && content != none && !onHold && d.Outcome != decide.Adopted:
 		return "the first observation rolls nothing (I5)"
 	}
 	return ""
@@ -234,7 +254,7 @@ func unproven(in decide.Input) bool {
 // handed says whether a person has changed the slot since the mark was written.
 func handed(in decide.Input) bool {
 	content := in.Slots[0].Live
-	return content != annotate.None && in.Record.Mark != annotate.None && !content.Same(in.Record.Mark) && in.Slots[0].Person != ""
+	return content != none && in.Record.Mark != none && !content.Same(in.Record.Mark) && in.Slots[0].Person != ""
 }
 
 // clean says whether there is nothing about the record that is no longer true where live is latest.
@@ -245,37 +265,31 @@ func clean(in decide.Input) bool {
 		(r.State.Attempt == nil || r.State.Attempt.Failed > 0 && r.State.Attempt.Digest != in.Latest.Digest && r.State.Attempt.Held == nil)
 }
 
-// TestEveryConclusion is the same for what is decided after the wait.
+// The same for what is decided after the wait.
 func TestEveryConclusion(t *testing.T) {
 	t.Parallel()
-	conclusions := 0
-	every := dimensions()
 	down := func(in *decide.Input) {
 		if !in.Facts.Rollout.Settled {
 			in.Facts.Rollout.Available = 0
 		}
 	}
-	every[2] = append(every[2], attempt(annotate.Attempt{Digest: digestB, Failed: 2, Served: 2})) // of an earlier release, that notes nothing
-	reduced := append(append([]dimension(nil), every[:5]...), every[6], every[7], every[len(every)-1], every[len(every)-2],
-		dimension{nothing, noRollback, notify, down}, dimension{podsSay(decide.PodProblems{}), podsSay(crashing), pullFailed, all(podsSay(crashing), isServed(digestA, false))})
-	waits := []decide.Wait{waited(), waited(joint), waited(joint, restoredToo), waited(interrupted), {Digest: digestB}}
-	each(input(), reduced, func(in decide.Input) {
+	attempts := append(attempts, attempt(annotate.Attempt{Digest: digestB, Failed: 2, Served: 2})) // of a release that notes no more
+	answers := dimension{podsSay(decide.PodProblems{}), podsSay(crashing), pullFailed, all(podsSay(crashing), isServed(digestA, false))}
+	rest := or(times(dimension{nothing, noRollback, notify, down}, answers, countings), times(answers[:1], countings[:1], holds))
+	waits := []decide.Wait{forB, forBoth, waited(joint, restoredToo), waited(interrupted), {Digest: digestB}}
+	dimensions := []dimension{marks, recordeds, attempts, lives, changers, rollouts, rejections, rest}
+	every(t, input(), dimensions, func(t *testing.T, in decide.Input) {
 		if in.Record.Torn() {
 			return
 		}
 		for _, wait := range waits {
-			if conclusions++; conclusions%sample != 0 {
-				continue
-			}
-			if broken := concludesBadly(in, wait, decide.ConclusionQuestions(in, wait), decide.Conclude(in, wait)); broken != "" {
-				t.Fatalf("%s:\n%+v\n%+v\nis concluded as\n%+v", broken, in, wait, decide.Conclude(in, wait))
+			d := decide.Conclude(in, wait)
+			if broken := concludesBadly(in, wait, decide.ConclusionQuestions(in, wait), d); broken != "" {
+				t.Fatalf("%s:\n%+v\n%+v\nis concluded as\n%+v", broken, in, wait, d)
 			}
 		}
 	})
-	t.Logf("%d conclusions, of which every %dth was tried", conclusions, sample)
 }
-
-func noRollback(in *decide.Input) { in.Policy.Rollback = false }
 
 func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Question, d decide.Decision) string {
 	after, content, rollout := d.Record, in.Slots[0].Live, in.Facts.Rollout

@@ -2,7 +2,6 @@ package decide_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +14,6 @@ import (
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
-
-type conclusion struct {
-	name string
-	in   decide.Input
-	wait decide.Wait
-	want want
-}
 
 func settled(in *decide.Input) {
 	in.Facts.Rollout = decide.Rollout{Settled: true, Fresh: 2, Available: 2, Desired: 2}
@@ -40,247 +32,24 @@ func joint(w *decide.Wait)       { w.Joint = true }
 func interrupted(w *decide.Wait) { w.Interrupted = true }
 func restoredToo(w *decide.Wait) { w.RestoredToo = true }
 
+var forB, forBoth = waited(), waited(joint)
+
 // whyNotReady is what the pods are asked after a rollout that has not settled.
 var whyNotReady = decide.Question{Kind: decide.WhyNotReady}
 
 // crashing is what pods say that have run the digest, and have ended by themselves.
-var crashing = decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, Evidence: []bool{true, true, true}, Crashed: []bool{true, true, true}}
+var crashing = decide.PodProblems{Reasons: []string{"crash"}, Evidence: []bool{true, true, true}, Crashed: []bool{true, true, true}}
 
 func podsSay(pods decide.PodProblems) func(*decide.Input) {
 	return func(in *decide.Input) { in.Answers = in.Answers.With(whyNotReady, decide.Answer{Pods: pods}) }
 }
 
 func pullFailed(in *decide.Input) {
-	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, MayHangOnDigest: true})(in)
+	podsSay(decide.PodProblems{Reasons: []string{"crash"}, MayHangOnDigest: true})(in)
 }
 
 func neverReady(in *decide.Input) {
-	podsSay(decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, Evidence: []bool{true}, NeverReady: []string{"db-0"}})(in)
-}
-
-// isServed says whether the registry still has a digest.
-func isServed(digest image.Digest, yes bool) func(*decide.Input) {
-	return func(in *decide.Input) {
-		in.Answers = in.Answers.With(decide.Question{Kind: decide.StillServed, Digest: digest}, decide.Answer{Yes: yes})
-	}
-}
-
-// run asks the pods where that is to be asked: a container crashes, unless the row says otherwise. Then the registry, before
-// something is restored: it has all, unless the row says otherwise.
-func (w conclusion) run(t *testing.T) {
-	t.Run(w.name, func(t *testing.T) {
-		t.Parallel()
-		in := w.in
-		if questions := decide.ConclusionQuestions(in, w.wait); slices.Contains(questions, whyNotReady) {
-			assert.Len(t, questions, 1)
-			podsSay(crashing)(&in)
-		}
-		for _, question := range decide.ConclusionQuestions(in, w.wait) {
-			assert.Equal(t, decide.StillServed, question.Kind)
-			isServed(question.Digest, true)(&in)
-		}
-		assert.Empty(t, decide.ConclusionQuestions(in, w.wait))
-		got := decide.Conclude(in, w.wait)
-		w.want.check(t, in, got)
-		for _, digest := range got.Set {
-			_, asked := in.Answers[decide.Question{Kind: decide.StillServed, Digest: digest}]
-			assert.True(t, asked || digest == w.wait.Digest, "what is restored has been asked for (I61)")
-		}
-	})
-}
-
-// Step 6, while nothing has failed.
-func TestConclude(t *testing.T) {
-	t.Parallel()
-	recorded := both(marked(b), func(r *annotate.Record) { r.State.Attempt = nil })
-	isAgain := func(in *decide.Input) { in.Record.State.Attempt.Again = true }
-	refreshed, reappliedEvent := []decide.Reason{decide.DigestRefreshed}, []decide.Reason{decide.DigestReapplied}
-	waits := want{outcome: decide.Waiting}
-	further := func(r *annotate.Record) { // progress is remembered, and forgives
-		attempt := *r.State.Attempt
-		attempt.Fresh, attempt.Failed = 2, 0
-		r.State.Attempt = &attempt
-	}
-	progress := func(says string) want {
-		return want{outcome: decide.Waiting, skip: decide.SkipCount, says: says, record: further}
-	}
-	byHelm := all(live(a), deployer("helm"))
-	reverted := func(r *annotate.Record) {
-		attempt := *r.State.Attempt
-		attempt.Reverted = true
-		r.State.Attempt, r.State.ReappliedAt = &attempt, &now
-	}
-	moved := func(in *decide.Input) { // another tick has put C there
-		live(c)(in)
-		in.Record = annotate.Record{Mark: c, Recorded: a, State: annotate.State{Attempt: &annotate.Attempt{Digest: digestC}, Left: b}}
-	}
-	restored := func(in *decide.Input) { // another tick has restored A
-		live(a)(in)
-		in.Record.Mark = a
-		in.Record.State.Attempt.Failed = 1
-	}
-	for _, c := range []conclusion{
-		{"recorded, only once settled, I3 I4", input(ours(0), settled), waited(), want{outcome: decide.Refreshed, events: refreshed, record: recorded}},
-		{"a re-application is recorded, I8", input(ours(0), settled, isAgain), waited(), want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
-		{"a re-application of what was recorded is over, I8", input(ours(0), settled, isAgain, record(b, b)), waited(),
-			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
-		{"settled: streak and rejection go", input(ours(2), settled, streak(3), rejected(b, annotate.ByFailure)), waited(),
-			want{outcome: decide.Refreshed, skip: decide.SkipClear, events: refreshed, record: both(recorded, func(r *annotate.Record) { r.State = r.State.Unreject(b) })}},
-		{"settled: re-applications are counted on, I38", input(ours(0), settled, isAgain, reapplied(2, 0, false)), waited(),
-			want{outcome: decide.Reapplied, events: reappliedEvent, record: recorded}},
-		{"settled, and contested: loud, I38", input(ours(0), settled, isAgain, reapplied(3, time.Hour, true)), waited(),
-			want{outcome: decide.Failed, cause: failure.Contested, events: reappliedEvent, record: recorded}},
-		{"another tick has recorded it, I28", input(live(b), record(b, b)), waited(), want{outcome: decide.Refreshed}},
-		{"another tick has recorded it, unsettled since", input(live(b), record(b, b), unsettled), waited(), waits},
-		{"another tick has restored A, and somebody has brought B back, I44", input(ours(1), func(in *decide.Input) { in.Record.Mark = a }, person("kubectl")), waited(), waits},
-		{"the state was removed by hand: attempted all the same", input(live(b), record(b, a), unsettled), waited(),
-			want{outcome: decide.Waiting, skip: decide.SkipCount, record: func(r *annotate.Record) { r.State.Attempt = &annotate.Attempt{Digest: digestB, Fresh: 1} }}},
-		{"held in mid-rollout, settled", input(ours(0), settled, held), waited(),
-			want{outcome: decide.Refreshed, events: refreshed, record: recorded}},
-		{"held in mid-rollout: nothing is counted or restored", input(ours(2), held), waited(), want{outcome: decide.Held}},
-		{"paused in mid-rollout: nothing is counted or restored", input(ours(2), paused), waited(), want{outcome: decide.Held}},
-		{"settled, and no replica runs it: not recorded, I56", input(ours(2), noReplica, streak(3)), waited(), want{outcome: decide.Waiting, says: "no replica runs"}},
-		{"settled, and no replica runs it: held", input(ours(2), noReplica, held), waited(), want{outcome: decide.Held}},
-		{"OnDelete", input(ours(0), awaitsDelete), waited(), want{outcome: decide.Waiting, says: "OnDelete"}},
-		{"told to end", input(ours(2)), waited(interrupted), waits},
-		{"progress is no failure, I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2, Available: 2}), streak(3)), waited(), progress("4/8")},
-		{"progress of two ticks counts once, I28 I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), lostStreak(3)), waited(), want{outcome: decide.Waiting, says: "3/8", record: further}},
-		{"progress for too long is loud, no rejection, I43", input(ours(2), setRollout(decide.Rollout{Fresh: 2}), streak(7)), waited(),
-			want{outcome: decide.Failed, cause: failure.NotSettled, skip: decide.SkipCount, events: []decide.Reason{decide.RefreshFrozen}, record: further}},
-
-		{"reverted meanwhile: a re-application, no failed attempt, I38", input(ours(1), byHelm), waited(), want{outcome: decide.Waiting, says: "helm",
-			record: both(reverted, func(r *annotate.Record) { r.State.Reapplied = 1 })}},
-		{"reverted meanwhile: counted once, I28", input(ours(1), byHelm, func(in *decide.Input) { in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1 }),
-			waited(), waits},
-		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, time.Hour, true)), waited(), want{outcome: decide.Waiting, record: reverted}},
-		{"a person was faster, I9", input(ours(1), live(a), person("kubectl")), waited(), want{outcome: decide.Held, says: "kubectl"}},
-		{"another tick has moved on, I28", input(moved), waited(), want{outcome: decide.Waiting, says: "another tick"}},
-		{"another tick has restored it, I28", input(ours(1), restored), waited(), want{outcome: decide.RolledBack, cause: failure.RolloutFailed}},
-		{"the slot went away", input(ours(1), func(in *decide.Input) { in.Slots = []decide.Slot{problem(failure.SlotInvalid)} }), waited(),
-			want{outcome: decide.Failed, cause: failure.SlotInvalid}},
-		{"held meanwhile, with another tag", input(ours(1), held, func(in *decide.Input) { in.Slots = []decide.Slot{problem(failure.SlotMismatch)} }), waited(),
-			want{outcome: decide.Held, says: "refresh-hold"}},
-	} {
-		c.run(t)
-	}
-}
-
-// Step 6, where the rollout has failed.
-func TestConcludeFailures(t *testing.T) {
-	t.Parallel()
-	hangs := setRollout(decide.Rollout{Fresh: 1, Available: 2})
-	gaveUp := setRollout(decide.Rollout{Fresh: 2, Available: 2, Failure: "ProgressDeadlineExceeded"})
-	down := setRollout(decide.Rollout{Desired: 2})
-	fewer := setRollout(decide.Rollout{Fresh: 1, Available: 1, Desired: 2})
-	asMany := setRollout(decide.Rollout{Fresh: 1, Available: 2, Desired: 2})
-
-	one := func(in *decide.Input) { in.Policy.RolloutFailures = 1 }
-	nothingKnown := all(record(b, annotate.Unpinned), stoodBefore(annotate.Unpinned))
-	failed := func(n int) func(*annotate.Record) {
-		return func(r *annotate.Record) { r.State.Attempt.Failed = n }
-	}
-	// The attempt is shared with the input: copy it before it is changed.
-	fresh := func(r *annotate.Record) { attempt := *r.State.Attempt; r.State.Attempt = &attempt }
-	rejectedBecause := func(why string) func(*annotate.Record) {
-		return func(r *annotate.Record) {
-			r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: why, At: now, Evidence: true})
-		}
-	}
-	restored := func(r *annotate.Record) { r.Mark = r.Recorded }
-	aloneNext := func(r *annotate.Record) { r.State.Attempt.Alone = true }
-	event := []decide.Reason{decide.RolloutFailed}
-	events := []decide.Reason{decide.RolloutFailed, decide.RolledBackEvent}
-	counts := func(n int, says string) want {
-		return want{outcome: decide.Failed, cause: failure.RolloutFailed, events: event, says: says, record: both(fresh, failed(n))}
-	}
-	rejects := func(n int, why, says string) want {
-		w := counts(n, says)
-		w.record = both(w.record, rejectedBecause(why))
-		return w
-	}
-	restores := func(w want) want {
-		w.outcome, w.set, w.events, w.record = decide.RolledBack, digestA, events, both(w.record, restored)
-		return w
-	}
-	alone := func(w want) want {
-		w = restores(w)
-		w.record = both(w.record, aloneNext)
-		return w
-	}
-	withoutEvidence := func(w want) want {
-		w.record = both(w.record, func(r *annotate.Record) { r.State.Rejected[0].Evidence = false })
-		return w
-	}
-	unblocking := func(in *decide.Input) { in.Record.State.Attempt.Unblock = true }
-	inVain := func(r *annotate.Record) { r.State.UnblockFailed = digestB }
-	gone := isServed(digestA, false)
-	const crash = "CrashLoopBackOff"
-	for _, c := range []conclusion{
-		{"counted, with the pods' reasons, I3 I13", input(ours(0), hangs), waited(), counts(1, "attempt 1/3 (CrashLoopBackOff): the next tick goes on waiting")},
-		{"counted again", input(ours(1), hangs), waited(), counts(2, "attempt 2/3")},
-		{"two ticks count once, I28", input(ours(1), hangs, read(failedBefore(0))), waited(), want{outcome: decide.Failed, cause: failure.RolloutFailed, says: "attempt 1/3"}},
-		{"the controller's word, whatever became available", input(ours(0), gaveUp), waited(), counts(1, "ProgressDeadlineExceeded; CrashLoopBackOff")},
-		{"rejected and restored at the threshold, I13", input(ours(2), hangs), waited(), restores(rejects(3, crash, "is restored and the digest is rejected"))},
-		{"never more than the threshold", input(ours(3), hangs, record(b, b), stoodBefore(b)), waited(), rejects(3, crash, "attempt 3/3")},
-		{"a threshold of one", input(ours(0), hangs, one), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
-		{"ROLLBACK=false", input(ours(2), hangs, noRollback), waited(), rejects(3, crash, "ROLLBACK is false")},
-		{"nothing recorded", input(ours(2), hangs, nothingKnown), waited(), rejects(3, crash, "no recorded digest to restore")},
-		{"only the mark of what was recorded is known", input(ours(2), hangs, nothingKnown, record(b, annotate.Content(a.Mark()))), waited(), rejects(3, crash, "no recorded digest to restore")},
-		{"what was recorded fails", input(ours(2), hangs, record(b, b), stoodBefore(b)), waited(), rejects(3, crash, "no recorded digest to restore")},
-		{"notify patches in no row", input(ours(2), hangs, notify), waited(), rejects(3, crash, "notify")},
-		{"a stuck pod is named", input(ours(0), hangs, neverReady), waited(), counts(1, "kubectl delete pod -n ns db-0")},
-
-		{"down: restored and rejected at the first failure, I39", input(ours(0), down), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
-		{"down by a failed pull: restored, tried again, I34 I39", input(ours(0), down, pullFailed), waited(), restores(counts(1, "the next tick tries again"))},
-		{"down by a failed pull, at the threshold: for a day, I71", input(ours(2), down, pullFailed), waited(), withoutEvidence(restores(rejects(3, crash, "is restored and the digest is rejected")))},
-		{"down, and nothing recorded", input(ours(0), down, nothingKnown), waited(), rejects(1, crash, "no recorded digest to restore")},
-		{"down, ROLLBACK=false", input(ours(0), down, noRollback), waited(), rejects(1, crash, "ROLLBACK is false")},
-		{"down, notify", input(ours(0), down, notify), waited(), rejects(1, crash, "notify")},
-		{"fewer available than before, I39", input(ours(0), fewer), waited(), restores(rejects(1, crash, "is restored and the digest is rejected"))},
-		{"as many available as before", input(ours(0), asMany), waited(), counts(1, "goes on waiting")},
-
-		{"what would be restored is gone, and some serve: left and rejected, I61", input(ours(2), hangs, gone), waited(),
-			rejects(3, crash, "the digest is rejected and left in place, because the registry no longer has sha256:aaaaaaaaaaaa")},
-		{"what would be restored is gone, and some serve: left below the threshold, I61", input(ours(0), fewer, pullFailed, gone), waited(),
-			counts(1, ": it is left in place, because the registry no longer has sha256:aaaaaaaaaaaa")},
-		{"what would be restored is gone, and nothing serves: restored, and said, I61", input(ours(0), down, gone), waited(),
-			restores(rejects(1, crash, "is rejected: publish a working image under the tag; the registry no longer has sha256:aaaaaaaaaaaa"))},
-		{"what would be restored is gone, several targets: left, and tried alone, I61", input(ours(2), hangs, gone), waited(joint), func() want {
-			w := counts(2, ": it is left in place, because the registry no longer has")
-			w.record = both(w.record, aloneNext)
-			return w
-		}()},
-		{"it is another digest that is gone", input(ours(2), hangs, isServed(digestC, false)), waited(), restores(rejects(3, crash, "is restored and the digest is rejected"))},
-
-		{"an unblock attempt proves nothing, I45", input(ours(2), hangs, unblocking), waited(), func() want {
-			w := counts(3, "is not blamed")
-			w.record = both(w.record, inVain)
-			return w
-		}()},
-		{"an unblock attempt that took down what served is taken back, and not rejected", input(ours(0), down, unblocking), waited(), func() want {
-			w := restores(counts(1, "is tried again once it has been"))
-			w.record = both(w.record, inVain)
-			return w
-		}()},
-		{"several targets at once: one by one", input(ours(2), hangs), waited(joint), alone(counts(2, "one by one"))},
-		{"several targets at once, down", input(ours(0), down), waited(joint), alone(counts(1, "one by one"))},
-		{"several targets at once, a threshold of one", input(ours(0), down, one), waited(joint), alone(counts(0, "one by one"))},
-		{"several targets at once, nothing to restore", input(ours(2), hangs, nothingKnown), waited(joint), rejects(3, crash, "no recorded digest")},
-		{"several targets at once, below the threshold", input(ours(0), hangs), waited(joint), counts(1, "goes on waiting")},
-		{"another target of the rollout is restored, and so is this one", input(ours(0), hangs), waited(joint, restoredToo), alone(counts(1, "one by one"))},
-		{"another target of the rollout is restored, and here is nothing to restore", input(ours(0), hangs, nothingKnown), waited(joint, restoredToo), counts(1, "goes on waiting")},
-	} {
-		c.run(t)
-	}
-}
-
-// all makes several changes of an input one.
-func all(changes ...func(*decide.Input)) func(*decide.Input) {
-	return func(in *decide.Input) {
-		for _, change := range changes {
-			change(in)
-		}
-	}
+	podsSay(decide.PodProblems{Reasons: []string{"crash"}, Evidence: []bool{true}, NeverReady: []string{"db-0"}})(in)
 }
 
 // stoodBefore is what the slots held before the first attempt.
@@ -292,50 +61,175 @@ func stoodBefore(contents ...annotate.Content) func(*decide.Input) {
 	}
 }
 
+func noRollback(in *decide.Input) { in.Policy.Rollback = false }
+
+// After the wait, while nothing has failed.
+func TestConclude(t *testing.T) {
+	t.Parallel()
+	isAgain := func(in *decide.Input) { in.Record.State.Attempt.Again = true }
+	further := setRollout(decide.Rollout{Fresh: 2, Available: 2})
+	byHelm := all(live(a), deployer("helm"))
+	counted := func(in *decide.Input) { in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1 }
+	moved := all(live(c), record(c, a), attempted(digestC, 0), func(in *decide.Input) { in.Record.State.Left = b }) // by another tick
+	restored := all(live(a), mark(a), func(in *decide.Input) { in.Record.State.Attempt.Failed = 1 })                // by another tick
+	conclude(t, []conclusion{
+		{"recorded, only once settled, I3 I4", input(ours(0), settled), forB,
+			"refreshed event=DigestRefreshed recorded=B attempt=-"},
+		{"a re-application is recorded, I8", input(ours(0), settled, isAgain), forB,
+			"reapplied event=DigestReapplied recorded=B attempt=-"},
+		{"a re-application of what was recorded is over, I8", input(ours(0), settled, isAgain, record(b, b)), forB,
+			"reapplied event=DigestReapplied attempt=-"},
+		{"settled: streak and rejection go", input(ours(2), settled, streak(3), rejected(b, byFailure)), forB,
+			"refreshed settled event=DigestRefreshed recorded=B attempt=- unrejected=B"},
+		{"settled: re-applications are counted on, I38", input(ours(0), settled, isAgain, reapplied(2, 0, false)), forB,
+			"reapplied event=DigestReapplied recorded=B attempt=-"},
+		{"settled, and contested: loud, I38", input(ours(0), settled, isAgain, reapplied(3, time.Hour, true)), forB,
+			"failed/contested event=DigestReapplied recorded=B attempt=-"},
+		{"another tick has recorded it, I28", input(live(b), record(b, b)), forB, "refreshed"},
+		{"another tick has recorded it, unsettled since", input(live(b), record(b, b), unsettled), forB, "waiting"},
+		{"another tick has restored A, and somebody has brought B back, I44", input(ours(1), mark(a), person("kubectl")), forB,
+			"waiting"},
+		{"the state was removed by hand: attempted all the same", input(live(b), record(b, a), unsettled), forB,
+			"waiting counted attempt=B fresh=1"},
+		{"held in mid-rollout, settled", input(ours(0), settled, held), forB,
+			"refreshed event=DigestRefreshed recorded=B attempt=-"},
+		{"held in mid-rollout: nothing is counted or restored", input(ours(2), held), forB, "held"},
+		{"paused in mid-rollout: nothing is counted or restored", input(ours(2), paused), forB, "held"},
+		{"settled, and no replica runs it: not recorded, I56", input(ours(2), noReplica, streak(3)), forB,
+			"waiting: no replica runs"},
+		{"settled, and no replica runs it: held", input(ours(2), noReplica, held), forB, "held"},
+		{"OnDelete", input(ours(0), awaitsDelete), forB, "waiting: OnDelete"},
+		{"told to end", input(ours(2)), waited(interrupted), "waiting"},
+		{"progress is no failure, I43", input(ours(2), further, streak(3)), forB, "waiting counted failed=0 fresh=2: 4/8"},
+		{"progress of two ticks counts once, I28 I43", input(ours(2), further, lostStreak(3)), forB,
+			"waiting failed=0 fresh=2: 3/8"},
+		{"progress for too long is loud, no rejection, I43", input(ours(2), further, streak(7)), forB,
+			"failed/not-settled counted event=RefreshFrozen failed=0 fresh=2"},
+
+		{"reverted meanwhile: a re-application, no failed attempt, I38", input(ours(1), byHelm), forB,
+			"waiting reverted reapplied=1 at=now: helm"},
+		{"reverted meanwhile: counted once, I28", input(ours(1), byHelm, counted), forB, "waiting"},
+		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, time.Hour, true)), forB, "waiting reverted at=now"},
+		{"a person was faster, I9", input(ours(1), live(a), person("kubectl")), forB, "held: kubectl"},
+		{"another tick has moved on, I28", input(moved), forB, "waiting: another tick"},
+		{"another tick has restored it, I28", input(ours(1), restored), forB, "rolled-back/rollout-failed"},
+		{"the slot went away", input(ours(1), slots(problem(failure.SlotInvalid))), forB, "failed/slot-invalid"},
+		{"held meanwhile, with another tag", input(ours(1), held, slots(problem(failure.SlotMismatch))), forB,
+			"held: refresh-hold"},
+	})
+}
+
+// After the wait, where the rollout has failed.
+func TestConcludeFailures(t *testing.T) {
+	t.Parallel()
+	hangs := setRollout(decide.Rollout{Fresh: 1, Available: 2})
+	gaveUp := setRollout(decide.Rollout{Fresh: 2, Available: 2, Failure: "ProgressDeadlineExceeded"})
+	down := setRollout(decide.Rollout{Desired: 2})
+	fewer := setRollout(decide.Rollout{Fresh: 1, Available: 1, Desired: 2})
+	asMany := setRollout(decide.Rollout{Fresh: 1, Available: 2, Desired: 2})
+	one := func(in *decide.Input) { in.Policy.RolloutFailures = 1 }
+	failedThen := func(n int) func(*decide.Input) { return func(in *decide.Input) { in.Began = input(ours(n)).Record } }
+	unblocking := func(in *decide.Input) { in.Record.State.Attempt.Unblock = true }
+	nothingKnown := all(record(b, tag), stoodBefore(tag))
+	gone := isServed(digestA, false)
+	const (
+		failed   = "? failed/rollout-failed event=RolloutFailed "
+		restored = "?A rolled-back/rollout-failed back=A event=RolloutFailed,RolledBack "
+		badB     = "rejected=B:failure:crash!"
+	)
+	conclude(t, []conclusion{
+		{"counted, with the pods' reasons, I3 I13", input(ours(0), hangs), forB,
+			failed + "failed=1: attempt 1/3 (crash): the next tick goes on waiting"},
+		{"counted again", input(ours(1), hangs), forB, failed + "failed=2: attempt 2/3"},
+		{"two ticks count once, I28", input(ours(1), hangs, failedThen(0)), forB, "? failed/rollout-failed: attempt 1/3"},
+		{"the controller's word, whatever became available", input(ours(0), gaveUp), forB,
+			failed + "failed=1: ProgressDeadlineExceeded; crash"},
+		{"rejected and restored at the threshold, I13", input(ours(2), hangs), forB,
+			restored + "failed=3 " + badB + ": the digest is rejected"},
+		{"never more than the threshold", input(ours(3), hangs, record(b, b), stoodBefore(b)), forB,
+			failed + badB + ": attempt 3/3"},
+		{"a threshold of one", input(ours(0), hangs, one), forB, restored + "failed=1 " + badB + ": the digest is rejected"},
+		{"ROLLBACK=false", input(ours(2), hangs, noRollback), forB, failed + "failed=3 " + badB + ": ROLLBACK is false"},
+		{"nothing recorded", input(ours(2), hangs, nothingKnown), forB,
+			failed + "failed=3 " + badB + ": no recorded digest to restore"},
+		{"only the mark of what was recorded is known", input(ours(2), hangs, nothingKnown, record(b, annotate.Content(a.Mark()))), forB,
+			failed + "failed=3 " + badB + ": no recorded digest to restore"},
+		{"what was recorded fails", input(ours(2), hangs, record(b, b), stoodBefore(b)), forB,
+			failed + "failed=3 " + badB + ": no recorded digest to restore"},
+		{"notify patches in no row", input(ours(2), hangs, notify), forB, failed + "failed=3 " + badB + ": notify"},
+		{"a stuck pod is named", input(ours(0), hangs, neverReady), forB,
+			"failed/rollout-failed event=RolloutFailed failed=1: kubectl delete pod -n ns db-0"},
+
+		{"down: restored and rejected at the first failure, I39", input(ours(0), down), forB,
+			restored + "failed=1 " + badB + ": the digest is rejected"},
+		{"down by a failed pull: restored, tried again, I34 I39", input(ours(0), down, pullFailed), forB,
+			restored + "failed=1: the next tick tries again"},
+		{"down by a failed pull, at the threshold: for a day, I71", input(ours(2), down, pullFailed), forB,
+			restored + "failed=3 rejected=B:failure:crash: the digest is rejected"},
+		{"fewer available than before, I39", input(ours(0), fewer), forB,
+			restored + "failed=1 " + badB + ": the digest is rejected"},
+		{"as many available as before", input(ours(0), asMany), forB, failed + "failed=1: goes on waiting"},
+
+		{"what would be restored is gone, and some serve: left and rejected, I61", input(ours(2), hangs, gone), forB,
+			failed + "failed=3 " + badB + ": the digest is rejected and left in place, because the registry no longer has sha256:aaaa"},
+		{"what would be restored is gone, and some serve: left below the threshold, I61", input(ours(0), fewer, pullFailed, gone), forB,
+			"failed/rollout-failed event=RolloutFailed failed=1: it is left in place, because the registry no longer has sha256:aaaa"},
+		{"what would be restored is gone, and nothing serves: restored, and said, I61", input(ours(0), down, gone), forB,
+			"? rolled-back/rollout-failed back=A event=RolloutFailed,RolledBack failed=1 " + badB + ": ; the registry no longer has sha256:aaaa"},
+		{"what would be restored is gone, several targets: left, and tried alone, I61", input(ours(2), hangs, gone), forBoth,
+			failed + "alone: it is left in place, because the registry no longer has"},
+		{"it is another digest that is gone", input(ours(2), hangs, isServed(digestC, false)), forB,
+			restored + "failed=3 " + badB + ": the digest is rejected"},
+
+		{"an unblock attempt proves nothing, I45", input(ours(2), hangs, unblocking), forB,
+			failed + "failed=3 unblockFailed=B: is not blamed"},
+		{"an unblock attempt that took down what served is taken back, and not rejected", input(ours(0), down, unblocking), forB,
+			restored + "failed=1 unblockFailed=B: is tried again once it has been"},
+		{"several targets at once: one by one", input(ours(2), hangs), forBoth, restored + "alone: one by one"},
+		{"several targets at once, down", input(ours(0), down), forBoth, restored + "alone failed=1: one by one"},
+		{"several targets at once, a threshold of one", input(ours(0), down, one), forBoth, restored + "alone: one by one"},
+		{"several targets at once, nothing to restore", input(ours(2), hangs, nothingKnown), forBoth,
+			failed + "failed=3 " + badB + ": no recorded digest"},
+		{"several targets at once, below the threshold", input(ours(0), hangs), forBoth,
+			"?A failed/rollout-failed event=RolloutFailed failed=1: goes on waiting"},
+		{"another target of the rollout is restored, and so is this one", input(ours(0), hangs), waited(joint, restoredToo),
+			restored + "alone failed=1: one by one"},
+		{"another target of the rollout is restored, and here is nothing to restore", input(ours(0), hangs, nothingKnown), waited(joint, restoredToo),
+			failed + "failed=1: goes on waiting"},
+	})
+}
+
 // A restoration puts back into each slot what it held before the first attempt, or what is recorded where it held no digest
 // (I58). Mark and record become what is restored.
 func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
 	t.Parallel()
 	hangs := all(ours(2), setRollout(decide.Rollout{Fresh: 1, Available: 2}))
 	two := all(hangs, live(b, b))
-	restores := func(after annotate.Content, digests ...image.Digest) want {
-		return want{
-			outcome: decide.RolledBack, cause: failure.RolloutFailed, sets: digests, events: []decide.Reason{decide.RolloutFailed, decide.RolledBackEvent},
-			says: map[bool]string{true: "what each of the slots held is restored", false: after.Short() + " is restored"}[after == annotate.Unpinned],
-			record: func(r *annotate.Record) {
-				r.State = r.State.Reject(annotate.Rejection{Digest: b, By: annotate.ByFailure, Why: "CrashLoopBackOff", At: now, Evidence: true})
-				if after == annotate.Unpinned { // and what the tag stands for is noted as for any other that is not pinned
-					r.State.Stood = annotate.None
-				}
-				failedBefore(3)(r)
-				r.Mark, r.Recorded = after, after
-			},
-		}
-	}
-	stays := restores(b)
-	stays.outcome, stays.sets, stays.events, stays.says = decide.Failed, nil, []decide.Reason{decide.RolloutFailed}, "no recorded digest to restore"
-	staysWith := func(recorded annotate.Content) want {
-		w := stays
-		w.record = both(stays.record, func(r *annotate.Record) { r.Recorded = recorded })
-		return w
-	}
-	for _, c := range []conclusion{
-		{"what was recorded, and held", input(hangs), waited(), restores(a, digestA)},
-		{"each slot what it held", input(two, stoodBefore(a, c)), waited(), restores(annotate.Unpinned, digestA, digestC)},
-		{"both slots what both held", input(two, stoodBefore(c, c)), waited(), restores(c, digestC, digestC)},
-		{"a deployer's digest, which was never recorded", input(hangs, stoodBefore(d)), waited(), restores(d, digestD)},
-		{"an empty slot gets what is recorded, I7", input(hangs, stoodBefore(annotate.None)), waited(), restores(a, digestA)},
-		{"one of two was empty", input(two, stoodBefore(c, annotate.None)), waited(), restores(annotate.Unpinned, digestC, digestA)},
-		{"an unpinned slot gets what is recorded", input(hangs, stoodBefore(annotate.Unpinned)), waited(), restores(a, digestA)},
-		{"one of two was unpinned", input(two, stoodBefore(annotate.Unpinned, a)), waited(), restores(a, digestA, digestA)},
-		{"a slot that came after the attempt gets what is recorded", input(two, stoodBefore(c)), waited(), restores(annotate.Unpinned, digestC, digestA)},
-		{"nothing noted, by an attempt of an earlier release", input(hangs, stoodBefore()), waited(), restores(a, digestA)},
-		{"one slot held what fails, and the other did not", input(two, stoodBefore(b, a)), waited(), restores(annotate.Unpinned, digestB, digestA)},
-		{"an empty slot, and nothing recorded: all stay", input(two, stoodBefore(c, annotate.None), record(b, annotate.None)), waited(), staysWith(annotate.None)},
-		{"an unpinned slot, and nothing recorded: all stay", input(two, stoodBefore(c, annotate.Unpinned), record(b, annotate.Unpinned)), waited(), staysWith(annotate.Unpinned)},
-		{"all held what fails", input(two, stoodBefore(b, b)), waited(), staysWith(a)},
+	for _, r := range []struct {
+		name       string
+		in         decide.Input
+		asks, back string // for which digests the registry is asked, and what comes back into the slots
+	}{
+		{"what was recorded, and held", input(hangs), "A", "A"},
+		{"each slot what it held", input(two, stoodBefore(a, c)), "AC", "A,C"},
+		{"both slots what both held", input(two, stoodBefore(c, c)), "C", "C"},
+		{"a deployer's digest, which was never recorded", input(hangs, stoodBefore(d)), "D", "D"},
+		{"an empty slot gets what is recorded, I7", input(hangs, stoodBefore(none)), "A", "A"},
+		{"one of two was empty", input(two, stoodBefore(c, none)), "CA", "C,A"},
+		{"an unpinned slot gets what is recorded", input(hangs, stoodBefore(tag)), "A", "A"},
+		{"one of two was unpinned", input(two, stoodBefore(tag, a)), "A", "A"},
+		{"a slot that came after the attempt gets what is recorded", input(two, stoodBefore(c)), "CA", "C,A"},
+		{"nothing noted, by an attempt of an earlier release", input(hangs, stoodBefore()), "A", "A"},
+		{"one slot held what fails, and the other did not", input(two, stoodBefore(b, a)), "A", "B,A"},
+		{"an empty slot, and nothing recorded: all stay", input(two, stoodBefore(c, none), record(b, none)), "", ""},
+		{"an unpinned slot, and nothing recorded: all stay", input(two, stoodBefore(c, tag), record(b, tag)), "", ""},
+		{"all held what fails", input(two, stoodBefore(b, b)), "", ""},
 	} {
-		c.run(t)
+		want := "? failed/rollout-failed event=RolloutFailed failed=3 rejected=B:failure:crash!: no recorded digest to restore"
+		if r.back != "" {
+			want = "?" + r.asks + " rolled-back/rollout-failed back=" + r.back + " event=RolloutFailed,RolledBack failed=3 rejected=B:failure:crash!"
+		}
+		conclude(t, []conclusion{{r.name, r.in, forB, want}})
 	}
 }
 
@@ -375,7 +269,7 @@ func TestWhatStoodBeforeTheFirstAttemptComesBack_I74(t *testing.T) {
 	assert.Equal(t, d, restored.Record.Mark)
 	assert.Equal(t, d, restored.Record.Recorded)
 
-	in = input(live(annotate.None), noReplica) // at zero replicas C replaces B, which no replica ever ran
+	in = input(live(none), noReplica) // at zero replicas C replaces B, which no replica ever ran
 	putB = next(in, decide.Decide(in), noReplica)
 	putC = next(putB, decide.Decide(next(putB, decide.Decision{Record: putB.Record}, latest(digestC))), crashes, func(in *decide.Input) {
 		attempt := *in.Record.State.Attempt
@@ -424,7 +318,7 @@ func TestServed(t *testing.T) {
 		"as few as served":                {input(ours(0), setRollout(decide.Rollout{Available: 1, Desired: 2}), served(1)), decide.Failed},
 	} {
 		podsSay(crashing)(&c.in)
-		assert.Equal(t, c.want, decide.Conclude(c.in, waited()).Outcome, name)
+		assert.Equal(t, c.want, decide.Conclude(c.in, forB).Outcome, name)
 	}
 }
 
@@ -437,7 +331,7 @@ func TestAContestedRefreshNamesWhoReverts(t *testing.T) {
 	after := input(ours(0), reapplied(3, time.Hour, true))
 	after.Record.State.Attempt.Again = true
 	settled(&after)
-	wait := waited()
+	wait := forB
 	wait.Contested = before.Failure
 	assert.Equal(t, before.Failure, decide.Conclude(after, wait).Failure)
 	wait.Contested = nil // by a tick that has died
@@ -458,12 +352,12 @@ func TestAContestedSlotIsLoudInEveryTick(t *testing.T) {
 // The record of an input is shared with whoever read it: a decision never changes it in place.
 func TestInputsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
-	for _, change := range []func(*decide.Input){ours(2), rejected(b, annotate.ByFailure), reapplied(3, 0, false)} {
+	for _, change := range []func(*decide.Input){ours(2), rejected(b, byFailure), reapplied(3, 0, false)} {
 		in, same := input(change), input(change)
 		decide.Questions(in)
 		decide.Decide(in)
-		decide.ConclusionQuestions(in, waited())
-		decide.Conclude(in, waited())
+		decide.ConclusionQuestions(in, forB)
+		decide.Conclude(in, forB)
 		assert.Equal(t, same, in)
 	}
 }
@@ -494,7 +388,7 @@ func TestReasonsAreBounded(t *testing.T) {
 	for i := range 90 {
 		reasons = append(reasons, fmt.Sprintf("reason %02d ", i)+strings.Repeat("x", 1000)+fmt.Sprintf(" end %02d", i))
 	}
-	d := decide.Conclude(input(ours(2), podsSay(decide.PodProblems{Reasons: reasons, Evidence: []bool{true}})), waited())
+	d := decide.Conclude(input(ours(2), podsSay(decide.PodProblems{Reasons: reasons, Evidence: []bool{true}})), forB)
 	assert.Less(t, len(d.Failure.Message), 1600)
 	assert.Contains(t, d.Failure.Message, "end 04; and 85 more")
 	assert.NotContains(t, d.Failure.Message, "reason 05")

@@ -3,12 +3,8 @@ package decide_test
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
-	"testing"
 	"time"
-
-	"github.com/stretchr/testify/assert"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
@@ -23,6 +19,11 @@ var (
 	digestC    = image.Digest("sha256:" + strings.Repeat("c", 64))
 	digestD    = image.Digest("sha256:" + strings.Repeat("d", 64))
 	a, b, c, d = annotate.Of(digestA), annotate.Of(digestB), annotate.Of(digestC), annotate.Of(digestD)
+)
+
+const (
+	none, tag           = annotate.None, annotate.Unpinned // what a slot holds, beside a digest
+	byFailure, byPerson = annotate.ByFailure, annotate.ByPerson
 )
 
 var (
@@ -78,11 +79,28 @@ func heldBy(slots []decide.Slot) map[string]annotate.Content {
 
 // relabelled says that somebody else has written the mark.
 func relabelled(by decide.Writer) func(*decide.Input) {
-	return func(in *decide.Input) { in.Writers.Mark, in.Writers.RecordIsOurs = by, in.Record.Mark != annotate.None }
+	return func(in *decide.Input) { in.Writers.Mark, in.Writers.RecordIsOurs = by, in.Record.Mark != none }
 }
 
 func live(contents ...annotate.Content) func(*decide.Input) {
 	return func(in *decide.Input) { in.Slots = slotsOf(contents...) }
+}
+
+func slots(slots ...decide.Slot) func(*decide.Input) {
+	return func(in *decide.Input) { in.Slots = slots }
+}
+
+func problem(cause failure.Cause) decide.Slot {
+	return decide.Slot{Problem: &failure.Error{Cause: cause, Message: "the " + string(cause)}}
+}
+
+// all makes several changes of an input one.
+func all(changes ...func(*decide.Input)) func(*decide.Input) {
+	return func(in *decide.Input) {
+		for _, change := range changes {
+			change(in)
+		}
+	}
 }
 
 // leftEmpty says that these slots are empty, and to be left so.
@@ -133,42 +151,58 @@ func lostStreak(n int) func(*decide.Input) {
 func unasked(in *decide.Input) { in.Answers = nil }
 
 func gateSaysNo(in *decide.Input) {
-	in.Answers = mayRollOut(in.Latest.Digest, &failure.Error{Cause: failure.PlatformMissing, Message: "linux/arm64"})
+	no := &failure.Error{Cause: failure.PlatformMissing, Message: "linux/arm64"}
+	answered(decide.Question{Kind: decide.MayRollOut, Digest: in.Latest.Digest}, decide.Answer{Failure: no})(in)
 }
 
+// answered adds an answer to those that there are.
+func answered(question decide.Question, answer decide.Answer) func(*decide.Input) {
+	return func(in *decide.Input) { in.Answers = in.Answers.With(question, answer) }
+}
+
+// isServed says whether the registry still has a digest.
+func isServed(digest image.Digest, yes bool) func(*decide.Input) {
+	return answered(decide.Question{Kind: decide.StillServed, Digest: digest}, decide.Answer{Yes: yes})
+}
+
+func young(in *decide.Input)  { in.Policy.MinAge = time.Hour }
 func notify(in *decide.Input) { in.Policy.Notify = true }
 
 func held(in *decide.Input)   { in.Facts.Held = true }
 func paused(in *decide.Input) { in.Facts.Paused = true }
 
-// read says what the tick read first, where that is another record than what is there now: a change of the latter.
-func read(change func(*annotate.Record)) func(*decide.Input) {
-	return func(in *decide.Input) {
-		in.Began = in.Record
-		change(&in.Began)
-	}
-}
-
 func record(mark, recorded annotate.Content) func(*decide.Input) {
 	return func(in *decide.Input) { in.Record.Mark, in.Record.Recorded = mark, recorded }
 }
 
+func noRecord(in *decide.Input) { in.Record = annotate.Record{} }
+
+func mark(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) { in.Record.Mark = content }
+}
+
+// saw says what was latest in the tick before.
+func saw(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) { in.Record.State.Stood = content }
+}
+
+// inVain says that the digest was put there to unblock the workload.
+func inVain(digest image.Digest) func(*decide.Input) {
+	return func(in *decide.Input) { in.Record.State.UnblockFailed = digest }
+}
+
+// waitsForTurn is how it is where MAX_ROLLOUTS has left the workload no place so far.
+func waitsForTurn(in *decide.Input) { in.Record.State.TurnSince = &earlier }
+
+func attempted(digest image.Digest, failed int) func(*decide.Input) {
+	return attempt(annotate.Attempt{Digest: digest, Failed: failed})
+}
+
 func attempt(attempt annotate.Attempt) func(*decide.Input) {
-	return func(in *decide.Input) { in.Record.State.Attempt = &attempt }
-}
-
-// failedBefore is what the tick read, where another one has counted a failed attempt since.
-func failedBefore(n int) func(*annotate.Record) {
-	return func(r *annotate.Record) {
-		attempt := *r.State.Attempt
-		attempt.Failed = n
-		r.State.Attempt = &attempt
+	return func(in *decide.Input) {
+		own := attempt
+		in.Record.State.Attempt = &own
 	}
-}
-
-// stood is what the tag in an unpinned slot stands for, remembered.
-func stood(content annotate.Content) func(*annotate.Record) {
-	return func(r *annotate.Record) { r.State.Stood = content }
 }
 
 // ours is how it is between a refresh to B and its record: B is live and marked, A recorded and held before.
@@ -219,108 +253,4 @@ func taken(in *decide.Input) {
 	for i := range in.Slots {
 		in.Slots[i].Ours = true
 	}
-}
-
-// want is what a decision must be. The zero value of a field is expected too: a row says all that happens.
-type want struct {
-	row      int
-	outcome  decide.Outcome
-	cause    failure.Cause
-	set      image.Digest   // into every slot
-	sets     []image.Digest // slot by slot
-	asks     image.Digest   // the gates must be asked about this first: there is no decision yet
-	waitsFor image.Digest   // where the slots are set one by one
-	wait     bool           // for what was set or, where nothing is, for what was attempted
-	gated    bool
-	rewound  bool
-	skip     decide.SkipChange
-	events   []decide.Reason
-	says     string                 // part of the message or of the failure's message
-	record   func(*annotate.Record) // what changes in the input's record; nil: nothing
-}
-
-// decides holds a row of a table against Decide, and against the Questions that come before.
-func (w want) decides(t *testing.T, in decide.Input) {
-	t.Helper()
-	questions := decide.Questions(in)
-	if w.asks != "" {
-		for i := range questions {
-			questions[i].Live = "" // TestQuestions has it
-		}
-		assert.Equal(t, []decide.Question{{Kind: decide.MayRollOut, Digest: w.asks}}, questions, "questions")
-		return
-	}
-	assert.Empty(t, questions, "questions")
-	w.check(t, in, decide.Decide(in))
-}
-
-// seen is latest as a decision notes it: where it is not what the slots hold, is not put there now, and is not thrown out.
-func seen(in decide.Input, got decide.Decision, before annotate.Content) annotate.Content {
-	_, rejected := got.Record.State.Rejection(annotate.Of(in.Latest.Digest))
-	switch known := in.Latest.Digest != ""; {
-	case got.Rolls(), known && (rejected || decide.Together(in.Slots).Is(in.Latest.Digest)):
-		return annotate.None
-	case known && got.Row > 3 && got.Record.Recorded.Is(in.Latest.Digest):
-		return annotate.None
-	case known && got.Row > 3:
-		return annotate.Of(in.Latest.Digest)
-	}
-	return before
-}
-
-func (w want) check(t *testing.T, in decide.Input, got decide.Decision) {
-	t.Helper()
-	expected := in.Record
-	if w.record != nil {
-		w.record(&expected)
-	}
-	var events []decide.Reason
-	for _, event := range got.Events {
-		events = append(events, event.Reason)
-		assert.NotEmpty(t, event.Note)
-	}
-	cause, text := failure.None, got.Message
-	if got.Failure != nil {
-		cause, text = got.Failure.Cause, text+got.Failure.Message
-	}
-	sets, wait := w.sets, w.waitsFor
-	if w.set != "" {
-		sets = slices.Repeat([]image.Digest{w.set}, len(in.Slots))
-	}
-	if w.wait {
-		if wait = w.set; wait == "" {
-			wait = in.Record.State.Attempted()
-		}
-	}
-	assert.Equal(t, w.row, got.Row, "row")
-	assert.Equal(t, w.outcome, got.Outcome, "outcome")
-	assert.Equal(t, w.cause, cause, "cause")
-	assert.Equal(t, sets, got.Set, "set")
-	assert.Equal(t, wait, got.Wait, "wait")
-	assert.Equal(t, w.gated, got.Gated != nil, "gated")
-	assert.Equal(t, w.rewound, got.Rewound, "rewound")
-	assert.Equal(t, w.skip, got.Skip, "skip")
-	assert.Equal(t, w.events, events, "events")
-	assert.Contains(t, text, w.says, "message")
-	if attempt := got.Record.State.Attempt; attempt != nil && expected.State.Attempt != nil {
-		same := *expected.State.Attempt
-		same.Served = attempt.Served // TestServed has it
-		same.Wanted = attempt.Wanted
-		if w.set != "" && same.Held == nil {
-			same.Held = heldBy(in.Slots)
-		}
-		expected.State.Attempt = &same
-	}
-	if got.Gated != nil && got.Gated.Cause == failure.PlatformMissing { // a no for what the digest is, which is noted
-		expected.State.Refused = &annotate.Refusal{Digest: in.Latest.Digest, Why: "linux/arm64"}
-	}
-	expected.State.Stood = seen(in, got, expected.State.Stood)
-	if got.Record.Mark != in.Record.Mark || got.Rolls() { // a mark is for the slots that there are when it is written
-		var keys []string
-		for _, slot := range in.Slots {
-			keys = append(keys, slot.Key)
-		}
-		expected.Slots = annotate.SlotsName(keys)
-	}
-	assert.Equal(t, expected, got.Record, "record")
 }

@@ -7,144 +7,303 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
-	"github.com/tracebloc/image-refresh/internal/image"
 )
-
-type row struct {
-	name string
-	in   decide.Input
-	want want
-}
-
-func run(t *testing.T, rows []row) {
-	t.Helper()
-	for _, r := range rows {
-		t.Run(r.name, func(t *testing.T) {
-			t.Parallel()
-			r.want.decides(t, r.in)
-		})
-	}
-}
-
-// put is the record that a refresh writes: the digest attempted, and left what it replaced.
-func put(digest image.Digest, left annotate.Content) func(*annotate.Record) {
-	return func(r *annotate.Record) {
-		r.Mark = annotate.Of(digest)
-		r.State.Attempt = &annotate.Attempt{Digest: digest}
-		r.State.Left = left
-	}
-}
-
-// again is the record that a re-application writes.
-func again(digest image.Digest, left annotate.Content, reapplied int) func(*annotate.Record) {
-	return func(r *annotate.Record) {
-		put(digest, left)(r)
-		r.State.Attempt.Again = true
-		r.State.Reapplied, r.State.ReappliedAt = reapplied, &now
-	}
-}
-
-func both(changes ...func(*annotate.Record)) func(*annotate.Record) {
-	return func(r *annotate.Record) {
-		for _, change := range changes {
-			change(r)
-		}
-	}
-}
-
-func marked(content annotate.Content) func(*annotate.Record) {
-	return func(r *annotate.Record) { r.Mark, r.Recorded = content, content }
-}
-
-// keeping is the record in which the attempt remembers what the slots held before another one.
-func keeping(put func(*annotate.Record), held map[string]annotate.Content) func(*annotate.Record) {
-	return both(put, func(r *annotate.Record) { r.State.Attempt.Held = held })
-}
-
-// waitsForTurn is how it is where MAX_ROLLOUTS has left the workload no place so far.
-func waitsForTurn(in *decide.Input) { in.Record.State.TurnSince = &earlier }
-
-func problem(cause failure.Cause) decide.Slot {
-	return decide.Slot{Problem: &failure.Error{Cause: cause, Message: "the " + string(cause)}}
-}
 
 // Rows 1 to 4: what comes before any thought of the tag.
 func TestRowsOfTheSlot(t *testing.T) {
 	t.Parallel()
-	broken := func(slots ...decide.Slot) func(*decide.Input) { return func(in *decide.Input) { in.Slots = slots } }
 	newer := func(in *decide.Input) { in.Facts.Newer = problem(failure.SlotInvalid).Problem }
-	noRecord := func(in *decide.Input) { in.Record = annotate.Record{} }
 	claims := func(in *decide.Input) { // what the shell script left behind: a record, and no mark
-		in.Record = annotate.Record{Recorded: c, State: annotate.State{Reapplied: 2, Rejected: []annotate.Rejection{{Digest: b, By: annotate.ByPerson}}}}
+		in.Record = annotate.Record{Recorded: c, State: annotate.State{Reapplied: 2, Rejected: []annotate.Rejection{{Digest: b, By: byPerson}}}}
 	}
 	run(t, []row{
-		{"1 workload missing, I17", input(broken(problem(failure.WorkloadMissing))), want{row: 1, outcome: decide.Failed, cause: failure.WorkloadMissing}},
-		{"1 valueFrom, I40", input(broken(problem(failure.SlotInvalid))), want{row: 1, outcome: decide.Failed, cause: failure.SlotInvalid}},
-		{"1 another tag, I41", input(broken(problem(failure.SlotMismatch))), want{row: 1, outcome: decide.Failed, cause: failure.SlotMismatch}},
-		{"1 the worse of two", input(broken(decide.Slot{Live: a}, problem(failure.API), problem(failure.SlotInvalid))),
-			want{row: 1, outcome: decide.Failed, cause: failure.SlotInvalid}},
-		{"1 a newer release's state, held or not", input(newer, held), want{row: 1, outcome: decide.Failed, cause: failure.SlotInvalid}},
-		{"1 before a pause, streak kept", input(broken(problem(failure.API)), paused, streak(2)), want{row: 1, outcome: decide.Failed, cause: failure.API}},
+		{"workload missing, I17", input(slots(problem(failure.WorkloadMissing))), "1 failed/workload-missing"},
+		{"valueFrom, I40", input(slots(problem(failure.SlotInvalid))), "1 failed/slot-invalid"},
+		{"another tag, I41", input(slots(problem(failure.SlotMismatch))), "1 failed/slot-mismatch"},
+		{"the worse of two", input(slots(decide.Slot{Live: a}, problem(failure.API), problem(failure.SlotInvalid))),
+			"1 failed/slot-invalid"},
+		{"a newer release's state, held or not", input(newer, held), "1 failed/slot-invalid"},
+		{"before a pause, streak kept", input(slots(problem(failure.API)), paused, streak(2)), "1 failed/api"},
 
-		{"2 held", input(held), want{row: 2, outcome: decide.Held, says: "refresh-hold"}},
-		{"2 held, with another tag", input(held, broken(problem(failure.SlotMismatch))), want{row: 2, outcome: decide.Held, says: "refresh-hold"}},
-		{"2 paused", input(paused), want{row: 2, outcome: decide.Held, says: "paused"}},
-		{"2 held, empty", input(held, live(annotate.None)), want{row: 2, outcome: decide.Held}},
-		{"2 held, first observation", input(held, noRecord), want{row: 2, outcome: decide.Held}},
-		{"2 held, and a manual change waits for its turn", input(held, live(c), person("kubectl-set")), want{row: 2, outcome: decide.Held}},
-		{"2 held, streak over", input(held, streak(2)), want{row: 2, outcome: decide.Held, skip: decide.SkipClear}},
-		{"2 paused in mid-rollout", input(paused, ours(0)), want{row: 2, outcome: decide.Held}},
+		{"held", input(held), "2 held: refresh-hold"},
+		{"held, with another tag", input(held, slots(problem(failure.SlotMismatch))), "2 held: refresh-hold"},
+		{"paused", input(paused), "2 held: paused"},
+		{"held, empty", input(held, live(none)), "2 held"},
+		{"held, first observation", input(held, noRecord), "2 held"},
+		{"held, and a manual change waits for its turn", input(held, live(c), person("kubectl-set")), "2 held"},
+		{"held, streak over", input(held, streak(2)), "2 held settled"},
+		{"paused in mid-rollout", input(paused, ours(0)), "2 held"},
 
-		{"3 filled with latest, I7", input(live(annotate.None)), want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
-		{"3 one of two is empty", input(live(a, annotate.None)), want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
-		{"3 the first of two is empty", input(live(annotate.None, a)), want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
-		{"3 unsettled", input(live(annotate.None), unsettled), want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
-		{"3 first observation", input(live(annotate.None), noRecord),
-			want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, annotate.None)}},
-		{"3 a person emptied it", input(live(annotate.None), person("kubectl-edit")),
-			want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
-		{"3 no minimum age", input(live(annotate.None), func(in *decide.Input) { in.Policy.MinAge = time.Hour }),
-			want{row: 3, outcome: decide.Refreshed, set: digestB, wait: true, record: put(digestB, a)}},
-		{"3 gates first", input(live(annotate.None), unasked), want{asks: digestB}},
-		{"3 latest = recorded", input(live(annotate.None), latest(digestA)),
-			want{row: 3, outcome: decide.Reapplied, set: digestA, wait: true, record: again(digestA, annotate.None, 1)}},
-		{"3 latest unknown", input(live(annotate.None), unknown),
-			want{row: 3, outcome: decide.Reapplied, set: digestA, wait: true, record: again(digestA, annotate.None, 1)}},
-		{"3 latest rejected", input(live(annotate.None), rejected(b, annotate.ByFailure)),
-			want{row: 3, outcome: decide.Reapplied, set: digestA, wait: true, record: again(digestA, annotate.None, 1)}},
-		{"3 gate says no", input(live(annotate.None), gateSaysNo),
-			want{row: 3, outcome: decide.Reapplied, set: digestA, wait: true, gated: true, record: again(digestA, annotate.None, 1)}},
-		{"3 gate says no, nothing recorded", input(live(annotate.None), gateSaysNo, noRecord),
-			want{row: 3, outcome: decide.Skipped, cause: failure.PlatformMissing, gated: true}},
-		{"3 nothing known", input(live(annotate.None), unknown, noRecord), want{row: 3, outcome: decide.Skipped, cause: failure.Proxy}},
-		{"3 latest rejected, nothing recorded", input(live(annotate.None), record(b, annotate.Unpinned), attempt(annotate.Attempt{Digest: digestB, Failed: 3}), rejected(b, annotate.ByFailure)),
-			want{row: 3, outcome: decide.Rejected, cause: failure.RolloutFailed}},
-		{"3 notify", input(live(annotate.None), notify, unasked), want{row: 3, outcome: decide.Pending}},
-		{"3 contested, filled all the same", input(live(annotate.None), latest(digestA), reapplied(3, 0, false), deployer("helm")),
-			want{row: 3, outcome: decide.Failed, cause: failure.Contested, set: digestA, wait: true, says: "helm", record: both(again(digestA, annotate.None, 3), func(r *annotate.Record) { r.State.Contested = true })}},
+		{"filled with latest, I7", input(live(none)), "3 refreshed put=B left=A"},
+		{"one of two is empty", input(live(a, none)), "3 refreshed put=B left=A"},
+		{"the first of two is empty", input(live(none, a)), "3 refreshed put=B left=A"},
+		{"unsettled", input(live(none), unsettled), "3 refreshed put=B left=A"},
+		{"first observation", input(live(none), noRecord), "3 refreshed put=B"},
+		{"a person emptied it", input(live(none), person("kubectl-edit")), "3 refreshed put=B left=A"},
+		{"no minimum age", input(live(none), young), "3 refreshed put=B left=A"},
+		{"gates first", input(live(none), unasked), "asks gates of B beside A"},
+		{"latest = recorded", input(live(none), latest(digestA)), "3 reapplied put=A again reapplied=1 at=now"},
+		{"latest unknown", input(live(none), unknown), "3 reapplied put=A again reapplied=1 at=now"},
+		{"latest rejected", input(live(none), rejected(b, byFailure)), "3 reapplied put=A again reapplied=1 at=now"},
+		{"gate says no", input(live(none), gateSaysNo),
+			"3 reapplied put=A gated again reapplied=1 at=now refused=B:linux/arm64"},
+		{"gate says no, nothing recorded", input(live(none), gateSaysNo, noRecord),
+			"3 skipped/platform-missing gated refused=B:linux/arm64"},
+		{"nothing known", input(live(none), unknown, noRecord), "3 skipped/proxy"},
+		{"latest rejected, nothing recorded", input(live(none), record(b, tag), attempted(digestB, 3), rejected(b, byFailure)),
+			"3 rejected/rollout-failed"},
+		{"notify", input(live(none), notify, unasked), "3 pending"},
+		{"contested, filled all the same", input(live(none), latest(digestA), reapplied(3, 0, false), deployer("helm")),
+			"3 failed/contested put=A again contested=true: helm"},
 
-		{"3 left empty", input(live(annotate.None), leftEmpty(0)), want{row: 3, outcome: decide.Unchanged, says: "whenEmpty"}},
-		{"3 left empty, nobody is asked", input(live(annotate.None), leftEmpty(0), unasked), want{row: 3, outcome: decide.Unchanged}},
-		{"3 left empty, latest unknown", input(live(annotate.None), leftEmpty(0), unknown), want{row: 3, outcome: decide.Unchanged}},
-		{"3 left empty, first observation", input(live(annotate.None), leftEmpty(0), noRecord), want{row: 3, outcome: decide.Unchanged}},
-		{"3 left empty beside one to be filled", input(live(annotate.None, annotate.None), leftEmpty(0)), want{row: 3, outcome: decide.Refreshed,
-			sets: []image.Digest{"", digestB}, waitsFor: digestB, record: keeping(put(digestB, a), map[string]annotate.Content{"1": annotate.None})}},
-		{"12 left empty beside one that is outdated", input(live(annotate.None, a), leftEmpty(0)), want{row: 12, outcome: decide.Refreshed,
-			sets: []image.Digest{"", digestB}, waitsFor: digestB, record: keeping(put(digestB, a), map[string]annotate.Content{"1": a})}},
-		{"8 left empty by a person beside one that is fresh", input(live(annotate.None, a), leftEmpty(0), person("kubectl-edit"), latest(digestA)),
-			want{row: 8, outcome: decide.Unchanged}},
+		{"left empty", input(live(none), leftEmpty(0)), "3 unchanged: whenEmpty"},
+		{"left empty, nobody is asked", input(live(none), leftEmpty(0), unasked), "3 unchanged"},
+		{"left empty, latest unknown", input(live(none), leftEmpty(0), unknown), "3 unchanged"},
+		{"left empty, first observation", input(live(none), leftEmpty(0), noRecord), "3 unchanged"},
+		{"left empty beside one to be filled", input(live(none, none), leftEmpty(0)), "3 refreshed put=-,B left=A"},
+		{"left empty beside one that is outdated", input(live(none, a), leftEmpty(0)), "12 refreshed put=-,B left=A"},
+		{"left empty by a person beside one that is fresh", input(live(none, a), leftEmpty(0), person("vim"), latest(digestA)),
+			"8 unchanged"},
 
-		{"4 live is adopted, I5 I6", input(noRecord), want{row: 4, outcome: decide.Adopted, record: marked(a)}},
-		{"4 a tag is adopted, with what it stands for", input(noRecord, live(annotate.Unpinned)),
-			want{row: 4, outcome: decide.Adopted, record: both(marked(annotate.Unpinned), stood(b))}},
-		{"4 a tag is adopted, and is unknown", input(noRecord, live(annotate.Unpinned), unknown),
-			want{row: 4, outcome: decide.Adopted, record: marked(annotate.Unpinned)}},
-		{"4 two slots that differ are unpinned", input(noRecord, live(a, b)),
-			want{row: 4, outcome: decide.Adopted, record: both(marked(annotate.Unpinned), stood(b))}},
-		{"4 what the script claimed means nothing, I36", input(claims), want{row: 4, outcome: decide.Adopted,
-			record: func(r *annotate.Record) { *r = annotate.Record{Mark: a, Recorded: a} }}},
-		{"4 set env by the script is no manual change, I36", input(claims, person("kubectl-set")), want{row: 4, outcome: decide.Adopted,
-			record: func(r *annotate.Record) { *r = annotate.Record{Mark: a, Recorded: a} }}},
-		{"4 unsettled, tag unknown", input(noRecord, unsettled, unknown), want{row: 4, outcome: decide.Adopted, record: marked(a)}},
+		{"live is adopted, I5 I6", input(noRecord), "4 adopted mark=A recorded=A stood=B"},
+		{"a tag is adopted, with what it stands for", input(noRecord, live(tag)), "4 adopted mark=tag recorded=tag stood=B"},
+		{"a tag is adopted, and is unknown", input(noRecord, live(tag), unknown), "4 adopted mark=tag recorded=tag"},
+		{"two slots that differ are unpinned", input(noRecord, live(a, b)), "4 adopted mark=tag recorded=tag stood=B"},
+		{"what the script claimed means nothing, I36", input(claims),
+			"4 adopted mark=A recorded=A stood=B reapplied=0 unrejected=B"},
+		{"set env by the script is no manual change, I36", input(claims, person("kubectl-set")),
+			"4 adopted mark=A recorded=A stood=B reapplied=0 unrejected=B"},
+		{"unsettled, tag unknown", input(noRecord, unsettled, unknown), "4 adopted mark=A recorded=A"},
+	})
+}
+
+// Rows 5 and 10: rollouts that are not over, ours and others'.
+func TestRowsOfTheRollout(t *testing.T) {
+	t.Parallel()
+	onDelete := func(in *decide.Input) { ours(0)(in); awaitsDelete(in) }
+	run(t, []row{
+		{"continued, not restarted, I3 I10 I19", input(ours(1)), "5 waiting wait=B: waiting for the rollout"},
+		{"latest unknown", input(ours(0), unknown), "5 waiting wait=B: waiting for the rollout"},
+		{"latest is another, rejected", input(ours(0), latest(digestC), rejected(c, byFailure)),
+			"5 waiting wait=B: waiting for the rollout"},
+		{"left in place after its rejection, I14", input(ours(3), rejected(b, byFailure)),
+			"5 rejected/rollout-failed: because"},
+		{"OnDelete", input(onDelete), "5 waiting: OnDelete"},
+		{"latest is another: at once, I45", input(ours(1), latest(digestC)), "12 refreshed put=C held=A left=B"},
+		{"latest is another: gates first", input(ours(1), latest(digestC), unasked), "asks gates of C"},
+		{"latest is another, which may not be used", input(ours(1), latest(digestC), gateSaysNo),
+			"11 waiting wait=B gated stood=C refused=C:linux/arm64"},
+		{"latest is another, too young: its age counts", input(ours(1), latest(digestC), young),
+			"11 waiting wait=B stood=C seen=C:now:now"},
+		{"latest is another, notify", input(ours(1), latest(digestC), notify), "11 waiting wait=B stood=C passed=C"},
+		{"OnDelete, latest is another", input(onDelete, latest(digestC)), "12 refreshed put=C held=A left=B"},
+		{"restored, and brought back by a person: row 6, I44", input(ours(1), mark(a), person("kubectl")),
+			"6 held mark=B recorded=B attempt=- left=-: failed here before"},
+		{"restored, and brought back by a deployer: row 10", input(ours(1), mark(a), deployer("helm")),
+			"10 failed/not-settled counted: what is there now is not settled"},
+		{"no replica runs it: not over, and nothing to wait for, I56", input(ours(1), noReplica), "5 waiting: no replica runs"},
+		{"no replica runs it: uncounted, and the streak is over", input(ours(1), noReplica, streak(3)),
+			"5 waiting settled: no replica runs"},
+		{"no replica runs it, rejected", input(ours(3), noReplica, rejected(b, byFailure)), "5 rejected/rollout-failed"},
+		{"no replica runs it, and latest is another: at once", input(ours(1), noReplica, latest(digestC)),
+			"12 refreshed put=C held=A left=B"},
+		{"no replica runs it, and latest may not be used", input(ours(1), noReplica, latest(digestC), gateSaysNo),
+			"11 waiting gated stood=C refused=C:linux/arm64: no replica runs"},
+		{"settled: not this row", input(ours(0), settled), "8 unchanged event=DigestRefreshed recorded=B attempt=-"},
+
+		{"no rollout on top of it, I10", input(unsettled), "10 waiting counted stood=B: 1/8"},
+		{"what was restored is not up, Q18", input(unsettled, attempted(digestB, 1)),
+			"10 failed/not-settled counted stood=B: what is there now is not settled"},
+		{"what has failed is rejected, and the tag has moved on", input(unsettled, latest(digestC), attempted(digestB, 1), rejected(b, byFailure)),
+			"10 waiting counted stood=C: 1/8"},
+		{"nothing has failed yet", input(unsettled, attempt(annotate.Attempt{Digest: digestC, Reverted: true})),
+			"10 waiting counted stood=B: 1/8"},
+		{"the same digest", input(unsettled, latest(digestA), streak(3)), "10 waiting counted: 4/8"},
+		{"before the threshold, I2", input(unsettled, streak(6)), "10 waiting counted stood=B: 7/8"},
+		{"two ticks count once, I28", input(unsettled, lostStreak(3)), "10 waiting stood=B: 3/8"},
+		{"two ticks count once, at the threshold", input(unsettled, latest(digestA), lostStreak(8)), "10 failed/not-settled"},
+		{"frozen, I11", input(unsettled, latest(digestA), streak(7)),
+			"10 failed/not-settled counted event=RefreshFrozen: freezes api, web"},
+		{"still frozen: no second Event", input(unsettled, latest(digestA), streak(8)),
+			"10 failed/not-settled counted: freezes api, web"},
+		{"tried in vain since it was settled: frozen", input(unsettled, streak(7), inVain(digestB)),
+			"10 failed/not-settled counted event=RefreshFrozen stood=B: freezes api, web"},
+		{"the unblock attempt, once, I45", input(unsettled, streak(7)), "12 refreshed put=B counted unblock left=A"},
+		{"the unblock attempt: what is recorded, and was taken away", input(live(c), record(b, b), deployer("helm"), unsettled, streak(7)),
+			"12 reapplied put=B counted again unblock reapplied=1 at=now"},
+		{"the unblock attempt: gates first", input(unsettled, streak(7), unasked), "asks gates of B"},
+		{"the unblock attempt may not be used", input(unsettled, streak(7), gateSaysNo),
+			"11 failed/not-settled counted gated event=RefreshFrozen stood=B refused=B:linux/arm64: freezes api, web"},
+		{"the unblock attempt is too young: its age counts", input(unsettled, streak(7), young),
+			"11 failed/not-settled counted event=RefreshFrozen stood=B seen=B:now:now: freezes api, web"},
+		{"latest rejected: row 9", input(unsettled, streak(7), rejected(b, byFailure)), "9 rejected/rollout-failed"},
+		{"latest unknown: row 7", input(unsettled, unknown, streak(7)), "7 skipped/proxy"},
+		{"OnDelete by somebody else, latest live", input(awaitsDelete, latest(digestA), streak(7)), "10 waiting: OnDelete"},
+		{"OnDelete does not hold a refresh up", input(awaitsDelete), "12 refreshed put=B left=A"},
+		{"not ours: a deployer's revert to a digest that hangs", input(live(c), deployer("helm"), unsettled),
+			"10 waiting counted stood=B: 1/8"},
+	})
+}
+
+// Row 6: a manual change.
+func TestRowsOfManualChanges(t *testing.T) {
+	t.Parallel()
+	onB := func(in *decide.Input) { record(b, b)(in); in.Record.State.Left = a }
+	onTag := func(latest annotate.Content) func(*decide.Input) { return all(record(tag, tag), saw(latest)) }
+	oldClaim := func(in *decide.Input) { in.Slots[0].Person, in.Slots[1].Deployer = "kubectl-set", "helm" }
+	run(t, []row{
+		{"undo of what is latest, I9", input(onB, live(a), person("kubectl")),
+			"6 held event=RefreshHeld mark=A recorded=A left=- rejected=B:person:kubectl: kubectl"},
+		{"set image, I9", input(onB, live(c), person("kubectl")),
+			"6 held event=RefreshHeld mark=C recorded=C left=- rejected=B:person:kubectl"},
+		{"edit to a tag", input(onB, live(tag), person("kubectl")),
+			"6 held event=RefreshHeld mark=tag recorded=tag left=- rejected=B:person:kubectl"},
+		{"a digest set over what the tag stands for, I9", input(onTag(b), live(a), person("kubectl")),
+			"6 held event=RefreshHeld mark=A recorded=A stood=- rejected=B:person:kubectl"},
+		{"a digest set to what the tag stands for", input(onTag(b), live(b), person("kubectl")),
+			"8 unchanged mark=B recorded=B stood=-"},
+		{"a digest is set, and the tag has moved on", input(onTag(c), live(a), person("kubectl")),
+			"12 refreshed put=B event=RefreshHeld recorded=A left=A stood=- rejected=C:person:kubectl"},
+		{"an undo has rewound the counters, I44", input(record(b, a), streak(5), live(a), person("kubectl")),
+			"6 held settled rewound event=RefreshHeld mark=A rejected=B:person:kubectl"},
+		{"undo in mid-rollout: attempted is left too, I44", input(ours(1), live(a), person("kubectl")),
+			"6 held event=RefreshHeld mark=A attempt=- left=- rejected=B:person:kubectl"},
+		{"mark and attempted are left", input(record(a, a), attempted(digestB, 1), live(c), person("kubectl")),
+			"6 held event=RefreshHeld mark=C recorded=C attempt=- rejected=A:person:kubectl rejected=B:person:kubectl"},
+		{"what they chose is no longer rejected", input(onB, live(a), person("kubectl"), rejected(a, byFailure)),
+			"6 held event=RefreshHeld mark=A recorded=A left=- unrejected=A rejected=B:person:kubectl"},
+		{"old counters go, I44", input(onB, live(a), person("kubectl"), reapplied(3, time.Hour, true)),
+			"6 held event=RefreshHeld mark=A recorded=A left=- reapplied=0 at=- contested=false rejected=B:person:kubectl"},
+		{"latest unknown", input(onB, live(a), person("kubectl"), unknown),
+			"6 held event=RefreshHeld mark=A recorded=A left=- rejected=B:person:kubectl"},
+		{"unsettled", input(onB, live(a), person("kubectl"), unsettled),
+			"6 held event=RefreshHeld mark=A recorded=A left=- rejected=B:person:kubectl"},
+		{"one slot of two", input(onB, live(b, a), person("kubectl")),
+			"6 held event=RefreshHeld mark=tag recorded=tag left=- rejected=B:person:kubectl"},
+		{"a person's old claim on the slot that nobody changed", input(onB, live(b, a), oldClaim),
+			"12 reapplied put=B again reapplied=1 at=now"},
+		{"beside a deployer that owned the value before", input(onB, live(a), deployer("helm"), person("kubectl")),
+			"6 held event=RefreshHeld mark=A recorded=A left=- rejected=B:person:kubectl"},
+
+		{"the tag has moved on already", input(onB, live(a), person("kubectl"), latest(digestC)),
+			"12 refreshed put=C event=RefreshHeld recorded=A rejected=B:person:kubectl"},
+		{"the tag has moved on, not settled", input(onB, live(a), person("kubectl"), latest(digestC), unsettled),
+			"10 waiting counted event=RefreshHeld mark=A recorded=A left=- stood=C rejected=B:person:kubectl"},
+		{"the tag has moved on: gates first", input(onB, live(a), person("kubectl"), latest(digestC), unasked),
+			"asks gates of C"},
+		{"they chose what is latest", input(live(b), person("kubectl")), "8 unchanged mark=B recorded=B"},
+
+		{"they chose what is latest, which is not up yet", input(live(b), person("kubectl"), unsettled),
+			"10 waiting counted mark=B recorded=B"},
+		{"they chose what was latest, which is unknown now", input(saw(b), live(b), person("kubectl"), unknown),
+			"7 skipped/proxy mark=B recorded=B stood=-"},
+		{"latest had been seen, and was not there yet, Q5", input(saw(b), live(c), person("kubectl")),
+			"6 held event=RefreshHeld mark=C recorded=C stood=- rejected=A:person:kubectl rejected=B:person:kubectl"},
+		{"the same, latest unknown, Q5", input(saw(b), live(c), person("kubectl"), unknown),
+			"6 held event=RefreshHeld mark=C recorded=C stood=- rejected=A:person:kubectl rejected=B:person:kubectl"},
+		{"latest had been seen, and has moved on, Q5", input(saw(b), live(c), person("kubectl"), latest(digestD)),
+			"12 refreshed put=D event=RefreshHeld recorded=C left=C stood=- rejected=A:person:kubectl rejected=B:person:kubectl"},
+		{"a manual change counts once, I44", input(live(a), person("kubectl"), rejected(b, byPerson)),
+			"9 held: taken out by a person"},
+		{"an old claim is no new change, I9", input(person("kubectl")), "12 refreshed put=B left=A"},
+		{"our own claim is no manual change", input(live(c), taken), "12 refreshed put=B left=A"},
+	})
+}
+
+// Rows 7 to 9: what is known of the tag.
+func TestRowsOfTheTag(t *testing.T) {
+	t.Parallel()
+	const almost2h = 2*time.Hour - time.Second
+	fresh := func(in *decide.Input) { latest(digestA)(in); unasked(in) }
+	owned := func(in *decide.Input) { in.Record.State.Owners = map[string][]string{"api": {"helm"}} }
+	evidence := func(in *decide.Input) { in.Record.State.Rejected[0].Evidence = true }
+	aDayAgo := func(in *decide.Input) { in.Record.State.Rejected[0].At = now.Add(-24 * time.Hour) }
+	seenB := func(in *decide.Input) {
+		in.Record.State.Seen = &annotate.Seen{Digest: digestB, Since: earlier, Deferred: earlier}
+	}
+	run(t, []row{
+		{"skipped, and counted by the tick, I1 I2", input(unknown), "7 skipped/proxy"},
+		{"a deployer's revert waits", input(unknown, live(c), deployer("helm")), "7 skipped/proxy"},
+		{"settled: the skip streak ends", input(unknown, streak(4)), "7 skipped/proxy settled"},
+
+		{"nothing at all", input(fresh), "8 unchanged"},
+		{"the skip streak ends, I11", input(fresh, streak(8)), "8 unchanged settled"},
+		{"a killed tick is continued: recorded, I19", input(fresh, record(a, c), attempted(digestA, 2)),
+			"8 unchanged event=DigestRefreshed recorded=A attempt=-"},
+		{"an attempt that was undone by the tag", input(fresh, attempted(digestB, 0)), "8 unchanged attempt=-"},
+		{"failed attempts of another digest still count, I13", input(fresh, attempted(digestB, 1)), "8 unchanged"},
+		{"a deployer brought it", input(fresh, record(c, c), deployer("helm")), "8 unchanged mark=A recorded=A"},
+		{"it works after all, I14", input(fresh, rejected(b, byPerson), rejected(a, byFailure)), "8 unchanged unrejected=A"},
+		{"re-applications stay for two hours, I53", input(fresh, reapplied(3, almost2h, true)), "8 unchanged"},
+		{"re-applications fall by one in two hours, I53 I75", input(fresh, reapplied(3, 2*time.Hour, true)),
+			"8 unchanged reapplied=2 at=now contested=false"},
+		{"re-applications fall by as many as there were hours for", input(fresh, reapplied(3, 5*time.Hour, false)),
+			"8 unchanged reapplied=1 at=-1h"},
+		{"the last re-application", input(fresh, reapplied(1, 9*time.Hour, false)), "8 unchanged reapplied=0 at=-"},
+		{"nobody waits for its age", input(fresh, seenB), "8 unchanged seen=-"},
+		{"nobody waits for its turn, I57", input(fresh, waitsForTurn), "8 unchanged turn=-"},
+		{"ownership returned", input(fresh, owned), "8 unchanged owners=map[]"},
+		{"ownership not returned yet", input(fresh, taken, owned), "8 unchanged"},
+		{"ours, settled: recorded", input(ours(0), settled), "8 unchanged event=DigestRefreshed recorded=B attempt=-"},
+		{"ours, and no replica runs it: not this row, I56", input(ours(0), noReplica), "5 waiting: no replica runs"},
+		{"recorded, and scaled to zero since", input(fresh, noReplica), "8 unchanged"},
+		{"adopted at zero replicas", input(fresh, noReplica, deployer("helm"), record(c, c)), "8 unchanged mark=A recorded=A"},
+		{"notify too", input(fresh, notify, record(a, c), attempted(digestA, 0)),
+			"8 unchanged event=DigestRefreshed recorded=A attempt=-"},
+
+		{"by failure: loud, I13 I14", input(rejected(b, byFailure), evidence),
+			"9 rejected/rollout-failed: publish a working image"},
+		{"by failure, and no pod spoke against it: for a day, I71", input(rejected(b, byFailure)),
+			"9 rejected/rollout-failed: tried again at 2026-01-03"},
+		{"by failure, and no pod spoke against it: a day later it is put there", input(rejected(b, byFailure), aDayAgo),
+			"12 refreshed put=B left=A"},
+		{"by a person: green, I9", input(rejected(b, byPerson)), "9 held: until the tag moves on"},
+		{"only the mark of it is known", input(rejected(annotate.Content(b.Mark()), byPerson)), "9 held"},
+		{"live and crashing, not ours", input(live(b), record(b, b), unsettled, rejected(b, byFailure)),
+			"9 rejected/rollout-failed"},
+		{"the tag has moved on, I13", input(latest(digestC), rejected(b, byFailure)), "12 refreshed put=C left=A"},
+		{"nobody waits for its turn, I57", input(rejected(b, byPerson), waitsForTurn), "9 held turn=-"},
+		{"nobody waits for its age", input(rejected(b, byPerson), seenB), "9 held seen=-"},
+		{"ours, and the tag is back at what is rejected: recorded", input(ours(0), settled, latest(digestC), rejected(c, byPerson)),
+			"9 held recorded=B attempt=-"},
+		{"another one is not ours to record", input(record(a, a), live(a), attempted(digestB, 3), rejected(b, byFailure)),
+			"9 rejected/rollout-failed"},
+	})
+}
+
+// Row 9 where a deployer has taken away what stood in place of a rejected digest (Q4): it is put back by the rows below, and
+// what was rejected by failure stays as loud as it was.
+func TestRowsOfWhatStandsForARejectedDigest_Q4(t *testing.T) {
+	t.Parallel()
+	const failed, chosen = byFailure, byPerson
+	taken := func(by annotate.Rejecter, content annotate.Content) func(*decide.Input) {
+		return all(unasked, rejected(b, by), live(content), deployer("helm"))
+	}
+	attemptedAgain := attempt(annotate.Attempt{Digest: digestA, Again: true})
+	run(t, []row{
+		{"another digest", input(taken(failed, d)), "12 rejected/rollout-failed put=A again reapplied=1 at=now"},
+		{"the bare tag", input(taken(failed, tag)), "12 rejected/rollout-failed put=A again reapplied=1 at=now"},
+		{"what was rejected, and it crashes", input(taken(failed, b), unsettled),
+			"10 rejected/rollout-failed counted: meanwhile: not settled"},
+		{"a person chose it", input(taken(chosen, d)), "12 reapplied put=A again reapplied=1 at=now"},
+		{"not settled, below the bound", input(taken(chosen, d), unsettled), "10 waiting counted"},
+		{"not settled, at the bound: once", input(taken(chosen, d), unsettled, streak(8)),
+			"12 reapplied put=A counted again unblock reapplied=1 at=now"},
+		{"not settled, and it was tried in vain", input(taken(chosen, d), unsettled, streak(8), inVain(digestA)),
+			"10 failed/not-settled counted"},
+		{"again and again", input(taken(failed, d), reapplied(3, 0, false)),
+			"12 failed/contested event=RefreshContested contested=true: has been put back 3 times and the field manager helm"},
+		{"notify", input(taken(failed, d), notify), "11 pending: sha256:aaaaaaaaaaaa is recorded"},
+		{"it is rejected too", input(taken(failed, d), rejected(a, failed)), "9 rejected/rollout-failed"},
+		{"nothing is recorded", input(taken(failed, d), record(a, tag), attempted(digestA, 0)), "9 rejected/rollout-failed"},
+		{"it is what is live", input(taken(failed, a), record(tag, a)), "9 rejected/rollout-failed"},
+		{"what is rejected was left in place, Q13", input(rejected(b, failed), live(b), record(b, a), unsettled, attempted(digestB, 0)),
+			"5 rejected/rollout-failed"},
+		{"put back, and not settled yet", input(rejected(b, failed), unsettled, attemptedAgain),
+			"5 rejected/rollout-failed wait=A: meanwhile: waiting for the rollout of sha256:aaaa"},
+		{"put back after a person's choice, and not settled yet", input(rejected(b, chosen), unsettled, attemptedAgain),
+			"5 waiting wait=A"},
+		{"put back, and its tick was killed", input(rejected(b, failed), attemptedAgain),
+			"9 rejected/rollout-failed attempt=-"},
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
-	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 var keys = annotate.NewKeys("p")
@@ -142,12 +141,10 @@ func outcomes(decisions []decide.Decision) []decide.Outcome {
 func puts(change decide.Change) string {
 	var all []string
 	for _, slot := range change.Slots {
-		all = append(all, fmt.Sprintf("%d.%d=%s", slot.Binding, slot.Slot, letter(slot.Digest)))
+		all = append(all, fmt.Sprintf("%d.%d=%s", slot.Binding, slot.Slot, strings.ToLower(letter(annotate.Of(slot.Digest)))))
 	}
 	return strings.Join(all, " ")
 }
-
-func letter(digest image.Digest) string { return string(digest)[len("sha256:"):][:1] }
 
 // failing is why a target is not resolved.
 var failing = &failure.Error{Cause: failure.Proxy, Message: "the proxy refused ghcr.io"}

@@ -77,7 +77,7 @@ func decide(in Input) (Decision, []Question) {
 		found.decision.Row = row.Number
 		return e.finish(found.decision), nil
 	}
-	// Rows 8, 10 and 12 leave nothing over (TestEveryCombinationMatches); a hole would be a loud one.
+	// Rows 8, 10 and 12 leave nothing over (TestEveryCombination); a hole would be a loud one.
 	return Decision{Outcome: Failed, Record: in.Record, Failure: &failure.Error{
 		Cause: failure.API, Message: "no row of the decision table matches: please report this, with the workload's annotations",
 	}}, nil

@@ -493,9 +493,9 @@ func TestStale(t *testing.T) {
 		"fresh":              {input(latest(digestA), policy, seen(digestA, allowed)), allowed},
 		"held":               {input(held, policy, seen(digestB, allowed)), allowed},
 		"refreshed":          {input(policy, seen(digestB, allowed)), allowed},
-		"rejected":           {input(policy, rejected(b, annotate.ByFailure), seen(digestB, allowed)), allowed},
-		"rejected, put back": {input(policy, live(c), rejected(b, annotate.ByFailure), seen(digestB, allowed)), allowed},
-		"adopted":            {input(policy, record(annotate.None, annotate.None)), 0},
+		"rejected":           {input(policy, rejected(b, byFailure), seen(digestB, allowed)), allowed},
+		"rejected, put back": {input(policy, live(c), rejected(b, byFailure), seen(digestB, allowed)), allowed},
+		"adopted":            {input(policy, record(none, none)), 0},
 		"moved":              {input(policy, held, seen(digestA, allowed)), 0},
 		"a person":           {input(policy, record(b, b), person("kubectl"), seen(digestB, allowed)), allowed},
 	} {

@@ -72,7 +72,7 @@ func TestAWaitIsOver(t *testing.T) {
 		"OnDelete":                              {decide.Rollout{AwaitsDelete: true}, []annotate.Content{b, a}, true},
 		"given up by the controller":            {decide.Rollout{Failure: "ProgressDeadlineExceeded"}, []annotate.Content{b, a}, true},
 		"somebody has replaced it":              {underWay(1), []annotate.Content{c, a}, true},
-		"somebody has emptied it":               {underWay(1), []annotate.Content{annotate.None, a}, true},
+		"somebody has emptied it":               {underWay(1), []annotate.Content{none, a}, true},
 		"somebody has replaced another's":       {underWay(1), []annotate.Content{b, c}, false},
 		"the slot went away":                    {underWay(1), []annotate.Content{"", a}, true},
 		"only its mark could be read: the same": {underWay(1), []annotate.Content{annotate.Content(b.Mark()), a}, false},
@@ -122,7 +122,7 @@ func TestATickThatIsToldToEndCountsNothing(t *testing.T) {
 // A target that was not waited for keeps what was decided before, and its record.
 func TestTheOthersKeepWhatWasDecided(t *testing.T) {
 	t.Parallel()
-	w, step, waits := begins(t, carrying(input(), input(rejected(b, annotate.ByFailure))))
+	w, step, waits := begins(t, carrying(input(), input(rejected(b, byFailure))))
 	remember(w, 1, annotate.Record{Mark: a, Recorded: a}) // a person has removed its state since
 	concluded := concludes(t, rolling(w, input().Facts.Rollout), waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.Refreshed, decide.Rejected}, outcomes(concluded.Decisions))

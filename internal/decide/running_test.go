@@ -1,0 +1,205 @@
+package decide_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// bare is a slot that holds a tag alone, and was accepted so; nothing is known of what runs. So many slots, if more than one.
+func bare(changes ...func(*decide.Input)) func(*decide.Input) {
+	return func(in *decide.Input) {
+		live(tag)(in)
+		in.Slots[0].Image = true
+		record(tag, tag)(in)
+		all(changes...)(in)
+	}
+}
+
+// podsRun says that the pods run these images.
+func podsRun(ids ...image.ID) func(*decide.Input) {
+	return answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Images: ids}})
+}
+
+// sameImage answers whether what runs is latest.
+func sameImage(answer decide.Answer, ids string) func(*decide.Input) {
+	return func(in *decide.Input) {
+		answered(decide.Question{Kind: decide.SameImage, Digest: in.Latest.Digest, Images: ids}, answer)(in)
+	}
+}
+
+// runsA is how it is where all pods run A, and the registry says so.
+func runsA(in *decide.Input) {
+	podsRun(image.IDOf(digestA))(in)
+	sameImage(decide.Answer{}, "@"+string(digestA))(in)
+	isServed(digestA, true)(in)
+}
+
+var (
+	runsB       = podsRun(image.IDOf(digestB))
+	configB     = image.ID(digestD) // of a configuration
+	runsConfigB = all(podsRun(configB), sameImage(decide.Answer{Yes: true}, string(configB)))
+	runsAB      = all(podsRun(image.IDOf(digestA), image.IDOf(digestB)), sameImage(decide.Answer{}, "@"+string(digestA)+" @"+string(digestB)))
+	runsUnknown = all(podsRun(configB), sameImage(decide.Answer{Failure: &failure.Error{}}, string(configB)))
+	notRead     = answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Failure: &failure.Error{Cause: failure.API, Message: "500"}}})
+)
+
+func pinAtOnce(in *decide.Input) { in.Policy.PinAtOnce = true }
+
+// Slots that hold a tag alone, by what their pods run.
+func TestRowsOfABareTag(t *testing.T) {
+	t.Parallel()
+	two := func(in *decide.Input) {
+		live(tag, tag)(in)
+		in.Slots[0].Image, in.Slots[1].Image = true, true
+	}
+	unreadable := answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Unreadable: true}})
+	gateTimesOut := answered(decide.Question{Kind: decide.MayRollOut, Digest: digestB}, decide.Answer{Failure: &failure.Error{Cause: failure.Timeout}})
+	platforms := func(in *decide.Input) { in.Policy.Platforms = true }
+	noted := func(latest, digest image.Digest) func(*decide.Input) {
+		return func(in *decide.Input) {
+			in.Record.State.Runs = &annotate.Runs{Images: []image.ID{image.IDOf(digestA)}, Latest: latest, Digest: digest}
+		}
+	}
+	run(t, []row{
+		{"adopted, and what runs is latest", input(bare(noRecord, runsB)),
+			"4 adopted mark=tag recorded=B: all pods run sha256:bbbb"},
+		{"adopted, and what runs is the configuration of latest, I70", input(bare(noRecord, runsConfigB)),
+			"4 adopted mark=tag recorded=B runs=B:D"},
+		{"adopted, and what runs is older, I6 I68", input(bare(noRecord, runsA)),
+			"4 adopted mark=tag recorded=A stood=B runs=A:A"},
+		{"adopted, and nothing runs", input(bare(noRecord, podsRun())), "4 adopted mark=tag recorded=tag stood=B"},
+		{"adopted, and pods differ", input(bare(noRecord, runsAB)), "4 adopted mark=tag recorded=tag stood=B runs=-:A,B"},
+		{"adopted, and a pod does not say", input(bare(noRecord, podsRun("", image.IDOf(digestB)))),
+			"4 adopted mark=tag recorded=tag stood=B"},
+		{"adopted, and pods were not read", input(bare(noRecord, notRead)), "4 adopted mark=tag recorded=tag stood=B"},
+		{"adopted, and latest is unknown", input(bare(noRecord, unknown)), "4 adopted mark=tag recorded=tag"},
+		{"adopted, and the registry does not say", input(bare(noRecord, runsUnknown)),
+			"4 adopted mark=tag recorded=tag stood=B"},
+		{"adopted, and what runs is gone", input(bare(noRecord, runsA, isServed(digestA, false))),
+			"4 adopted mark=tag recorded=tag stood=B runs=-:A"},
+
+		{"runs latest already, Q20", input(bare(runsB)), "8 unchanged recorded=B: already"},
+		{"and nothing is written", input(bare(runsB, record(tag, b))), "8 unchanged"},
+		{"two containers", input(bare(two, runsB)), "8 unchanged recorded=B"},
+		{"an upgrade brought the tag back, and it runs latest", input(bare(runsB, record(b, b), deployer("helm"))),
+			"8 unchanged mark=tag"},
+		{"pods could not be read, I16", input(bare(notRead)), "8 failed/api stood=B"},
+
+		{"runs an older one, I26", input(bare(runsA)), "12 refreshed put=B recorded=A left=A"},
+		{"pods differ, I26", input(bare(runsAB)), "12 refreshed put=B"},
+		{"nothing runs", input(bare(podsRun())), "12 refreshed put=B"},
+		{"pods may not be read", input(bare(unreadable)), "12 refreshed put=B"},
+		{"the tag has moved on from what runs", input(bare(record(tag, a), runsA)), "12 refreshed put=B left=A"},
+		{"pinAtOnce", input(bare(pinAtOnce, runsB)), "12 refreshed put=B recorded=B"},
+		{"platforms, I67", input(bare(platforms, runsB)), "12 refreshed put=B recorded=B"},
+		{"an upgrade brought the tag back, and it runs an older one", input(bare(runsA, record(b, b), deployer("helm"))),
+			"12 reapplied put=B again reapplied=1 at=now"},
+		{"what was noted goes with the patch", input(bare(runsA, record(tag, a), noted(digestB, digestA))),
+			"12 refreshed put=B left=A runs=-"},
+
+		{"refused: what runs is pinned, I67", input(bare(runsA), gateSaysNo),
+			"11 refreshed put=A gated recorded=A refused=B:linux/arm64"},
+		{"refused, and pods run it: pinned all the same, Q12", input(bare(platforms, runsB), gateSaysNo),
+			"11 refreshed put=B gated recorded=B refused=B:linux/arm64"},
+		{"refused, and it is not known what runs", input(bare(podsRun()), gateSaysNo),
+			"11 skipped/platform-missing gated stood=B refused=B:linux/arm64"},
+		{"refused, notify", input(bare(runsA, notify), gateSaysNo),
+			"11 skipped/platform-missing gated recorded=A stood=B refused=B:linux/arm64 runs=A:A"},
+		{"nothing could be found out: nothing is pinned", input(bare(runsA), gateTimesOut),
+			"11 skipped/timeout gated recorded=A stood=B runs=A:A"},
+		{"too young: what runs is pinned, and its age goes on", input(bare(young, runsA)),
+			"11 refreshed put=A recorded=A seen=B:now:now"},
+		{"refused, and an upgrade brought the tag back", input(bare(platforms, runsB, record(a, a), deployer("helm")), gateSaysNo),
+			"11 reapplied put=A gated again reapplied=1 at=now refused=B:linux/arm64"},
+
+		{"not settled: nobody is asked", input(bare(unsettled)), "10 waiting counted stood=B"},
+		{"rejected by a person: nobody is asked", input(bare(rejected(b, byPerson))), "9 held"},
+		{"a person pins another one on a bare tag, Q9", input(bare(live(c), record(tag, b), person("kubectl-set"))),
+			"6 held event=RefreshHeld mark=C recorded=C rejected=B:person:kubectl-set"},
+	})
+}
+
+// Every combination of what a bare tag's fate depends on: nothing is asked twice, and a few things never happen.
+func TestEveryCombinationOfABareTag(t *testing.T) {
+	t.Parallel()
+	dimensions := []dimension{
+		marks, recordeds,
+		{nothing, attempted(digestA, 2), attempted(digestB, 0)},
+		{nothing, unknown},
+		{nothing, runsA, runsB, runsConfigB, podsRun(), podsRun(""), notRead},
+		{nothing, deployer("helm"), person("kubectl-set")},
+		rollouts,
+		append(rejections, rejected(a, byFailure)),
+		{nothing, gateSaysNo},
+		{nothing, notify, pinAtOnce, young},
+		{beganSo},
+	}
+	every(t, input(bare()), dimensions, func(t *testing.T, in decide.Input) {
+		d := decide.Decide(in)
+		questions := decide.Questions(in)
+		for _, question := range questions {
+			if _, asked := in.Answers[question]; asked || d.Outcome != "" || d.Set != nil {
+				t.Fatalf("nobody is asked twice, and nothing is decided before: %+v\n%+v", questions, in)
+			}
+		}
+		if len(questions) > 0 || in.Record.Torn() {
+			return
+		}
+		if broken := violatesBare(in, d); broken != "" {
+			t.Fatalf("%s:\n%+v\nis decided as\n%+v", broken, in, d)
+		}
+	})
+}
+
+func violatesBare(in decide.Input, d decide.Decision) string {
+	after := d.Record
+	running := in.Answers[decide.Question{Kind: decide.WhatRuns}].Running
+	runs := tag
+	switch {
+	case len(running.Images) != 1:
+	case running.Images[0] == image.IDOf(digestA):
+		runs = a
+	case running.Images[0] == image.IDOf(digestB), running.Images[0] == configB:
+		runs = b
+	}
+	_, isRejected := in.Record.State.Rejection(b)
+	free := !in.Policy.PinAtOnce && in.Policy.MinAge == 0
+	var set annotate.Content
+	if d.Rolls() {
+		set = annotate.Of(d.Set[0])
+	}
+	firstSeen, handed := in.Record.Mark == none || d.Row == recordsRow, d.Row == 6 || in.Slots[0].Person != ""
+	switch {
+	case d.Outcome == "" || d.Failure == nil && d.Outcome.NeedsAttention():
+		return "there is an outcome, and a failure has a cause"
+	case d.Outcome == decide.Unchanged && (!free || isRejected || runs != b || !in.Facts.Rollout.Settled || after.Mark != tag || after.Recorded != b):
+		return "unchanged runs latest, and is marked and recorded so"
+	case d.Rolls() && in.Policy.Notify:
+		return "notify sets nothing"
+	case d.Rolls() && free && !isRejected && runs == b && in.Facts.Rollout.Settled && !handed && d.Gated == nil:
+		return "nothing is restarted for what runs already"
+	case d.Rolls() && set != b && (set != after.Recorded || d.Gated == nil && !isRejected && in.Policy.MinAge == 0):
+		return "what is put there is latest, or recorded where latest is kept out"
+	case d.Rolls() && set == b && isRejected:
+		return "what is rejected is not put there"
+	case d.Rolls() && set == b && d.Gated != nil && after.Recorded != b:
+		return "what a gate refuses is not put there, unless it runs"
+	case d.Rolls() && running.Failure != nil && in.Facts.Rollout.Settled && !isRejected && !handed:
+		return "nothing is put there where pods could not be read (I16)"
+	case after.Recorded != in.Record.Recorded && after.Recorded != tag && (after.Recorded != runs || !in.Facts.Rollout.Settled && !firstSeen) && !handed:
+		return "what all pods run is recorded, once that has settled"
+	case after.Mark != none && after.Torn():
+		return "what we write never looks like an undo"
+	case d.Rolls() && after.State.Runs != nil:
+		return "what ran is forgotten with the patch"
+	case d.Outcome == decide.Unchanged && in.Record.Mark == tag && in.Record.Recorded == b && in.Record.State.Attempt == nil &&
+		len(in.Record.State.Rejected) == 0 && running.Images[0] != configB && !reflect.DeepEqual(after, in.Record):
+		return "an unchanged tick writes nothing"
+	}
+	return ""
+}
