@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/components"
+	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/transcript"
 )
 
 var update = flag.Bool("update-readme", false, "put what the demo prints into the README")
 
-// temporary gives the demo an empty folder for temporary files, and checks
-// that it is empty again.
+// temporary gives the demo an empty folder for temporary files, and returns a check that it is empty again.
 func temporary(t *testing.T) (check func()) {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,13 +29,11 @@ func temporary(t *testing.T) (check func()) {
 		left, err := os.ReadDir(dir)
 		require.NoError(t, err)
 		assert.Empty(t, left)
-		assert.Equal(t, dir, os.Getenv("TMPDIR"))
 	}
 }
 
-// The story holds, leaves no file, and is what the README shows. After a
-// change of either: go -C tests test ./demo -update-readme
-func TestTheReadmeShowsTheDemo(t *testing.T) {
+// The script holds, leaves no file, and is what the README shows. After a change of either: go -C tests test ./demo -update-readme
+func TestReadmeShowsTheDemo(t *testing.T) {
 	check := temporary(t)
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), &transcript.Printer{Out: &out}, os.Stderr))
@@ -47,80 +43,19 @@ func TestTheReadmeShowsTheDemo(t *testing.T) {
 	readme := filepath.Join(filepath.Dir(tests), "README.md")
 	text, err := os.ReadFile(readme)
 	require.NoError(t, err)
-	before, shown, after, err := block(string(text))
-	require.NoError(t, err)
+	block := regexp.MustCompile("(?s)<!-- what make demo prints -->\n```console\n(.*?)```\n").FindSubmatchIndex(text)
+	require.NotNil(t, block, "the README has no block for the demo's output")
+	shown := string(text[block[2]:block[3]])
 	if *update {
-		require.NoError(t, os.WriteFile(readme, []byte(before+trimmed(out.String())+after), 0o600))
+		printed := regexp.MustCompile(`(?m) +$`).ReplaceAllString(out.String(), "")
+		require.NoError(t, os.WriteFile(readme, []byte(string(text[:block[2]])+printed+string(text[block[3]:])), 0o600))
 		return
 	}
 	assert.Equal(t, normalised(out.String()), normalised(shown),
 		"the README does not show what the demo prints: go -C tests test ./demo -update-readme")
 }
 
-// canceller ends the demo once it has printed a text.
-type canceller struct {
-	text   string
-	cancel context.CancelFunc
-	seen   strings.Builder
-}
-
-func (c *canceller) Write(p []byte) (int, error) {
-	c.seen.Write(p)
-	if strings.Contains(c.seen.String(), c.text) {
-		c.cancel()
-	}
-	return len(p), nil
-}
-
-// Ctrl-C in the middle of a chapter, and while the world is built.
-func TestAnInterruptedDemoLeavesNothing(t *testing.T) {
-	for _, text := range []string{"Pods are played", "\n2. "} {
-		check := temporary(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		out := &canceller{text: text, cancel: cancel}
-		require.ErrorIs(t, run(ctx, &transcript.Printer{Out: out}, os.Stderr), context.Canceled)
-		assert.NotContains(t, out.seen.String(), "\n3. ")
-		check()
-	}
-}
-
-func TestAStepThatDoesNotHoldSaysSo(t *testing.T) {
-	require.NoError(t, expect(true, ""))
-	err := expect(false, "%s is not %s", "a", "b")
-	require.ErrorIs(t, err, errStory)
-	require.EqualError(t, err, "the story does not hold: a is not b")
-
-	table := "TARGET  OUTCOME\ningestor  x  failed (proxy)\n\ningestor: proxy (3/3): failed (dns)\n"
-	assert.True(t, hasRow(table, row{"ingestor", "failed (proxy)"}))
-	assert.False(t, hasRow(table, row{"ingestor", "failed (dns)"}))
-	assert.False(t, hasRow(table, row{"ingestor", "failed"}))
-	assert.False(t, hasRow(table, row{"gestor", "failed (proxy)"}))
-}
-
-func TestNoTerminalGetsNoColours(t *testing.T) {
-	assert.False(t, coloured(os.NewFile(^uintptr(0), "nothing")))
-}
-
-// block finds the demo's output in the README.
-func block(readme string) (before, shown, after string, err error) {
-	const opening, closing = "<!-- what make demo prints -->\n```console\n", "```\n"
-	at := strings.Index(readme, opening)
-	if at < 0 {
-		return "", "", "", errors.New("the README has no block for the demo's output")
-	}
-	at += len(opening)
-	end := strings.Index(readme[at:], closing)
-	if end < 0 {
-		return "", "", "", errors.New("the README's block for the demo's output has no end")
-	}
-	return readme[:at], readme[at : at+end], readme[at+end:], nil
-}
-
-// trimmed is text without spaces at the ends of its lines.
-func trimmed(text string) string { return regexp.MustCompile(`(?m) +$`).ReplaceAllString(text, "") }
-
-// normalised is text without what differs between two runs: times, ports, and
-// column widths. Digests are numbered, so that which are the same remains.
+// normalised is text without what differs between two runs: times, ports, and column widths.
 func normalised(text string) string {
 	for _, replace := range []struct{ pattern, with string }{
 		{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
@@ -130,12 +65,45 @@ func normalised(text string) string {
 	} {
 		text = regexp.MustCompile(replace.pattern).ReplaceAllString(text, replace.with)
 	}
-	numbers := map[string]int{}
-	return regexp.MustCompile(`\b([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{12})\b`).ReplaceAllStringFunc(text, func(digest string) string {
-		short := digest[:12]
-		if numbers[short] == 0 {
-			numbers[short] = len(numbers) + 1
-		}
-		return fmt.Sprintf("DIGEST-%d", numbers[short])
-	})
+	return text
+}
+
+// canceller ends the demo once it has printed a text.
+type canceller struct {
+	strings.Builder
+	text   string
+	cancel context.CancelFunc
+}
+
+func (c *canceller) Write(p []byte) (int, error) {
+	if c.Builder.Write(p); strings.Contains(c.String(), c.text) {
+		c.cancel()
+	}
+	return len(p), nil
+}
+
+// Ctrl-C in the middle of a step, and while the environment is built.
+func TestAnInterruptedDemoLeavesNothing(t *testing.T) {
+	for _, text := range []string{"Pods are played", "\n2. "} {
+		check := temporary(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		out := &canceller{text: text, cancel: cancel}
+		require.ErrorIs(t, run(ctx, &transcript.Printer{Out: out}, os.Stderr), context.Canceled)
+		assert.NotContains(t, out.String(), "\n3. ")
+		check()
+	}
+}
+
+func TestACommandThatDoesNotHoldSaysSo(t *testing.T) {
+	site, err := registries.Start(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, site.Stop()) })
+	e := &environment{dir: t.TempDir(), site: site}
+	for _, wrong := range []command{{"echo a", 1, "a"}, {"echo a", 0, "b"}} {
+		require.ErrorContains(t, wrong.execute(t.Context(), &transcript.Printer{Out: &strings.Builder{}}, e), "echo a ended with 0")
+	}
+}
+
+func TestNoTerminalGetsNoColours(t *testing.T) {
+	assert.False(t, coloured(os.NewFile(^uintptr(0), "nothing")))
 }

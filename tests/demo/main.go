@@ -1,29 +1,28 @@
-// Command demo tells the story of image-refresh on a real control plane: a tag
-// moves and the rollout follows; one registry is blocked at the egress proxy,
-// the ticks count, and then fail where an operator looks; it is unblocked, and
-// all is well. Every command that it shows is run as shown, and every step is
-// checked against what the narration says.
+// Command demo shows image-refresh at work on a real control plane: a tag moves and the rollout follows; one registry is
+// blocked at the egress proxy, the ticks count, and then fail where an operator looks; it is unblocked, and all is well. Every
+// command that it shows is run as shown, and what comes of it is checked.
 //
-// It needs Go and no root, and leaves nothing behind: no process, and no file
-// but the builds in the user's cache.
+// It needs Go and no root, and leaves nothing behind: no process, and no file but the builds in the user's cache.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
+	"github.com/tracebloc/image-refresh/tests/components"
 	"github.com/tracebloc/image-refresh/tests/transcript"
 )
 
 func main() {
-	// With SIGPIPE among them, a reader that has gone away (make demo | head)
-	// ends the demo in order, too.
+	// With SIGPIPE among them, a reader that has gone away (make demo | head) ends the demo in order, too.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	err := run(ctx, &transcript.Printer{Out: os.Stdout, Colours: coloured(os.Stdout)}, os.Stderr)
 	interrupted := ctx.Err() != nil
@@ -43,13 +42,25 @@ func coloured(file *os.File) bool {
 	return term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// errStory is a step that did not do what the narration says.
-var errStory = errors.New("the story does not hold")
-
-// expect is an error where a condition does not hold.
-func expect(holds bool, format string, args ...any) error {
-	if holds {
-		return nil
+// run plays the script and takes everything down, whatever becomes of it.
+func run(ctx context.Context, p *transcript.Printer, progress io.Writer) error {
+	begun := time.Now()
+	kubernetes, err := components.ChosenKubernetes()
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("%w: %s", errStory, fmt.Sprintf(format, args...))
+	p.Title("image-refresh, on a real Kubernetes control plane (" + string(kubernetes) + ") and real registries")
+	p.Say("docker.io and ghcr.io are served on this machine, under their real names, behind an egress proxy.")
+	p.Say("Pods are played, not run. Every command below is run as it stands here.")
+	e, err := start(ctx, progress)
+	if err == nil {
+		p.Say(fmt.Sprintf("Up after %.1f s.", time.Since(begun).Seconds()))
+		err = play(ctx, p, e)
+	}
+	if err := errors.Join(err, e.stop()); err != nil {
+		return err
+	}
+	p.Print("")
+	p.Say(fmt.Sprintf("Done after %.1f s. The control plane, the registries and their files are gone.", time.Since(begun).Seconds()))
+	return nil
 }
