@@ -24,14 +24,14 @@ func TestWhatIsCitedCanBeOpened(t *testing.T) {
 	number := regexp.MustCompile(`[IQ]\d{1,2}`)
 	citation := regexp.MustCompile(`\b[IQ]\d{1,2}\b|\bTest(?:[IQ]\d{1,2})+`)
 	elsewhere := regexp.MustCompile(`\b(DESIGN|FACTS|INCIDENTS|STYLE)\.md\b`)
-	for file, text := range files(t, "*.go", "*.md", "*.yaml", "*.tpl", "*.sh") {
+	for file, text := range files(t, "*.go", "*.md", "*.yaml", "*.tpl", "*.sh", "*.txtar") {
 		if slices.Contains([]string{"docs/incidents.md", "tests/docs/citations_test.go"}, file) {
 			continue
 		}
 		assert.Empty(t, elsewhere.FindAllString(text, -1), "%s: not in this repository", file)
 		for _, cited := range number.FindAllString(strings.Join(citation.FindAllString(text, -1), " "), -1) {
 			assert.Contains(t, explained, cited, "%s cites what docs/incidents.md does not explain", file)
-			explained[cited] = explained[cited] || strings.HasSuffix(file, "_test.go")
+			explained[cited] = explained[cited] || strings.HasSuffix(file, "_test.go") || strings.HasSuffix(file, ".txtar")
 		}
 	}
 	for number, tested := range explained {

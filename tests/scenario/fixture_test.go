@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
@@ -30,6 +31,49 @@ func adopted(t *testing.T, options ...workloads.Option) (s *harness.Scenario, di
 	s.Configure(ingestorConfig)
 	requireOutcome(t, s.Tick(), 0, "adopted", "")
 	return s, digest
+}
+
+// refreshedOnce makes a scenario in which a tick has refreshed the Deployment "jobs" from first to second.
+func refreshedOnce(t *testing.T, options ...workloads.Option) (s *harness.Scenario, first, second string) {
+	t.Helper()
+	s, first = adopted(t, options...)
+	second = s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	return s, first, second
+}
+
+// rejectedOnce makes a scenario in which second was tried, rejected and rolled back to first.
+func rejectedOnce(t *testing.T) (s *harness.Scenario, first, second string) {
+	t.Helper()
+	s, first = adopted(t)
+	second = s.Push(ingestor, image("second"))
+	behave(s, second, fakenode.Stuck())
+	s.Setenv("ROLLOUT_TIMEOUT", "2s")
+	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
+	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+	s.Settle(workloads.Deployment("jobs"))
+	requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
+	return s, first, second
+}
+
+// contested is the Deployment "jobs" whose slot a deployer has reverted once more than it is put back.
+func contested(t *testing.T) *harness.Scenario {
+	t.Helper()
+	s, first, _ := refreshedOnce(t)
+	s.Setenv("CONTESTED_THRESHOLD", "1")
+	for revert := range 2 {
+		s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+		s.Settle(workloads.Deployment("jobs"))
+		if revert == 0 {
+			requireOutcome(t, s.Tick(), 0, "reapplied", "")
+		}
+	}
+	return s
+}
+
+// set is the strategic merge patch that puts a value into the slot of the Deployment "jobs".
+func set(value string) string {
+	return `{"spec":{"template":{"spec":{"containers":[{"name":"api","env":[{"name":"` + slot + `","value":"` + value + `"}]}]}}}}`
 }
 
 // requireOutcome asserts exit code, outcome and cause of the target "ingestor" on the Deployment "jobs".

@@ -2,7 +2,6 @@ package scenario_test
 
 import (
 	"encoding/json"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -30,8 +29,6 @@ func warnedOf(t *testing.T, result *product.Result, part string) string {
 	require.Len(t, found, 1, "once a tick: %s", result.Stderr)
 	return found[0]
 }
-
-var command = regexp.MustCompile(`kubectl [^:;]*[^:; ]`)
 
 // follow runs the commands that a message names.
 func follow(s *harness.Scenario, message string) {

@@ -219,7 +219,8 @@ func TestI69APersonMayChangeTheRecords(t *testing.T) {
 	s.Configure(ingestorConfig)
 	requireOutcome(t, s.Tick(), 0, "adopted", "")
 	time.Sleep(1100 * time.Millisecond) // claims have whole seconds
-	undo(s)
+	s.Kubectl("rollout", "undo", "deployment/jobs")
+	s.Settle(workloads.Deployment("jobs"))
 	assert.NotContains(t, s.Deployment("jobs").Annotations, recorded)
 	anew := requireOutcome(t, s.Tick(), 0, "adopted", "")
 	assert.Contains(t, anew.Message, "person")

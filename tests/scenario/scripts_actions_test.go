@@ -1,0 +1,533 @@
+package scenario_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
+	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+// push NAME [REFERENCE] [PLATFORM...] moves a tag on to a build, whose digest is $NAME from then on.
+func (s *script) push(args []string) {
+	reference, platforms := ingestor, args[1:]
+	if len(platforms) > 0 && strings.Contains(platforms[0], ":") {
+		reference, platforms = platforms[0], platforms[1:]
+	}
+	if len(platforms) == 0 {
+		platforms = []string{"linux/amd64"}
+	}
+	content := registries.Index(args[0], platforms...)
+	digest := s.Push(reference, content)
+	s.builds[digest] = content
+	s.TestScript.Setenv(args[0], digest)
+}
+
+func (s *script) untag([]string) { s.Check(s.Site.Delete(ingestor)) }
+
+// retag DIGEST moves the tag back to a digest.
+func (s *script) retag(args []string) { s.Check(s.Site.Tag(ingestor, args[0])) }
+
+// block has the proxy refuse ghcr.io, until unblock.
+func (s *script) block([]string)     { s.unblock = s.Site.Proxy.Refuse("ghcr.io", http.StatusForbidden) }
+func (s *script) unblocked([]string) { s.unblock() }
+
+// deploy [KIND[/NAME]] WHAT... deploys a workload, "jobs" where no name is given. WHAT is
+//
+//	DIGEST                the container api with the digest in its variable, a slot
+//	CONTAINER=IMAGE       a container whose image is a slot; a digest alone is one of the tag
+//	CONTAINER/NAME=VALUE  a variable that is a slot
+//	+CONTAINER=IMAGE, +CONTAINER/NAME=VALUE  the same, and no slot
+//	recreate, never, replicas:N, deadline:SECONDS, label:KEY=VALUE, selector:KEY=VALUE, and spec:JSON for anything else
+func (s *script) deploy(args []string) {
+	kind, name := "Deployment", "jobs"
+	if isKind.MatchString(args[0]) {
+		kind, name, _ = strings.Cut(args[0]+"/jobs", "/")
+		name, _, _ = strings.Cut(name, "/")
+		args = args[1:]
+	}
+	d := &deployment{}
+	var options []workloads.Option
+	containers, spec := map[string]bool{}, ""
+	for _, arg := range args {
+		what, value, _ := strings.Cut(arg, ":")
+		switch what {
+		case "recreate":
+			options = append(options, workloads.Recreate())
+			continue
+		case "never":
+			options = append(options, workloads.Pod(func(pod *corev1.PodTemplateSpec) {
+				pod.Spec.Containers[0].ImagePullPolicy = corev1.PullNever
+			}))
+			continue
+		case "replicas":
+			options = append(options, workloads.Replicas(int32(s.number(value))))
+			continue
+		case "deadline":
+			options = append(options, workloads.ProgressDeadline(int32(s.number(value))))
+			continue
+		case "label", "selector":
+			key, text, _ := strings.Cut(value, "=")
+			option := map[string]func(string, string) workloads.Option{"label": workloads.Label, "selector": workloads.NodeSelector}[what]
+			options = append(options, option(key, text))
+			continue
+		case "spec":
+			spec = `{"spec":` + value + `}`
+			continue
+		}
+		if arg == "" || what == "sha256" {
+			arg = "api/" + slot + "=" + arg
+		}
+		where, value, _ := strings.Cut(arg, "=")
+		container, variable, isEnv := strings.Cut(strings.TrimPrefix(where, "+"), "/")
+		if !strings.HasPrefix(where, "+") {
+			d.slots = append(d.slots, place{container, variable})
+		}
+		switch {
+		case !isEnv:
+			options = append(options, workloads.Container(container, reference(value)))
+		case !containers[container]:
+			options = append(options, workloads.Container(container, jobsManager))
+			fallthrough
+		default:
+			options = append(options, workloads.Env(container, variable, value))
+		}
+		containers[container] = true
+	}
+	d.Object = build(kind, name, options...)
+	if spec != "" {
+		s.Check(json.Unmarshal([]byte(spec), d.Object))
+	}
+	s.Deploy(d.Object)
+	if i := slices.IndexFunc(s.deployed, func(other *deployment) bool { return d.is(other.kind() + "/" + other.GetName()) }); i >= 0 {
+		s.deployed[i] = d
+		return
+	}
+	s.deployed = append(s.deployed, d)
+}
+
+var isKind = regexp.MustCompile(`^(Deployment|StatefulSet|DaemonSet|CronJob)(/|$)`)
+
+func (d *deployment) kind() string        { return d.GetObjectKind().GroupVersionKind().Kind }
+func (d *deployment) is(name string) bool { return d.kind()+"/"+d.GetName() == name }
+
+// reference is an image: a digest alone is one of the tag.
+func reference(value string) string {
+	if strings.HasPrefix(value, "sha256:") {
+		return ingestor + "@" + value
+	}
+	return value
+}
+
+func (s *script) number(text string) int {
+	n, err := strconv.Atoi(text)
+	s.Check(err)
+	return n
+}
+
+// pick takes a leading KIND/NAME from the arguments; without one, the first that was deployed is meant.
+func (s *script) pick(args []string) (*deployment, []string) {
+	if len(args) > 0 && isKind.MatchString(args[0]) {
+		for _, d := range s.deployed {
+			if d.is(args[0]) {
+				return d, args[1:]
+			}
+		}
+		s.Fatalf("%s is not deployed", args[0])
+	}
+	return s.deployed[0], args
+}
+
+// configure [LINE...] has the target "ingestor" follow every slot that is deployed, with further lines.
+func (s *script) configure(lines []string) {
+	entries := ""
+	for _, d := range s.deployed {
+		for _, p := range d.slots {
+			more := []string(nil)
+			if p.variable != "" {
+				more = []string{"env: " + p.variable}
+			}
+			entries += entry(d.kind(), d.GetName(), p.container, more...)
+		}
+	}
+	s.write("ingestor", targetOf("ingestor", ingestor, entries, lines...))
+}
+
+// target NAME IMAGE KIND/NAME[:CONTAINER][,MORE...] ... [LINE...] sets a target, and leaves the others as they are.
+func (s *script) target(args []string) {
+	entries, lines := "", []string(nil)
+	for _, arg := range args[2:] {
+		if !isKind.MatchString(arg) {
+			lines = append(lines, arg)
+			continue
+		}
+		parts := strings.Split(arg, ",")
+		object, container, _ := strings.Cut(parts[0], ":")
+		kind, name, _ := strings.Cut(object, "/")
+		entries += entry(kind, name, container, parts[1:]...)
+	}
+	s.write(args[0], targetOf(args[0], args[1], entries, lines...))
+}
+
+func (s *script) write(name, text string) {
+	i := slices.IndexFunc(s.targets, func(t scriptTarget) bool { return t.name == name })
+	if i < 0 {
+		i, s.targets = len(s.targets), append(s.targets, scriptTarget{})
+	}
+	s.targets[i] = scriptTarget{name, text}
+	config := "targets:\n"
+	for _, t := range s.targets {
+		config += t.text
+	}
+	s.Configure(config)
+}
+
+func (s *script) setenv(args []string) { s.Scenario.Setenv(args[0], args[1]) }
+
+// nodes is what becomes of pods.
+type nodes struct {
+	mu      sync.Mutex
+	rules   []podRule
+	pulled  string               // the image ID that the next pods get by the tag; "" where nodes report none
+	started map[types.UID]string // by pod
+	form    imageForm
+}
+
+// podRule is what becomes of the pods that run a digest, of a kind where one is said.
+type podRule struct {
+	kind, digest, imageID string
+	behaviour             fakenode.Behaviour
+	first                 int             // so many become ready, in whatever order
+	ready                 map[string]bool // and these have
+}
+
+// pods DIGEST|all|KIND:DIGEST BEHAVIOUR [ARG...] says what becomes of pods that run a digest; "pods ready" has all be ready
+// again, and "pods DIGEST first N" keeps all but so many from being ready.
+func (s *script) pods(args []string) {
+	s.nodes.mu.Lock()
+	if args[0] == "ready" {
+		s.nodes.rules = nil
+		s.nodes.mu.Unlock()
+		s.Behave(s.nodes.behaviour)
+		return
+	}
+	rule := podRule{digest: args[0], ready: map[string]bool{}}
+	if kind, digest, found := strings.Cut(args[0], ":"); found && isKind.MatchString(kind) {
+		rule.kind, rule.digest = kind, digest
+	}
+	if content, known := s.builds[rule.digest]; known && s.nodes.form != nil {
+		rule.imageID = s.nodes.form(s.t, content)
+	}
+	text := append(slices.Clone(args[2:]), "", "")
+	switch args[1] {
+	case "first":
+		rule.behaviour, rule.first = fakenode.Stuck(), s.number(text[0])
+		for _, older := range s.nodes.rules {
+			if older.digest == rule.digest {
+				rule.ready = older.ready
+			}
+		}
+	case "ready-after":
+		after, err := time.ParseDuration(text[0])
+		s.Check(err)
+		rule.behaviour = fakenode.ReadyAfter(after)
+	case "draining":
+		rule.behaviour = fakenode.Ready().Lingering(time.Hour)
+	case "pending":
+		rule.behaviour = fakenode.Pending(text[0])
+	case "failing":
+		rule.behaviour = fakenode.Failing(text[0], text[1])
+		if len(args) > 4 {
+			rule.behaviour = rule.behaviour.Only(args[4])
+		}
+	default:
+		plain := map[string]func() fakenode.Behaviour{
+			"ready": fakenode.Ready, "stuck": fakenode.Stuck, "crash": crash, "unpullable": unpullable,
+			"creating": fakenode.Creating, "starting": fakenode.Starting, "no-volumes": fakenode.WithoutVolumes,
+		}
+		if plain[args[1]] == nil {
+			s.Fatalf("pods cannot be %q: %q", args[1], slices.Sorted(maps.Keys(plain)))
+		}
+		rule.behaviour = plain[args[1]]()
+	}
+	s.nodes.rules = slices.Insert(s.nodes.rules, 0, rule)
+	s.nodes.mu.Unlock()
+	s.Behave(s.nodes.behaviour)
+}
+
+// pull DIGEST [FORM] has nodes start pods by the tag with this build, and name it in a container runtime's form.
+func (s *script) pull(args []string) {
+	s.nodes.mu.Lock()
+	if len(args) > 1 || s.nodes.form == nil {
+		s.nodes.form, s.nodes.started = imageForms[append(args, "containerd")[1]], map[types.UID]string{}
+	}
+	s.nodes.pulled = s.nodes.form(s.t, s.builds[args[0]])
+	s.nodes.mu.Unlock()
+	s.Behave(s.nodes.behaviour)
+}
+
+func (n *nodes) behaviour(pod *corev1.Pod) fakenode.Behaviour {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	id := n.started[pod.UID]
+	if id == "" && n.pulled != "" {
+		id = n.pulled
+		n.started[pod.UID] = id
+	}
+	behaviour := fakenode.Ready()
+	for _, rule := range n.rules {
+		if rule.of(pod, id) {
+			behaviour = rule.behaviour
+			break
+		}
+	}
+	if id != "" {
+		behaviour = behaviour.Running(id)
+	}
+	return behaviour
+}
+
+func (r podRule) of(pod *corev1.Pod, imageID string) bool {
+	runs := r.digest == "all" || fakenode.Runs(pod, r.digest) || imageID != "" && imageID == r.imageID && !fakenode.Runs(pod, "@")
+	if !runs || r.kind != "" && pod.OwnerReferences[0].Kind != r.kind || r.ready[pod.Name] {
+		return false
+	}
+	if len(r.ready) < r.first {
+		r.ready[pod.Name] = true
+		return false
+	}
+	return true
+}
+
+// values are what slots are set to: one value for all, one for each slot in turn, or CONTAINER=VALUE for one.
+func (d *deployment) values(args []string) map[place]string {
+	values := map[place]string{}
+	for i, p := range d.slots {
+		value := args[min(i, len(args)-1)]
+		if container, one, named := strings.Cut(args[0], "="); named {
+			if container != p.container {
+				continue
+			}
+			value = one
+		}
+		if p.variable == "" {
+			value = reference(value)
+		}
+		values[p] = value
+	}
+	return values
+}
+
+// person [KIND/NAME] VALUE... sets slots with kubectl.
+func (s *script) person(args []string) {
+	d, args := s.pick(args)
+	for p, value := range d.values(args) {
+		if p.variable == "" {
+			s.Kubectl("set", "image", d.kind()+"/"+d.GetName(), p.container+"="+value)
+		} else {
+			s.Kubectl("set", "env", d.kind()+"/"+d.GetName(), "-c", p.container, p.variable+"="+value)
+		}
+	}
+	s.Settle(d.Object)
+}
+
+// upgrade MANAGER VALUE... [&] sets slots as a deployer; with & it does not wait until that is settled.
+func (s *script) upgrade(args []string) {
+	d, values := s.deployed[0], args[1:]
+	waits := values[len(values)-1] != "&"
+	if !waits {
+		values = values[:len(values)-1]
+	}
+	s.Patch(args[0], d.Object, d.renders(values))
+	if waits {
+		s.Settle(d.Object)
+	}
+}
+
+// renders is the strategic merge patch that sets slots.
+func (d *deployment) renders(args []string) string {
+	var containers []map[string]any
+	for p, value := range d.values(args) {
+		container := map[string]any{"name": p.container}
+		if p.variable == "" {
+			container["image"] = value
+		} else {
+			container["env"] = []map[string]string{{"name": p.variable, "value": value}}
+		}
+		containers = append(containers, container)
+	}
+	text, err := json.Marshal(containers)
+	if err != nil {
+		panic(err) // strings encode
+	}
+	return `{"spec":{"template":{"spec":{"containers":` + string(text) + `}}}}`
+}
+
+// apply MANAGER VALUE... deploys the workload as before but for its slots, by server-side apply; client and server are kubectl's.
+func (s *script) apply(args []string) {
+	d := s.deployed[0]
+	d.set(args[1:])
+	if args[0] != "client" && args[0] != "server" {
+		d.SetAnnotations(map[string]string{"applied": "again"}) // an apply that changes nothing has no time
+		s.Check(s.Apply(args[0], d.Object))
+		s.Settle(d.Object)
+		return
+	}
+	flags := map[string][]string{"server": {"--server-side", "--force-conflicts"}}[args[0]]
+	s.Kubectl(append([]string{"apply", "-f", s.file(d.Object)}, flags...)...)
+	s.Settle(d.Object)
+}
+
+// replace VALUE... runs kubectl replace.
+func (s *script) replace(args []string) {
+	now := &deployment{s.now(s.deployed[0]), s.deployed[0].slots}
+	now.set(args)
+	now.SetResourceVersion("")
+	now.SetManagedFields(nil)
+	s.Kubectl("replace", "-f", s.file(now.Object))
+}
+
+// set sets slots in the object at hand.
+func (d *deployment) set(args []string) {
+	values := d.values(args)
+	for i := range workloads.Template(d.Object).Spec.Containers {
+		c := &workloads.Template(d.Object).Spec.Containers[i]
+		if image, is := values[place{c.Name, ""}]; is {
+			c.Image = image
+		}
+		for j := range c.Env {
+			if value, is := values[place{c.Name, c.Env[j].Name}]; is {
+				c.Env[j].Value = value
+			}
+		}
+	}
+}
+
+func (s *script) file(object workloads.Object) string {
+	path := filepath.Join(s.Dir, "object.json")
+	s.Check(os.WriteFile(path, asJSON(s.t, object), 0o600))
+	return path
+}
+
+// patch MANAGER JSON changes the workload in any other way: by strategic merge patch.
+func (s *script) patch(args []string) {
+	d, rest := s.pick(args[1:])
+	s.Patch(args[0], d.Object, strings.Join(rest, ""))
+}
+
+func (s *script) kubectl(args []string) { s.Kubectl(args...) }
+
+var command = regexp.MustCompile(`kubectl [^:;]*[^:; ]`)
+
+// follow runs the commands that the last message names.
+func (s *script) follow([]string) {
+	for _, line := range command.FindAllString(s.message, -1) {
+		for one := range strings.SplitSeq(line, " && ") {
+			s.Kubectl(strings.Fields(strings.TrimPrefix(one, "kubectl "))...)
+		}
+	}
+	s.settle(nil)
+}
+
+// undo [FLAG...] runs kubectl rollout undo, and waits until that is settled.
+func (s *script) undo(flags []string) {
+	d := s.deployed[0]
+	s.Kubectl(append([]string{"rollout", "undo", d.kind() + "/" + d.GetName()}, flags...)...)
+	s.Settle(d.Object)
+}
+
+// settle waits until all that is deployed is settled.
+func (s *script) settle([]string) {
+	for _, d := range s.deployed {
+		s.Settle(d.Object)
+	}
+}
+
+// await [KIND/NAME] FIELD=VALUE... waits until fields of the status are so, the revision is, or a slot is; "await watching" until
+// a tick waits for a rollout.
+func (s *script) await(args []string) {
+	d, wanted := s.pick(args)
+	s.Eventually(strings.Join(args, " "), func() bool {
+		now := look(s.Scenario, d.kind(), d.GetName())
+		text, err := json.Marshal(now)
+		s.Check(err)
+		var fields struct{ Status map[string]any }
+		s.Check(json.Unmarshal(text, &fields))
+		return !slices.ContainsFunc(wanted, func(one string) bool {
+			field, value, _ := strings.Cut(one, "=")
+			switch field {
+			case "watching":
+				return len(s.API.Requests(waits)) == 0
+			case "revision":
+				return strconv.Itoa(rollouts(s.t, s.Scenario, d.kind(), d.GetName())) != value
+			case "live":
+				return d.holds(now, d.slots[0]) != value
+			}
+			n, _ := fields.Status[field].(float64)
+			return strconv.Itoa(int(n)) != value
+		})
+	})
+}
+
+// forbid RESOURCE takes the program's rights to a resource away.
+func (s *script) forbid(args []string) {
+	s.Grant(s.Namespace, slices.DeleteFunc(harness.Rules(), func(rule rbacv1.PolicyRule) bool {
+		return slices.Contains(rule.Resources, args[0])
+	})...)
+}
+
+// api VERB RESOURCE refuses|hangs has the API server refuse such requests, or never answer; "api answers" ends that.
+func (s *script) api(args []string) {
+	if args[0] == "answers" {
+		s.unblock()
+		return
+	}
+	do := faultinject.Hang()
+	if args[2] == "refuses" {
+		do = apiproxy.Refuse(http.StatusUnprocessableEntity, "Invalid", "an admission webhook says no")
+	}
+	s.unblock = s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb(args[0], args[1]), Do: do})
+}
+
+// clock HOURS has the API server say that it is so many hours later.
+func (s *script) playClock(args []string) {
+	hours, err := strconv.ParseFloat(args[0], 64)
+	s.Check(err)
+	if s.clock == nil {
+		s.clock = playClock(s.Scenario)
+	}
+	s.clock(hours)
+}
+
+func (s *script) sleep(args []string) {
+	d, err := time.ParseDuration(args[0])
+	s.Check(err)
+	time.Sleep(d)
+}
+
+// noplan has PLAN_FIRST make no plan before ticks that it would change.
+func (s *script) noplan([]string) { s.WithoutPlan() }
+
+// start starts a tick, which finish awaits, or a signal ends.
+func (s *script) start([]string)   { s.running = s.Start() }
+func (s *script) sigkill([]string) { s.running.Kill() }
+func (s *script) sigterm([]string) { s.Check(s.running.Signal(syscall.SIGTERM)) }
+func (s *script) forget([]string)  { s.Forget() }

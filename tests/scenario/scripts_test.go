@@ -1,0 +1,187 @@
+package scenario_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/product"
+	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+// Each file of testdata/script holds histories of one promise, in the language of testscript with the commands below: what is
+// deployed and pushed, what pods, people and deployers do, and what each tick makes of it. Every section of a file ("-- name --")
+// is a test of its own that begins with the lines above the first section. A section "-- $kind = Deployment DaemonSet --" is one
+// for each value of that variable.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file) //nolint:gosec // a file of this folder
+			require.NoError(t, err)
+			for _, h := range histories(string(text)) {
+				t.Run(h.name, func(t *testing.T) {
+					t.Parallel()
+					h.run(t, filepath.Base(file))
+				})
+			}
+		})
+	}
+}
+
+// history is a section of a file, with the lines before the first one, each on the line where it stands in the file.
+type history struct{ name, variable, value, script string }
+
+func histories(text string) []history {
+	lines := strings.SplitAfter(text, "\n")
+	var starts []int
+	for i, line := range lines {
+		if strings.HasPrefix(line, "-- ") && strings.HasSuffix(line, " --\n") {
+			starts = append(starts, i)
+		}
+	}
+	if len(starts) == 0 {
+		return []history{{name: "all", script: text}}
+	}
+	var all []history
+	for i, start := range starts {
+		end := len(lines)
+		if i+1 < len(starts) {
+			end = starts[i+1]
+		}
+		script := strings.Join(lines[:starts[0]], "") + strings.Repeat("\n", start-starts[0]+1) + strings.Join(lines[start+1:end], "")
+		name := strings.TrimSuffix(strings.TrimPrefix(lines[start], "-- "), " --\n")
+		variable, values, each := strings.Cut(name, " = ")
+		if !each {
+			all = append(all, history{name: name, script: script})
+			continue
+		}
+		for value := range strings.FieldsSeq(values) {
+			all = append(all, history{name: value, variable: strings.TrimPrefix(variable, "$"), value: value, script: script})
+		}
+	}
+	return all
+}
+
+// run runs a history in a test of its own.
+func (h history) run(t *testing.T, name string) {
+	file := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(file, []byte(h.script), 0o600))
+	s := &script{Scenario: environment.Scenario(t), t: t, builds: map[string]registries.Content{}}
+	testscript.RunT(inPlace{t}, testscript.Params{
+		Files: []string{file},
+		Cmds:  s.commands(),
+		Setup: func(env *testscript.Env) error {
+			if h.variable != "" {
+				env.Setenv(h.variable, h.value)
+			}
+			env.Setenv("tag", ingestor)
+			env.Setenv("slot", slot)
+			env.Setenv("namespace", s.Namespace)
+			return nil
+		},
+	})
+}
+
+// inPlace runs a script in the test that it is given, and not in one below it.
+type inPlace struct{ *testing.T }
+
+func (t inPlace) Run(_ string, script func(testscript.T)) { script(t) }
+func (inPlace) Parallel()                                 {}
+func (inPlace) Verbose() bool                             { return testing.Verbose() }
+
+// script is a script under way.
+type script struct {
+	*harness.Scenario
+	*testscript.TestScript
+	t *testing.T
+
+	deployed []*deployment
+	targets  []scriptTarget
+	builds   map[string]registries.Content // by digest
+	nodes    nodes
+	unblock  func()          // what is blocked
+	clock    func(float64)   // the API server's, once it is played
+	running  *harness.Run    // what start has started
+	last     *product.Result // of the last run
+	message  string          // of all workloads in the last result, or of the last check
+}
+
+// deployment is a workload, and the slots in it.
+type deployment struct {
+	workloads.Object
+	slots []place
+}
+
+// place is a slot: a container, and the variable in env mode.
+type place struct{ container, variable string }
+
+type scriptTarget struct{ name, text string }
+
+// commands are what a script may say: what it takes at least, and what it does. Those that take a "!" assert the contrary.
+func (s *script) commands() map[string]func(*testscript.TestScript, bool, []string) {
+	commands := map[string]func(*testscript.TestScript, bool, []string){}
+	for name, c := range map[string]struct {
+		least int
+		do    func(args []string)
+	}{
+		// What happens.
+		"push": {1, s.push}, "untag": {0, s.untag}, "retag": {1, s.retag}, "block": {0, s.block}, "unblock": {0, s.unblocked},
+		"deploy": {1, s.deploy}, "configure": {0, s.configure}, "target": {3, s.target}, "setenv": {2, s.setenv},
+		"pods": {1, s.pods}, "pull": {1, s.pull}, "person": {1, s.person}, "upgrade": {2, s.upgrade}, "patch": {2, s.patch},
+		"apply": {2, s.apply}, "replace": {1, s.replace},
+		"kubectl": {1, s.kubectl}, "follow": {0, s.follow}, "undo": {0, s.undo}, "settle": {0, s.settle}, "await": {1, s.await},
+		"forbid": {1, s.forbid}, "api": {1, s.api}, "clock": {1, s.playClock}, "sleep": {1, s.sleep}, "noplan": {0, s.noplan},
+		// What the program does.
+		"tick": {1, s.tick}, "plan": {1, s.plan}, "check": {4, s.check}, "eight": {1, s.eight},
+		"start": {0, s.start}, "finish": {1, s.finish}, "sigkill": {0, s.sigkill}, "sigterm": {0, s.sigterm},
+		"quiet": {0, s.quiet}, "held": {1, s.held}, "moves-on": {0, s.movesOn}, "forget": {0, s.forget},
+		// What is there then.
+		"outcome": {2, s.outcome}, "counted": {1, s.counted}, "live": {1, s.live}, "recorded": {1, s.recorded}, "mark": {1, s.mark},
+		"records": {1, s.records}, "rolled": {2, s.rolled}, "revisions": {1, s.revisions}, "annotation": {2, s.annotation},
+		"events": {2, s.events}, "writes": {1, s.writes}, "patches": {1, s.patches}, "asked": {2, s.asked}, "owners": {1, s.owners},
+	} {
+		commands[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+			s.TestScript = ts
+			if neg || len(args) < c.least {
+				ts.Fatalf("%s takes %d arguments or more, and no !", name, c.least)
+			}
+			c.do(args)
+		}
+	}
+	for name, text := range map[string]func(args []string) (text string, wanted []string){
+		"message": func(args []string) (string, []string) { return s.message, args },
+		"logged":  func(args []string) (string, []string) { return s.last.Stderr, args },
+		"printed": func(args []string) (string, []string) { return s.last.Stdout, args },
+		"noted":   s.noted,
+	} {
+		commands[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+			s.TestScript = ts
+			found, wanted := text(args)
+			for _, part := range wanted {
+				if neg {
+					assert.NotContains(fails{ts}, found, part)
+				} else {
+					assert.Contains(fails{ts}, found, part)
+				}
+			}
+		}
+	}
+	return commands
+}
+
+// fails has testify fail the script, which names its line.
+type fails struct{ *testscript.TestScript }
+
+func (f fails) Errorf(format string, args ...any) { f.Fatalf(format, args...) }
