@@ -3,6 +3,7 @@ package apiproxy
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -42,10 +43,6 @@ func (r Request) IsWrite() bool {
 	return false
 }
 
-// IsEvent tells whether the request writes an Event, which tests that count
-// changes leave out.
-func (r Request) IsEvent() bool { return r.Resource == "events" }
-
 // Write matches the writes of one object; an empty name is any.
 func Write(resource, name string) Matcher {
 	return func(r Request) bool { return r.IsWrite() && r.Resource == resource && (name == "" || r.Name == name) }
@@ -70,63 +67,34 @@ func (r Request) target() string {
 	if r.Name != "" {
 		return r.Name
 	}
-	name, _ := strings.CutPrefix(r.Query.Get("fieldSelector"), "metadata.name=")
-	return name
+	return strings.TrimPrefix(r.Query.Get("fieldSelector"), "metadata.name=")
 }
+
+func (r Request) object() string { return r.Namespace + "/" + r.Resource + "/" + r.target() }
+
+// resourcePath is such as /apis/apps/v1/namespaces/ns/deployments/name/status.
+var resourcePath = regexp.MustCompile(
+	`^/(?:api|apis/([^/]+))/[^/]+(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+))?(?:/([^/]+))?(?:/.*)?$`)
 
 func describe(r *http.Request, body []byte) Request {
 	request := Request{
 		Time: time.Now(), Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Body: body,
 		Type: r.Header.Get("Content-Type"), UserAgent: r.UserAgent(),
 	}
-	request.locate()
-	request.Verb = request.verb()
+	if part := resourcePath.FindStringSubmatch(r.URL.Path); part != nil {
+		request.Group, request.Namespace, request.Resource, request.Name, request.Subresource = part[1], part[2], part[3], part[4], part[5]
+	}
+	request.Verb = map[string]string{
+		http.MethodGet: "get", http.MethodHead: "get", http.MethodPost: "create", http.MethodPut: "update",
+		http.MethodPatch: "patch", http.MethodDelete: "delete",
+	}[r.Method]
+	switch watch := request.Query.Get("watch"); {
+	case request.Verb == "get" && (watch == "true" || watch == "1"):
+		request.Verb = "watch"
+	case request.Verb == "get" && request.Name == "" && request.Resource != "":
+		request.Verb = "list"
+	case request.Verb == "delete" && request.Name == "":
+		request.Verb = "deletecollection"
+	}
 	return request
-}
-
-// locate reads the object from a path such as
-// /apis/apps/v1/namespaces/ns/deployments/name/status.
-func (r *Request) locate() {
-	parts := strings.Split(strings.Trim(r.Path, "/"), "/")
-	switch {
-	case len(parts) > 2 && parts[0] == "api":
-		parts = parts[2:]
-	case len(parts) > 3 && parts[0] == "apis":
-		r.Group, parts = parts[1], parts[3:]
-	default:
-		return
-	}
-	if len(parts) > 2 && parts[0] == "namespaces" {
-		r.Namespace, parts = parts[1], parts[2:]
-	}
-	for i, field := range []*string{&r.Resource, &r.Name, &r.Subresource} {
-		if i < len(parts) {
-			*field = parts[i]
-		}
-	}
-}
-
-func (r *Request) verb() string {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		switch {
-		case r.Query.Get("watch") == "true" || r.Query.Get("watch") == "1":
-			return "watch"
-		case r.Name == "" && r.Resource != "":
-			return "list"
-		}
-		return "get"
-	case http.MethodPost:
-		return "create"
-	case http.MethodPut:
-		return "update"
-	case http.MethodPatch:
-		return "patch"
-	case http.MethodDelete:
-		if r.Name == "" {
-			return "deletecollection"
-		}
-		return "delete"
-	}
-	return strings.ToLower(r.Method)
 }

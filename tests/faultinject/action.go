@@ -1,8 +1,12 @@
 package faultinject
 
 import (
+	"bytes"
+	"context"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"time"
 )
@@ -24,24 +28,16 @@ func Reply(status int, body string, headers ...string) Action {
 
 // Delay answers as usual, after a while.
 func Delay(d time.Duration) Action {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		select {
-		case <-time.After(d):
-			next.ServeHTTP(w, r)
-		case <-r.Context().Done():
-		}
-	}
-}
-
-// Hang never answers; it ends when the client gives up or the server closes.
-func Hang() Action {
-	return func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
-		<-r.Context().Done()
-	}
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) { await(time.After(d))(w, r, next) }
 }
 
 // Hold answers as usual once release is closed.
-func Hold(release <-chan struct{}) Action {
+func Hold(release <-chan struct{}) Action { return await(release) }
+
+// Hang never answers; it ends when the client gives up or the server closes.
+func Hang() Action { return Hold(nil) }
+
+func await[T any](release <-chan T) Action {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		select {
 		case <-release:
@@ -51,49 +47,11 @@ func Hold(release <-chan struct{}) Action {
 	}
 }
 
-// Reset breaks the connection before the server sees the request: a TCP reset
-// over HTTP/1.1, a stream reset over HTTP/2.
-func Reset() Action {
-	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { reset(w) }
-}
-
 // Before calls hook, then answers as usual.
 func Before(hook func()) Action {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		hook()
 		next.ServeHTTP(w, r)
-	}
-}
-
-// After lets the server carry the request out, calls hook, and only then lets
-// the client see the answer. Not for watches: they have no end to wait for.
-func After(hook func()) Action {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		answer := capture(r, next)
-		hook()
-		answer.send(w, len(answer.body))
-	}
-}
-
-// Lose lets the server carry the request out and breaks the connection before
-// the client sees the answer.
-func Lose() Action {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		capture(r, next)
-		reset(w)
-	}
-}
-
-// Cut streams as usual and breaks the connection after a while: a watch that
-// is dropped in the middle.
-func Cut(after time.Duration) Action {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		timed, cancel := withTimeout(r, after)
-		defer cancel()
-		next.ServeHTTP(w, timed)
-		if timed.Context().Err() != nil {
-			reset(w)
-		}
 	}
 }
 
@@ -105,6 +63,34 @@ func Then(first, second Action) Action {
 	}
 }
 
+// Reset breaks the connection before the server sees the request: a TCP reset
+// over HTTP/1.1, a stream reset over HTTP/2.
+func Reset() Action {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { reset(w) }
+}
+
+// Lose lets the server carry the request out and breaks the connection before
+// the client sees the answer.
+func Lose() Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		next.ServeHTTP(httptest.NewRecorder(), r)
+		reset(w)
+	}
+}
+
+// Cut streams as usual and breaks the connection after a while: a watch that
+// is dropped in the middle.
+func Cut(after time.Duration) Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		ctx, cancel := context.WithTimeout(r.Context(), after)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+		if ctx.Err() != nil {
+			reset(w)
+		}
+	}
+}
+
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -113,14 +99,109 @@ func reset(w http.ResponseWriter) {
 	if inner, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = inner.NetConn() // closing the TLS layer would say goodbye first
 	}
-	breakOff(conn)
+	BreakOff(conn)
 }
 
-func breakOff(conn net.Conn) {
+// BreakOff ends a connection by a reset.
+func BreakOff(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // a close with nothing to linger for is a reset
 	}
 	_ = conn.Close()
 }
 
-func contentLength(n int) string { return strconv.Itoa(n) }
+// edited lets the server carry the request out, has change look at the answer,
+// and only then lets the client see it. Not for watches: they have no end to
+// wait for.
+func edited(change func(answer *httptest.ResponseRecorder)) Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		change(answer)
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes()) // the client may be gone: its own loss
+	}
+}
+
+// After lets the server carry the request out, calls hook, and only then lets
+// the client see the answer.
+func After(hook func()) Action { return edited(func(*httptest.ResponseRecorder) { hook() }) }
+
+// Header changes one header of the server's answer: no values remove it.
+func Header(name string, values ...string) Action {
+	return edited(func(answer *httptest.ResponseRecorder) {
+		answer.Header().Del(name)
+		for _, value := range values {
+			answer.Header().Add(name, value)
+		}
+	})
+}
+
+// Body answers with the server's status and headers and another body.
+func Body(body string) Action { return Edit(func([]byte) []byte { return []byte(body) }) }
+
+// Edit answers with the server's status and headers and what is made of its
+// body.
+func Edit(change func(body []byte) []byte) Action {
+	return edited(func(answer *httptest.ResponseRecorder) {
+		answer.Body = bytes.NewBuffer(change(answer.Body.Bytes()))
+		promise(answer)
+	})
+}
+
+// Short promises the whole body and ends the answer after n bytes, without
+// breaking the connection.
+func Short(n int) Action {
+	return edited(func(answer *httptest.ResponseRecorder) {
+		promise(answer)
+		answer.Body.Truncate(min(n, answer.Body.Len()))
+	})
+}
+
+func promise(answer *httptest.ResponseRecorder) {
+	answer.Header().Set("Content-Length", strconv.Itoa(answer.Body.Len()))
+}
+
+// Truncate promises the whole body and breaks the connection after n bytes.
+func Truncate(n int) Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		Short(n)(w, r, next)
+		_ = http.NewResponseController(w).Flush() // what was promised must be seen before the break
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// endless answers with the server's status and headers, and without a body.
+var endless = edited(func(answer *httptest.ResponseRecorder) {
+	answer.Header().Del("Content-Length")
+	answer.Body.Reset()
+})
+
+// Drip answers with the server's status and headers and then a space now and
+// then, for ever. It ends when the client hangs up.
+func Drip() Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		endless(w, r, next)
+		for range time.Tick(20 * time.Millisecond) {
+			_, _ = w.Write([]byte(" "))
+			if http.NewResponseController(w).Flush() != nil || r.Context().Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// Huge answers with the server's status and headers and n bytes of spaces,
+// which no parser stops at early. It ends when the client hangs up.
+func Huge(n int64) Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		endless(w, r, next)
+		block := bytes.Repeat([]byte(" "), 64<<10)
+		for left := n; left > 0; left -= int64(len(block)) {
+			if _, err := w.Write(block[:min(left, int64(len(block)))]); err != nil {
+				return
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -16,86 +17,65 @@ type Port struct {
 	// Address is host and port.
 	Address string
 
-	release func() error
+	open []io.Closer
 }
 
 // Close gives the port back.
-func (p *Port) Close() error { return p.release() }
+func (p *Port) Close() error {
+	var failures []error
+	for _, one := range p.open {
+		failures = append(failures, one.Close())
+	}
+	return errors.Join(failures...)
+}
 
-// ClosedPort refuses every connection. Nobody else can come to listen there as
-// long as it is held.
-func ClosedPort() (*Port, error) { return hold(false) }
+// ClosedPort refuses every connection: it is the near end of a connection, so
+// that nobody listens there, and nobody else can come to.
+func ClosedPort() (*Port, error) {
+	listener, err := net.Listen("tcp", AnyPort) //nolint:noctx // it lasts until Close
+	if err != nil {
+		return nil, fmt.Errorf("hold a port: %w", err)
+	}
+	conn, err := net.Dial("tcp", listener.Addr().String()) //nolint:noctx // likewise
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("hold a port: %w", err), listener.Close())
+	}
+	return &Port{Address: conn.LocalAddr().String(), open: []io.Closer{conn, listener}}, nil
+}
 
 // DeafPort lets every connection wait for ever, as a firewall does that drops
 // what it does not let through: the queue of those who wait to be accepted is
 // full, and nobody accepts.
 func DeafPort() (*Port, error) {
-	port, err := hold(true)
+	listener, err := net.Listen("tcp", AnyPort) //nolint:noctx // it lasts until Close
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("hold a port: %w", err)
 	}
-	var waiting []net.Conn
-	release := port.release
-	port.release = func() error {
-		for _, conn := range waiting {
-			_ = conn.Close() // nobody was ever at the other end
-		}
-		return release()
+	port := &Port{Address: listener.Addr().String(), open: []io.Closer{listener}}
+	file, err := listener.(*net.TCPListener).File()
+	if err == nil {
+		port.open = append(port.open, file)
+		err = syscall.Listen(int(file.Fd()), 0) // once more, with the shortest queue
 	}
 	dialer := net.Dialer{Timeout: time.Second} // loopback connects at once, or never
-	for len(waiting) < 16 {
-		conn, err := dialer.DialContext(context.Background(), "tcp", port.Address)
-		if os.IsTimeout(err) {
-			return port, nil
-		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("fill the queue of %s: %w", port.Address, err), port.Close())
-		}
-		waiting = append(waiting, conn)
-	}
-	return nil, errors.Join(fmt.Errorf("the queue of %s does not fill", port.Address), port.Close())
-}
-
-// hold binds a port, and lets connections queue there where listen is set.
-func hold(listen bool) (*Port, error) {
-	syscall.ForkLock.RLock() // no child process may inherit it
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fd)
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, fmt.Errorf("make a socket: %w", err)
-	}
-	release := func() error { return syscall.Close(fd) }
-	fail := func(err error) (*Port, error) {
-		return nil, errors.Join(fmt.Errorf("hold a port: %w", err), release())
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return fail(err)
-	}
-	if listen {
-		if err := syscall.Listen(fd, 0); err != nil {
-			return fail(err)
+	for err == nil && len(port.open) < 16 {
+		var waiting net.Conn
+		if waiting, err = dialer.DialContext(context.Background(), "tcp", port.Address); err == nil {
+			port.open = append(port.open, waiting)
 		}
 	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		return fail(err)
+	if os.IsTimeout(err) {
+		return port, nil
 	}
-	inet, ok := name.(*syscall.SockaddrInet4)
-	if !ok {
-		return fail(errors.New("the socket has no IPv4 address"))
-	}
-	return &Port{Address: fmt.Sprintf("127.0.0.1:%d", inet.Port), release: release}, nil
+	return nil, errors.Join(fmt.Errorf("the queue of %s does not fill: %w", port.Address, err), port.Close())
 }
 
 // ResettingPort accepts every connection, waits for the first word and breaks
 // the connection.
 func ResettingPort() (*Port, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it lasts until Close
+	listener, err := net.Listen("tcp", AnyPort) //nolint:noctx // it lasts until Close
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("hold a port: %w", err)
 	}
 	go func() {
 		for {
@@ -105,9 +85,9 @@ func ResettingPort() (*Port, error) {
 			}
 			go func() {
 				_, _ = conn.Read(make([]byte, 1))
-				breakOff(conn)
+				BreakOff(conn)
 			}()
 		}
 	}()
-	return &Port{Address: listener.Addr().String(), release: listener.Close}, nil
+	return &Port{Address: listener.Addr().String(), open: []io.Closer{listener}}, nil
 }

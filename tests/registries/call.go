@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,18 +54,11 @@ type Call struct {
 // Matcher picks calls. Status is 0 when a Fault asks.
 type Matcher func(Call) bool
 
-// At matches one stage on one host; an empty host is any.
+// At matches one of some stages on one host; an empty host is any, and so are no
+// stages.
 func At(host string, stages ...Stage) Matcher {
 	return func(c Call) bool {
-		if host != "" && c.Host != host {
-			return false
-		}
-		for _, stage := range stages {
-			if c.Stage == stage {
-				return true
-			}
-		}
-		return len(stages) == 0
+		return (host == "" || c.Host == host) && (len(stages) == 0 || slices.Contains(stages, c.Stage))
 	}
 }
 
@@ -74,22 +68,35 @@ func Of(repository string, match Matcher) Matcher {
 }
 
 // tokenPath is how the paths of token endpoints end: /token nearly everywhere,
-// /token/ at public.ecr.aws, /jwt/auth at GitLab.
-var tokenPath = regexp.MustCompile(`/(token/?|jwt/auth)$`)
+// /token/ at public.ecr.aws, /jwt/auth at GitLab. A repository may hold slashes,
+// what follows it may not.
+var (
+	tokenPath      = regexp.MustCompile(`/(token/?|jwt/auth)$`)
+	repositoryPath = regexp.MustCompile(`^/v2/(.+)/([^/]*)/([^/]*)$`)
+)
 
 func describe(r *http.Request) Call {
 	call := Call{
-		Time: time.Now(), TLS: r.TLS != nil, Proto: r.Proto, Host: hostOf(r), Method: r.Method, Path: r.URL.Path,
+		Time: time.Now(), TLS: r.TLS != nil, Proto: r.Proto, Host: r.Host, Method: r.Method, Path: r.URL.Path,
 		Query: r.URL.Query(), Header: r.Header.Clone(), Accept: r.Header.Values("Accept"), Stage: Other,
+	}
+	if call.TLS { // a port that goes without saying is left out
+		call.Host = strings.TrimSuffix(r.Host, ":443")
 	}
 	call.Scheme, _, _ = strings.Cut(r.Header.Get("Authorization"), " ")
 	call.User, _, _ = r.BasicAuth()
-	repository, kind, reference := split(r.URL.Path)
+	kind := ""
+	if part := repositoryPath.FindStringSubmatch(r.URL.Path); part != nil {
+		call.Repository, kind, call.Reference = part[1], part[2], part[3]
+	}
 	switch {
 	case r.URL.Path == "/v2/" || r.URL.Path == "/v2":
 		call.Stage = Ping
 	case tokenPath.MatchString(r.URL.Path):
-		call.Stage, call.Scopes = Token, scopes(r)
+		call.Stage = Token
+		for _, value := range call.Query["scope"] { // of which there may be several, each with several scopes
+			call.Scopes = append(call.Scopes, strings.Fields(value)...)
+		}
 	case kind == "manifests" && r.Method == http.MethodHead:
 		call.Stage = Head
 	case kind == "manifests" && r.Method == http.MethodGet:
@@ -97,40 +104,5 @@ func describe(r *http.Request) Call {
 	case kind == "blobs":
 		call.Stage = Blob
 	}
-	call.Repository, call.Reference = repository, reference
 	return call
-}
-
-// hostOf is the name that the client wanted: a port that goes without saying
-// is left out.
-func hostOf(r *http.Request) string {
-	if host, ok := strings.CutSuffix(r.Host, ":443"); ok && r.TLS != nil {
-		return host
-	}
-	return r.Host
-}
-
-// split reads /v2/<repository>/<kind>/<reference>; a repository may hold
-// slashes, the rest may not.
-func split(path string) (repository, kind, reference string) {
-	rest, ok := strings.CutPrefix(path, "/v2/")
-	if !ok {
-		return "", "", ""
-	}
-	parts := strings.Split(rest, "/")
-	if len(parts) < 3 {
-		return "", "", ""
-	}
-	n := len(parts)
-	return strings.Join(parts[:n-2], "/"), parts[n-2], parts[n-1]
-}
-
-// scopes reads the scope parameters, of which there may be several, each with
-// several scopes.
-func scopes(r *http.Request) []string {
-	var all []string
-	for _, value := range r.URL.Query()["scope"] {
-		all = append(all, strings.Fields(value)...)
-	}
-	return all
 }

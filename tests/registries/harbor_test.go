@@ -1,11 +1,11 @@
 package registries_test
 
 import (
-	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,172 +15,103 @@ import (
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
-const (
-	harborHost  = "harbor.example.com"
-	harborToken = "https://harbor.example.com/service/token?service=harbor-registry"
-	indexType   = "application/vnd.oci.image.index.v1+json"
-)
-
-// harbor puts one up with a private, a public and another private project, and
-// a robot of the first.
-func harbor(t *testing.T, site *registries.Site) (h *registries.Harbor, robot string) {
-	t.Helper()
-	h = registries.NewHarbor(registries.NewStore(t.Context()), harborHost)
-	site.Add(harborHost, h.Store, h, harborHost)
+// What a real Harbor was measured to answer, which the scenarios about it stand on.
+func TestHarborAnswersAsMeasured(t *testing.T) {
+	const host, secret = "harbor.example.com", "the robot's secret"
+	site, err := registries.Start(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	through, err := site.Transport()
+	require.NoError(t, err)
+	t.Cleanup(func() { through.CloseIdleConnections(); assert.NoError(t, site.Stop()) })
+	h := registries.NewHarbor(registries.NewStore(t.Context()), host)
+	site.Add(host, h.Store, h, host)
 	for project, public := range map[string]bool{"private": false, "public": true, "other": false} {
 		h.AddProject(project, public)
-		_, err := site.Push(harborHost+"/"+project+"/app:1", registries.Index(project, "linux/amd64"))
+		_, err := site.Push(host+"/"+project+"/app:1", registries.Index(project, "linux/amd64"))
 		require.NoError(t, err)
 	}
-	return h, h.AddRobot("private", "puller", "the robot's secret")
-}
 
-// reply is an answer that has been read.
-type reply struct {
-	status int
-	header http.Header
-	body   map[string]any // of JSON
-}
+	// ask asks as somebody, or with a token where user is empty, and returns a summary and the body.
+	ask := func(path, user, secret string) (answer, body string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+host+path, nil)
+		require.NoError(t, err)
+		request.Header.Set("Accept", "application/vnd.oci.image.index.v1+json")
+		if user != "" {
+			request.SetBasicAuth(user, secret)
+		} else if secret != "" {
+			request.Header.Set("Authorization", "Bearer "+secret)
+		}
+		response, err := through.RoundTrip(request)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, response.Body.Close()) }()
+		text, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		challenge, _, _ := strings.Cut(response.Header.Get("Www-Authenticate"), ",")
+		return strings.TrimSpace(strconv.Itoa(response.StatusCode) + " " + challenge), string(text)
+	}
+	const asked, better = `401 Bearer realm="https://harbor.example.com/service/token"`, `401 Basic realm="harbor"`
 
-// ask sends one request with an Authorization header, and follows nothing.
-func ask(t *testing.T, through http.RoundTripper, method, address, authorization string) reply {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, address, nil)
-	require.NoError(t, err)
-	request.Header.Set("Accept", indexType)
-	if authorization != "" {
-		request.Header.Set("Authorization", authorization)
-	}
-	response, err := through.RoundTrip(request)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, response.Body.Close()) }()
-	read := reply{status: response.StatusCode, header: response.Header}
-	if strings.Contains(response.Header.Get("Content-Type"), "json") && method != http.MethodHead {
-		require.NoError(t, json.NewDecoder(response.Body).Decode(&read.body))
-	}
-	return read
-}
-
-func basic(user, secret string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+secret))
-}
-
-// claims are those of a token answer's JWT.
-func claims(t *testing.T, body map[string]any) (subject any, actions []any) {
-	t.Helper()
-	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(body["token"].(string), ".")[1])
-	require.NoError(t, err)
-	var read struct {
-		Subject any                       `json:"sub"`
-		Access  []struct{ Actions []any } `json:"access"`
-	}
-	require.NoError(t, json.Unmarshal(payload, &read))
-	require.Len(t, read.Access, 1)
-	return read.Subject, read.Access[0].Actions
-}
-
-// What was measured, account by account, column by column.
-func TestHarborAnswersAsMeasured(t *testing.T) {
-	site, through := start(t)
-	h, robot := harbor(t, site)
-	foreign := h.AddRobot("other", "puller", "another secret")
-	states := map[string]registries.Robot{
-		"disabled": registries.RobotDisabled, "expired": registries.RobotExpired, "deleted": registries.RobotDeleted,
-	}
-	rows := map[string]struct {
-		authorization string
-		proof         int
-		subject       any
-		actions       []any
-		private       int
-	}{
-		"anonymous":       {"", 401, nil, []any{}, 401},
-		"valid":           {basic(robot, "the robot's secret"), 200, robot, []any{"pull"}, 200},
-		"wrong secret":    {basic(robot, "wrong"), 401, nil, []any{}, 401},
-		"another's robot": {basic(foreign, "another secret"), 200, foreign, []any{}, 401},
-		"unknown":         {basic("robot$private+nobody", "wrong"), 401, nil, []any{}, 401},
-	}
-	for name, state := range states {
-		user := h.AddRobot("private", name, "its secret")
+	robot := func(project, name string, state registries.Robot) string {
+		user := h.AddRobot(project, name, secret)
 		h.SetRobot(user, state)
-		row := rows["wrong secret"]
-		row.authorization = basic(user, "its secret")
-		rows[name] = row
+		return user
 	}
-	for name, row := range rows {
-		t.Run(name, func(t *testing.T) {
-			ping := ask(t, through, http.MethodGet, "https://"+harborHost+"/v2/", row.authorization)
-			assert.Equal(t, row.proof, ping.status)
-			proof := ask(t, through, http.MethodGet, harborToken, row.authorization)
-			assert.Equal(t, row.proof, proof.status)
-			for project, status := range map[string]int{"private": row.private, "public": 200} {
-				answer := ask(t, through, http.MethodGet, harborToken+"&scope=repository:"+project+"/app:pull", row.authorization)
-				assert.Equal(t, 200, answer.status)
-				assert.Empty(t, answer.body["access_token"])
-				if project == "private" {
-					subject, actions := claims(t, answer.body)
-					assert.Equal(t, row.subject, subject)
-					assert.Equal(t, row.actions, actions)
-				}
-				head := ask(t, through, http.MethodHead, "https://"+harborHost+"/v2/"+project+"/app/manifests/1", "Bearer "+answer.body["token"].(string))
-				assert.Equal(t, status, head.status)
-				if status == 200 {
-					assert.NotEmpty(t, head.header.Get("Docker-Content-Digest"))
-				} else {
-					assert.Equal(t, `Basic realm="harbor"`, head.header.Get("Www-Authenticate"))
-				}
-			}
-		})
-	}
-}
-
-// What stands below the table.
-func TestHarborsOtherAnswers(t *testing.T) {
-	site, through := start(t)
-	h, robot := harbor(t, site)
-	login := basic(robot, "the robot's secret")
-	manifest := func(name string) (int, []string, string) {
-		answer := ask(t, through, http.MethodGet, "https://"+harborHost+"/v2/"+name, login)
-		failure := answer.body["errors"].([]any)[0].(map[string]any)
-		return answer.status, answer.header.Values("Www-Authenticate"), fmt.Sprint(failure["code"], ": ", failure["message"])
-	}
-	for name, want := range map[string]struct {
-		status int
-		says   string
+	valid := robot("private", "puller", registries.RobotValid)
+	for name, row := range map[string]struct {
+		user, secret                string
+		ping, proof, private, other string
 	}{
-		"private/app/manifests/2":    {404, "NOT_FOUND: artifact private/app:2"},
-		"private/absent/manifests/1": {404, "NOT_FOUND: "},
-		"absent/app/manifests/1":     {401, "UNAUTHORIZED: project absent not found"},
-		"other/app/manifests/1":      {401, "UNAUTHORIZED: unauthorized to access repository"},
+		"anonymous":       {"", "", asked, "401", better, better},
+		"valid":           {valid, secret, "200", "200", "200", better},
+		"wrong secret":    {valid, "wrong", better, "401", better, better},
+		"another's robot": {robot("other", "puller", registries.RobotValid), secret, "200", "200", better, "200"},
+		"unknown":         {"robot$private+nobody", "wrong", better, "401", better, better},
+		"disabled":        {robot("private", "disabled", registries.RobotDisabled), secret, better, "401", better, better},
+		"expired":         {robot("private", "expired", registries.RobotExpired), secret, better, "401", better, better},
+		"deleted":         {robot("private", "deleted", registries.RobotDeleted), secret, better, "401", better, better},
 	} {
-		status, _, says := manifest(name)
-		assert.Equal(t, want.status, status, name)
-		assert.Contains(t, says, want.says)
+		ping, _ := ask("/v2/", row.user, row.secret)
+		assert.Equal(t, row.ping, ping, name)
+		proof, _ := ask("/service/token?service=harbor-registry", row.user, row.secret)
+		assert.Equal(t, row.proof, proof, name)
+		for project, want := range map[string]string{"private": row.private, "public": "200", "other": row.other} {
+			status, body := ask("/service/token?scope=repository:"+project+"/app:pull", row.user, row.secret)
+			assert.Equal(t, "200", status, "everybody gets a token, were it one that grants nothing")
+			var answer map[string]any
+			require.NoError(t, json.Unmarshal([]byte(body), &answer))
+			assert.Empty(t, answer["access_token"])
+			pull, _ := ask("/v2/"+project+"/app/manifests/1", "", answer["token"].(string))
+			assert.Equal(t, want, pull, "%s of %s", project, name)
+		}
 	}
-	_, empty, _ := manifest("absent/app/manifests/1")
-	assert.Equal(t, []string{""}, empty)
 
+	says := func(path, status, message string) {
+		t.Helper()
+		answer, body := ask(path, valid, secret)
+		assert.Equal(t, status, answer, path)
+		assert.Contains(t, body, message, path)
+	}
+	says("/v2/private/app/manifests/2", "404", "artifact private/app:2 not found")
+	says("/v2/private/absent/manifests/1", "404", "NOT_FOUND")
+	says("/v2/absent/app/manifests/1", "401", "project absent not found")
+	says("/v2/other/app/manifests/1", better, "unauthorized to access repository")
 	h.SetUpstream("private", false)
-	status, _, says := manifest("private/app/manifests/1")
-	assert.Equal(t, 404, status)
-	assert.Contains(t, says, "NOT_FOUND")
+	says("/v2/private/app/manifests/1", "404", "NOT_FOUND")
 	h.SetUpstream("private", true)
-
 	h.SetDatabase(false)
-	status, challenge, _ := manifest("private/app/manifests/1")
-	assert.Equal(t, 401, status)
-	assert.Equal(t, []string{""}, challenge)
-	proof := ask(t, through, http.MethodGet, harborToken, login)
-	assert.Equal(t, 401, proof.status)
+	says("/v2/private/app/manifests/1", "401", "unauthorized to access repository")
+	says("/service/token?service=harbor-registry", "401", "unauthorized")
 	h.SetDatabase(true)
 
 	// A token for each repository of a long list is more than its nginx takes.
 	scopes := url.Values{}
 	for i := range 100 {
-		scopes.Add("scope", fmt.Sprintf("repository:private/application-%d:pull", i))
+		scopes.Add("scope", "repository:private/application-"+strconv.Itoa(i)+":pull")
 	}
-	token := ask(t, through, http.MethodGet, harborToken+"&"+scopes.Encode(), login)
-	answer := ask(t, through, http.MethodHead, "https://"+harborHost+"/v2/private/app/manifests/1", "Bearer "+token.body["token"].(string))
-	assert.Equal(t, 400, answer.status)
-	assert.Equal(t, "text/html", answer.header.Get("Content-Type"))
+	_, body := ask("/service/token?"+scopes.Encode(), valid, secret)
+	var answer map[string]any
+	require.NoError(t, json.Unmarshal([]byte(body), &answer))
+	status, body := ask("/v2/private/app/manifests/1", "", answer["token"].(string))
+	assert.Equal(t, "400", status)
+	assert.Contains(t, body, "<html>")
 }

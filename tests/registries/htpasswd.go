@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
-	"sync"
-	"time"
+	"path/filepath"
 
 	"github.com/distribution/distribution/v3/configuration"
 	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd" // the authentication that the configuration names
@@ -19,24 +17,13 @@ import (
 // which lets nobody in without an account, and every account everywhere.
 type Htpasswd struct {
 	*Store
-	secrets Secrets
-
-	mu       sync.Mutex
-	file     string
-	accounts map[string][]byte // to hashes
-	written  int
+	secrets
+	file string
 }
 
 // NewHtpasswd returns such a registry, whose password file is in dir.
 func NewHtpasswd(ctx context.Context, dir string) (*Htpasswd, error) {
-	file, err := os.CreateTemp(dir, "htpasswd-*")
-	if err != nil {
-		return nil, fmt.Errorf("make a password file: %w", err)
-	}
-	h := &Htpasswd{file: file.Name(), accounts: map[string][]byte{}}
-	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("make a password file: %w", err)
-	}
+	h := &Htpasswd{file: filepath.Join(dir, "htpasswd-"+rand.Text())}
 	const user = "the test"
 	password := rand.Text()
 	if err := h.AddAccount(user, password); err != nil {
@@ -47,41 +34,19 @@ func NewHtpasswd(ctx context.Context, dir string) (*Htpasswd, error) {
 	return h, nil
 }
 
-// AddAccount lets an account in, or changes its password.
+// AddAccount lets an account in, before anybody asks: the registry reads the
+// file when its time has changed.
 func (h *Htpasswd) AddAccount(user, password string) error {
-	h.secrets.AddAccount(user, password)
+	h.keepAccount(user, password)
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
 		return fmt.Errorf("hash the password of %s: %w", user, err)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.accounts[user] = hash
-	return h.write()
-}
-
-// RemoveAccount locks an account out.
-func (h *Htpasswd) RemoveAccount(user string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.accounts, user)
-	return h.write()
-}
-
-// Secrets returns the passwords that accounts have or had.
-func (h *Htpasswd) Secrets() []string { return h.secrets.Values() }
-
-// write is called with the lock held. The registry reads the file again when
-// its time has changed, so each version has another one.
-func (h *Htpasswd) write() error {
-	var lines strings.Builder
-	for user, hash := range h.accounts {
-		fmt.Fprintf(&lines, "%s:%s\n", user, hash)
-	}
-	if err := os.WriteFile(h.file, []byte(lines.String()), 0o600); err != nil {
+	file, err := os.OpenFile(h.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
 		return fmt.Errorf("write the password file: %w", err)
 	}
-	h.written++
-	at := time.Unix(int64(h.written), 0)
-	return os.Chtimes(h.file, at, at)
+	defer file.Close() //nolint:errcheck // a line that is not there locks its account out
+	_, err = fmt.Fprintf(file, "%s:%s\n", user, hash)
+	return err
 }

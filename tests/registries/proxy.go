@@ -4,15 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
-	"time"
+	"syscall"
 
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/pki"
@@ -22,11 +22,8 @@ import (
 // Connect is one request that reached the proxy.
 type Connect struct {
 	record.Exchange
-	Time time.Time
 	// Host is a name, with a port where it is not 443 (80 for plain HTTP).
 	Host string
-	// Plain means a plain HTTP request that was sent through the proxy.
-	Plain bool
 	// Authorization is the Proxy-Authorization header.
 	Authorization string
 }
@@ -40,52 +37,79 @@ type Proxy struct {
 	// Faults are what requests meet; Inject, Refuse and the like add to them.
 	Faults faultinject.Set[Connect]
 
-	front  *Front
-	server *http.Server
-	addr   string
-	stop   context.CancelFunc
+	front   *Front
+	address string
+	readers string // where what is in a tunnel is read and passed on
+	stops   []func() error
 
-	mu      sync.Mutex
-	tunnels map[net.Conn]struct{}
-	secrets Secrets
+	mu sync.Mutex
 	// intercept signs what the proxy shows in place of the hosts'
 	// certificates; nil while it leaves their TLS alone.
 	intercept *pki.Authority
 
+	secrets
 	connects // what was asked
 }
 
 type connects = record.Journal[Connect, *Connect]
 
-// NewProxy leads to front, on a loopback port.
-func NewProxy(ctx context.Context, front *Front) (*Proxy, error) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // Stop ends it, not the test's context
-	p := &Proxy{front: front, stop: stop, tunnels: map[net.Conn]struct{}{}}
-	p.server = &http.Server{
-		Handler: p, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-		// A CONNECT needs the connection itself, which HTTP/2 does not give.
-		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+// newProxy leads to front, on a loopback port.
+func newProxy(ctx context.Context, front *Front) (p *Proxy, err error) {
+	p = &Proxy{front: front, stops: make([]func() error, 2)}
+	p.address, p.stops[0], err = faultinject.Listen(ctx, faultinject.AnyPort, &http.Server{Handler: p})
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	p.addr, err = serve(ctx, loopback, p.server.Serve)
-	return p, err
+	p.readers, p.stops[1], err = faultinject.Listen(ctx, faultinject.AnyPort, &http.Server{
+		Handler: reader(front), Protocols: faultinject.HTTP1(),
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return p.interceptor().Issue(serverName(hello))
+		}},
+	})
+	if err != nil {
+		return nil, errors.Join(err, p.stops[0]())
+	}
+	return p, nil
+}
+
+// reader passes on what it reads, badly, as intercepting proxies do (incident
+// I21).
+func reader(front *Front) http.Handler {
+	return &httputil.ReverseProxy{
+		ErrorLog: log.New(io.Discard, "", 0),
+		Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: front.authority.Pool()},
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, front.tlsAddr)
+			},
+		},
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = "https", r.In.Host
+			if accept := r.Out.Header.Values("Accept"); len(accept) > 1 {
+				r.Out.Header.Set("Accept", accept[0])
+			}
+			r.Out.Header = recase(r.Out.Header, strings.ToUpper)
+		},
+		ModifyResponse: func(r *http.Response) error {
+			r.Header = recase(r.Header, strings.ToLower)
+			return nil
+		},
+	}
+}
+
+func recase(header http.Header, change func(string) string) http.Header {
+	changed := make(http.Header, len(header))
+	for name, values := range header {
+		changed[change(name)] = values
+	}
+	return changed
 }
 
 // URL is the proxy's address, for HTTPS_PROXY.
-func (p *Proxy) URL() string { return "http://" + p.addr }
+func (p *Proxy) URL() string { return "http://" + p.address }
 
-// Stop closes the proxy and every tunnel through it.
-func (p *Proxy) Stop() error {
-	p.stop()
-	err := p.server.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for conn := range p.tunnels {
-		_ = conn.Close() // the other end may have closed it
-	}
-	return err
-}
+// stop closes the proxy and every tunnel through it.
+func (p *Proxy) stop() error { return errors.Join(p.stops[0](), p.stops[1]()) }
 
 // Inject adds a fault and returns a function that takes it away again.
 func (p *Proxy) Inject(rule ProxyFault) (remove func()) { return p.Faults.Inject(rule) }
@@ -103,30 +127,23 @@ func (p *Proxy) Blackhole(host string) (remove func()) {
 
 // Mute opens tunnels to one host in which nobody ever speaks.
 func (p *Proxy) Mute(host string) (remove func()) {
-	return p.Inject(ProxyFault{Match: toHost(host), Do: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-		conn, done, err := p.accept(w)
-		if err != nil {
-			return
-		}
-		defer done()
-		_, _ = io.Copy(io.Discard, conn) // until the client gives up
+	return p.Inject(ProxyFault{Match: toHost(host), Do: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		tunnel(w, r, func(client net.Conn) { _, _ = io.Copy(io.Discard, client) }) // until the client gives up
 	}})
 }
 
-func toHost(host string) func(Connect) bool {
-	return func(c Connect) bool { return c.Host == host }
-}
+func toHost(host string) func(Connect) bool { return func(c Connect) bool { return c.Host == host } }
 
 // Intercept makes the proxy open the TLS of every tunnel that is made from
 // now on, with certificates of the test's authority, as a filtering proxy
 // does. It speaks HTTP/1.1, drops repeated Accept headers but the first, and
 // changes the case of header names in both directions.
 func (p *Proxy) Intercept(on bool) {
-	authority := p.front.authority
-	if !on {
-		authority = nil
+	if on {
+		p.InterceptAs(p.front.authority)
+	} else {
+		p.InterceptAs(nil)
 	}
-	p.InterceptAs(authority)
 }
 
 // InterceptAs is Intercept with certificates of another authority, which
@@ -137,88 +154,64 @@ func (p *Proxy) InterceptAs(authority *pki.Authority) {
 	p.intercept = authority
 }
 
-// ServeHTTP answers one request to the proxy, faults first.
-func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	connect := Connect{
-		Time: time.Now(), Host: r.Host, Plain: r.Method != http.MethodConnect,
-		Authorization: r.Header.Get("Proxy-Authorization"),
-	}
-	if host, port, err := net.SplitHostPort(r.Host); err == nil && port == "443" && !connect.Plain {
-		connect.Host = host
-	}
-	p.secrets.AddHeader(connect.Authorization)
-	recorded := p.Add(&connect)
-	noted := faultinject.Note(w, func(status int) { p.Answered(recorded, status) })
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case !p.front.Serves(connect.Host):
-			http.Error(w, "the proxy cannot resolve the host", http.StatusBadGateway)
-		case connect.Plain:
-			p.forward(w, r)
-		default:
-			p.tunnel(r.Context(), w, connect.Host, recorded)
-		}
-	})
-	if action := p.Faults.Pick(connect); action != nil {
-		action(noted, r, handler)
-		return
-	}
-	handler(noted, r)
+func (p *Proxy) interceptor() *pki.Authority {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.intercept
 }
 
+// ServeHTTP answers one request to the proxy, faults first.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	connect := Connect{Host: r.Host, Authorization: r.Header.Get("Proxy-Authorization")}
+	next := http.HandlerFunc(p.forward)
+	if r.Method == http.MethodConnect {
+		connect.Host = strings.TrimSuffix(r.Host, ":443")
+		next = p.connect
+	}
+	if p.front.handler(connect.Host) == nil {
+		next = func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "the proxy cannot resolve the host", http.StatusBadGateway)
+		}
+	}
+	p.keepHeader(connect.Authorization)
+	p.Faults.Serve(w, r, connect, &p.connects, next)
+}
+
+// forward is for requests without TLS.
 func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 	(&httputil.ReverseProxy{Rewrite: func(out *httputil.ProxyRequest) {
-		out.SetURL(&url.URL{Scheme: "http", Host: p.front.PlainAddr()})
+		out.SetURL(&url.URL{Scheme: "http", Host: p.front.plainAddr})
 		out.Out.Host = out.In.Host
 	}}).ServeHTTP(w, r)
 }
 
-func (p *Proxy) tunnel(ctx context.Context, w http.ResponseWriter, host string, recorded *Connect) {
-	p.mu.Lock()
-	intercept := p.intercept
-	p.mu.Unlock()
-	client, done, err := p.accept(w)
-	if err != nil {
-		return
+// connect joins the client and the front, or the server that reads what goes
+// through.
+func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
+	to := p.front.tlsAddr
+	if p.interceptor() != nil {
+		to = p.readers
 	}
-	defer done()
-	p.Answered(recorded, http.StatusOK)
-	if intercept != nil {
-		p.read(client, host, intercept)
-		return
-	}
-	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.front.TLSAddr())
-	if err != nil {
-		return // the front has stopped: the client sees its connection close
-	}
-	defer p.keep(server)()
-	join(client, server)
+	tunnel(w, r, func(client net.Conn) {
+		server, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", to)
+		if err != nil {
+			return // the front has stopped: the client sees its connection close
+		}
+		join(client, server)
+	})
 }
 
-// accept opens a tunnel: the client's connection is ours from here.
-func (p *Proxy) accept(w http.ResponseWriter) (conn net.Conn, done func(), err error) {
-	conn, _, err = http.NewResponseController(w).Hijack()
+// tunnel takes a client's connection over, until do is done or the proxy stops.
+func tunnel(w http.ResponseWriter, r *http.Request, do func(client net.Conn)) {
+	client, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return nil, nil, fmt.Errorf("take the connection over: %w", err)
+		return // the client is gone
 	}
-	done = p.keep(conn)
-	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
-		done()
-		return nil, nil, err
-	}
-	return conn, done, nil
-}
-
-// keep has Stop close the connection if it is still open then.
-func (p *Proxy) keep(conn net.Conn) (done func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tunnels[conn] = struct{}{}
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.tunnels, conn)
-		_ = conn.Close() // the other end may have closed it
+	closed := context.AfterFunc(r.Context(), func() { _ = client.Close() })
+	defer closed()
+	defer client.Close() //nolint:errcheck // the other end may have closed it
+	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {
+		do(client)
 	}
 }
 
@@ -231,15 +224,12 @@ func join(client, server net.Conn) {
 	}
 	go pipe(server, client)
 	go pipe(client, server)
-	if err := <-ended; isReset(err) {
-		for _, conn := range []net.Conn{client, server} {
-			if tcp, ok := conn.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0) // the close below becomes a reset
-			}
-		}
+	end := func(conn net.Conn) { _ = conn.Close() } // it may have been closed already
+	if errors.Is(<-ended, syscall.ECONNRESET) {
+		end = faultinject.BreakOff
 	}
-	_ = client.Close() // ends the other direction; both are closed again by their keepers
-	_ = server.Close()
+	end(client) // which ends the other direction
+	end(server)
 	<-ended //nolint:errcheck // how it ended is of no interest: we have ended it
 }
 
@@ -248,5 +238,3 @@ func join(client, server net.Conn) {
 func (p *Proxy) Connects(host string) []Connect {
 	return p.Recorded(func(connect Connect) bool { return host == "" || connect.Host == host })
 }
-
-var errTunnelEnded = errors.New("the tunnel has ended")

@@ -4,26 +4,42 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/distribution/distribution/v3/registry/auth/token"
 )
+
+const tokenLifetime = 5 * time.Minute
 
 // Registry is a Store that asks for a token, as docker.io or ghcr.io does, or
 // for the account itself.
 type Registry struct {
 	*Store
 	dialect dialect
-	// signer signs tokens that the Store verifies; nil where the Registry knows
-	// its own.
 	signer  *signer
-	secrets Secrets
+	secrets
 
 	mu       sync.Mutex
-	accounts map[string]*account
+	accounts map[string]account
 	private  map[string]bool
 	tokens   map[string]grant
 	pulls    int
 	limit    int // pulls that are left to give; -1 is no limit
+}
+
+// account may pull the private repositories that it names.
+type account struct {
+	secret       string
+	repositories []string
+}
+
+// grant is what a token is good for.
+type grant struct {
+	repositories []string
+	until        time.Time
 }
 
 // dialect is in what the flows of two registries differ.
@@ -34,40 +50,103 @@ type dialect struct {
 	// refuses means that the token endpoint refuses what it does not grant;
 	// otherwise it issues a token that grants nothing.
 	refuses bool
-	// badLogin is what a wrong password is answered with.
+	// badLogin is what a wrong password is answered with; 0 is 401.
 	badLogin int
-	// fields are those of the token answer that hold the token; none means both
-	// token and access_token.
-	fields []string
+	// field of the token answer holds the token; empty means both token and
+	// access_token.
+	field string
 	// basic means that there is no token endpoint: each request carries the
 	// account itself.
 	basic bool
 	// limited means that answers tell how many pulls are left.
 	limited bool
+	// verified means that the Store itself verifies tokens.
+	verified bool
 }
 
-// NewDockerHub returns a registry that behaves as registry-1.docker.io and
+// newDockerHub returns a registry that behaves as registry-1.docker.io and
 // auth.docker.io do. It serves both hosts.
-func NewDockerHub(store *Store) *Registry {
-	return newRegistry(store, dialect{
-		realm: "https://auth.docker.io/token", service: "registry.docker.io",
-		badLogin: http.StatusUnauthorized, limited: true,
-	})
+func newDockerHub(store *Store) *Registry {
+	return newRegistry(store, dialect{realm: "https://auth.docker.io/token", service: "registry.docker.io", limited: true})
 }
 
-// NewGHCR returns a registry that behaves as ghcr.io does.
-func NewGHCR(store *Store) *Registry {
+// newGHCR returns a registry that behaves as ghcr.io does.
+func newGHCR(store *Store) *Registry {
 	return newRegistry(store, dialect{
 		realm: "https://ghcr.io/token", service: "ghcr.io", pingScope: "repository:user/image:pull",
 		badLogin: http.StatusForbidden, refuses: true,
 	})
 }
 
+// NewGitLab returns a registry that behaves as registry.gitlab.com and
+// gitlab.com/jwt/auth do. A wrong password is answered with badLogin: 403 by
+// older versions, 401 by newer ones.
+func NewGitLab(store *Store, badLogin int) *Registry {
+	return newRegistry(store, dialect{
+		realm: "https://gitlab.com/jwt/auth", service: "container_registry", badLogin: badLogin, field: "token",
+	})
+}
+
+// NewACR returns a registry that behaves as an Azure Container Registry does:
+// its token stands in access_token alone.
+func NewACR(store *Store, host string) *Registry {
+	return newRegistry(store, dialect{realm: "https://" + host + "/oauth2/token", service: host, field: "access_token"})
+}
+
+// NewECRPublic returns a registry that behaves as public.ecr.aws does: the
+// scope of its challenge is no repository's. A wrong or expired password is
+// answered with badLogin: 400, or 403.
+func NewECRPublic(store *Store, badLogin int) *Registry {
+	return newRegistry(store, dialect{
+		realm: "https://public.ecr.aws/token/", service: "public.ecr.aws", pingScope: "aws", badLogin: badLogin, field: "token",
+	})
+}
+
+// NewECR returns a registry that behaves as a private one of Amazon does: no
+// token endpoint, and an expired password is forbidden rather than
+// unauthorized.
+func NewECR(store *Store, host string) *Registry {
+	return newRegistry(store, dialect{
+		realm: "https://" + host + "/", service: "ecr.amazonaws.com", badLogin: http.StatusForbidden, basic: true,
+	})
+}
+
 func newRegistry(store *Store, d dialect) *Registry {
 	return &Registry{
-		Store: store, dialect: d, limit: 100,
-		accounts: map[string]*account{}, private: map[string]bool{}, tokens: map[string]grant{},
+		Store: store, dialect: d, signer: newSigner(d.realm, d.service), limit: 100,
+		accounts: map[string]account{}, private: map[string]bool{}, tokens: map[string]grant{},
 	}
+}
+
+// SetPrivate hides a repository from everyone but the accounts that name it.
+func (r *Registry) SetPrivate(repository string, private bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.private[repository] = private
+}
+
+// AddAccount lets an account in, or changes its secret and rights. It may
+// pull what is public, and the private repositories that are named.
+func (r *Registry) AddAccount(user, secret string, repositories ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.accounts[user] = account{secret: secret, repositories: repositories}
+	r.keepAccount(user, secret)
+}
+
+// RemoveAccount locks an account out, as if it had expired; tokens that it
+// got before stay good.
+func (r *Registry) RemoveAccount(user string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.accounts, user)
+}
+
+// RevokeTokens makes every token that was issued so far worthless.
+func (r *Registry) RevokeTokens() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.tokens)
 }
 
 // LimitPulls sets how many pulls are left, -1 for no limit. Only a GET of a
@@ -87,65 +166,136 @@ func (r *Registry) Pulls() int {
 
 // ServeHTTP serves the registry and its token endpoint, told apart by path.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	call := describe(request)
+	r.mu.Lock()
+	answered := r.answer(w, request, describe(request))
+	r.mu.Unlock()
+	if !answered {
+		r.Store.ServeHTTP(w, request)
+	}
+}
+
+// answer answers what the Store is not to: a question about accounts and
+// tokens, or a refusal.
+func (r *Registry) answer(w http.ResponseWriter, request *http.Request, call Call) (answered bool) {
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	who, ok := r.login(request)
+	granted, valid := r.tokens[strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ")]
+	valid = valid && time.Now().Before(granted.until)
 	switch {
-	case r.dialect.basic:
-		r.serveBasic(w, request, call)
+	case !ok && (r.dialect.basic || call.Stage == Token):
+		r.refuseLogin(w)
+	case r.dialect.basic && call.User == "":
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf("Basic realm=%q,service=%q", r.dialect.realm, r.dialect.service))
+		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "Not Authorized")
+	case r.dialect.basic && call.Stage != Ping && !r.mayPull(who, call.Repository):
+		refuse(w, http.StatusForbidden, "DENIED", "User is not authorized to perform: ecr:BatchGetImage")
 	case call.Stage == Token && request.Method != http.MethodGet:
 		// containerd offers a credential in a form first, and asks again as
 		// everybody does where it hears this.
 		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "the operation is unsupported")
 	case call.Stage == Token:
-		r.serveToken(w, request, call)
-	case r.signer != nil:
-		r.Store.ServeHTTP(w, request)
+		r.serveToken(w, call, who)
+	case r.dialect.basic, r.dialect.verified, call.Stage == Ping && valid:
+		return false
 	case call.Stage == Ping:
-		if _, ok := r.granted(request); !ok {
-			r.challenge(w, r.dialect.pingScope, "")
-			return
-		}
-		w.WriteHeader(http.StatusOK)
-	case call.Repository != "" && (request.Method == http.MethodGet || request.Method == http.MethodHead):
-		r.servePull(w, request, call)
-	default:
+		r.challenge(w, r.dialect.pingScope, "")
+	case call.Repository == "" || request.Method != http.MethodGet && request.Method != http.MethodHead:
 		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+	case !valid && call.Scheme != "":
+		r.challenge(w, scopeOf(call.Repository), "invalid_token")
+	case !valid:
+		r.challenge(w, scopeOf(call.Repository), "")
+	case !slices.Contains(granted.repositories, call.Repository):
+		r.challenge(w, scopeOf(call.Repository), "insufficient_scope")
+	case r.dialect.limited && !r.meter(w, call.Stage):
+		refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS",
+			"You have reached your unauthenticated pull rate limit. https://www.docker.com/increase-rate-limit")
+	default:
+		return false
+	}
+	return true
+}
+
+// login reads who asks; nobody is fine.
+func (r *Registry) login(request *http.Request) (who account, ok bool) {
+	user, secret, given := request.BasicAuth()
+	if !given {
+		return account{}, true
+	}
+	who, known := r.accounts[user]
+	return who, known && who.secret == secret
+}
+
+func (r *Registry) refuseLogin(w http.ResponseWriter) {
+	switch r.dialect.badLogin {
+	case 0, http.StatusUnauthorized:
+		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password")
+	default:
+		refuse(w, r.dialect.badLogin, "DENIED", "incorrect username or password")
 	}
 }
 
-func (r *Registry) servePull(w http.ResponseWriter, request *http.Request, call Call) {
-	scope := "repository:" + call.Repository + ":pull"
-	granted, ok := r.granted(request)
-	switch {
-	case !ok && call.Scheme != "":
-		r.challenge(w, scope, "invalid_token")
-		return
-	case !ok:
-		r.challenge(w, scope, "")
-		return
-	case !granted.repositories[call.Repository]:
-		r.challenge(w, scope, "insufficient_scope")
-		return
+func (r *Registry) serveToken(w http.ResponseWriter, call Call, who account) {
+	granted := grant{until: time.Now().Add(tokenLifetime)}
+	access := []*token.ResourceActions{}
+	for _, scope := range call.Scopes {
+		repository, ok := pullOf(scope)
+		switch {
+		case ok && r.mayPull(who, repository):
+			granted.repositories = append(granted.repositories, repository)
+			access = append(access, &token.ResourceActions{Type: "repository", Name: repository, Actions: []string{"pull"}})
+		case r.dialect.refuses && call.User == "":
+			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+			return
+		case r.dialect.refuses:
+			refuse(w, http.StatusForbidden, "DENIED", "requested access to the resource is denied")
+			return
+		}
 	}
-	if r.dialect.limited && (call.Stage == Head || call.Stage == Get) && !r.meter(w, call.Stage) {
-		refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS",
-			"You have reached your unauthenticated pull rate limit. https://www.docker.com/increase-rate-limit")
-		return
+	issued := r.signer.sign(call.User, granted.until, access...)
+	r.tokens[issued] = granted
+	r.keep(issued)
+	body := map[string]any{
+		"token": issued, "access_token": issued,
+		"expires_in": int(tokenLifetime.Seconds()), "issued_at": time.Now().UTC().Format(time.RFC3339),
 	}
-	r.Store.ServeHTTP(w, request)
+	switch r.dialect.field {
+	case "token":
+		delete(body, "access_token")
+	case "access_token":
+		delete(body, "token")
+	}
+	answer(w, http.StatusOK, body)
+}
+
+func (r *Registry) mayPull(who account, repository string) bool {
+	_, there := r.repositories.Load(repository)
+	return there && (!r.private[repository] || slices.Contains(who.repositories, repository))
+}
+
+func scopeOf(repository string) string { return "repository:" + repository + ":pull" }
+
+// pullOf reads repository:NAME:ACTIONS.
+func pullOf(scope string) (repository string, ok bool) {
+	rest, ok := strings.CutPrefix(scope, "repository:")
+	colon := strings.LastIndex(rest, ":")
+	if !ok || colon < 0 {
+		return "", false
+	}
+	actions := strings.Split(rest[colon+1:], ",")
+	return rest[:colon], slices.Contains(actions, "pull") || slices.Contains(actions, "*")
 }
 
 // meter counts a pull and tells what is left, as docker.io does; false when
 // there is nothing left to pull with.
-func (r *Registry) meter(w http.ResponseWriter, stage Stage) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	enough := true
-	if stage == Get {
-		if enough = r.limit != 0; enough {
-			r.pulls++
-			r.limit = max(r.limit-1, -1)
-		}
+func (r *Registry) meter(w http.ResponseWriter, stage Stage) (enough bool) {
+	if stage != Head && stage != Get {
+		return true
+	}
+	enough = stage == Head || r.limit != 0
+	if stage == Get && enough {
+		r.pulls++
+		r.limit = max(r.limit-1, -1)
 	}
 	if r.limit >= 0 {
 		w.Header().Set("Ratelimit-Limit", "100;w=21600")
@@ -176,5 +326,3 @@ func answer(w http.ResponseWriter, status int, value any) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(value) // the client may be gone: its own loss
 }
-
-func now() time.Time { return time.Now().UTC() }

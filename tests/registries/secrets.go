@@ -2,19 +2,21 @@ package registries
 
 import (
 	"encoding/base64"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// Secrets is what a program may send and must never print: passwords, as they
+// secrets are what a program may send and must never print: passwords, as they
 // are and as a Basic header holds them, and tokens. The zero value is ready.
-type Secrets struct {
+type secrets struct {
 	mu     sync.Mutex
 	values map[string]bool
 }
 
-// Add takes values in. They stay, whatever becomes of the account.
-func (s *Secrets) Add(values ...string) {
+// keep takes values in. They stay, whatever becomes of the account.
+func (s *secrets) keep(values ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.values == nil {
@@ -27,35 +29,26 @@ func (s *Secrets) Add(values ...string) {
 	}
 }
 
-// AddAccount takes in what an account is recognised by.
-func (s *Secrets) AddAccount(user, password string) {
-	s.Add(password, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+// keepAccount takes in what an account is recognised by.
+func (s *secrets) keepAccount(user, password string) {
+	s.keep(password, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 }
 
-// AddHeader takes in what an Authorization or Proxy-Authorization header
+// keepHeader takes in what an Authorization or Proxy-Authorization header
 // holds.
-func (s *Secrets) AddHeader(value string) {
-	scheme, secret, ok := strings.Cut(value, " ")
-	if !ok {
-		return
-	}
-	s.Add(secret)
-	if !strings.EqualFold(scheme, "Basic") {
-		return
-	}
-	if pair, err := base64.StdEncoding.DecodeString(secret); err == nil {
+func (s *secrets) keepHeader(value string) {
+	scheme, secret, _ := strings.Cut(value, " ")
+	s.keep(secret)
+	if pair, err := base64.StdEncoding.DecodeString(secret); err == nil && strings.EqualFold(scheme, "Basic") {
 		_, password, _ := strings.Cut(string(pair), ":")
-		s.Add(password)
+		s.keep(password)
 	}
 }
 
-// Values returns all of them, in no order.
-func (s *Secrets) Values() []string {
+// Secrets returns all that was sent or issued here, and what accounts have or
+// had, in no order.
+func (s *secrets) Secrets() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	values := make([]string, 0, len(s.values))
-	for value := range s.values {
-		values = append(values, value)
-	}
-	return values
+	return slices.Collect(maps.Keys(s.values))
 }

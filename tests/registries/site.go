@@ -1,3 +1,19 @@
+// Package registries runs container registries under names that the test does
+// not own. A Store is a real registry (distribution) in this process; a
+// Registry puts the token flow of docker.io or ghcr.io before it; a Front
+// serves any number of hosts on one TLS port, with certificates for their real
+// names; and a Proxy is the CONNECT proxy that leads there, for every host or
+// for all but those that the test refuses. No DNS tricks, no root: the program
+// under test gets HTTPS_PROXY and SSL_CERT_FILE, and nothing else is special.
+//
+// A Site is all of it together:
+//
+//	site, err := registries.Start(ctx, dir)
+//	digest, err := site.Push("ghcr.io/tracebloc/ingestor:0.3", registries.Image("one", "linux/amd64"))
+//	site.Proxy.Refuse("ghcr.io", 403)
+//
+// Front and Proxy record every request, and break those that the test picks
+// (package faultinject).
 package registries
 
 import (
@@ -10,6 +26,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/tracebloc/image-refresh/tests/pki"
 )
@@ -40,16 +57,15 @@ func Start(ctx context.Context, dir string) (*Site, error) {
 	if err := authority.WriteFile(s.CAFile); err != nil {
 		return nil, fmt.Errorf("write the registries' authority: %w", err)
 	}
-	if s.Front, err = NewFront(ctx, authority); err != nil {
+	if s.Front, err = newFront(ctx, authority); err != nil {
 		return nil, err
 	}
-	if s.Proxy, err = NewProxy(ctx, s.Front); err != nil {
-		return nil, errors.Join(err, s.Front.Stop())
+	if s.Proxy, err = newProxy(ctx, s.Front); err != nil {
+		return nil, errors.Join(err, s.Front.stop())
 	}
-	hub, ghcr := NewStore(ctx), NewStore(ctx)
-	s.DockerHub, s.GHCR = NewDockerHub(hub), NewGHCR(ghcr)
-	s.Add(name.DefaultRegistry, hub, s.DockerHub, "registry-1.docker.io", "index.docker.io", "auth.docker.io")
-	s.Add("ghcr.io", ghcr, s.GHCR, "ghcr.io")
+	s.DockerHub, s.GHCR = newDockerHub(NewStore(ctx)), newGHCR(NewStore(ctx))
+	s.Add(name.DefaultRegistry, s.DockerHub.Store, s.DockerHub, "registry-1.docker.io", "index.docker.io", "auth.docker.io")
+	s.Add("ghcr.io", s.GHCR.Store, s.GHCR, "ghcr.io")
 	return s, nil
 }
 
@@ -66,25 +82,26 @@ func (s *Site) Add(registry string, store *Store, handler http.Handler, hosts ..
 // Secrets returns what was sent here, or issued here, or is an account's here,
 // and must be printed by nobody.
 func (s *Site) Secrets() []string {
-	secrets := append(s.Front.secrets.Values(), s.Proxy.secrets.Values()...)
+	all := append(s.Front.Secrets(), s.Proxy.Secrets()...)
 	for _, handler := range s.handlers {
 		if keeper, ok := handler.(interface{ Secrets() []string }); ok {
-			secrets = append(secrets, keeper.Secrets()...)
+			all = append(all, keeper.Secrets()...)
 		}
 	}
-	return secrets
+	return all
 }
 
 // Stop ends the site and everything under way in it.
 func (s *Site) Stop() error {
-	failures := []error{s.Proxy.Stop(), s.Front.Stop()}
+	failures := []error{s.Proxy.stop(), s.Front.stop()}
 	for _, store := range s.stores {
-		failures = append(failures, store.Close())
+		failures = append(failures, store.app.Shutdown())
 	}
 	return errors.Join(failures...)
 }
 
-// Environ is what a program needs to take the site for the world.
+// Environ is what a program needs to take the site's registries for the real
+// ones.
 func (s *Site) Environ() []string {
 	return []string{
 		"HTTPS_PROXY=" + s.Proxy.URL(), "HTTP_PROXY=" + s.Proxy.URL(), "NO_PROXY=127.0.0.1,localhost",
@@ -92,7 +109,8 @@ func (s *Site) Environ() []string {
 	}
 }
 
-// Transport takes the site for the world, for clients in this process.
+// Transport takes the site's registries for the real ones, for clients in this
+// process.
 func (s *Site) Transport() (*http.Transport, error) {
 	proxy, err := url.Parse(s.Proxy.URL())
 	if err != nil {
@@ -107,52 +125,60 @@ func (s *Site) Transport() (*http.Transport, error) {
 // Push stores content under a reference such as ghcr.io/tracebloc/ingestor:0.3
 // or nginx, and returns its digest.
 func (s *Site) Push(reference string, content Content) (digest string, err error) {
-	store, rest, err := s.find(reference)
+	ref, store, err := s.find(reference)
 	if err != nil {
 		return "", err
 	}
-	return store.Push(rest, content)
+	if err := remote.Push(ref, content.taggable(), store.as()...); err != nil {
+		return "", fmt.Errorf("push %s: %w", reference, err)
+	}
+	store.repositories.Store(ref.Context().RepositoryStr(), true)
+	return content.Digest()
 }
 
 // Tag makes a tag point to a digest that its repository holds.
 func (s *Site) Tag(reference, digest string) error {
-	store, rest, err := s.find(reference)
+	ref, store, err := s.find(reference)
 	if err != nil {
 		return err
 	}
-	return store.Tag(rest, digest)
+	held, err := remote.Get(ref.Context().Digest(digest), store.as()...)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", digest, err)
+	}
+	return remote.Tag(ref.Context().Tag(ref.Identifier()), held, store.as()...)
 }
 
 // Delete removes a tag, or a manifest where the reference is a digest.
 func (s *Site) Delete(reference string) error {
-	store, rest, err := s.find(reference)
+	ref, store, err := s.find(reference)
 	if err != nil {
 		return err
 	}
-	return store.Delete(rest)
+	return remote.Delete(ref, store.as()...)
 }
 
 // Digest returns what a tag points to.
 func (s *Site) Digest(reference string) (string, error) {
-	store, rest, err := s.find(reference)
+	ref, store, err := s.find(reference)
 	if err != nil {
 		return "", err
 	}
-	return store.Digest(rest)
+	held, err := remote.Head(ref, store.as()...)
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w", reference, err)
+	}
+	return held.Digest.String(), nil
 }
 
-func (s *Site) find(reference string) (store *Store, rest string, err error) {
+func (s *Site) find(reference string) (name.Reference, *Store, error) {
 	ref, err := name.ParseReference(reference)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	registry := ref.Context().RegistryStr()
-	if store = s.stores[registry]; store == nil {
-		return nil, "", fmt.Errorf("the site has no registry %s", registry)
+	store := s.stores[ref.Context().RegistryStr()]
+	if store == nil {
+		return nil, nil, fmt.Errorf("the site has no registry %s", ref.Context().RegistryStr())
 	}
-	separator := ":"
-	if _, ok := ref.(name.Digest); ok {
-		separator = "@"
-	}
-	return store, ref.Context().RepositoryStr() + separator + ref.Identifier(), nil
+	return ref, store, nil
 }
