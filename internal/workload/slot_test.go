@@ -12,44 +12,22 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/failure"
-	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-const ingestor = "ghcr.io/tracebloc/ingestor:0.3"
+// found is what Find makes of a pod: a slot, or why there is none.
+type found struct {
+	pod  corev1.PodSpec
+	live annotate.Content
+	how  string // what else is so of the slot: init, missing, left
 
-// find is one call of Find: what the workload looks like, and what the configuration says.
-type find struct {
-	pod    corev1.PodSpec
-	follow string // the target's image
-	pin    bool   // pin: digest
-	entry  config.Workload
-
-	cause   failure.Cause // where it cannot be worked with
-	says    string        // that the failure's message holds
-	key     string
-	init    bool
-	follows string
-	live    annotate.Content
-	missing bool
-	left    bool
-	writes  string // into the slot, for a digest of b's
+	cause failure.Cause // why there is none
+	says  string        // that the message holds
 }
 
-func pod(containers ...corev1.Container) corev1.PodSpec {
-	return corev1.PodSpec{Containers: containers}
-}
-
-func withInit(spec corev1.PodSpec, containers ...corev1.Container) corev1.PodSpec {
-	spec.InitContainers = containers
-	return spec
-}
-
-func (f find) check(t *testing.T) {
+// check asserts what an entry means: key names the slot, follows what it follows, and writes what is put there for digest B.
+func (f found) check(t *testing.T, of config.Target, entry config.Workload, key, follows, writes string) {
 	t.Helper()
-	of := target(t, f.follow)
-	of.DigestOnly = f.pin
-	read := object(t, config.Deployment, f.pod)
-	slot, problem := read.Find(of, f.entry)
+	slot, problem := object(t, config.Deployment, f.pod).Find(of, entry)
 	if f.cause != failure.None {
 		require.NotNil(t, problem)
 		assert.Equal(t, f.cause, problem.Cause, problem.Message)
@@ -57,289 +35,185 @@ func (f find) check(t *testing.T) {
 		assert.Contains(t, problem.Message, f.says)
 		return
 	}
-	if problem != nil {
-		require.Fail(t, problem.Message)
-	}
-	assert.Equal(t, f.key, slot.Key())
-	assert.Equal(t, f.init, slot.Init)
-	assert.Equal(t, f.follows, slot.Follows.String())
+	require.Nil(t, problem)
+	assert.Equal(t, key, slot.Key())
+	assert.Equal(t, follows, slot.Follows.String())
+	assert.Equal(t, writes, slot.Value(digestB))
 	assert.Equal(t, f.live, slot.Live)
-	assert.Equal(t, f.missing, slot.Missing)
-	assert.Equal(t, f.left, slot.Left)
-	list := "containers"
-	if f.init {
-		list = "initContainers"
-	}
-	name, env, _ := strings.Cut(f.key, "/")
-	want := map[string]any{"name": name, "image": f.writes}
-	if env != "" {
-		want = map[string]any{"name": name, "env": []any{map[string]any{"name": env, "value": f.writes}}}
-	}
-	sent := patch(t, read, workload.Change{Slots: []workload.SlotChange{{Slot: slot, Digest: digest("b")}}})
-	assert.Equal(t, map[string]any{"template": map[string]any{"spec": map[string]any{list: []any{want}}}}, sent["spec"])
+	assert.Equal(t, strings.Contains(f.how, "init"), slot.Init)
+	assert.Equal(t, strings.Contains(f.how, "missing"), slot.Missing)
+	assert.Equal(t, strings.Contains(f.how, "left"), slot.Left)
 }
 
-func run(t *testing.T, cases map[string]find) {
+// all checks them in one test each.
+func all(t *testing.T, of config.Target, entry config.Workload, key, follows, writes string, rows map[string]found) {
 	t.Helper()
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c.check(t)
-		})
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) { row.check(t, of, entry, key, follows, writes) })
 	}
 }
 
-// at is a slot's expected image mode: container api, following the target.
-func at(containers corev1.PodSpec, live annotate.Content) find {
-	return find{
-		pod: containers, follow: ingestor, entry: config.Workload{Container: "api"},
-		key: "api", follows: ingestor, live: live, writes: ingestor + "@" + string(digest("b")),
-	}
+// none is no slot, for this reason.
+func none(cause failure.Cause, says string, pod corev1.PodSpec) found {
+	return found{pod: pod, cause: cause, says: says}
 }
 
-func TestFindInImageMode(t *testing.T) {
+// never is a pod whose first container is never pulled.
+func never(spec corev1.PodSpec) corev1.PodSpec {
+	spec.Containers[0].ImagePullPolicy = corev1.PullNever
+	return spec
+}
+
+const unpinned = annotate.Unpinned
+
+var live = annotate.Of(digestA)
+
+func TestASlotInAnImage(t *testing.T) {
 	t.Parallel()
-	live := annotate.Of(digest("a"))
-	pinned := ingestor + "@" + string(digest("a"))
-	with := func(f find, change func(*find)) find {
-		change(&f)
-		return f
-	}
-	run(t, map[string]find{
-		"a tag":            at(pod(container("api", ingestor)), annotate.Unpinned),
-		"a digest":         at(pod(container("api", pinned)), live),
-		"a digest, no tag": at(pod(container("api", "ghcr.io/tracebloc/ingestor@"+string(digest("a")))), live),
-		"pin: digest": with(at(pod(container("api", pinned)), live), func(f *find) {
-			f.pin, f.writes = true, "ghcr.io/tracebloc/ingestor@"+string(digest("b"))
-		}),
-		"an init container": with(at(withInit(pod(container("web", "nginx")), container("api", pinned)), live), func(f *find) { f.init = true }),
-		"no container named: the only one": with(at(pod(container("api", pinned)), live), func(f *find) {
-			f.entry.Container = ""
-		}),
-		"no container named: the only one that runs it": with(
-			at(pod(container("web", "nginx:1"), container("api", pinned), container("odd", "::")), live), func(f *find) { f.entry.Container = "" }),
-		"no container named: an init container runs it": with(
-			at(withInit(pod(container("web", "nginx:1")), container("api", pinned)), live), func(f *find) { f.entry.Container, f.init = "", true }),
-		"no container named: of two that run it, the one with the tag": with(
-			at(pod(container("old", "ghcr.io/tracebloc/ingestor:0.2"), container("api", pinned)), live), func(f *find) { f.entry.Container = "" }),
-		"no container named: two run it": {
-			pod: withInit(pod(container("api", ingestor)), container("migrate", ingestor)), follow: ingestor,
-			cause: failure.SlotInvalid, says: "2 of its containers can be meant (api, migrate)",
-		},
-		"no container named: two of three run it": {
-			pod: pod(container("web", "nginx"), container("api", ingestor), container("b", ingestor)), follow: ingestor,
-			cause: failure.SlotInvalid, says: "2 of its containers can be meant",
-		},
-		"no container named: none runs it, and there is one (I41)": {
-			pod: pod(container("api", "nginx:1")), follow: ingestor, cause: failure.SlotMismatch, says: "docker.io/library/nginx:1",
-		},
-		"no container named: none of several runs it (I41)": {
-			pod: pod(container("api", "nginx:1"), container("web", "nginx:1")), follow: ingestor,
-			cause: failure.SlotMismatch, says: "none of its containers (api, web)",
-		},
-		"a container that is not there": {
-			pod: pod(container("web", ingestor)), follow: ingestor, entry: config.Workload{Container: "api"},
-			cause: failure.WorkloadMissing, says: `no container "api", only web`,
-		},
-		"another tag (I41)": {
-			pod: pod(container("api", "ghcr.io/tracebloc/ingestor:0.4")), follow: ingestor, entry: config.Workload{Container: "api"},
-			cause: failure.SlotMismatch, says: "ingestor:0.4, and the target follows " + ingestor,
-		},
-		"another tag, pinned (I41)": {
-			pod: pod(container("api", "ghcr.io/tracebloc/ingestor:0.4@"+string(digest("a")))), follow: ingestor, cause: failure.SlotMismatch,
-		},
-		"another repository (I41)": {
-			pod: pod(container("api", "ghcr.io/tracebloc/other:0.3")), follow: ingestor, cause: failure.SlotMismatch,
-		},
-		"another host (I41)": {
-			pod: pod(container("api", "harbor.example.com/tracebloc/ingestor:0.3")), follow: ingestor, cause: failure.SlotMismatch,
-		},
-		"no tag is another tag (I41)": {
-			pod: pod(container("api", "ghcr.io/tracebloc/ingestor")), follow: ingestor, cause: failure.SlotMismatch,
-		},
-		"imagePullPolicy Never (I89)": func() find {
-			f := find{pod: pod(container("api", ingestor)), follow: ingestor, cause: failure.SlotInvalid, says: "imagePullPolicy Never"}
-			f.pod.Containers[0].ImagePullPolicy = corev1.PullNever
-			return f
-		}(),
-		"imagePullPolicy Never of another container": func() find {
-			f := at(pod(container("api", ingestor), container("web", "nginx")), annotate.Unpinned)
-			f.pod.Containers[1].ImagePullPolicy = corev1.PullNever
-			return f
-		}(),
-		"no image reference": {
-			pod: pod(container("api", "Not An Image")), follow: ingestor, entry: config.Workload{Container: "api"}, cause: failure.SlotInvalid,
-		},
-		"no image at all": {
-			pod: pod(container("api", "")), follow: ingestor, entry: config.Workload{Container: "api"}, cause: failure.SlotInvalid,
-		},
+	writes := ingestor + "@" + string(digestB)
+	invalid, mismatch := failure.SlotInvalid, failure.SlotMismatch
+	api := func(image string) corev1.PodSpec { return pod(container("api", image)) }
+	all(t, target(t, ingestor), config.Workload{Container: "api"}, "api", ingestor, writes, map[string]found{
+		"a tag":                  {pod: api(ingestor), live: unpinned},
+		"a digest":               {pod: api(pinned(ingestor)), live: live},
+		"a digest, no tag":       {pod: api(pinned("ghcr.io/tracebloc/ingestor")), live: live},
+		"an init container":      {pod: withInit(pod(container("web", "nginx")), container("api", pinned(ingestor))), live: live, how: "init"},
+		"no container":           none(failure.WorkloadMissing, `no container "api", only web`, pod(container("web", ingestor))),
+		"I41: another tag":       none(mismatch, "ingestor:0.4, and the target follows "+ingestor, api("ghcr.io/tracebloc/ingestor:0.4")),
+		"I41: the same, pinned":  none(mismatch, "", api(pinned("ghcr.io/tracebloc/ingestor:0.4"))),
+		"I41: no tag is another": none(mismatch, "", api("ghcr.io/tracebloc/ingestor")),
+		"I41: another name":      none(mismatch, "", api("ghcr.io/tracebloc/other:0.3")),
+		"I41: another host":      none(mismatch, "", api("harbor.example.com/tracebloc/ingestor:0.3")),
+		"I89: never pulled":      none(invalid, "imagePullPolicy Never", never(api(ingestor))),
+		"I89: another one's":     {pod: never(pod(container("web", "nginx"), container("api", ingestor))), live: unpinned},
+		"no reference":           none(invalid, "", api("Not An Image")),
+		"no image at all":        none(invalid, "", api("")),
 	})
+	all(t, target(t, ingestor), config.Workload{}, "api", ingestor, writes, map[string]found{
+		"unnamed: the only one":                 {pod: api(pinned(ingestor)), live: live},
+		"unnamed: the only one that runs it":    {pod: pod(container("web", "nginx:1"), container("api", ingestor), container("x", "::")), live: unpinned},
+		"unnamed: an init container runs it":    {pod: withInit(pod(container("web", "nginx")), container("api", ingestor)), live: unpinned, how: "init"},
+		"unnamed: of two the one with the tag":  {pod: pod(container("old", "ghcr.io/tracebloc/ingestor:0.2"), container("api", ingestor)), live: unpinned},
+		"unnamed: two run it":                   none(invalid, "2 of its containers can be meant (api, migrate)", withInit(api(ingestor), container("migrate", ingestor))),
+		"unnamed: two of three run it":          none(invalid, "2 of its containers", pod(container("x", "nginx"), container("a", ingestor), container("b", ingestor))),
+		"I41: unnamed: the only one does not":   none(mismatch, "docker.io/library/nginx:1", api("nginx:1")),
+		"I41: unnamed: none of several does so": none(mismatch, "none of its containers (api, web)", pod(container("api", "nginx:1"), container("web", "nginx:1"))),
+	})
+	digestOnly := target(t, ingestor)
+	digestOnly.DigestOnly = true
+	found{pod: api(pinned(ingestor)), live: live}.check(t, digestOnly, config.Workload{}, "api", ingestor, "ghcr.io/tracebloc/ingestor@"+string(digestB))
 }
 
-func TestFindFollowsTheContainersOwnReference(t *testing.T) {
+// A target without an image follows the container's own.
+func TestASlotThatFollowsItsContainer(t *testing.T) {
 	t.Parallel()
-	own := at(pod(container("api", "nginx:1.27@"+string(digest("a"))), container("web", "nginx:1.27")), annotate.Of(digest("a")))
-	own.follow, own.follows, own.writes = "", "docker.io/library/nginx:1.27", "nginx:1.27@"+string(digest("b"))
-	only := own
-	only.pod, only.entry.Container = pod(own.pod.Containers[0]), ""
-	untagged := only
-	untagged.pod, untagged.follows, untagged.live = pod(container("api", "nginx")), "docker.io/library/nginx:latest", annotate.Unpinned
-	untagged.writes = "nginx:latest@" + string(digest("b"))
-	run(t, map[string]find{
-		"a container that is named": own,
-		"the only container":        only,
-		"no tag is latest":          untagged,
-		"two containers": {
-			pod: own.pod, cause: failure.SlotInvalid, says: "2 of its containers can be meant (api, web): name one",
-		},
-		"a container and an init container": {
-			pod: withInit(only.pod, container("init", "nginx")), cause: failure.SlotInvalid, says: "2 of its containers",
-		},
-		"a digest alone names no tag": {
-			pod: pod(container("api", "nginx@"+string(digest("a")))), cause: failure.SlotInvalid, says: "no tag to follow",
-		},
+	own := pod(container("api", pinned("nginx:1.27")))
+	two := pod(container("api", "nginx:1.27"), container("web", "nginx:1.27"))
+	follows, writes := "docker.io/library/nginx:1.27", "nginx:1.27@"+string(digestB)
+	all(t, target(t, ""), config.Workload{Container: "api"}, "api", follows, writes, map[string]found{"named": {pod: two, live: unpinned}})
+	all(t, target(t, ""), config.Workload{}, "api", follows, writes, map[string]found{
+		"the only one":          {pod: own, live: live},
+		"one of two":            none(failure.SlotInvalid, "2 of its containers can be meant (api, web): name one", two),
+		"or an init container":  none(failure.SlotInvalid, "2 of its containers", withInit(own, container("init", "nginx"))),
+		"a digest names no tag": none(failure.SlotInvalid, "no tag to follow", pod(container("api", pinned("nginx")))),
 	})
+	found{pod: pod(container("api", "nginx")), live: unpinned}.check(t, target(t, ""), config.Workload{},
+		"api", "docker.io/library/nginx:latest", "nginx:latest@"+string(digestB))
 }
 
-// However docker.io is spelled in the configuration and in the container, it is the same repository, and the
-// container's spelling stays.
-func TestFindKnowsEverySpellingOfDockerHub(t *testing.T) {
+// However docker.io is spelled in the configuration and in the container, it is the same repository, and the container's
+// spelling stays.
+func TestEverySpellingOfDockerHubIsOne(t *testing.T) {
 	t.Parallel()
 	spellings := []string{"nginx", "library/nginx", "docker.io/nginx", "docker.io/library/nginx", "index.docker.io/library/nginx", "index.docker.io/nginx"}
 	for _, configured := range spellings {
 		for _, used := range spellings {
-			f := at(pod(container("api", used+":1@"+string(digest("a")))), annotate.Of(digest("a")))
-			f.follow, f.follows, f.writes = configured+":1", "docker.io/library/nginx:1", used+":1@"+string(digest("b"))
-			f.check(t)
+			found{pod: pod(container("api", pinned(used+":1"))), live: live}.check(t, target(t, configured+":1"), config.Workload{},
+				"api", "docker.io/library/nginx:1", used+":1@"+string(digestB))
 		}
 	}
-	f := at(pod(container("api", "harbor.example.com:8443/a/b:1")), annotate.Unpinned)
-	f.follow, f.follows = "harbor.example.com:8443/a/b:1", "harbor.example.com:8443/a/b:1"
-	f.writes = "harbor.example.com:8443/a/b:1@" + string(digest("b"))
-	f.check(t)
+	const harbor = "harbor.example.com:8443/a/b:1"
+	found{pod: pod(container("api", harbor)), live: unpinned}.check(t, target(t, harbor), config.Workload{}, "api", harbor, harbor+"@"+string(digestB))
 }
 
-func env(value ...corev1.EnvVar) corev1.PodSpec { return pod(container("api", "nginx", value...)) }
-
-func TestFindInEnvMode(t *testing.T) {
+func TestASlotInAVariable(t *testing.T) {
 	t.Parallel()
-	const name = "INGESTOR_IMAGE_DIGEST"
-	slot := func(spec corev1.PodSpec, live annotate.Content) find {
-		return find{
-			pod: spec, follow: ingestor, entry: config.Workload{Container: "api", Env: name},
-			key: "api/" + name, follows: ingestor, live: live, writes: string(digest("b")),
+	a, invalid := string(digestA), failure.SlotInvalid
+	holds := func(values ...string) corev1.PodSpec {
+		api := container("api", "nginx", env("OTHER", "1"))
+		for _, value := range values {
+			api.Env = append(api.Env, env("DIGEST", value))
 		}
+		return pod(api)
 	}
-	reference := func(spec corev1.PodSpec, live annotate.Content) find {
-		f := slot(spec, live)
-		f.entry.Reference, f.writes = true, "ghcr.io/tracebloc/ingestor@"+string(digest("b"))
-		return f
+	from := func(spec corev1.PodSpec) corev1.PodSpec {
+		spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{}}
+		return spec
 	}
-	unnamed := func(f find) find {
-		f.entry.Container = ""
-		return f
-	}
-	missing := func(f find) find {
-		f.missing = true
-		return f
-	}
-	invalid := func(f find, cause failure.Cause, says string) find {
-		f.cause, f.says = cause, says
-		return f
-	}
-	a := annotate.Of(digest("a"))
-	from := corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{Key: "d"}}}
-	envFrom := env()
-	envFrom.Containers[0].EnvFrom = []corev1.EnvFromSource{{}}
-	filledBeside := env(variable(name, string(digest("a"))))
-	filledBeside.Containers[0].EnvFrom = []corev1.EnvFromSource{{}}
-	run(t, map[string]find{
-		"a digest":                slot(env(variable("A", "1"), variable(name, string(digest("a")))), a),
-		"a digest beside envFrom": slot(filledBeside, a),
-		"empty (I7)":              slot(env(variable(name, "")), annotate.None),
-		"missing (I7)":            missing(slot(env(), annotate.None)),
-		"empty, and left so": func() find {
-			f := slot(env(variable(name, "")), annotate.None)
-			f.entry.LeaveEmpty, f.left = true, true
-			return f
-		}(),
-		"missing, and left so": func() find {
-			f := missing(slot(env(), annotate.None))
-			f.entry.LeaveEmpty, f.left = true, true
-			return f
-		}(),
-		"filled, though it would be left empty": func() find {
-			f := slot(env(variable(name, string(digest("a")))), a)
-			f.entry.LeaveEmpty = true
-			return f
-		}(),
-		"only blanks and quotes": slot(env(variable(name, ` "" `)), annotate.None),
-		"in blanks":              slot(env(variable(name, " "+string(digest("a"))+"\n")), annotate.Unpinned),
-		"in quotes":              slot(env(variable(name, `"`+string(digest("a"))+`"`)), annotate.Unpinned),
-		"in capitals":            slot(env(variable(name, strings.ToUpper(string(digest("a"))))), annotate.Unpinned),
-		"a word (I88)":           invalid(slot(env(variable(name, "0.3")), a), failure.SlotInvalid, `holds "0.3", and not a digest (envValue: digest)`),
-		"a flag (I88)":           invalid(slot(env(variable(name, "--image="+string(digest("a")))), a), failure.SlotInvalid, `holds "--image=sha256:`),
-		"two digests (I88)":      invalid(slot(env(variable(name, string(digest("a"))+","+string(digest("b")))), a), failure.SlotInvalid, `holds "sha256:`),
-		"no whole digest (I88)":  invalid(slot(env(variable(name, "sha256:zz")), a), failure.SlotInvalid, `holds "sha256:zz"`),
-		"a reference (I88)":      invalid(slot(env(variable(name, ingestor+"@"+string(digest("a")))), a), failure.SlotInvalid, `holds "`+ingestor+"@sha256:"),
-		"another case":           missing(slot(env(variable(strings.ToLower(name), "x")), annotate.None)),
-
-		"an init container": func() find {
-			f := slot(withInit(pod(container("web", "nginx")), container("api", "nginx", variable(name, ""))), annotate.None)
-			f.init = true
-			return f
-		}(),
-		"imagePullPolicy Never, in env mode": func() find {
-			f := slot(env(variable(name, string(digest("a")))), a)
-			f.pod.Containers[0].ImagePullPolicy = corev1.PullNever
-			return f
-		}(),
-		"unnamed: the only container":    unnamed(missing(slot(env(), annotate.None))),
-		"unnamed: the one that lists it": unnamed(slot(pod(container("web", "nginx"), env(variable(name, string(digest("a")))).Containers[0]), a)),
-		"unnamed: the init container lists it": func() find {
-			f := unnamed(slot(withInit(pod(container("web", "nginx")), container("api", "nginx", variable(name, ""))), annotate.None))
-			f.init = true
-			return f
-		}(),
-		"unnamed: nobody lists it, one serves": unnamed(missing(slot(withInit(env(), container("init", "nginx")), annotate.None))),
-		"unnamed: nobody lists it, two serve":  unnamed(invalid(find{pod: pod(container("api", "x"), container("web", "x")), follow: ingestor, entry: config.Workload{Env: name}}, failure.SlotInvalid, "2 of its containers can be meant (api, web)")),
-		"unnamed: two list it": unnamed(invalid(find{
-			pod: pod(container("api", "x", variable(name, "")), container("web", "x", variable(name, ""))), follow: ingestor, entry: config.Workload{Env: name},
-		}, failure.SlotInvalid, "2 of its containers can be meant")),
-
-		"from elsewhere (I40)":    invalid(slot(env(from), a), failure.SlotInvalid, "valueFrom"),
-		"listed twice":            invalid(slot(env(variable(name, ""), variable(name, string(digest("a")))), a), failure.SlotInvalid, "lists INGESTOR_IMAGE_DIGEST 2 times"),
-		"missing beside envFrom":  invalid(slot(envFrom, a), failure.SlotInvalid, "envFrom may set it"),
-		"no such container":       invalid(slot(pod(container("web", "x")), a), failure.WorkloadMissing, `no container "api"`),
-		"reference: a digest":     reference(env(variable(name, "ghcr.io/tracebloc/ingestor@"+string(digest("a")))), a),
-		"reference: with its tag": reference(env(variable(name, ingestor+"@"+string(digest("a")))), a),
-		"reference: a tag":        reference(env(variable(name, ingestor)), annotate.Unpinned),
-		"reference: empty":        reference(env(variable(name, "")), annotate.None),
-		"reference: in blanks":    reference(env(variable(name, " ghcr.io/tracebloc/ingestor@"+string(digest("a")))), annotate.Unpinned),
-		"reference: in quotes":    reference(env(variable(name, `'`+ingestor+`'`)), annotate.Unpinned),
-		"reference: in capitals":  reference(env(variable(name, "GHCR.IO/tracebloc/ingestor@"+strings.ToUpper(string(digest("a"))))), annotate.Unpinned),
-		"reference: garbage":      invalid(reference(env(variable(name, "?!")), a), failure.SlotInvalid, `holds "?!", and not a reference by tag or digest (envValue: reference), as in ghcr.io/tracebloc/ingestor@sha256:4f53…`),
-		"reference: a word":       invalid(reference(env(variable(name, "true")), a), failure.SlotInvalid, `holds "true"`),
-		"reference: a URL":        invalid(reference(env(variable(name, "docker://"+ingestor)), a), failure.SlotInvalid, `holds "docker://`),
-		"reference: two":          invalid(reference(env(variable(name, ingestor+" "+ingestor)), a), failure.SlotInvalid, `holds "`),
-		"reference: neither tag nor digest, of the tag latest": func() find {
-			f := reference(env(variable(name, "ghcr.io/tracebloc/ingestor")), annotate.Unpinned)
-			f.follow, f.follows = "ghcr.io/tracebloc/ingestor", "ghcr.io/tracebloc/ingestor:latest"
-			return f
-		}(),
-		"reference: spelled as the target spells it": func() find {
-			f := reference(env(variable(name, "index.docker.io/library/nginx@"+string(digest("a")))), a)
-			f.follow, f.follows, f.writes = "nginx:1", "docker.io/library/nginx:1", "nginx@"+string(digest("b"))
-			return f
-		}(),
-		"reference: the digest that envValue digest left": invalid(reference(env(variable(name, string(digest("a")))), a), failure.SlotInvalid, `holds "sha256:`),
-		"reference: another tag (I41)":                    invalid(reference(env(variable(name, "ghcr.io/tracebloc/ingestor:0.4")), a), failure.SlotMismatch, "refers to ghcr.io/tracebloc/ingestor:0.4"),
-		"reference: another repository (I41)":             invalid(reference(env(variable(name, "nginx:0.3")), a), failure.SlotMismatch, "refers to docker.io/library/nginx:0.3"),
+	elsewhere := holds("")
+	elsewhere.Containers[0].Env[1].ValueFrom = &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{Key: "d"}}
+	lists := func(name, value string) corev1.Container { return container(name, "x", env("DIGEST", value)) }
+	entry := config.Workload{Container: "api", Env: "DIGEST"}
+	all(t, target(t, ingestor), entry, "api/DIGEST", ingestor, string(digestB), map[string]found{
+		"a digest":                {pod: holds(a), live: live},
+		"a digest beside envFrom": {pod: from(holds(a)), live: live},
+		"never pulled":            {pod: never(holds(a)), live: live},
+		"I7: empty":               {pod: holds("")},
+		"I7: missing":             {pod: holds(), how: "missing"},
+		"in another case":         {pod: pod(container("api", "nginx", env("digest", "x"))), how: "missing"},
+		"blanks and quotes":       {pod: holds(` "" `)},
+		"in blanks":               {pod: holds(" " + a + "\n"), live: unpinned},
+		"in quotes":               {pod: holds(`"` + a + `"`), live: unpinned},
+		"in capitals":             {pod: holds(strings.ToUpper(a)), live: unpinned},
+		"an init container":       {pod: withInit(pod(container("web", "nginx")), lists("api", "")), how: "init"},
+		"I88: a word":             none(invalid, `holds "0.3", and not a digest (envValue: digest)`, holds("0.3")),
+		"I88: a flag":             none(invalid, `holds "--image=sha256:`, holds("--image="+a)),
+		"I88: two digests":        none(invalid, `holds "sha256:`, holds(a+","+a)),
+		"I88: no whole digest":    none(invalid, `holds "sha256:zz"`, holds("sha256:zz")),
+		"I88: a reference":        none(invalid, `holds "`+ingestor+"@sha256:", holds(pinned(ingestor))),
+		"I40: from elsewhere":     none(invalid, "valueFrom", elsewhere),
+		"listed twice":            none(invalid, "lists DIGEST 2 times", holds("", a)),
+		"missing beside envFrom":  none(invalid, "envFrom may set it", from(holds())),
+		"no such container":       none(failure.WorkloadMissing, `no container "api"`, pod(container("web", "x"))),
 	})
+	entry.LeaveEmpty = true
+	all(t, target(t, ingestor), entry, "api/DIGEST", ingestor, string(digestB), map[string]found{
+		"left empty": {pod: holds(""), how: "left"}, "left missing": {pod: holds(), how: "missing left"}, "not empty": {pod: holds(a), live: live},
+	})
+	all(t, target(t, ingestor), config.Workload{Env: "DIGEST"}, "api/DIGEST", ingestor, string(digestB), map[string]found{
+		"unnamed: the only container":          {pod: holds(), how: "missing"},
+		"unnamed: the one that lists it":       {pod: pod(container("web", "nginx"), lists("api", a)), live: live},
+		"unnamed: the init container lists it": {pod: withInit(pod(container("web", "nginx")), lists("api", "")), how: "init"},
+		"unnamed: nobody lists it, one serves": {pod: withInit(holds(), container("init", "nginx")), how: "missing"},
+		"unnamed: nobody lists it, two serve":  none(invalid, "2 of its containers can be meant (api, web)", pod(container("api", "x"), container("web", "x"))),
+		"unnamed: two list it":                 none(invalid, "2 of its containers can be meant", pod(lists("api", ""), lists("web", ""))),
+	})
+	mismatch, reference := failure.SlotMismatch, config.Workload{Container: "api", Env: "DIGEST", Reference: true}
+	bare := "ghcr.io/tracebloc/ingestor"
+	all(t, target(t, ingestor), reference, "api/DIGEST", ingestor, bare+"@"+string(digestB), map[string]found{
+		"reference: a digest":         {pod: holds(pinned(bare)), live: live},
+		"reference: with its tag":     {pod: holds(pinned(ingestor)), live: live},
+		"reference: a tag":            {pod: holds(ingestor), live: unpinned},
+		"reference: empty":            {pod: holds("")},
+		"reference: in blanks":        {pod: holds(" " + pinned(bare)), live: unpinned},
+		"reference: in quotes":        {pod: holds(`'` + ingestor + `'`), live: unpinned},
+		"reference: in capitals":      {pod: holds("GHCR.IO/tracebloc/ingestor@" + strings.ToUpper(a)), live: unpinned},
+		"I41: reference: another tag": none(mismatch, "refers to ghcr.io/tracebloc/ingestor:0.4", holds("ghcr.io/tracebloc/ingestor:0.4")),
+		"I41: reference: another":     none(mismatch, "refers to docker.io/library/nginx:0.3", holds("nginx:0.3")),
+		"reference: garbage": none(invalid,
+			`holds "?!", and not a reference by tag or digest (envValue: reference), as in ghcr.io/tracebloc/ingestor@sha256:4f53…`, holds("?!")),
+		"reference: a word":         none(invalid, `holds "true"`, holds("true")),
+		"reference: a URL":          none(invalid, `holds "docker://`, holds("docker://"+ingestor)),
+		"reference: two":            none(invalid, `holds "`, holds(ingestor+" "+ingestor)),
+		"reference: a digest alone": none(invalid, `holds "sha256:`, holds(a)),
+	})
+	found{pod: holds(bare), live: unpinned}.check(t, target(t, bare), reference, "api/DIGEST", bare+":latest", bare+"@"+string(digestB))
+	found{pod: holds(pinned("index.docker.io/library/nginx")), live: live}.check(t, target(t, "nginx:1"), reference,
+		"api/DIGEST", "docker.io/library/nginx:1", "nginx@"+string(digestB))
 }
 
-// What the workload says is foreign: it is printed clean (I47).
-func TestFindPrintsNothingForeign(t *testing.T) {
+// What the workload says is foreign: it is printed clean.
+func TestI47AProblemPrintsNothingForeign(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"ghcr.io/x/y:1\x1b[31m", "a\nb", strings.Repeat("a", 5000)} {
 		_, problem := object(t, config.Deployment, pod(container("api", text))).Find(target(t, ingestor), config.Workload{Container: "api"})
