@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,46 +27,53 @@ current-context: %s
 `
 
 // client-go reads KUBECONFIG itself, so this test has the environment to itself.
-func TestConnectTakesTheKubeconfigsNamespace(t *testing.T) {
+func TestTheKubeconfigGivesTheNamespace(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	t.Setenv("POD_NAMESPACE", "")
 	file := filepath.Join(t.TempDir(), "config")
 	t.Setenv("KUBECONFIG", file)
+	cluster := "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: c}}]\nclusters: [{name: c, cluster: {server: "
 	for name, c := range map[string]struct {
-		current string
+		text    string
 		options Options
 		want    string // empty: no client
 	}{
-		"none anywhere":               {"plain", Options{}, "default"},
-		"the context's":               {"spaced", Options{}, "agents"},
-		"the context that is named":   {"plain", Options{Context: "spaced"}, "agents"},
-		"ours before the context's":   {"spaced", Options{Namespace: "tracebloc"}, "tracebloc"},
-		"a context that is not there": {"plain", Options{Context: "absent"}, ""},
+		"none anywhere":               {fmt.Sprintf(kubeconfig, "plain"), Options{}, "default"},
+		"the context's":               {fmt.Sprintf(kubeconfig, "spaced"), Options{}, "agents"},
+		"the context that is named":   {fmt.Sprintf(kubeconfig, "plain"), Options{Context: "spaced"}, "agents"},
+		"ours before the context's":   {fmt.Sprintf(kubeconfig, "spaced"), Options{Namespace: "tracebloc"}, "tracebloc"},
+		"a context that is not there": {fmt.Sprintf(kubeconfig, "plain"), Options{Context: "absent"}, ""},
+		"nothing in it":               {"apiVersion: v1\nkind: Config\n", Options{}, ""},
+		"not YAML":                    {"[", Options{}, ""},
+		"a bad address":               {cluster + `"https://["}}]`, Options{}, ""},
+		"a missing certificate":       {cluster + `"https://h", certificate-authority: /no/such/file}}]`, Options{}, ""},
 	} {
-		require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, kubeconfig, c.current), 0o600))
+		require.NoError(t, os.WriteFile(file, []byte(c.text), 0o600))
 		c.options.Logger = slog.New(slog.DiscardHandler)
 		client, err := Connect(c.options)
-		if c.want == "" {
-			failed, ok := errors.AsType[*failure.Error](err)
-			require.True(t, ok, name)
-			assert.Equal(t, failure.API, failed.Cause)
-			assert.Contains(t, failed.Message, "KUBECONFIG")
+		if c.want != "" {
+			require.NoError(t, err, name)
+			assert.Equal(t, c.want, client.Namespace(), name)
 			continue
 		}
-		require.NoError(t, err, name)
-		assert.Equal(t, c.want, client.Namespace(), name)
-	}
-
-	for name, text := range map[string]string{
-		"nothing in it":         "apiVersion: v1\nkind: Config\n",
-		"not YAML":              "[",
-		"a bad address":         "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: \"https://[\"}}]\ncontexts: [{name: x, context: {cluster: c}}]\ncurrent-context: x\n",
-		"a missing certificate": "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: \"https://h\", certificate-authority: /no/such/file}}]\ncontexts: [{name: x, context: {cluster: c}}]\ncurrent-context: x\n",
-	} {
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		_, err := Connect(Options{Logger: slog.New(slog.DiscardHandler)})
 		failed, ok := errors.AsType[*failure.Error](err)
 		require.True(t, ok, name)
 		assert.Equal(t, failure.API, failed.Cause, name)
 	}
+}
+
+// client-go's own limit of five requests a second would take minutes over a thousand workloads, and its warnings would go to
+// stderr, where nothing but our own lines is wanted.
+func TestRequestsAreNotSlowedDownAndWarningsAreLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, began := &server{answer: answers(sends(200, deployment("1", 2), "Warning", `299 - "apps/v1 is old"`))}, time.Now()
+		client := s.client(t)
+		for range 50 {
+			_, err := client.Get(t.Context(), ref)
+			require.NoError(t, err)
+		}
+		assert.Zero(t, time.Since(began))
+		assert.Contains(t, s.log.String(), `level=WARN msg="the API server warns: apps/v1 is old"`)
+	})
 }

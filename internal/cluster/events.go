@@ -25,6 +25,18 @@ const (
 
 // Emit writes an Event about a workload.
 func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide.Event, now time.Time) error {
+	body := eventOf(object, event, now)
+	err := c.do(ctx, func(ctx context.Context) error {
+		return c.groups[eventsv1.GroupName].Post().Namespace(object.Namespace).Resource("events").Body(body).Do(ctx).Error()
+	})
+	if err != nil && !apierrors.IsAlreadyExists(err) { // the answer to the first try was lost
+		return fmt.Errorf("emitting an Event about %s: %w", object.Ref, err)
+	}
+	return nil
+}
+
+// eventOf is an Event as the API server takes it.
+func eventOf(object *workload.Object, event decide.Event, now time.Time) *eventsv1.Event {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "unknown"
@@ -36,7 +48,7 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen, decide.RefreshContested:
 	}
 	reference := failure.Reference(event.Cause) // never cut off: the reader may have nothing else
-	body := &eventsv1.Event{
+	return &eventsv1.Event{
 		ObjectMeta:          metav1.ObjectMeta{Name: eventName(object.Name), Namespace: object.Namespace},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: "tracebloc.io/" + workload.FieldManager,
@@ -50,13 +62,6 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 			UID: object.Meta.UID, ResourceVersion: object.Meta.ResourceVersion,
 		},
 	}
-	err = c.do(ctx, func(ctx context.Context) error {
-		return c.groups[eventsv1.GroupName].Post().Namespace(object.Namespace).Resource("events").Body(body).Do(ctx).Error()
-	})
-	if err != nil && !apierrors.IsAlreadyExists(err) { // the answer to the first try was lost
-		return fmt.Errorf("emitting an Event about %s: %w", object.Ref, err)
-	}
-	return nil
 }
 
 // eventName is the name of a new Event, the same for each try to write it: an Event is told once, whatever

@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tracebloc/image-refresh/internal/failure"
+)
+
+// A signal ends requests that are under way and those that wait for a place, two of them at a time.
+func TestRequestsEndWithTheTick(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{answer: answers(hangs)}
+		client := s.client(t)
+		ctx, stop := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { stop(errors.New("terminated signal received")) })
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				_, err := client.Get(ctx, ref)
+				assert.ErrorIs(t, err, context.Canceled)
+				assert.ErrorContains(t, err, "the tick was told to end while it was to get Deployment tracebloc/stg-api")
+			})
+		}
+		began := time.Now()
+		all.Wait()
+		assert.Equal(t, time.Second, time.Since(began))
+		assert.Len(t, s.calls, 2)
+	})
+}
+
+// What the API server answers, in the words of an operator.
+func TestI17FailuresSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	status := func(code int32, reason metav1.StatusReason, message string) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Code: code, Reason: reason, Message: message}}
+	}
+	for says, err := range map[string]error{
+		"forbids patch on deployments stg-api in namespace tracebloc": status(403, metav1.StatusReasonForbidden, "is forbidden"),
+		"is gone: it was deleted while the tick was running":          status(404, metav1.StatusReasonNotFound, "not found"),
+		"finds the change to Deployment tracebloc/stg-api invalid: b": status(422, metav1.StatusReasonInvalid, "\x1b[31mb"),
+		"the admission webhook v.example.com refuses to let us patch": status(400, metav1.StatusReasonBadRequest, `admission webhook "v.example.com" denied the request: no`),
+		"the admission webhook w refuses":                             status(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request without explanation`),
+		"the admission policy signed-only refuses": status(403, metav1.StatusReasonForbidden,
+			`deployments.apps "stg-api" is forbidden: ValidatingAdmissionPolicy 'signed-only' with binding 'b' denied request: no`),
+	} {
+		failed := failureOf("patch", ref, err)
+		assert.Contains(t, failed.Message, says)
+		assert.Equal(t, failure.API, failed.Cause)
+		assert.NotContains(t, failed.Message, "\x1b")
+	}
+	assert.Equal(t, failure.WorkloadMissing, failureOf("get", ref, status(404, metav1.StatusReasonNotFound, "not found")).Cause)
+	assert.False(t, IsConflict(nil))
+	assert.True(t, IsConflict(errors.Join(io.EOF, ErrConflict)))
+}
