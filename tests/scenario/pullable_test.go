@@ -18,11 +18,6 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// ofDigest picks the requests for a manifest by a digest.
-func ofDigest(digest string) registries.Matcher {
-	return func(c registries.Call) bool { return c.Reference == digest }
-}
-
 // goneLines are the warnings that a digest in use is gone.
 func goneLines(result *product.Result) []string {
 	var lines []string
@@ -55,7 +50,7 @@ func TestI61WhatIsInUseAndGoneFromTheRegistryIsSaid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, before, _ := behindTag(t, image("a"), image("b"), c.lines...)
+			s, before, _ := behindTag(t, ingestor, image("a"), image("b"), c.lines...)
 			if c.leave != nil {
 				c.leave(s)
 			}
@@ -144,7 +139,7 @@ func TestI61OnlyAClear404IsGone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, before, _ := behindTag(t, image("a"), image("b"), "minAge: 1h")
+			s, before, _ := behindTag(t, ingestor, image("a"), image("b"), "minAge: 1h")
 			s.Setenv("RESOLVE_TIMEOUT", "3s")
 			s.Site.Front.Inject(registries.Fault{Match: ofDigest(before), Do: c.do})
 			result := s.Tick()

@@ -45,7 +45,7 @@ type subject struct {
 func atCell(trouble, stage string) func(t *testing.T) subject {
 	return func(t *testing.T) subject {
 		t.Helper()
-		c, _ := struck(t, cellOf{trouble: trouble, stage: stage})
+		c := faultAt(t, trouble, stage)
 		return subject{c.Scenario, c.image, c.host}
 	}
 }
