@@ -122,7 +122,7 @@ func lines(report result.Report, name string, status result.Status) []string {
 	var found []string
 	for _, line := range report.Checks {
 		if line.Name == name && line.Status == status {
-			found = append(found, line.Subject+": "+line.Message)
+			found = append(found, line.Subject+": "+line.Message.String())
 		}
 	}
 	return found
@@ -166,7 +166,7 @@ func TestACheckAsksAsPodsWould(t *testing.T) {
 	assert.Equal(t, "of-the-pods", r.queries[1][0].PullSecrets[0].Name)
 	var said []string
 	for _, line := range report.Checks {
-		if strings.Contains(line.Message, "401 for of-the-pods") {
+		if strings.Contains(line.Message.String(), "401 for of-the-pods") {
 			said = append(said, line.Name)
 		}
 	}
@@ -188,7 +188,7 @@ func TestACheckNamesConflicts(t *testing.T) {
 	var found []string
 	for _, line := range report.Checks {
 		if line.Name == "ownership" {
-			found = append(found, line.Message)
+			found = append(found, line.Message.String())
 		}
 	}
 	require.Len(t, found, 1)

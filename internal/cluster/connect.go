@@ -67,8 +67,10 @@ func Connect(options Options) (*Client, error) {
 		clientcmd.NewDefaultClientConfigLoadingRules(), &clientcmd.ConfigOverrides{CurrentContext: options.Context})
 	config, err := loader.ClientConfig()
 	if err != nil {
-		return nil, &failure.Error{Cause: failure.API, Err: err, Message: fmt.Sprintf(
-			"no way to the API server (%s): run in a cluster with a service account, or name a kubeconfig in KUBECONFIG", failure.Clean(err.Error()))}
+		return nil, &failure.Error{
+			Cause: failure.API, Err: err, Message: fmt.Sprintf("no way to the API server (%s)", failure.Clean(err.Error())),
+			Fix: "run in a cluster with a service account, or name a kubeconfig in KUBECONFIG",
+		}
 	}
 	namespace := options.Namespace
 	if namespace == "" {

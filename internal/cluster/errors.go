@@ -99,23 +99,27 @@ func failureOf(verb string, ref workload.Ref, err error) *failure.Error {
 	admission := deniedBy.FindStringSubmatch(err.Error())
 	switch {
 	case admission != nil:
-		out.Message = fmt.Sprintf("the %s %s refuses to let us %s %s, which is no matter of permissions: meet what it demands, or exempt our service account from it (%s)",
+		out.Message = fmt.Sprintf("the %s %s refuses to let us %s %s, which is no matter of permissions (%s)",
 			kindOfAdmission(admission[1]), failure.Clean(admission[2]), verb, ref, failure.CleanEnds(err.Error()))
+		out.Fix = "meet what it demands, or exempt our service account from it"
 	case apierrors.IsNotFound(err) && verb == "get":
 		out.Cause = failure.WorkloadMissing
-		out.Message = fmt.Sprintf("%s does not exist: correct the target's workload, or install it", ref)
+		out.Message, out.Fix = fmt.Sprintf("%s does not exist", ref), "correct the target's workload, or install it"
 	case apierrors.IsNotFound(err):
 		out.Message = fmt.Sprintf("%s is gone: it was deleted while the tick was running", ref)
 	case apierrors.IsForbidden(err):
-		out.Message = fmt.Sprintf("the API server forbids %s on %s %s in namespace %s: grant the verb in its Role (%s)", verb, ref.Resource(), ref.Name, ref.Namespace, text)
+		out.Message = fmt.Sprintf("the API server forbids %s on %s %s in namespace %s (%s)", verb, ref.Resource(), ref.Name, ref.Namespace, text)
+		out.Fix = "grant the verb in its Role"
 	case apierrors.IsUnauthorized(err):
-		out.Message = fmt.Sprintf("the API server does not accept our credentials, asked to %s %s: check the service account's token, or the kubeconfig", verb, ref)
+		out.Message = fmt.Sprintf("the API server does not accept our credentials, asked to %s %s", verb, ref)
+		out.Fix = "check the service account's token, or the kubeconfig"
 	case apierrors.IsInvalid(err):
 		out.Message = fmt.Sprintf("the API server finds the change to %s invalid: %s", ref, text)
 	case errors.Is(err, context.Canceled):
-		out.Message = fmt.Sprintf("the tick was told to end while it was to %s %s: the next one continues", verb, ref)
+		out.Message, out.Fix = fmt.Sprintf("the tick was told to end while it was to %s %s", verb, ref), "the next one continues"
 	case timeout:
-		out.Message = fmt.Sprintf("the API server did not answer in time, asked to %s %s: check the way to it (NetworkPolicy, load)", verb, ref)
+		out.Message = fmt.Sprintf("the API server did not answer in time, asked to %s %s", verb, ref)
+		out.Fix = "check the way to it (NetworkPolicy, load)"
 	default:
 		out.Message = fmt.Sprintf("the API server could not %s %s: %s", verb, ref, text)
 	}

@@ -41,6 +41,8 @@ func (c *Client) CanI(ctx context.Context, permission Permission) (bool, error) 
 
 // notAnswered words that a question of the preflight had no answer.
 func notAnswered(question string, err error) *failure.Error {
-	return &failure.Error{Cause: failure.API, Err: err, Message: fmt.Sprintf(
-		"the API server gave no answer, %s: %s; check the kubeconfig or service account, the way to the API server, and its load", question, failure.Clean(err.Error()))}
+	return &failure.Error{
+		Cause: failure.API, Err: err, Message: fmt.Sprintf("the API server gave no answer, %s: %s", question, failure.Clean(err.Error())),
+		Fix: "check the kubeconfig or service account, the way to the API server, and its load",
+	}
 }

@@ -300,7 +300,7 @@ func (e evaluation) tookDown() bool {
 func (e evaluation) almost(wait Wait) Decision {
 	if e.Unsettled.Reached() {
 		d := e.frozen()
-		d.Failure = &failure.Error{Cause: d.Failure.Cause, Message: d.Failure.Message + e.inBrackets()}
+		d.Failure.Message += e.inBrackets()
 		return d
 	}
 	return Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
@@ -309,9 +309,10 @@ func (e evaluation) almost(wait Wait) Decision {
 
 // notSettled: nothing speaks against the digest, so it is not blamed. The rollout stays, and goes on (I49, I50).
 func (e evaluation) notSettled(wait Wait) Decision {
-	return Decision{Outcome: Failed, Record: e.Record, Failure: &failure.Error{Cause: failure.NotSettled, Message: fmt.Sprintf(
-		"the rollout of %s is not settled%s: no pod speaks against the digest, so it stays and goes on; see to what holds it up%s",
-		wait.Digest.Short(), e.inBrackets(), e.deletePods(wait))}}
+	return Decision{Outcome: Failed, Record: e.Record, Failure: &failure.Error{
+		Cause: failure.NotSettled, Fix: e.orDeletePods(wait, "see to what holds it up"),
+		Message: fmt.Sprintf("the rollout of %s is not settled%s: no pod speaks against the digest, so it stays and goes on", wait.Digest.Short(), e.inBrackets()),
+	}}
 }
 
 // inBrackets are the reasons, as they stand in a sentence; nothing where there are none.
@@ -369,7 +370,7 @@ func (e evaluation) goneOf(restored []Slot) annotate.Content {
 func (e evaluation) fail(wait Wait) Decision {
 	f := e.failed(wait)
 	if !f.count.ByUs {
-		return Decision{Outcome: Failed, Record: e.Record, Failure: e.rolloutFailed(wait, f.count, "")}
+		return Decision{Outcome: Failed, Record: e.Record, Failure: e.rolloutFailed(wait, f.count, "", "")}
 	}
 	rollout, pods := e.Facts.Rollout, e.podProblems()
 
@@ -399,14 +400,15 @@ func (e evaluation) fail(wait Wait) Decision {
 		d.Outcome, d.Set = RolledBack, digestsOf(f.restored)
 		d.Record.Mark, d.Record.Recorded = after, after
 	}
-	consequence := e.consequence(after, restore, f.enough, alone, f.Unblock)
+	consequence, fix := e.consequence(after, restore, f.enough, alone, f.Unblock)
 	switch {
 	case f.restore && !restore:
-		consequence = leftBecauseGone(gone, f.enough && !alone)
+		consequence, fix = leftBecauseGone(gone, f.enough && !alone)
 	case restore && gone != annotate.None:
-		consequence += fmt.Sprintf("; the registry no longer has %s, so only a node that still has it can start it: push it again, and change the registry's retention rule", gone.Short())
+		consequence += fmt.Sprintf("; the registry no longer has %s, so only a node that still has it can start it", gone.Short())
+		fix = failure.WithFix(fix, "push it again, and change the registry's retention rule")
 	}
-	d.Failure = e.rolloutFailed(wait, f.count, consequence)
+	d.Failure = e.rolloutFailed(wait, f.count, consequence, fix)
 	d.Events = []Event{about(RolloutFailed, d.Failure)}
 	if restore {
 		d.Events = append(d.Events, Event{Reason: RolledBackEvent, Cause: failure.RolloutFailed, Note: fmt.Sprintf(
@@ -415,14 +417,14 @@ func (e evaluation) fail(wait Wait) Decision {
 	return d
 }
 
-// leftBecauseGone is why what failed was not taken back.
-func leftBecauseGone(gone annotate.Content, rejected bool) string {
+// leftBecauseGone is why what failed was not taken back, and what to do about it.
+func leftBecauseGone(gone annotate.Content, rejected bool) (text, fix string) {
 	what := "it is"
 	if rejected {
 		what = "the digest is rejected and"
 	}
-	return fmt.Sprintf("%s left in place, because the registry no longer has %s and some replicas serve: publish a working image under the tag, and change the registry's retention rule",
-		what, gone.Short())
+	return fmt.Sprintf("%s left in place, because the registry no longer has %s and some replicas serve", what, gone.Short()),
+		"publish a working image under the tag, and change the registry's retention rule"
 }
 
 func (e evaluation) podProblems() PodProblems { return e.Answers[Question{Kind: WhyNotReady}].Pods }
@@ -462,48 +464,51 @@ func restoredAs(after annotate.Content) string {
 	return after.Short()
 }
 
-func (e evaluation) consequence(after annotate.Content, restore, enough, alone, unblock bool) string {
+// consequence says what follows from a failed rollout, and what to do about it.
+func (e evaluation) consequence(after annotate.Content, restore, enough, alone, unblock bool) (text, fix string) {
+	const publish = "publish a working image under the tag"
 	restored := restoredAs(after)
 	switch {
 	case restore && alone:
-		return restored + " is restored; several targets changed at once, so the next ticks try them one by one"
+		return restored + " is restored; several targets changed at once, so the next ticks try them one by one", ""
 	case unblock && restore:
-		return restored + " is restored; the workload was not settled before either, so the digest is not blamed, and is tried again once it has been"
+		return restored + " is restored; the workload was not settled before either, so the digest is not blamed, and is tried again once it has been", ""
 	case unblock:
-		return "the workload was not settled before either, so the digest is not blamed"
+		return "the workload was not settled before either, so the digest is not blamed", ""
 	case restore && enough:
-		return restored + " is restored and the digest is rejected: publish a working image under the tag"
+		return restored + " is restored and the digest is rejected", publish
 	case restore:
-		return restored + " is restored, because the service was down; the next tick tries again"
+		return restored + " is restored, because the service was down; the next tick tries again", ""
 	case enough && !e.Policy.Rollback:
-		return "the digest is rejected and left in place, because ROLLBACK is false: publish a working image under the tag"
+		return "the digest is rejected and left in place, because ROLLBACK is false", publish
 	case enough && e.Policy.Notify:
-		return "the digest is rejected and left in place, because the target is notify only: publish a working image under the tag"
+		return "the digest is rejected and left in place, because the target is notify only", publish
 	case enough:
-		return "the digest is rejected, and there is no recorded digest to restore: publish a working image under the tag, or set one by hand"
+		return "the digest is rejected, and there is no recorded digest to restore", publish + ", or set one by hand"
 	default:
-		return "the next tick goes on waiting"
+		return "the next tick goes on waiting", ""
 	}
 }
 
-// rolloutFailed words the failure: which attempt, the pods' own reasons, and what follows.
-func (e evaluation) rolloutFailed(wait Wait, count Count, consequence string) *failure.Error {
+// rolloutFailed words the failure: which attempt, the pods' own reasons, what follows and what to do.
+func (e evaluation) rolloutFailed(wait Wait, count Count, consequence, fix string) *failure.Error {
 	message := fmt.Sprintf("the rollout of %s failed, attempt %s%s", wait.Digest.Short(), count, e.inBrackets())
 	if consequence != "" {
 		message += ": " + consequence
 	}
-	return &failure.Error{Cause: failure.RolloutFailed, Message: message + e.deletePods(wait)}
+	return &failure.Error{Cause: failure.RolloutFailed, Message: message, Fix: e.orDeletePods(wait, fix)}
 }
 
-// deletePods is the command that deletes pods which a StatefulSet's controller will not replace by itself
-// (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback); nothing where there are none.
-func (e evaluation) deletePods(wait Wait) string {
+// orDeletePods is a fix and, where a StatefulSet's controller will not replace pods by itself
+// (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback), the command that deletes them.
+func (e evaluation) orDeletePods(wait Wait, fix string) string {
 	pods := e.podProblems().NeverReady
 	if len(pods) == 0 {
-		return ""
+		return fix
 	}
-	return fmt.Sprintf("; the controller does not replace a pod that never became Ready, so delete it: kubectl delete pod -n %s %s",
+	command := fmt.Sprintf("the controller does not replace a pod that never became Ready, so delete it: kubectl delete pod -n %s %s",
 		wait.Namespace, strings.Join(pods, " "))
+	return failure.WithFix(fix, command)
 }
 
 // maxReasons is how many reasons are told: ninety pods may have ninety.

@@ -171,7 +171,7 @@ type Event struct {
 }
 
 func about(reason Reason, failed *failure.Error) Event {
-	return Event{Reason: reason, Cause: failed.Cause, Note: failed.Message}
+	return Event{Reason: reason, Cause: failed.Cause, Note: failed.Error()}
 }
 
 // Decision is what a tick does about one target on one workload.

@@ -38,7 +38,7 @@ func (e evaluation) writeRecordsAnew() found {
 	anew.Record = e.recordsAnew()
 	failed, person := e.recordsContested()
 	if person {
-		return decided(Decision{Outcome: Adopted, Record: anew.Record, Message: failed.Message})
+		return decided(Decision{Outcome: Adopted, Record: anew.Record, Message: failed.Error()})
 	}
 	d := Decision{Record: anew.Record}
 	if anew.ourUnproven() {
@@ -96,5 +96,5 @@ func (e evaluation) recordsContested() (failed *failure.Error, person bool) {
 		return &failure.Error{Cause: failure.Contested, Message: "our records were changed by a person: " + what + "; they are written anew for " + e.live.Short()}, true
 	}
 	return &failure.Error{Cause: failure.Contested, Message: "somebody changes our records: " + what +
-		"; have it leave our labels and annotations alone, and take them out of what it applies (the records are written anew, and nothing is rolled out in this tick)"}, false
+		" (they are written anew, and nothing is rolled out in this tick)", Fix: "have it leave our labels and annotations alone, and take them out of what it applies"}, false
 }

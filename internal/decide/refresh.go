@@ -307,7 +307,6 @@ func (e evaluation) contested(digest image.Digest) *failure.Error {
 	if e.slotEmpty() { // which is an outage (I7)
 		until = "it is put back in every tick"
 	}
-	return &failure.Error{Cause: failure.Contested, Message: fmt.Sprintf(
-		"%s has been put back %d times and %s reverts it again: stop one of the two writers; until then %s",
-		digest.Short(), e.Record.State.Reapplied, who, until)}
+	return &failure.Error{Cause: failure.Contested, Fix: "stop one of the two writers; until then " + until, Message: fmt.Sprintf(
+		"%s has been put back %d times and %s reverts it again", digest.Short(), e.Record.State.Reapplied, who)}
 }

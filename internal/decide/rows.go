@@ -359,8 +359,8 @@ func (e evaluation) rejected(rejection annotate.Rejection) Decision {
 	if !rejection.Evidence {
 		fix = "no pod has spoken against it, so it is tried again at " + rejection.At.Add(rejectionFor).UTC().Format(time.RFC3339)
 	}
-	return Decision{Outcome: Rejected, Record: e.Record, Failure: &failure.Error{Cause: failure.RolloutFailed, Message: fmt.Sprintf(
-		"%s was rejected at %s because its rollout failed (%s): %s", rejection.Digest.Short(), since, failure.CleanEnds(rejection.Why), fix)}}
+	return Decision{Outcome: Rejected, Record: e.Record, Failure: &failure.Error{Cause: failure.RolloutFailed, Fix: fix, Message: fmt.Sprintf(
+		"%s was rejected at %s because its rollout failed (%s)", rejection.Digest.Short(), since, failure.CleanEnds(rejection.Why))}}
 }
 
 // Row 10: somebody else's rollout, or pods that went away. No new rollout on top of it (I10), but not for
@@ -373,15 +373,18 @@ func (e evaluation) foreignRollout() bool {
 	return !e.Facts.Rollout.AwaitsDelete || e.live.Is(e.Latest.Digest)
 }
 
+const settleFix = "find out why its pods are not all updated and available, with kubectl describe and kubectl get events"
+
 func (e evaluation) waitOrUnblock() found {
 	if e.Facts.Rollout.AwaitsDelete {
 		return decided(Decision{Outcome: Waiting, Record: e.Record, Message: "updateStrategy OnDelete: pods of an old revision await deletion"})
 	}
 	switch {
 	case !e.Unsettled.Reached() && e.failedBefore():
-		return decided(Decision{Outcome: Failed, Record: e.Record, Skip: e.countsUnsettled(), Failure: &failure.Error{Cause: failure.NotSettled, Message: fmt.Sprintf(
-			"the rollout of %s failed, and what is there now is not settled: find out why its pods are not all updated and available, with kubectl describe and kubectl get events",
-			e.Record.State.Attempted().Short())}})
+		return decided(Decision{Outcome: Failed, Record: e.Record, Skip: e.countsUnsettled(), Failure: &failure.Error{
+			Cause: failure.NotSettled, Fix: settleFix,
+			Message: fmt.Sprintf("the rollout of %s failed, and what is there now is not settled", e.Record.State.Attempted().Short()),
+		}})
 	case !e.Unsettled.Reached():
 		return decided(Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
 			"not settled, and not by us: no rollout on top of it, %s", e.Unsettled)})
@@ -416,9 +419,8 @@ func (e evaluation) countsUnsettled() SkipChange {
 }
 
 func (e evaluation) frozen() Decision {
-	failed := &failure.Error{Cause: failure.NotSettled, Message: fmt.Sprintf(
-		"not settled for %d ticks (threshold %d), which freezes %s: find out why its pods are not all updated and available, with kubectl describe and kubectl get events",
-		e.Unsettled.N, e.Unsettled.Of, strings.Join(e.Facts.Targets, ", "))}
+	failed := &failure.Error{Cause: failure.NotSettled, Fix: settleFix, Message: fmt.Sprintf(
+		"not settled for %d ticks (threshold %d), which freezes %s", e.Unsettled.N, e.Unsettled.Of, strings.Join(e.Facts.Targets, ", "))}
 	d := Decision{Outcome: Failed, Failure: failed, Record: e.Record, Skip: e.countsUnsettled()}
 	if e.Unsettled.JustReached() {
 		d.Events = []Event{about(RefreshFrozen, failed)}

@@ -305,7 +305,7 @@ func conclude(t *testing.T, conclusions []conclusion) {
 
 func message(d decide.Decision) string {
 	if d.Failure != nil {
-		return d.Message + d.Failure.Message
+		return d.Message + d.Failure.Error()
 	}
 	return d.Message
 }

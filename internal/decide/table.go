@@ -79,7 +79,7 @@ func decide(in Input) (Decision, []Question) {
 	}
 	// Rows 8, 10 and 12 leave nothing over (TestEveryCombination); a hole would be a loud one.
 	return Decision{Outcome: Failed, Record: in.Record, Failure: &failure.Error{
-		Cause: failure.API, Message: "no row of the decision table matches: please report this, with the workload's annotations",
+		Cause: failure.API, Message: "no row of the decision table matches", Fix: "please report this, with the workload's annotations",
 	}}, nil
 }
 
@@ -194,7 +194,7 @@ func (e evaluation) finish(d Decision) Decision {
 	}
 	d.Record.State = e.stood(d)
 	if d.Gated != nil && isRefused(d.Gated) {
-		d.Record.State.Refused = &annotate.Refusal{Digest: e.Latest.Digest, Why: failure.CleanEnds(d.Gated.Message)}
+		d.Record.State.Refused = &annotate.Refusal{Digest: e.Latest.Digest, Why: failure.CleanEnds(d.Gated.Error())}
 	}
 	d.Record.Slots = e.markedSlots(d)
 	d.Set = e.inEvery(d.Set)

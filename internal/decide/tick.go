@@ -89,8 +89,10 @@ func disagreement(name string, digests []image.Digest) *failure.Error {
 	for _, digest := range digests {
 		texts = append(texts, digest.Short())
 	}
-	return &failure.Error{Cause: failure.BadResponse, Message: fmt.Sprintf(
-		"target %s resolves to %v, depending on the credential: one registry or mirror serves another image under the tag", name, texts)}
+	return &failure.Error{
+		Cause: failure.BadResponse, Message: fmt.Sprintf("target %s resolves to %v, depending on the credential", name, texts),
+		Fix: "find out which registry or mirror serves another image under the tag",
+	}
 }
 
 // Plan decides for all workloads that could be read, and returns the targets with what the gates said, and with their
@@ -155,9 +157,11 @@ func (t Tick) findStale(targets []Target, workloads []*Workload, verdicts []*ver
 			target, seen := &targets[binding.Target], verdicts[at].now.Records[i].State.Seen
 			after := target.Policy.StaleAfter
 			if after > 0 && seen != nil && seen.Digest == binding.Latest.Digest && t.Now.Sub(seen.Since) > after && target.Stale == nil {
-				target.Stale = &failure.Error{Cause: failure.Stale, Message: fmt.Sprintf(
-					"the tag of target %s has stood for %s since %s, for longer than its staleAfter of %s: find out whether it should have moved; if so, see to the pipeline that publishes it, the registry, and a mirror's sync",
-					target.Name, seen.Digest.Short(), seen.Since.UTC().Format(time.RFC3339), after)}
+				target.Stale = &failure.Error{
+					Cause: failure.Stale, Message: fmt.Sprintf("the tag of target %s has stood for %s since %s, for longer than its staleAfter of %s",
+						target.Name, seen.Digest.Short(), seen.Since.UTC().Format(time.RFC3339), after),
+					Fix: "find out whether it should have moved; if so, see to the pipeline that publishes it, the registry, and a mirror's sync",
+				}
 			}
 		}
 	}

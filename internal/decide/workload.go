@@ -246,7 +246,7 @@ func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 		t.putFailures(&step.Change, w, target, counted.Count, w.Homes[at].Moved)
 		if counted.Count.JustReached() && target.Failure != nil {
 			step.Events = append(step.Events, TargetEvent{counted.Target, Event{
-				Reason: ResolveFailing, Cause: target.Failure.Cause, Note: string(target.Failure.Cause) + ": " + target.Failure.Message,
+				Reason: ResolveFailing, Cause: target.Failure.Cause, Note: string(target.Failure.Cause) + ": " + target.Failure.Error(),
 			}})
 		}
 	}

@@ -1,7 +1,7 @@
 // Package failure is the vocabulary of failure: the closed set of causes that operators see, the error that
 // carries one from the boundary where it was recognised to the result, and the cleaning of foreign text.
 //
-// Every message is one sentence in the operator's terms: what failed, where, and what to do about it. Text
+// A message has two parts, both in the operator's terms: a sentence (what failed, and where), and its fix (what to do). Text
 // that came from outside (a registry, a pod, an annotation) enters a message only through Clean.
 package failure
 
@@ -14,7 +14,7 @@ import (
 type Cause string
 
 // The causes, in the order in which one is worse than another for a target that fails in several ways at
-// once: what a person must mend before what may pass by itself.
+// once: what a person must fix before what may pass by itself.
 const (
 	None              Cause = ""
 	WorkloadMissing   Cause = "workload-missing"
@@ -74,21 +74,31 @@ const (
 	StageManifest Stage = "the manifest"
 )
 
-// Error is a failure with its cause. Its text is Message alone, which is safe to print anywhere; Err is kept
+// Error is a failure with its cause. Its text is Message and Fix, which are safe to print anywhere; Err is kept
 // for errors.Is and errors.As and is never printed, because what a server or a library said may hold a
 // secret, a body or control characters.
 type Error struct {
 	Cause   Cause
 	Stage   Stage  // empty where no registry was asked
 	Host    string // host, or host:port, that failed; empty where none was asked
-	Message string // one sentence: what failed, where, and what to do
+	Message string // what failed, and where: a clause or two, without a full stop
+	Fix     string // what to do about it, likewise; empty where there is nothing to do
 	Err     error
 }
 
-func (e *Error) Error() string { return e.Message }
+// Error is the sentence and its fix, for what has room for one string only.
+func (e *Error) Error() string { return WithFix(e.Message, e.Fix) }
 
-// Advice is Message with the address of the runbook's section, as operators get to see it everywhere.
-func (e *Error) Advice() string { return e.Message + Reference(e.Cause) }
+// WithFix is a sentence and what to do about it as one string; either may be empty.
+func WithFix(sentence, fix string) string {
+	if sentence == "" || fix == "" {
+		return sentence + fix
+	}
+	return sentence + "; " + fix
+}
+
+// Advice is Error with the address of the runbook's section, as operators get to see it everywhere.
+func (e *Error) Advice() string { return e.Error() + Reference(e.Cause) }
 
 // Reference is what ends a text about a cause: where to read on. It is empty for None.
 func Reference(cause Cause) string {

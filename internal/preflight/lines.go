@@ -63,15 +63,15 @@ func Invalid(problems []string, configuration bool) []result.Check {
 type list []result.Check
 
 func (l *list) add(name, subject string, status result.Status, message string) {
-	*l = append(*l, result.Check{Name: name, Subject: subject, Status: status, Message: message})
+	*l = append(*l, result.Check{Name: name, Subject: subject, Status: status, Message: result.Message{Text: message}})
 }
 
 func (l *list) wrong(name, subject string, failed *failure.Error) {
-	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Wrong, Cause: failed.Cause, Message: failed.Advice()})
+	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Wrong, Cause: failed.Cause, Message: result.Said(failed)})
 }
 
 func (l *list) warn(name, subject string, failed *failure.Error) {
-	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Warning, Cause: failed.Cause, Message: failed.Advice()})
+	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Warning, Cause: failed.Cause, Message: result.Said(failed)})
 }
 
 func (l *list) configuration(f Facts) {
@@ -112,8 +112,9 @@ func (l *list) clock(ahead time.Duration) {
 		where, ahead = "behind", -ahead
 	}
 	if ahead > clockTolerance {
-		l.add(checkServer, "", result.Warning, fmt.Sprintf(
-			"the clock here is %s %s the API server's, by which ticks go: have this machine's clock set (NTP)", ahead.Round(time.Second), where))
+		l.warn(checkServer, "", &failure.Error{
+			Message: fmt.Sprintf("the clock here is %s %s the API server's, by which ticks go", ahead.Round(time.Second), where), Fix: "have this machine's clock set (NTP)",
+		})
 	}
 }
 
@@ -148,8 +149,9 @@ func (l *list) permissions(f Facts, server *failure.Error) map[string]bool {
 			}
 		}
 		if len(missing) > 0 {
-			l.wrong(checkPermission, what, &failure.Error{Cause: failure.API, Message: fmt.Sprintf(
-				"may not %s; grant that in a Role of the namespace, as the chart does with rbac.create", strings.Join(missing, ", nor "))})
+			l.wrong(checkPermission, what, &failure.Error{
+				Cause: failure.API, Message: "may not " + strings.Join(missing, ", nor "), Fix: "grant that in a Role of the namespace, as the chart does with rbac.create",
+			})
 		}
 		if len(allowed) > 0 {
 			l.add(checkPermission, what, result.OK, "may "+strings.Join(allowed, ", "))
@@ -188,13 +190,17 @@ func (l *list) slot(s Slot, server *failure.Error, unreadable map[string]bool) {
 		l.wrong(checkImage, subject, s.Gone)
 	}
 	if s.Controller != "" {
-		l.add(checkOwnership, subject, result.Warning, fmt.Sprintf(
-			"%s controls this workload, and an operator that renders it puts back what it rendered: have the operator leave the slot alone, or set the digest in that resource instead", s.Controller))
+		l.warn(checkOwnership, subject, &failure.Error{
+			Message: s.Controller + " controls this workload, and an operator that renders it puts back what it rendered",
+			Fix:     "have the operator leave the slot alone, or set the digest in that resource instead",
+		})
 	}
 	for _, conflict := range s.Conflicts {
-		l.add(checkOwnership, subject, result.Warning, fmt.Sprintf(
-			"%s applied this workload and %s has taken %s from it: the next upgrade fails with a conflict where it sets another value; put the value into the chart and upgrade once with --force-conflicts",
-			conflict.Deployer, conflict.Owner, conflict.Field))
+		l.warn(checkOwnership, subject, &failure.Error{
+			Message: fmt.Sprintf("%s applied this workload and %s has taken %s from it: the next upgrade fails with a conflict where it sets another value",
+				conflict.Deployer, conflict.Owner, conflict.Field),
+			Fix: "put the value into the chart and upgrade once with --force-conflicts",
+		})
 	}
 }
 
@@ -206,7 +212,9 @@ func (l *list) schedules(f Facts, server *failure.Error) {
 	case f.NoSchedules != nil:
 		l.add(checkSchedule, "", result.Unchecked, "whether the CronJob's deadline leaves a tick its time, and whether it is suspended: it may not be read from here; a person's kubeconfig can")
 	case len(f.Schedules) == 0:
-		l.add(checkSchedule, "", result.Warning, "no CronJob with the label app.kubernetes.io/name=image-refresh is in this namespace: nothing runs a tick here; install the chart, or name its namespace")
+		l.warn(checkSchedule, "", &failure.Error{
+			Message: "no CronJob with the label app.kubernetes.io/name=image-refresh is in this namespace: nothing runs a tick here", Fix: "install the chart, or name its namespace",
+		})
 	}
 	for _, s := range f.Schedules {
 		switch {
@@ -214,7 +222,7 @@ func (l *list) schedules(f Facts, server *failure.Error) {
 			l.add(checkSchedule, s.Name, result.Wrong, fmt.Sprintf(
 				"its Jobs are killed after %s, and a tick may take %s (twice ROLLOUT_TIMEOUT and 5 minutes): raise activeDeadlineSeconds or lower ROLLOUT_TIMEOUT", s.Deadline, s.Longest))
 		case s.Suspended:
-			l.add(checkSchedule, s.Name, result.Warning, "is suspended: no tick runs; set suspend to false")
+			l.warn(checkSchedule, s.Name, &failure.Error{Message: "is suspended: no tick runs", Fix: "set suspend to false"})
 		default:
 			l.add(checkSchedule, s.Name, result.OK, "leaves a tick its time")
 		}

@@ -88,7 +88,7 @@ func TestAFailureIsSaidWhereItHappened(t *testing.T) {
 		assert.Equal(t, c.image, line.Status, "%+v", c)
 		if c.image == result.Wrong {
 			assert.Equal(t, c.cause, line.Cause)
-			assert.Contains(t, line.Message, "runbook.md#"+string(c.cause))
+			assert.Contains(t, line.Message.String(), "runbook.md#"+string(c.cause))
 		}
 	}
 }
@@ -153,7 +153,7 @@ func TestImages(t *testing.T) {
 	t.Parallel()
 	f := fine()
 	f.Images[0].Answer.Quota = resolver.Quota{Known: true, Remaining: 7, Window: 6 * time.Hour}
-	assert.Contains(t, one(t, f, checkImage).Message, "7 pulls are left in 6h")
+	assert.Contains(t, one(t, f, checkImage).Message.String(), "7 pulls are left in 6h")
 	f.Images[0].Answer.Quota.Remaining = 0
 	line := one(t, f, checkImage)
 	assert.Equal(t, result.Wrong, line.Status)
@@ -164,7 +164,7 @@ func TestImages(t *testing.T) {
 	lines := of(f, checkImage)
 	require.Len(t, lines, 2)
 	assert.Equal(t, result.Wrong, lines[1].Status)
-	assert.Contains(t, lines[1].Message, "Deployment shop/web")
+	assert.Contains(t, lines[1].Message.String(), "Deployment shop/web")
 }
 
 func TestPermissions(t *testing.T) {
@@ -179,9 +179,9 @@ func TestPermissions(t *testing.T) {
 	lines := of(f, checkPermission)
 	require.Len(t, lines, 3)
 	assert.Equal(t, result.Wrong, lines[0].Status)
-	assert.Contains(t, lines[0].Message, "may not get deployments/web in namespace shop, nor patch deployments/web in namespace shop")
+	assert.Contains(t, lines[0].Message.String(), "may not get deployments/web in namespace shop, nor patch deployments/web in namespace shop")
 	assert.Equal(t, result.OK, lines[1].Status)
-	assert.Contains(t, lines[1].Message, "reasons are unknown")
+	assert.Contains(t, lines[1].Message.String(), "reasons are unknown")
 	assert.Equal(t, result.Unchecked, lines[2].Status)
 	assert.Equal(t, result.Unchecked, one(t, f, checkWorkload).Status, "a workload that may not be read")
 }
@@ -216,12 +216,12 @@ func TestSlotsAndSchedules(t *testing.T) {
 		statuses = append(statuses, line.Status)
 	}
 	assert.Equal(t, []result.Status{result.Unchecked, result.Wrong, result.Warning, result.OK}, statuses)
-	assert.Contains(t, one(t, f, checkOwnership).Message, "helm applied this workload and kubectl-set has taken api/IMAGE")
+	assert.Contains(t, one(t, f, checkOwnership).Message.String(), "helm applied this workload and kubectl-set has taken api/IMAGE")
 
 	f.Slots = []Slot{{Target: "a", Workload: "w", Outcome: decide.Unchanged, Controller: "Database main (example.com/v1)"}}
 	line := one(t, f, checkOwnership)
 	assert.Equal(t, result.Warning, line.Status)
-	assert.Contains(t, line.Message, "Database main (example.com/v1) controls this workload")
+	assert.Contains(t, line.Message.String(), "Database main (example.com/v1) controls this workload")
 
 	f.Schedules = []Schedule{
 		{Name: "short", Deadline: time.Minute, Longest: time.Hour},
@@ -241,6 +241,6 @@ func TestInvalid(t *testing.T) {
 	t.Parallel()
 	lines := Invalid([]string{"one", "two"}, true)
 	require.Len(t, lines, 2)
-	assert.Equal(t, result.Check{Name: "configuration", Status: result.Wrong, Message: "two"}, lines[1])
+	assert.Equal(t, result.Check{Name: "configuration", Status: result.Wrong, Message: result.Message{Text: "two"}}, lines[1])
 	assert.Equal(t, failure.API, Invalid([]string{"one"}, false)[0].Cause)
 }

@@ -90,7 +90,7 @@ func (l *list) credentials(f Facts, down map[string]*failure.Error) {
 				l.add(checkCredential, subject, result.Unchecked, "cannot be proved: the registry asks for no login, or gave no verdict")
 			}
 			if proof.Source == (credential.Name{}) {
-				l.add(checkCredential, subject, result.Warning, "stands in DOCKER_CONFIG, which pods do not have: name a pull secret in the workload as well")
+				l.warn(checkCredential, subject, &failure.Error{Message: "stands in DOCKER_CONFIG, which pods do not have", Fix: "name a pull secret in the workload as well"})
 			}
 		}
 	}
@@ -98,13 +98,13 @@ func (l *list) credentials(f Facts, down map[string]*failure.Error) {
 	for _, image := range f.Images {
 		for _, warning := range image.Answer.Warnings {
 			switch {
-			case said[warning.Message]:
+			case said[warning.Error()]:
 			case warning.Cause == failure.CredentialMissing:
 				l.wrong(checkCredential, image.Name, warning)
 			case warning.Cause != failure.Unauthorized: // a rejected credential has its own line above
 				l.warn(checkRegistry, image.Name, warning)
 			}
-			said[warning.Message] = true
+			said[warning.Error()] = true
 		}
 	}
 }
@@ -122,7 +122,9 @@ func (l *list) images(f Facts, down map[string]*failure.Error) {
 		case answer.Failure != nil:
 			l.wrong(checkImage, image.Name, answer.Failure)
 		case answer.Quota.Exhausted():
-			l.wrong(checkImage, image.Name, &failure.Error{Cause: failure.RateLimited, Message: "its registry allows no more pulls now" + window(answer.Quota) + ": pull with an account or through a mirror"})
+			l.wrong(checkImage, image.Name, &failure.Error{
+				Cause: failure.RateLimited, Message: "its registry allows no more pulls now" + window(answer.Quota), Fix: "pull with an account or through a mirror",
+			})
 		default:
 			message := "is " + answer.Digest.Short()
 			if answer.Quota.Known {
@@ -131,7 +133,7 @@ func (l *list) images(f Facts, down map[string]*failure.Error) {
 			l.add(checkImage, image.Name, result.OK, message)
 		}
 		if image.Pods != nil {
-			l.wrong(checkImage, image.Name, &failure.Error{Cause: image.Pods.Cause, Message: fmt.Sprintf(
+			l.wrong(checkImage, image.Name, &failure.Error{Cause: image.Pods.Cause, Fix: image.Pods.Fix, Message: fmt.Sprintf(
 				"resolves with the target's pull secrets, which the pods of %s do not name, and theirs do not do: %s", image.PodsOf, image.Pods.Message)})
 		}
 	}

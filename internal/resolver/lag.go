@@ -17,8 +17,8 @@ func (r *Resolver) lag(ctx context.Context, q Query, ring keyring, got Manifest,
 	own := endpoint{host: q.Image.Host, repository: q.Image.Repository, via: q.Image.Host}
 	origin, from := r.tryAll(ctx, own, ring, r.tagOf(q))
 	if from.problem == nil && origin.Digest != got.Digest {
-		return &failure.Error{Message: fmt.Sprintf(
-			"%s:%s is %s at the mirror %s and %s at %s itself: the mirror lags behind, or serves an image of its own; see whether it may reach its origin, and as whom",
+		return &failure.Error{Fix: "see whether it may reach its origin, and as whom", Message: fmt.Sprintf(
+			"%s:%s is %s at the mirror %s and %s at %s itself: the mirror lags behind, or serves an image of its own",
 			q.Image.Name(), q.Image.Tag, got.Digest, out.at.via, origin.Digest, own.via)}
 	}
 	return nil

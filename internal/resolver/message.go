@@ -2,7 +2,7 @@ package resolver
 
 // Rules for what is said here:
 //
-//   - One sentence: what could not be done, who said so at which host and stage, and after the semicolon what to do.
+//   - A sentence: what could not be done, and who said so at which host and stage. Then the fix: what to do.
 //   - In the operator's terms: the image as configured, the pull secret and account by name, host and port.
 //   - Nothing that is not known: a registry does not tell an expired account from a deleted one, nor a private
 //     image from a missing one, so neither do we.
@@ -56,8 +56,8 @@ func (s subject) failed() string {
 
 // saying is the sentence for some problems, of those with its cause that no saying before it is for.
 type saying struct {
-	of   func(subject, *problem) bool
-	text string // what stands in braces is filled in
+	of        func(subject, *problem) bool
+	text, fix string // what stands in braces is filled in
 }
 
 func detailed(details ...detail) func(subject, *problem) bool {
@@ -84,77 +84,84 @@ func others(subject, *problem) bool { return true }
 const deadFix = "it may be expired, disabled, deleted or have a wrong password, which a registry does not tell: extend or enable the account, with which the same password works again, or create a new one and put it into the secret"
 
 var sayings = map[failure.Cause][]saying{
-	failure.SlotInvalid: {{others, "${image} has no tag, so there is nothing to follow; name one"}},
+	failure.SlotInvalid: {{others, "${image} has no tag, so there is nothing to follow", "name one"}},
 	failure.NotFound: {
-		{detailed(noProject), "${image} was not found: ${place} has no project ${project}; compare the name in the values with the registry, and create the project or push the image there"},
-		{asking(failure.StagePing), "${failed}: ${place} answered 404 for /v2/, as no registry does; compare the host in the values with the registry's"},
-		{asking(failure.StageToken), "${failed}: ${place}, which the registry names, answered 404; check the registry's own address in its configuration, and what answers there"},
-		{anonymously, "${image} was not found: ${place} answered ${status}; compare repository and tag in the values with the registry, and build and push the image if it is not there"},
-		{others, "${image} was not found: ${place} answered ${status}; compare repository and tag in the values with the registry, and build and push the image if it is not there; or ${account} lacks the right to pull it, which some registries hide behind a 404"},
+		{detailed(noProject), "${image} was not found: ${place} has no project ${project}", "compare the name in the values with the registry, and create the project or push the image there"},
+		{asking(failure.StagePing), "${failed}: ${place} answered 404 for /v2/, as no registry does", "compare the host in the values with the registry's"},
+		{asking(failure.StageToken), "${failed}: ${place}, which the registry names, answered 404", "check the registry's own address in its configuration, and what answers there"},
+		{anonymously, "${image} was not found: ${place} answered ${status}", "compare repository and tag in the values with the registry, and build and push the image if it is not there"},
+		{others, "${image} was not found: ${place} answered ${status}", "compare repository and tag in the values with the registry, and build and push the image if it is not there; or ${account} lacks the right to pull it, which some registries hide behind a 404"},
 	},
 	failure.Unauthorized: {
-		{detailed(noChallenge), "${failed}: ${place} ${what}; check what it is that answers there: a captive portal, a login page, a proxy?"},
-		{detailed(rejected), "${image} cannot be resolved: ${account} was rejected by ${place} with ${status}; " + deadFix},
-		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}"},
-		{others, "${image} was refused to ${account} by ${place} with ${status}; compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
+		{detailed(noChallenge), "${failed}: ${place} ${what}", "check what it is that answers there: a captive portal, a login page, a proxy?"},
+		{detailed(rejected), "${image} cannot be resolved: ${account} was rejected by ${place} with ${status}", deadFix},
+		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}", "${lackingFix}"},
+		{others, "${image} was refused to ${account} by ${place} with ${status}", "compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
 	},
 	failure.Forbidden: {
-		{asking(failure.StagePing), "${failed}: ${place} answers nobody here, it says ${status} to /v2/ already; check whether it, or something in between, allows this network"},
-		{detailed(storage), "${image} could not be read: the storage ${host}, to which the registry sends, answered ${status}; allow egress to ${port}, or have it serve this network"},
-		{detailed(policy), "${image} is withheld: ${place} answered ${status}, a policy of its own (after a scan, for want of a signature, a lock, a legal reason); have that fixed for the image, or the policy changed"},
-		{detailed(between), "${failed}: ${place} answered ${status}, and not as a registry does; check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there"},
-		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}"},
-		{detailed(notVerifiedYet), "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
-		{others, "${image} is forbidden to ${account}: ${place} answered ${status}; give the account the right to pull from that project"},
+		{asking(failure.StagePing), "${failed}: ${place} answers nobody here, it says ${status} to /v2/ already", "check whether it, or something in between, allows this network"},
+		{detailed(storage), "${image} could not be read: the storage ${host}, to which the registry sends, answered ${status}", "allow egress to ${port}, or have it serve this network"},
+		{detailed(policy), "${image} is withheld: ${place} answered ${status}, a policy of its own (after a scan, for want of a signature, a lock, a legal reason)", "have that fixed for the image, or the policy changed"},
+		{detailed(between), "${failed}: ${place} answered ${status}, and not as a registry does", "check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there"},
+		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}", "${lackingFix}"},
+		{detailed(notVerifiedYet), "${image} is forbidden to ${account}: ${place} answered ${status}", "give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
+		{others, "${image} is forbidden to ${account}: ${place} answered ${status}", "give the account the right to pull from that project"},
 	},
 	failure.RateLimited: {
-		{detailed(quotaUsed), "${image} could not be pulled: ${place} says that no pulls are left (ratelimit-remaining: 0${within}); authenticate with a pull secret, or use a mirror"},
-		{others, "${failed}: ${place} answered 429, too many requests, and ${again}; authenticate with a pull secret, or use a mirror"},
+		{detailed(quotaUsed), "${image} could not be pulled: ${place} says that no pulls are left (ratelimit-remaining: 0${within})", "authenticate with a pull secret, or use a mirror"},
+		{others, "${failed}: ${place} answered 429, too many requests, and ${again}", "authenticate with a pull secret, or use a mirror"},
 	},
-	failure.DNS:               {{others, "${failed}: the name of ${place} does not resolve; check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)"}},
-	failure.ConnectionRefused: {{others, "${failed}: ${place:port} ${what}${during}; let NetworkPolicies and firewalls allow egress to ${port}, and check the port"}},
-	failure.TLS:               {{others, "${failed}: TLS with ${place:port} failed, ${what}"}},
+	failure.DNS:               {{others, "${failed}: the name of ${place} does not resolve", "check its spelling, the cluster's DNS, and the proxy settings (HTTPS_PROXY, NO_PROXY)"}},
+	failure.ConnectionRefused: {{others, "${failed}: ${place:port} ${what}${during}", "let NetworkPolicies and firewalls allow egress to ${port}, and check the port"}},
+	failure.TLS:               {{others, "${failed}: TLS with ${place:port} failed, ${what}", "${whatFix}"}},
 	failure.Timeout: {
-		{ofKind(wire.Interrupted), "${failed}: the tick was interrupted; the next one asks again"},
-		{detailed(givenUp), "${failed}: ${place:port} did not answer for ${max} images before it; allow egress to ${port}"},
-		{detailed(unasked), "${failed}: the tick's time was over before its turn came; ask for fewer images or raise the concurrency"},
-		{others, "${failed}: no answer from ${place:port} within ${timeout} (at: ${stage}); allow egress to ${port}"},
+		{ofKind(wire.Interrupted), "${failed}: the tick was interrupted", "the next one asks again"},
+		{detailed(givenUp), "${failed}: ${place:port} did not answer for ${max} images before it", "allow egress to ${port}"},
+		{detailed(unasked), "${failed}: the tick's time was over before its turn came", "ask for fewer images or raise the concurrency"},
+		{others, "${failed}: no answer from ${place:port} within ${timeout} (at: ${stage})", "allow egress to ${port}"},
 	},
 	failure.Proxy: {
-		{ofKind(wire.ProxySetting), "${failed}: the proxy setting is no address; write HTTPS_PROXY as http://host:port"},
-		{func(_ subject, p *problem) bool { return p.Status == 407 }, "${failed}: the proxy${proxy} wants a user and password (407) before it connects to ${place:port}; put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS"},
-		{statusFrom(500), "${failed}: the proxy${proxy} answered ${number} and could not connect to ${place:port}; allow it to reach ${port}, as it may reach others"},
-		{statusFrom(1), "${failed}: the proxy${proxy} refused with ${number} to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
-		{others, "${failed}: the proxy${proxy} hung up when asked to connect to ${place:port}; have ${port} allowed there, as other hosts may be already"},
+		{ofKind(wire.ProxySetting), "${failed}: the proxy setting is no address", "write HTTPS_PROXY as http://host:port"},
+		{func(_ subject, p *problem) bool { return p.Status == 407 }, "${failed}: the proxy${proxy} wants a user and password (407) before it connects to ${place:port}", "put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS"},
+		{statusFrom(500), "${failed}: the proxy${proxy} answered ${number} and could not connect to ${place:port}", "allow it to reach ${port}, as it may reach others"},
+		{statusFrom(1), "${failed}: the proxy${proxy} refused with ${number} to connect to ${place:port}", "have ${port} allowed there, as other hosts may be already"},
+		{others, "${failed}: the proxy${proxy} hung up when asked to connect to ${place:port}", "have ${port} allowed there, as other hosts may be already"},
 	},
 	failure.ServerError: {
-		{detailed(ownTrouble), "${failed}: ${place} refuses even valid accounts (401 without a challenge), as Harbor does while its database is down; that is the registry's own trouble, and there is nothing to do here"},
-		{others, "${failed}: ${place} answered ${number}; that is the registry's own trouble, and there is nothing to do here"},
+		{detailed(ownTrouble), "${failed}: ${place} refuses even valid accounts (401 without a challenge), as Harbor does while its database is down", "that is the registry's own trouble, and there is nothing to do here"},
+		{others, "${failed}: ${place} answered ${number}", "that is the registry's own trouble, and there is nothing to do here"},
 	},
 	failure.BadResponse: {
 		{func(s subject, p *problem) bool {
 			return p.detail == oddStatus && p.Role == failure.StageToken && !anonymously(s, p)
-		}, "${failed}: ${place} answered ${status} to ${account}; check account and secret, which it may mean by that, and what it is that answers there"},
-		{detailed(badRealm), "${image} could not be read: ${place} ${what}; have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"},
-		{detailed(schema1, artifact, emptyIndex), "${image} could not be read: ${place} ${what}; check what was pushed there"},
-		{others, "${image} could not be read: ${place} ${what}; check what it is that answers there: a captive portal, a login page, a proxy?"},
+		}, "${failed}: ${place} answered ${status} to ${account}", "check account and secret, which it may mean by that, and what it is that answers there"},
+		{detailed(badRealm), "${image} could not be read: ${place} ${what}", "have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"},
+		{detailed(schema1, artifact, emptyIndex), "${image} could not be read: ${place} ${what}", "check what was pushed there"},
+		{others, "${image} could not be read: ${place} ${what}", "check what it is that answers there: a captive portal, a login page, a proxy?"},
 	},
 }
 
-// what happened on the way, in TLS's case with what to do about it, and what is wrong with an answer.
+// what happened on the way, in TLS's case what to do about it, and what is wrong with an answer.
 var (
 	onTheWay = map[wire.Kind]string{
 		wire.Refused: "refused the connection", wire.Unreachable: "could not be reached", wire.Reset: "cut the connection",
-		wire.UnknownAuthority: "its certificate is signed by an authority that is not trusted here; give the authority's certificate as caFile of the registry or in SSL_CERT_FILE, be it the registry's own or that of a proxy that intercepts TLS",
-		wire.WrongName:        "its certificate is for another name; use the name that the certificate is for, or have it issued for this one",
-		wire.Expired:          "its certificate has expired or is not valid yet; have the certificate renewed, and check the clock here",
-		wire.NotTLS:           "it does not speak TLS there; check the port, and set plainHTTP for the registry if it has no TLS",
-		wire.Handshake:        "the handshake was refused; check its TLS versions and whether it wants a client certificate",
+		wire.UnknownAuthority: "its certificate is signed by an authority that is not trusted here",
+		wire.WrongName:        "its certificate is for another name",
+		wire.Expired:          "its certificate has expired or is not valid yet",
+		wire.NotTLS:           "it does not speak TLS there",
+		wire.Handshake:        "the handshake was refused",
 		wire.TooLarge:         "sent more than a manifest or token may have",
 		wire.Truncated:        "sent half an answer",
 		wire.Downgrade:        "redirected to plain HTTP",
 		wire.BadRedirect:      "redirected to nowhere, or too often",
 		wire.InvalidHTTP:      "sent an invalid HTTP response",
+	}
+	ofTLS = map[wire.Kind]string{
+		wire.UnknownAuthority: "give the authority's certificate as caFile of the registry or in SSL_CERT_FILE, be it the registry's own or that of a proxy that intercepts TLS",
+		wire.WrongName:        "use the name that the certificate is for, or have it issued for this one",
+		wire.Expired:          "have the certificate renewed, and check the clock here",
+		wire.NotTLS:           "check the port, and set plainHTTP for the registry if it has no TLS",
+		wire.Handshake:        "check its TLS versions and whether it wants a client certificate",
 	}
 	inTheAnswer = map[detail]string{
 		noChallenge: "answered 401 to /v2/ without saying how to authenticate",
@@ -180,11 +187,12 @@ func (p *problem) what() string {
 	return "answered " + p.status()
 }
 
-// sentence is what is said of a problem.
-func (r *Resolver) sentence(s subject, p *problem) string {
+// sentence is what is said of a problem, and its fix.
+func (r *Resolver) sentence(s subject, p *problem) (text, fix string) {
 	all := sayings[p.cause]
-	text := all[slices.IndexFunc(all, func(one saying) bool { return one.of(s, p) })].text
-	return os.Expand(text, func(name string) string {
+	one := all[slices.IndexFunc(all, func(one saying) bool { return one.of(s, p) })]
+	without, fixOfThat := lacking(s)
+	fill := func(name string) string {
 		switch name {
 		case "image":
 			return s.image()
@@ -204,10 +212,14 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 			return strconv.Itoa(p.Status)
 		case "what":
 			return p.what()
+		case "whatFix":
+			return ofTLS[p.Kind]
 		case "account":
 			return s.outcome.who.String()
 		case "lacking":
-			return lacking(s)
+			return without
+		case "lackingFix":
+			return fixOfThat
 		case "project":
 			project, _, _ := strings.Cut(s.outcome.at.repository, "/")
 			return project
@@ -239,18 +251,20 @@ func (r *Resolver) sentence(s subject, p *problem) string {
 		default:
 			return r.options.Timeout.String()
 		}
-	})
+	}
+	return os.Expand(one.text, fill), os.Expand(one.fix, fill)
 }
 
 // failure is the error of a query, or of a registry. A refusal to somebody without a credential, where a named secret was
 // to give one, is that secret's absence.
 func (r *Resolver) failure(s subject, p *problem) *failure.Error {
-	e := &failure.Error{Cause: p.cause, Stage: p.Stage, Host: failure.Clean(p.Host), Message: r.sentence(s, p) + asides(s.outcome)}
+	text, fix := r.sentence(s, p)
+	e := &failure.Error{Cause: p.cause, Stage: p.Stage, Host: failure.Clean(p.Host), Message: text + asides(s.outcome), Fix: fix}
 	refused := p.cause == failure.Unauthorized || p.cause == failure.Forbidden && p.detail == noDetail
 	if refused && p.Role != failure.StagePing && s.outcome.who.Anonymous() && len(s.ring.Unusable) > 0 {
 		e.Cause = failure.CredentialMissing
 	}
-	if stage := string(p.Stage); !strings.Contains(e.Message, stage) { // the stage is always named (I33)
+	if stage := string(p.Stage); !strings.Contains(e.Error(), stage) { // the stage is always named (I33)
 		e.Message += " (failed at: " + stage + ")"
 	}
 	return e

@@ -12,26 +12,26 @@ import (
 
 // lacking says why a request was made without a credential, and what to do about it: a registry refuses it for a private
 // image and for one that does not exist alike.
-func lacking(s subject) string {
-	const private = ": it is private or does not exist"
+func lacking(s subject) (why, fix string) {
+	const private, compare = ": it is private or does not exist", "compare the name with the registry, and "
 	names := joined(s.query.PullSecrets)
-	ignored := ""
+	var ignored string
 	switch {
 	case len(s.ring.Unusable) > 0:
 		what, fix := unusable(s.ring.Unusable...)
-		return ", and " + what + "; " + fix
+		return ", and " + what, fix
 	case len(s.ring.withheld) > 0:
-		return private + ", and " + withheldText(s.ring.withheld)
+		return private + ", and " + withheldText(s.ring.withheld), withheldFix
 	case s.ring.Helpers:
 		ignored = " leaves credentials to a helper program, which nodes do not run"
 	case s.ring.IdentityToken(s.outcome.at.name()):
 		ignored = " has an identity token in place of a password, which nodes do not use"
 	case names != "":
-		return private + ", and none of the pull secrets named (" + names + ") has an entry for " + s.outcome.at.name() + "; compare the name with the registry, and add the entry"
+		return private + ", and none of the pull secrets named (" + names + ") has an entry for " + s.outcome.at.name(), compare + "add the entry"
 	default:
-		return private + "; compare the name with the registry, and name a pull secret for it"
+		return private, compare + "name a pull secret for it"
 	}
-	return private + ", and one of the pull secrets named (" + names + ")" + ignored + "; compare the name with the registry, and put account and password into the file itself"
+	return private + ", and one of the pull secrets named (" + names + ")" + ignored, compare + "put account and password into the file itself"
 }
 
 // unusable says what is wrong with secrets that give nothing, and what to do about the first of them.
@@ -67,21 +67,21 @@ func unusableWarnings(q Query, ring keyring) []*failure.Error {
 	var all []*failure.Error
 	for _, one := range ring.Unusable {
 		what, fix := unusable(one)
-		all = append(all, without(q, what+"; "+fix))
+		all = append(all, without(q, what, fix))
 	}
 	return all
 }
 
-func without(q Query, why string) *failure.Error {
-	return &failure.Error{Cause: failure.CredentialMissing, Message: subject{query: q}.image() + " is resolved without one of its credentials: " + why}
+func without(q Query, why, fix string) *failure.Error {
+	return &failure.Error{Cause: failure.CredentialMissing, Message: subject{query: q}.image() + " is resolved without one of its credentials: " + why, Fix: fix}
 }
 
 // spoiltFailure is that of an image whose pods name a secret that does not parse: nodes pull nothing for them, whatever
 // the other secrets hold (I60).
 func spoiltFailure(q Query, ring keyring) *failure.Error {
 	what, fix := unusable(ring.spoilt()...)
-	return &failure.Error{Cause: failure.CredentialMissing, Message: fmt.Sprintf(
-		"%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold; %s", subject{query: q}.image(), what, fix)}
+	return &failure.Error{Cause: failure.CredentialMissing, Fix: fix, Message: fmt.Sprintf(
+		"%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold", subject{query: q}.image(), what)}
 }
 
 // unusedText says that an entry of the configuration does nothing.
@@ -93,18 +93,20 @@ func unusedText(host string) string {
 	return "registries: the entry for " + failure.Clean(host) + " is for none of the images; write the host as the images name it, or remove the entry" + hint
 }
 
+const withheldFix = "name the host itself in the secret, or the image in the target"
+
 // withheldText names entries that stand for many hosts, and are not used where the workload names the image.
 func withheldText(withheld []credential.Credential) string {
 	var parts []string
 	for _, one := range withheld {
 		parts = append(parts, one.String())
 	}
-	return strings.Join(parts, ", ") + " stands for any host of that form, and is not used for one that the workload names; name the host itself in the secret, or the image in the target"
+	return strings.Join(parts, ", ") + " stands for any host of that form, and is not used for one that the workload names"
 }
 
 // rejectedFailure is that of a credential, beside what became of the images that it is for.
 func rejectedFailure(c credential.Credential, of string, p *problem, all string) *failure.Error {
-	return &failure.Error{Cause: failure.Unauthorized, Stage: p.Stage, Host: failure.Clean(p.Host), Message: c.String() + of + " was rejected by " + p.place() + " with " + p.status() + all + "; " + deadFix}
+	return &failure.Error{Cause: failure.Unauthorized, Stage: p.Stage, Host: failure.Clean(p.Host), Fix: deadFix, Message: c.String() + of + " was rejected by " + p.place() + " with " + p.status() + all}
 }
 
 // warnings says what went wrong beside the answer: credentials that were rejected though they were not needed, and
@@ -117,7 +119,7 @@ func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*failure.Error
 		}
 	}
 	if len(ring.withheld) > 0 {
-		all = append(all, without(q, withheldText(ring.withheld)))
+		all = append(all, without(q, withheldText(ring.withheld), withheldFix))
 	}
 	if out.problem != nil {
 		return all
@@ -125,7 +127,7 @@ func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*failure.Error
 	for _, one := range out.passed {
 		if one.problem.cause != failure.NotFound {
 			e := r.failure(subject{query: q, outcome: outcome{at: one.at}}, one.problem)
-			e.Message += "; " + out.at.via + " answered in place of the mirror " + one.at.via
+			e.Message += " (" + out.at.via + " answered in place of the mirror " + one.at.via + ")"
 			all = append(all, e)
 		}
 	}

@@ -38,19 +38,19 @@ type Check struct {
 	Subject string        `json:"subject"`
 	Status  Status        `json:"status"`
 	Cause   failure.Cause `json:"cause"`
-	Message string        `json:"message"`
+	Message Message       `json:"message"`
 }
 
-// String is the line as people read it.
-func (c Check) String() string {
-	line := c.Status.mark() + " " + c.Name
+// line is what people read.
+func (c Check) line() line {
+	begin := c.Status.mark() + " " + c.Name
 	if c.Subject != "" {
-		line += " " + c.Subject
+		begin += " " + c.Subject
 	}
 	if c.Cause != failure.None {
-		line += " (" + string(c.Cause) + ")"
+		begin += " (" + string(c.Cause) + ")"
 	}
-	return line + ": " + c.Message
+	return line{begin + ": ", c.Message}
 }
 
 // writeChecks prints a preflight for people, a line each, and what it comes to.
@@ -58,7 +58,7 @@ func (r Report) writeChecks(w io.Writer, style Style) error {
 	count := map[Status]int{}
 	for _, check := range r.Checks {
 		count[check.Status]++
-		if _, err := fmt.Fprintln(w, style.wrap(style.status(check.Status, check.String()))); err != nil {
+		if _, err := fmt.Fprintln(w, style.wrap(style.status(check.Status, check.line().under()))); err != nil {
 			return err
 		}
 	}
@@ -71,14 +71,14 @@ func (r Report) writeChecks(w io.Writer, style Style) error {
 }
 
 // checkLines are the lines of a preflight that somebody must look at, in their order, then the warnings.
-func (r Report) checkLines() []string {
-	var wrong, warnings []string
+func (r Report) checkLines() []line {
+	var wrong, warnings []line
 	for _, check := range r.Checks {
 		switch check.Status {
 		case Wrong:
-			wrong = append(wrong, check.String())
+			wrong = append(wrong, check.line())
 		case Warning:
-			warnings = append(warnings, check.String())
+			warnings = append(warnings, check.line())
 		case OK, Unchecked:
 		}
 	}

@@ -42,7 +42,7 @@ func TestLinesKnowEveryOutcome(t *testing.T) {
 		decide.Deferred: false, decide.Skipped: false, decide.Waiting: false, decide.Pending: false,
 	} {
 		report := result.Report{Targets: []result.Target{{Name: "a", Workloads: []result.Workload{
-			{Outcome: decide.Held, Message: "quiet"}, {Outcome: outcome, Message: "this"},
+			{Outcome: decide.Held, Message: result.Message{Text: "quiet"}}, {Outcome: outcome, Message: result.Message{Text: "this"}},
 		}}}}
 		assert.Equal(t, loud, strings.HasSuffix(report.Lines()[0], "this"), outcome)
 	}
@@ -82,6 +82,6 @@ func TestTerminationFitsWhatTheKubeletKeeps(t *testing.T) {
 		target.Name += strings.Repeat("x", len(report.Targets))
 		report.Targets = append(report.Targets, target)
 	}
-	report.Targets = append(report.Targets, result.Target{Name: "last", Cause: failure.NotFound, Failures: 3, Threshold: 3, Message: "push it"})
+	report.Targets = append(report.Targets, result.Target{Name: "last", Cause: failure.NotFound, Failures: 3, Threshold: 3, Message: result.Message{Text: "push it"}})
 	assert.Contains(t, report.Termination(), "last: not-found (3/3): push it", "what is loud comes first, and is kept")
 }

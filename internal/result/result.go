@@ -52,7 +52,7 @@ type Target struct {
 	Image     string        `json:"image"`
 	Digest    string        `json:"digest"` // latest; empty where it is unknown
 	Cause     failure.Cause `json:"cause"`
-	Message   string        `json:"message"`
+	Message   Message       `json:"message"`
 	Failures  int           `json:"failures"`
 	Threshold int           `json:"threshold"`
 	Workloads []Workload    `json:"workloads"`
@@ -81,7 +81,7 @@ type Workload struct {
 	Recorded  string         `json:"recorded"`
 	Outcome   decide.Outcome `json:"outcome"`
 	Cause     failure.Cause  `json:"cause"`
-	Message   string         `json:"message"`
+	Message   Message        `json:"message"`
 	Created   time.Time      `json:"-"` // when live was built, where a plan had to ask and its builder says so
 }
 

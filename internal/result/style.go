@@ -55,8 +55,13 @@ func (s Style) wrap(text string) string {
 	const indent = "  "
 	var wrapped []string
 	for line := range strings.SplitSeq(text, "\n") {
+		words := strings.Split(line, " ")
+		if rest, is := strings.CutPrefix(line, indent); is {
+			words = strings.Split(rest, " ")
+			words[0] = indent + words[0]
+		}
 		current := ""
-		for _, word := range strings.Split(line, " ") {
+		for _, word := range words {
 			switch {
 			case current == "":
 				current = word

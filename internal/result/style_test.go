@@ -23,7 +23,7 @@ func TestColoursAreForTerminalsAndSayHowBadItIs(t *testing.T) {
 	}
 	assert.Equal(t, plain.String(), strings.NewReplacer("\x1b[31m", "", "\x1b[32m", "", "\x1b[33m", "", "\x1b[0m", "").Replace(coloured.String()))
 
-	checks := result.Report{Checks: []result.Check{{Name: "image", Status: result.Wrong, Message: "gone"}, {Name: "nodes", Status: result.Unchecked, Message: "who knows"}}}
+	checks := result.Report{Checks: []result.Check{{Name: "image", Status: result.Wrong, Message: result.Message{Text: "gone"}}, {Name: "nodes", Status: result.Unchecked, Message: result.Message{Text: "who knows"}}}}
 	coloured.Reset()
 	require.NoError(t, checks.WriteTable(&coloured, result.Style{Colour: true}))
 	assert.Equal(t, "\x1b[31m✗\x1b[0m image: gone\n? nodes: who knows\n\n0 ok, 0 warnings, 1 failed, 1 could not be checked\n", coloured.String())
@@ -32,7 +32,7 @@ func TestColoursAreForTerminalsAndSayHowBadItIs(t *testing.T) {
 func TestLinesAreWrappedToTheTerminalBetweenWords(t *testing.T) {
 	t.Parallel()
 	r := report()
-	r.Targets[0].Workloads[1].Message = strings.Repeat("word ", 40) + "https://example.com/" + strings.Repeat("x", 90)
+	r.Targets[0].Workloads[1].Message = result.Message{Text: strings.Repeat("word ", 40) + "https://example.com/" + strings.Repeat("x", 90)}
 	var out strings.Builder
 	require.NoError(t, r.WriteTable(&out, result.Style{Width: 80}))
 	_, lines, _ := strings.Cut(out.String(), "\n\n")

@@ -52,8 +52,12 @@ func (r Report) WriteTable(w io.Writer, style Style) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if lines := r.Lines(); len(lines) > 0 {
-		if _, err := fmt.Fprintf(w, "\n%s\n", style.wrap(strings.Join(lines, "\n"))); err != nil {
+	var text []string
+	for _, line := range r.lines() {
+		text = append(text, line.under())
+	}
+	if len(text) > 0 {
+		if _, err := fmt.Fprintf(w, "\n%s\n", style.wrap(strings.Join(text, "\n"))); err != nil {
 			return err
 		}
 	}
@@ -103,18 +107,37 @@ func cell(pin, none string) string {
 	return strings.TrimPrefix(annotate.Content(pin).Short(), "sha256:")
 }
 
-// Lines are the messages of the report, each once, the most important first: targets that cannot be resolved,
-// then workloads that are loud, then the others that have something to say.
+// Lines are the messages of the report, one in a line, the most important first.
 func (r Report) Lines() []string {
+	var text []string
+	for _, line := range r.lines() {
+		text = append(text, line.begin+line.message.String())
+	}
+	return text
+}
+
+// line is a message, and what begins its line.
+type line struct {
+	begin   string
+	message Message
+}
+
+// under has a fix under its sentence.
+func (l line) under() string { return strings.Join(l.message.lines(l.begin), "\n") }
+
+// lines are the messages of the report, each once, the most important first: targets that cannot be resolved,
+// then workloads that need attention, then the others that have something to say.
+func (r Report) lines() []line {
 	if len(r.Checks) > 0 {
 		return r.checkLines()
 	}
-	var loud, quiet []string
-	seen := map[string]bool{}
-	add := func(list *[]string, text string) {
-		if !seen[text] {
-			seen[text] = true
-			*list = append(*list, text)
+	var loud, quiet []line
+	seen := map[line]bool{}
+	add := func(list *[]line, message Message, format string, args ...any) {
+		one := line{fmt.Sprintf(format, args...), message}
+		if !seen[one] {
+			seen[one] = true
+			*list = append(*list, one)
 		}
 	}
 	for _, target := range r.Targets {
@@ -123,10 +146,10 @@ func (r Report) Lines() []string {
 			if target.NeedsAttention() {
 				list = &loud
 			}
-			add(list, fmt.Sprintf("%s: %s%s: %s", target.Name, target.Cause, target.count(), target.Message))
+			add(list, target.Message, "%s: %s%s: ", target.Name, target.Cause, target.count())
 		}
 		for _, w := range target.Workloads {
-			if w.Message == "" || w.Message == target.Message {
+			if w.Message == (Message{}) || w.Message == target.Message {
 				continue
 			}
 			list, cause := &quiet, ""
@@ -136,7 +159,7 @@ func (r Report) Lines() []string {
 			if w.Cause != "" {
 				cause = " (" + string(w.Cause) + ")"
 			}
-			add(list, fmt.Sprintf("%s on %s %s/%s: %s%s: %s", target.Name, w.Kind, w.Namespace, w.Name, w.Outcome, cause, w.Message))
+			add(list, w.Message, "%s on %s %s/%s: %s%s: ", target.Name, w.Kind, w.Namespace, w.Name, w.Outcome, cause)
 		}
 	}
 	return append(loud, quiet...)

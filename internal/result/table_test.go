@@ -23,14 +23,14 @@ func report() result.Report {
 		{
 			Name: "jobs", Digest: second, Threshold: 3,
 			Workloads: []result.Workload{
-				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Live: second, Outcome: decide.Refreshed, Message: "rolled out"},
-				{Kind: "DaemonSet", Namespace: "a", Name: "y", Container: "agent", Live: "unpinned", Outcome: decide.Failed, Cause: failure.NotSettled, Message: "no node"},
+				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Live: second, Outcome: decide.Refreshed, Message: result.Message{Text: "rolled out"}},
+				{Kind: "DaemonSet", Namespace: "a", Name: "y", Container: "agent", Live: "unpinned", Outcome: decide.Failed, Cause: failure.NotSettled, Message: result.Message{Text: "no node"}},
 			},
 		},
 		{
-			Name: "ingestor", Failures: 3, Threshold: 3, Cause: failure.Proxy, Message: "refused",
+			Name: "ingestor", Failures: 3, Threshold: 3, Cause: failure.Proxy, Message: result.Message{Text: "refused"},
 			Workloads: []result.Workload{
-				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Env: "D", Live: first, Outcome: decide.Failed, Cause: failure.Proxy, Message: "refused"},
+				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Env: "D", Live: first, Outcome: decide.Failed, Cause: failure.Proxy, Message: result.Message{Text: "refused"}},
 				{Kind: "Deployment", Namespace: "a", Name: "z", Container: "api", Env: "D", Outcome: decide.Skipped},
 			},
 		},

@@ -87,9 +87,12 @@ func (t *tick) newerState(object *workload.Object) *failure.Error {
 	if key == "" {
 		return nil
 	}
-	return &failure.Error{Cause: failure.SlotInvalid, Message: fmt.Sprintf(
-		"%s: %s is of version %d, which a newer release has written and this one cannot read, so nothing is changed here: install that release again, or remove the annotation (kubectl annotate -n %s %s %s %s-), which re-arms everything",
-		object.Ref, key, version, object.Namespace, strings.ToLower(string(object.Kind)), object.Name, key)}
+	return &failure.Error{
+		Cause: failure.SlotInvalid, Message: fmt.Sprintf(
+			"%s: %s is of version %d, which a newer release has written and this one cannot read, so nothing is changed here", object.Ref, key, version),
+		Fix: fmt.Sprintf("install that release again, or remove the annotation (kubectl annotate -n %s %s %s %s-), which re-arms everything",
+			object.Namespace, strings.ToLower(string(object.Kind)), object.Name, key),
+	}
 }
 
 // warnOfGarbage says, once a tick, which of our labels and annotations do not parse. Each reads as absent.

@@ -42,9 +42,10 @@ func (t *tick) gone(ctx context.Context, p plan) [][]*failure.Error {
 func (t *tick) goneOf(ctx context.Context, ref workload.Ref, via resolver.Query, digests []image.Digest) *failure.Error {
 	for _, digest := range digests {
 		if served, err := t.Registry.Serves(ctx, via, digest); err == nil && !served {
-			return &failure.Error{Cause: failure.NotFound, Message: fmt.Sprintf(
-				"the registry no longer has %s@%s, which %s uses: a pod starts only where a node still has it; push it again, or let the workload move on to latest, and change its retention rule so that it keeps what is in use",
-				via.Image.Name(), digest, ref)}
+			return &failure.Error{
+				Cause: failure.NotFound, Message: fmt.Sprintf("the registry no longer has %s@%s, which %s uses: a pod starts only where a node still has it", via.Image.Name(), digest, ref),
+				Fix: "push it again, or let the workload move on to latest, and change its retention rule so that it keeps what is in use",
+			}
 		}
 	}
 	return nil

@@ -80,7 +80,7 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 		failed = known.Stale
 	}
 	if failed != nil {
-		out.Cause, out.Message = failed.Cause, failed.Advice()
+		out.Cause, out.Message = failed.Cause, result.Said(failed)
 	}
 	for n, entry := range configured.Workloads {
 		p := r.slots[target][n]
@@ -109,25 +109,24 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload) result.Work
 		d = o.decisions[p.binding]
 	}
 	failed := d.Failure
-	out.Outcome, out.Message = d.Outcome, d.Message
+	out.Outcome, out.Message.Text = d.Outcome, d.Message
 	switch {
 	case o.failure != nil:
 		out.Outcome, failed = decide.Failed, o.failure
 	case e.interrupted && out.Outcome == "":
-		out.Outcome, out.Message = decide.Waiting, "the tick was told to end before this was decided: the next one decides"
+		out.Outcome, out.Message.Text = decide.Waiting, "the tick was told to end before this was decided: the next one decides"
 	case r.plan && d.Rolls() && !out.Outcome.NeedsAttention():
 		out.Outcome = decide.Pending
 	case e.interrupted && !e.acted && (d.Rolls() || out.Outcome == decide.Adopted):
-		out.Outcome, out.Message = decide.Waiting, "the tick was told to end before this was written: the next one does it"
+		out.Outcome, out.Message.Text = decide.Waiting, "the tick was told to end before this was written: the next one does it"
 	}
 	if o.following != nil && out.Outcome == decide.Adopted {
-		out.Message += "; the tick after would report " + told(o.following[p.binding])
+		out.Message.Text += "; the tick after would report " + told(o.following[p.binding])
 	}
-	message := out.Message
 	if failed != nil {
-		out.Cause, message = failed.Cause, failed.Message
+		out.Cause, out.Message = failed.Cause, result.Said(failed)
 	}
-	out.Message = message + r.release(w.ref, o, r.targets[w.target[p.binding]].Name, out.Outcome) + failure.Reference(out.Cause)
+	out.Message.Fix = failure.WithFix(out.Message.Fix, r.release(w.ref, o, r.targets[w.target[p.binding]].Name, out.Outcome))
 	if o.reading.object == nil {
 		return out
 	}
@@ -146,7 +145,7 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload) result.Work
 func told(d decide.Decision) string {
 	text := string(d.Outcome)
 	if d.Failure != nil {
-		return fmt.Sprintf("%s (%s): %s", text, d.Failure.Cause, d.Failure.Message)
+		return fmt.Sprintf("%s (%s): %s", text, d.Failure.Cause, d.Failure.Error())
 	}
 	if d.Message != "" {
 		text += ": " + d.Message
@@ -161,11 +160,11 @@ func (r reporter) release(ref workload.Ref, o outcome, target string, outcome de
 	case outcome != decide.Held && outcome != decide.Rejected:
 		return ""
 	case outcome == decide.Held && o.reading.object.Meta.Labels[r.keys.Hold()] == "true":
-		return fmt.Sprintf("; to release it: kubectl label %s %s-", on, r.keys.Hold())
+		return fmt.Sprintf("to release it: kubectl label %s %s-", on, r.keys.Hold())
 	case outcome == decide.Held && o.reading.object.Paused:
-		return fmt.Sprintf("; to release it: kubectl rollout resume %s", on)
+		return fmt.Sprintf("to release it: kubectl rollout resume %s", on)
 	default:
-		return fmt.Sprintf("; to have this digest tried again: kubectl annotate %s %s-", on, r.keys.State(target))
+		return fmt.Sprintf("to have this digest tried again: kubectl annotate %s %s-", on, r.keys.State(target))
 	}
 }
 
@@ -178,7 +177,7 @@ func (r reporter) log(ctx context.Context, out result.Target) {
 			level = slog.LevelError
 		}
 		r.Log.Log(ctx, level, "target failing", "target", out.Name, "image", out.Image, "cause", string(out.Cause),
-			"failures", out.Failures, "threshold", out.Threshold, "count", fmt.Sprintf("%d/%d", out.Failures, out.Threshold), "message", out.Message)
+			"failures", out.Failures, "threshold", out.Threshold, "count", fmt.Sprintf("%d/%d", out.Failures, out.Threshold), "message", out.Message.String())
 	}
 	for _, w := range out.Workloads {
 		level := slog.LevelInfo
@@ -187,6 +186,6 @@ func (r reporter) log(ctx context.Context, out result.Target) {
 		}
 		r.Log.Log(ctx, level, "decision", "target", out.Name, "kind", w.Kind, "namespace", w.Namespace, "name", w.Name,
 			"container", w.Container, "env", w.Env, "outcome", string(w.Outcome), "live", w.Live, "latest", out.Digest, "recorded", w.Recorded,
-			"cause", string(w.Cause), "message", w.Message)
+			"cause", string(w.Cause), "message", w.Message.String())
 	}
 }

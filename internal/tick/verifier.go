@@ -82,6 +82,8 @@ func (v *verifier) mayRollOut(ctx context.Context, via resolver.Query, platforms
 	for _, platform := range missing {
 		names = append(names, platform.String())
 	}
-	return decide.Answer{Failure: &failure.Error{Cause: failure.PlatformMissing, Message: fmt.Sprintf(
-		"%s@%s lacks %s (%s): whoever published the tag must publish these platforms too", via.Image, digest.Short(), strings.Join(names, ", "), whence)}}
+	return decide.Answer{Failure: &failure.Error{
+		Cause: failure.PlatformMissing, Message: fmt.Sprintf("%s@%s lacks %s (%s)", via.Image, digest.Short(), strings.Join(names, ", "), whence),
+		Fix: "whoever published the tag must publish these platforms too",
+	}}
 }

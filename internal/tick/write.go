@@ -34,8 +34,9 @@ func (w workloadRun) write(ctx context.Context, p progress, again func(context.C
 		}
 		w.Log.DebugContext(ctx, "the workload has changed since it was read: deciding again", "workload", w.ref.String())
 		if !pause(ctx) {
-			return p, &failure.Error{Cause: failure.API, Message: fmt.Sprintf(
-				"the tick was told to end while somebody else was writing to %s: the next one decides again", w.ref)}
+			return p, &failure.Error{
+				Cause: failure.API, Message: fmt.Sprintf("the tick was told to end while somebody else was writing to %s", w.ref), Fix: "the next one decides again",
+			}
 		}
 		before := p.reading
 		read := w.read(ctx, w.boundWorkload)
@@ -50,8 +51,10 @@ func (w workloadRun) write(ctx context.Context, p progress, again func(context.C
 		p.facts.Object = w.facts(read)
 		p = again(ctx, p)
 	}
-	return p, w.notWritten(ctx, p, &failure.Error{Cause: failure.API, Message: fmt.Sprintf(
-		"%s changed %d times while the tick tried to write to it: find out what keeps writing to it (kubectl get -o yaml --show-managed-fields)", w.ref, maxConflicts)})
+	return p, w.notWritten(ctx, p, &failure.Error{
+		Cause: failure.API, Message: fmt.Sprintf("%s changed %d times while the tick tried to write to it", w.ref, maxConflicts),
+		Fix: "find out what keeps writing to it (kubectl get -o yaml --show-managed-fields)",
+	})
 }
 
 // pause lets a fight over an object calm down. It says whether the tick goes on.
@@ -75,9 +78,10 @@ func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workloa
 	}
 	written.facts.Object = w.facts(written.reading)
 	if lost := p.reading.object.Change(p.step.Change, p.reading.places).Lost(object); len(lost) > 0 {
-		return written, w.notWritten(ctx, p, &failure.Error{Cause: failure.Contested, Message: fmt.Sprintf(
-			"an admission webhook or policy has changed what was written to %s: %s: find it (kubectl get mutatingwebhookconfigurations) and have it leave our keys and slots alone",
-			w.ref, strings.Join(lost, "; "))})
+		return written, w.notWritten(ctx, p, &failure.Error{
+			Cause: failure.Contested, Message: fmt.Sprintf("an admission webhook or policy has changed what was written to %s (%s)", w.ref, strings.Join(lost, "; ")),
+			Fix: "find it (kubectl get mutatingwebhookconfigurations) and have it leave our keys and slots alone",
+		})
 	}
 	w.emitAll(ctx, written)
 	return written, nil

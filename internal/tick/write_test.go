@@ -118,7 +118,7 @@ func TestI28I43I80AWriteThatMeetsAConflictIsDecidedAgain(t *testing.T) {
 				s.before["web"], s.during["web"] = test.before, test.during
 				got := ticking(t, s, digestB, following("web")).Run(t.Context(), false).Targets[0].Workloads[0]
 				assert.Equal(t, test.want, got.Outcome, got.Message)
-				assert.Contains(t, got.Message, test.says)
+				assert.Contains(t, got.Message.String(), test.says)
 				assert.Equal(t, string(test.live), got.Live)
 				assert.Equal(t, test.patches, s.patches)
 				assert.Equal(t, test.events, s.events)

@@ -34,13 +34,15 @@ func (o *Object) Locate(bindings []Binding) [][]Place {
 			place := &places[at][i]
 			place.Slot, place.Problem = o.Find(binding.Target, entry)
 			if place.Problem == nil && place.Slot.Untagged && !binding.Target.DigestOnly && o.Meta.Labels[binding.Mark] == "" {
-				place.Problem = o.failure(failure.SlotMismatch, "container %s runs %s by a digest alone, which is its owner's pin: add the tag to have it followed, or set the target's pin to digest",
+				place.Problem = o.failure(failure.SlotMismatch, "add the tag to have it followed, or set the target's pin to digest",
+					"container %s runs %s by a digest alone, which is its owner's pin",
 					place.Slot.Container, place.Slot.Follows.Name())
 			}
 			key := place.Slot.Key()
 			if place.Problem == nil {
 				if first, double := claimed[key]; double { // neither is more right than the other
-					place.Problem = o.failure(failure.SlotInvalid, "target %s and target %s mean the same slot %s: a slot follows one target, once",
+					place.Problem = o.failure(failure.SlotInvalid, "take one of the two entries out: a slot follows one target, once",
+						"target %s and target %s mean the same slot %s",
 						owner[key], binding.Target.Name, key)
 					first.Problem = place.Problem
 				} else {
@@ -48,7 +50,8 @@ func (o *Object) Locate(bindings []Binding) [][]Place {
 				}
 			}
 			if first := places[at][0]; place.Problem == nil && i > 0 && first.Problem == nil && place.Slot.Follows.String() != first.Slot.Follows.String() {
-				place.Problem = o.failure(failure.SlotMismatch, "target %s follows %s in one container and %s in another: give each a target of its own",
+				place.Problem = o.failure(failure.SlotMismatch, "give each a target of its own",
+					"target %s follows %s in one container and %s in another",
 					binding.Target.Name, first.Slot.Follows, place.Slot.Follows)
 			}
 		}

@@ -97,7 +97,8 @@ func (o *Object) Deleting() *failure.Error {
 	if o.Meta.DeletionTimestamp == nil {
 		return nil
 	}
-	return o.failure(failure.WorkloadMissing, "it is being deleted, since %s: take it out of the target, or install it again; where it does not go, see its finalizers",
+	return o.failure(failure.WorkloadMissing, "take it out of the target, or install it again; where it does not go, see its finalizers",
+		"it is being deleted, since %s",
 		o.Meta.DeletionTimestamp.UTC().Format(time.RFC3339))
 }
 

@@ -51,8 +51,8 @@ func (o *Object) Find(target config.Target, entry config.Workload) (Slot, *failu
 	return o.envSlot(slot, container, target, entry)
 }
 
-func (o *Object) failure(cause failure.Cause, format string, args ...any) *failure.Error {
-	return &failure.Error{Cause: cause, Message: o.String() + ": " + fmt.Sprintf(format, args...)}
+func (o *Object) failure(cause failure.Cause, fix, format string, args ...any) *failure.Error {
+	return &failure.Error{Cause: cause, Message: o.String() + ": " + fmt.Sprintf(format, args...), Fix: fix}
 }
 
 // container finds the container that an entry names or, where it names none, the only one that can be meant.
@@ -86,14 +86,17 @@ func (o *Object) container(target config.Target, entry config.Workload) (corev1.
 		return containers[fits[0]], fits[0] >= len(o.Pod.Containers), nil
 	}
 	if entry.Container != "" {
-		return corev1.Container{}, false, o.failure(failure.WorkloadMissing, "it has no container %q, only %s: correct the target's container",
+		return corev1.Container{}, false, o.failure(failure.WorkloadMissing, "correct the target's container",
+			"it has no container %q, only %s",
 			entry.Container, strings.Join(names, ", "))
 	}
 	if entry.Env == "" && target.Image != nil && len(fits) == len(all) && !sameRepository(containers[0].Image, *target.Image) {
-		return corev1.Container{}, false, o.failure(failure.SlotMismatch, "none of its containers (%s) runs %s, which the target follows: only the digest is ours, so align the two",
+		return corev1.Container{}, false, o.failure(failure.SlotMismatch, "align the two: only the digest is ours",
+			"none of its containers (%s) runs %s, which the target follows",
 			strings.Join(names, ", "), target.Image.Name())
 	}
-	return corev1.Container{}, false, o.failure(failure.SlotInvalid, "%d of its containers can be meant (%s): name one with the target's container",
+	return corev1.Container{}, false, o.failure(failure.SlotInvalid, "name one with the target's container",
+		"%d of its containers can be meant (%s)",
 		len(fits), strings.Join(names, ", "))
 }
 
@@ -120,7 +123,8 @@ func follows(text string, ref image.Reference) bool {
 func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.Target) (Slot, *failure.Error) {
 	own, err := image.ParseReference(container.Image)
 	if err != nil {
-		return slot, o.failure(failure.SlotInvalid, "the image of container %s is no image reference: correct it in the chart", container.Name)
+		return slot, o.failure(failure.SlotInvalid, "correct it in the chart",
+			"the image of container %s is no image reference", container.Name)
 	}
 	slot.Follows = own
 	slot.Follows.Digest = ""
@@ -129,12 +133,15 @@ func (o *Object) imageSlot(slot Slot, container corev1.Container, target config.
 	}
 	switch {
 	case slot.Follows.Tag == "":
-		return slot, o.failure(failure.SlotInvalid, "the image of container %s names no tag to follow: give the target an image", container.Name)
+		return slot, o.failure(failure.SlotInvalid, "give the target an image",
+			"the image of container %s names no tag to follow", container.Name)
 	case !own.Follows(slot.Follows):
-		return slot, o.failure(failure.SlotMismatch, "container %s runs %s, and the target follows %s: only the digest is ours, so align the two",
+		return slot, o.failure(failure.SlotMismatch, "align the two: only the digest is ours",
+			"container %s runs %s, and the target follows %s",
 			container.Name, failure.Clean(own.String()), slot.Follows)
 	case container.ImagePullPolicy == corev1.PullNever:
-		return slot, o.failure(failure.SlotInvalid, "container %s has imagePullPolicy Never, so no node would fetch another digest: set it to IfNotPresent, or take the target out",
+		return slot, o.failure(failure.SlotInvalid, "set it to IfNotPresent, or take the target out",
+			"container %s has imagePullPolicy Never, so no node would fetch another digest",
 			container.Name)
 	}
 	slot.Live, slot.Untagged = annotate.Unpinned, own.Tag == ""
@@ -164,15 +171,18 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 	bare := strings.Trim(value, blanksAndQuotes)
 	switch {
 	case len(found) == 0 && len(container.EnvFrom) > 0:
-		return slot, o.failure(failure.SlotInvalid, "container %s does not list %s, and its envFrom may set it: list the variable with a value, which may be empty",
+		return slot, o.failure(failure.SlotInvalid, "list the variable with a value, which may be empty",
+			"container %s does not list %s, and its envFrom may set it",
 			container.Name, entry.Env)
 	case len(found) == 0:
 		slot.Missing, slot.Left = true, entry.LeaveEmpty
 		return slot, nil
 	case len(found) > 1:
-		return slot, o.failure(failure.SlotInvalid, "container %s lists %s %d times: list it once", container.Name, entry.Env, len(found))
+		return slot, o.failure(failure.SlotInvalid, "list it once",
+			"container %s lists %s %d times", container.Name, entry.Env, len(found))
 	case found[0].ValueFrom != nil:
-		return slot, o.failure(failure.SlotInvalid, "%s of container %s comes from elsewhere (valueFrom): give it a plain value, which may be empty",
+		return slot, o.failure(failure.SlotInvalid, "give it a plain value, which may be empty",
+			"%s of container %s comes from elsewhere (valueFrom)",
 			entry.Env, container.Name)
 	case bare == "":
 		slot.Left = entry.LeaveEmpty
@@ -195,7 +205,8 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 	case !ok || own.Spelled == bare: // a word of any kind would parse, as a repository of docker.io
 		return slot, o.otherForm(container, entry, value, fmt.Sprintf("a reference by tag or digest (envValue: reference), as in %s@sha256:4f53…", slot.Follows.Name()))
 	default:
-		return slot, o.failure(failure.SlotMismatch, "%s of container %s refers to %s, and the target follows %s: only the digest is ours, so align the two",
+		return slot, o.failure(failure.SlotMismatch, "align the two: only the digest is ours",
+			"%s of container %s refers to %s, and the target follows %s",
 			entry.Env, container.Name, failure.Clean(own.String()), slot.Follows)
 	}
 	if own.Digest != "" && bare == value && strings.HasSuffix(value, "@"+string(own.Digest)) {
@@ -222,6 +233,7 @@ func parseLoosely(text string) (image.Reference, bool) {
 
 // otherForm is the failure of a variable that would lose what it holds, which is kept nowhere (I88).
 func (o *Object) otherForm(container corev1.Container, entry config.Workload, value, want string) *failure.Error {
-	return o.failure(failure.SlotInvalid, "%s of container %s holds %q, and not %s: it would be overwritten, so empty it, or correct the target's env and envValue",
+	return o.failure(failure.SlotInvalid, "empty it, since it would be overwritten, or correct the target's env and envValue",
+		"%s of container %s holds %q, and not %s",
 		entry.Env, container.Name, failure.Clean(value), want)
 }

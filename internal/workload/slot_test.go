@@ -30,9 +30,9 @@ func (f found) check(t *testing.T, of config.Target, entry config.Workload, key,
 	slot, problem := object(t, config.Deployment, f.pod).Find(of, entry)
 	if f.cause != failure.None {
 		require.NotNil(t, problem)
-		assert.Equal(t, f.cause, problem.Cause, problem.Message)
-		assert.Contains(t, problem.Message, "Deployment tracebloc/stg-jobs-manager: ")
-		assert.Contains(t, problem.Message, f.says)
+		assert.Equal(t, f.cause, problem.Cause, problem.Error())
+		assert.Contains(t, problem.Error(), "Deployment tracebloc/stg-jobs-manager: ")
+		assert.Contains(t, problem.Error(), f.says)
 		return
 	}
 	require.Nil(t, problem)
@@ -113,7 +113,7 @@ func TestASlotThatFollowsItsContainer(t *testing.T) {
 	all(t, target(t, ""), config.Workload{Container: "api"}, "api", follows, writes, map[string]found{"named": {pod: two, live: unpinned}})
 	all(t, target(t, ""), config.Workload{}, "api", follows, writes, map[string]found{
 		"the only one":          {pod: own, live: live},
-		"one of two":            none(failure.SlotInvalid, "2 of its containers can be meant (api, web): name one", two),
+		"one of two":            none(failure.SlotInvalid, "2 of its containers can be meant (api, web); name one", two),
 		"or an init container":  none(failure.SlotInvalid, "2 of its containers", withInit(own, container("init", "nginx"))),
 		"a digest names no tag": none(failure.SlotInvalid, "no tag to follow", pod(container("api", pinned("nginx")))),
 	})
