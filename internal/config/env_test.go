@@ -1,7 +1,6 @@
-package config_test
+package config
 
 import (
-	"context"
 	"log/slog"
 	"maps"
 	"slices"
@@ -12,168 +11,112 @@ import (
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/tracebloc/image-refresh/internal/config"
 )
 
 // marker stands in for a secret that ended up in the wrong variable.
 const marker = "hunter2-MARKER"
 
-func defaults() config.Env {
-	return config.Env{
-		ConfigFile:              "/etc/image-refresh/config.yaml",
-		AnnotationPrefix:        "tracebloc.io",
-		ResolveFailureThreshold: 3,
-		RolloutFailureThreshold: 3,
-		UnsettledThreshold:      8,
-		ContestedThreshold:      3,
-		RolloutTimeout:          config.Duration(10 * time.Minute),
-		Rollback:                true,
-		MaxRollouts:             10,
-		ResolveTimeout:          config.Duration(30 * time.Second),
-		Concurrency:             8,
-		PullSecretsDir:          "/etc/image-refresh/pull-secrets",
-		LogLevel:                config.LogLevel(slog.LevelInfo),
-		LogFormat:               config.LogJSON,
+func defaults() Env {
+	return Env{
+		ConfigFile: "/etc/image-refresh/config.yaml", AnnotationPrefix: "tracebloc.io", PullSecretsDir: "/etc/image-refresh/pull-secrets",
+		ResolveFailureThreshold: 3, RolloutFailureThreshold: 3, UnsettledThreshold: 8, ContestedThreshold: 3,
+		RolloutTimeout: Duration(10 * time.Minute), ResolveTimeout: Duration(30 * time.Second),
+		Rollback: true, MaxRollouts: 10, Concurrency: 8,
+		LogLevel: LogLevel(slog.LevelInfo), LogFormat: LogJSON,
 	}
 }
 
-func TestEnvReadsItsDefaultsFromNothing(t *testing.T) {
-	t.Parallel()
-	unset := map[string]string{}
-	for name, value := range map[string]string{"missing": "unset", "empty": "", "white space": " \t\n"} {
-		values := maps.Clone(unset)
-		for _, variable := range config.Variables() {
-			if value != "unset" {
-				values[variable.Name] = value
-			}
-		}
-		env, problems := config.ReadEnv(context.Background(), envconfig.MapLookuper(values))
-		assert.Empty(t, problems, name)
-		assert.Equal(t, defaults(), env, name)
-	}
+func readEnv(t *testing.T, values map[string]string) (Env, []error) {
+	t.Helper()
+	return ReadEnv(t.Context(), envconfig.MapLookuper(values))
 }
 
-func TestEnvReadsEachVariable(t *testing.T) {
+func TestAVariable(t *testing.T) {
 	t.Parallel()
-	for variable, values := range map[string]map[string]func(*config.Env){
-		"CONFIG_FILE":   {"c.yaml": func(e *config.Env) { e.ConfigFile = "c.yaml" }},
-		"POD_NAMESPACE": {"tracebloc": func(e *config.Env) { e.Namespace = "tracebloc" }},
-		"ANNOTATION_PREFIX": {
-			"example.com": func(e *config.Env) { e.AnnotationPrefix = "example.com" },
-			"notk8s.io":   func(e *config.Env) { e.AnnotationPrefix = "notk8s.io" },
-		},
-		"RESOLVE_FAILURE_THRESHOLD": {
-			"1": func(e *config.Env) { e.ResolveFailureThreshold = 1 }, "007": func(e *config.Env) { e.ResolveFailureThreshold = 7 },
-		},
-		"ROLLOUT_FAILURE_THRESHOLD": {"2": func(e *config.Env) { e.RolloutFailureThreshold = 2 }},
-		"UNSETTLED_THRESHOLD":       {"1": func(e *config.Env) { e.UnsettledThreshold = 1 }},
-		"CONTESTED_THRESHOLD":       {"9": func(e *config.Env) { e.ContestedThreshold = 9 }},
-		"ROLLOUT_TIMEOUT":           {"1h30m": func(e *config.Env) { e.RolloutTimeout = config.Duration(90 * time.Minute) }},
-		"ROLLBACK": {
-			"false": func(e *config.Env) { e.Rollback = false }, "0": func(e *config.Env) { e.Rollback = false },
-			"TRUE": func(*config.Env) {},
-		},
-		"MAX_ROLLOUTS":     {"0": func(e *config.Env) { e.MaxRollouts = 0 }, "7": func(e *config.Env) { e.MaxRollouts = 7 }},
-		"RESOLVE_TIMEOUT":  {"500ms": func(e *config.Env) { e.ResolveTimeout = config.Duration(500 * time.Millisecond) }},
-		"CONCURRENCY":      {"1": func(e *config.Env) { e.Concurrency = 1 }},
-		"PULL_SECRETS_DIR": {"/s": func(e *config.Env) { e.PullSecretsDir = "/s" }},
-		"LOG_LEVEL": {
-			"debug":   func(e *config.Env) { e.LogLevel = config.LogLevel(slog.LevelDebug) },
-			"INFO":    func(*config.Env) {},
-			"Warn":    func(e *config.Env) { e.LogLevel = config.LogLevel(slog.LevelWarn) },
-			"warning": func(e *config.Env) { e.LogLevel = config.LogLevel(slog.LevelWarn) },
-			"error":   func(e *config.Env) { e.LogLevel = config.LogLevel(slog.LevelError) },
-		},
-		"LOG_FORMAT": {"text": func(e *config.Env) { e.LogFormat = config.LogText }, "JSON": func(*config.Env) {}},
+	for _, c := range []struct {
+		variable, value string
+		change          func(*Env)
+	}{
+		{"CONFIG_FILE", "c.yaml", func(e *Env) { e.ConfigFile = "c.yaml" }},
+		{"POD_NAMESPACE", "tracebloc", func(e *Env) { e.Namespace = "tracebloc" }},
+		{"ANNOTATION_PREFIX", "example.com", func(e *Env) { e.AnnotationPrefix = "example.com" }},
+		{"ANNOTATION_PREFIX", "notk8s.io", func(e *Env) { e.AnnotationPrefix = "notk8s.io" }},
+		{"RESOLVE_FAILURE_THRESHOLD", "1", func(e *Env) { e.ResolveFailureThreshold = 1 }},
+		{"RESOLVE_FAILURE_THRESHOLD", "007", func(e *Env) { e.ResolveFailureThreshold = 7 }},
+		{"ROLLOUT_FAILURE_THRESHOLD", "2", func(e *Env) { e.RolloutFailureThreshold = 2 }},
+		{"UNSETTLED_THRESHOLD", "1", func(e *Env) { e.UnsettledThreshold = 1 }},
+		{"CONTESTED_THRESHOLD", "9", func(e *Env) { e.ContestedThreshold = 9 }},
+		{"ROLLOUT_TIMEOUT", "1h30m", func(e *Env) { e.RolloutTimeout = Duration(90 * time.Minute) }},
+		{"ROLLBACK", "false", func(e *Env) { e.Rollback = false }},
+		{"ROLLBACK", "0", func(e *Env) { e.Rollback = false }},
+		{"ROLLBACK", "TRUE", func(*Env) {}},
+		{"MAX_ROLLOUTS", "0", func(e *Env) { e.MaxRollouts = 0 }},
+		{"MAX_ROLLOUTS", "7", func(e *Env) { e.MaxRollouts = 7 }},
+		{"RESOLVE_TIMEOUT", "500ms", func(e *Env) { e.ResolveTimeout = Duration(500 * time.Millisecond) }},
+		{"CONCURRENCY", " 5\r\n", func(e *Env) { e.Concurrency = 5 }}, // files and editors add line ends
+		{"PULL_SECRETS_DIR", "/s", func(e *Env) { e.PullSecretsDir = "/s" }},
+		{"LOG_LEVEL", "debug", func(e *Env) { e.LogLevel = LogLevel(slog.LevelDebug) }},
+		{"LOG_LEVEL", "INFO", func(*Env) {}},
+		{"LOG_LEVEL", "Warn", func(e *Env) { e.LogLevel = LogLevel(slog.LevelWarn) }},
+		{"LOG_LEVEL", "warning", func(e *Env) { e.LogLevel = LogLevel(slog.LevelWarn) }},
+		{"LOG_LEVEL", "error", func(e *Env) { e.LogLevel = LogLevel(slog.LevelError) }},
+		{"LOG_FORMAT", "text", func(e *Env) { e.LogFormat = LogText }},
+		{"LOG_FORMAT", "JSON", func(*Env) {}},
 	} {
-		for value, change := range values {
-			want := defaults()
-			change(&want)
-			env, problems := config.ReadEnv(context.Background(), envconfig.MapLookuper(map[string]string{variable: value}))
-			assert.Empty(t, problems, "%s=%q", variable, value)
-			assert.Equal(t, want, env, "%s=%q", variable, value)
-		}
+		want := defaults()
+		c.change(&want)
+		env, problems := readEnv(t, map[string]string{c.variable: c.value})
+		assert.Empty(t, problems, "%s=%q", c.variable, c.value)
+		assert.Equal(t, want, env, "%s=%q", c.variable, c.value)
 	}
 }
 
-// A value is trimmed: files and editors add line ends.
-func TestEnvTrimsValues(t *testing.T) {
+// Each holds the marker, or is too short to hide anything.
+func TestAVariableThatDoesNotParse(t *testing.T) {
 	t.Parallel()
-	env, problems := config.ReadEnv(context.Background(), envconfig.MapLookuper(map[string]string{"CONCURRENCY": " 5\r\n"}))
-	assert.Empty(t, problems)
-	assert.EqualValues(t, 5, env.Concurrency)
-}
-
-// bad are values that no variable of the kind takes. Each holds the marker, or is too short to hide anything.
-func bad() map[string][]string {
 	whole := []string{"0", "-1", "1.5", "1e3", "x", "٣", "99999999999999999999", marker, "3 " + marker}
 	duration := []string{"0", "0s", "-1s", "10", "ten", "10 minutes", "9999999999h", marker}
-	return map[string][]string{
+	bad := map[string][]string{
 		"POD_NAMESPACE":             {"Upper", "a.b", "-a", "a_b", strings.Repeat("a", 64), marker},
-		"ANNOTATION_PREFIX":         {"a/b", "Example.com", "-a.io", "kubernetes.io", "k8s.io", "apps.kubernetes.io", "x.k8s.io", strings.Repeat("a", 254), marker},
-		"RESOLVE_FAILURE_THRESHOLD": whole,
-		"ROLLOUT_FAILURE_THRESHOLD": whole,
-		"UNSETTLED_THRESHOLD":       whole,
-		"CONTESTED_THRESHOLD":       whole,
-		"CONCURRENCY":               whole,
-		"MAX_ROLLOUTS":              whole[1:],
-		"ROLLOUT_TIMEOUT":           duration,
-		"RESOLVE_TIMEOUT":           duration,
-		"ROLLBACK":                  {"yes", "2", marker},
-		"LOG_LEVEL":                 {"trace", "4", marker},
-		"LOG_FORMAT":                {"xml", marker},
+		"ANNOTATION_PREFIX":         {"a/b", "Example.com", "-a.io", "kubernetes.io", "k8s.io", "x.k8s.io", strings.Repeat("a", 254), marker},
+		"RESOLVE_FAILURE_THRESHOLD": whole, "ROLLOUT_FAILURE_THRESHOLD": whole, "UNSETTLED_THRESHOLD": whole,
+		"CONTESTED_THRESHOLD": whole, "CONCURRENCY": whole, "MAX_ROLLOUTS": whole[1:],
+		"ROLLOUT_TIMEOUT": duration, "RESOLVE_TIMEOUT": duration,
+		"ROLLBACK":   {"yes", "2", marker},
+		"LOG_LEVEL":  {"trace", "4", marker},
+		"LOG_FORMAT": {"xml", marker},
 	}
-}
-
-func TestEnvRefusesWhatDoesNotParse(t *testing.T) {
-	t.Parallel()
-	for variable, values := range bad() {
+	all := map[string]string{}
+	for variable, values := range bad {
+		all[variable] = marker
 		for _, value := range values {
-			env, problems := config.ReadEnv(context.Background(), envconfig.MapLookuper(map[string]string{variable: value}))
+			env, problems := readEnv(t, map[string]string{variable: value})
 			require.Len(t, problems, 1, "%s=%q", variable, value)
-			text := problems[0].Error()
-			assert.True(t, strings.HasPrefix(text, variable+": must be "), "%s says which variable, and what would be right", text)
-			assert.NotContains(t, text, "MARKER")
-			env.LogLevel, env.LogFormat = defaults().LogLevel, defaults().LogFormat
-			assert.Equal(t, defaults().RolloutTimeout != env.RolloutTimeout, variable == "ROLLOUT_TIMEOUT", "the others are read all the same")
+			assert.Regexp(t, "^"+variable+": must be ", problems[0].Error(), "which variable, and what would be right")
+			assert.NotContains(t, problems[0].Error(), "MARKER")
+			assert.Equal(t, variable != "ROLLOUT_TIMEOUT", defaults().RolloutTimeout == env.RolloutTimeout, "the others are read all the same")
 		}
 	}
+	_, problems := readEnv(t, all)
+	assert.Len(t, problems, len(bad), "all at once")
 }
 
-func TestEnvReportsEveryProblemAtOnce(t *testing.T) {
-	t.Parallel()
-	values := map[string]string{}
-	for variable := range bad() {
-		values[variable] = marker
-	}
-	_, problems := config.ReadEnv(context.Background(), envconfig.MapLookuper(values))
-	var named []string
-	for _, problem := range problems {
-		name, _, _ := strings.Cut(problem.Error(), ":")
-		named = append(named, name)
-		assert.NotContains(t, problem.Error(), "MARKER")
-	}
-	assert.ElementsMatch(t, slices.Collect(maps.Keys(bad())), named)
-}
-
-// A variable is documented, with a key that somebody can set, or the help text is wrong about it.
+// A variable is documented, and means its default where it is missing, empty or blank.
 func TestVariablesDescribeAll(t *testing.T) {
 	t.Parallel()
-	var names []string
-	for _, variable := range config.Variables() {
-		names = append(names, variable.Name)
-		assert.Regexp(t, `^[A-Z_]+$`, variable.Name)
+	preset, blank := map[string]string{}, map[string]string{}
+	for _, variable := range Variables() {
 		assert.NotEmpty(t, variable.Help, variable.Name)
-		if variable.Default != "" {
-			env, problems := config.ReadEnv(context.Background(), envconfig.MapLookuper(map[string]string{variable.Name: variable.Default}))
-			assert.Empty(t, problems, variable.Name)
-			assert.Equal(t, defaults(), env, variable.Name)
-		}
+		preset[variable.Name], blank[variable.Name] = variable.Default, " \t\n"
+	}
+	for _, values := range []map[string]string{nil, preset, blank} {
+		env, problems := readEnv(t, values)
+		assert.Empty(t, problems)
+		assert.Equal(t, defaults(), env)
 	}
 	assert.Equal(t, []string{
-		"CONFIG_FILE", "POD_NAMESPACE", "ANNOTATION_PREFIX", "RESOLVE_FAILURE_THRESHOLD", "ROLLOUT_FAILURE_THRESHOLD",
-		"UNSETTLED_THRESHOLD", "CONTESTED_THRESHOLD", "ROLLOUT_TIMEOUT", "ROLLBACK", "MAX_ROLLOUTS", "RESOLVE_TIMEOUT",
-		"CONCURRENCY", "PULL_SECRETS_DIR", "LOG_LEVEL", "LOG_FORMAT",
-	}, names, "the contract's variables")
+		"ANNOTATION_PREFIX", "CONCURRENCY", "CONFIG_FILE", "CONTESTED_THRESHOLD", "LOG_FORMAT", "LOG_LEVEL", "MAX_ROLLOUTS",
+		"POD_NAMESPACE", "PULL_SECRETS_DIR", "RESOLVE_FAILURE_THRESHOLD", "RESOLVE_TIMEOUT", "ROLLBACK", "ROLLOUT_FAILURE_THRESHOLD",
+		"ROLLOUT_TIMEOUT", "UNSETTLED_THRESHOLD",
+	}, slices.Sorted(maps.Keys(preset)), "the contract's variables")
 }

@@ -1,0 +1,209 @@
+package config
+
+import (
+	"encoding/pem"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sethvargo/go-envconfig"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/image"
+)
+
+// valid is a configuration that cases change in one place.
+const valid = `registries:
+  - host: ghcr.io
+    mirrors: [harbor.example.com/ghcr]
+    fallback: true
+targets:
+  - name: api
+    image: ghcr.io/example/api:1.2
+    workloads:
+      - kind: Deployment
+        name: stg-api
+        container: app
+        env: API_DIGEST
+`
+
+// instead is the valid configuration with one text replaced.
+func instead(t *testing.T, old, with string) string {
+	t.Helper()
+	require.Equal(t, 1, strings.Count(valid, old), "%q must occur once", old)
+	return strings.Replace(valid, old, with, 1)
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+// read reads a file, with an environment, and returns the lines of what is wrong, without the file's name in front.
+func read(t *testing.T, file string, env map[string]string) (Config, []string) {
+	t.Helper()
+	got, err := Read(t.Context(), envconfig.MapLookuper(env), Overrides{File: file})
+	return got, lines(t, file, err)
+}
+
+func lines(t *testing.T, file string, err error) (all []string) {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	invalid, ok := errors.AsType[*Invalid](err)
+	require.True(t, ok)
+	require.True(t, IsInvalid(err))
+	for _, problem := range invalid.Problems {
+		all = append(all, strings.TrimPrefix(problem.Error(), file+": "))
+		require.ErrorContains(t, err, problem.Error(), "the whole names each")
+		require.ErrorIs(t, err, problem)
+	}
+	return all
+}
+
+// The contract's example is the fixture; only the certificate is where this machine has one.
+func TestTheContractsExampleMeansWhatItSays(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/contract.yaml")
+	require.NoError(t, err)
+	server := httptest.NewTLSServer(nil)
+	server.Close()
+	ca := write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	got, problems := read(t, write(t, strings.Replace(string(text), "/etc/image-refresh/ca/harbor.crt", ca, 1)), nil)
+	assert.Empty(t, problems)
+	assert.Empty(t, got.Warnings())
+	assert.Equal(t, []Registry{
+		{Host: "docker.io", Mirrors: []string{"harbor.example.com/dockerhub"}, Fallback: true},
+		{Host: "harbor.example.com", Fallback: true, CAFile: ca},
+	}, got.Registries)
+	reference := func(text string) *image.Reference {
+		ref, err := image.ParseReference(text)
+		require.NoError(t, err)
+		return &ref
+	}
+	assert.Equal(t, []Target{
+		{
+			Name: "ingestor", Image: reference("ghcr.io/tracebloc/ingestor:0.3"), ResolveFailureThreshold: 3,
+			Platforms:   []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}},
+			PullSecrets: []string{"ghcr-pull"},
+			Workloads: []Workload{
+				{Kind: Deployment, Name: "stg-jobs-manager", Namespace: "tracebloc", Container: "api", Env: "INGESTOR_IMAGE_DIGEST"},
+			},
+		},
+		{
+			Name: "jobs-manager", Image: reference("docker.io/tracebloc/jobs-manager:prod"), ResolveFailureThreshold: 3,
+			Workloads: []Workload{
+				{Kind: Deployment, Name: "stg-jobs-manager", Container: "api"},
+				{Kind: Deployment, Name: "stg-requests-proxy", Container: "proxy"},
+			},
+		},
+	}, got.Targets)
+}
+
+func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
+	t.Parallel()
+	env := envconfig.MapLookuper(map[string]string{"CONFIG_FILE": "elsewhere.yaml", "POD_NAMESPACE": "other"})
+	file := write(t, valid)
+	got, err := Read(t.Context(), env, Overrides{File: file, Namespace: "tracebloc"})
+	require.NoError(t, err)
+	assert.EqualValues(t, file, got.ConfigFile)
+	assert.EqualValues(t, "tracebloc", got.Namespace)
+	_, err = Read(t.Context(), env, Overrides{File: file, Namespace: marker})
+	require.ErrorContains(t, err, "--namespace: must be ")
+	assert.NotContains(t, err.Error(), "MARKER")
+	_, err = Read(t.Context(), env, Overrides{})
+	assert.ErrorContains(t, err, "elsewhere.yaml: cannot be read")
+}
+
+func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		filepath.Join(t.TempDir(), "absent.yaml"): "cannot be read: no such file or directory: .*CONFIG_FILE",
+		t.TempDir(): "cannot be read: is a directory",
+		write(t, valid+"#"+strings.Repeat("x", 10<<20)):        "larger than 4 MiB",
+		write(t, valid+"---\n"+valid):                          "more than one YAML document",
+		write(t, valid+"---\n["):                               "more than one YAML document",
+		write(t, "targets: ["):                                 "is not YAML",
+		write(t, "targets:\n\t- name: x"):                      "is not YAML",
+		write(t, "\x00\x01\xff"):                               "is not YAML",
+		write(t, "targets: *x"):                                "is not YAML",
+		write(t, "hello"):                                      "must be a mapping with keys",
+		write(t, "- name: x"):                                  "must be a mapping with keys",
+		write(t, strings.Replace(valid, "app\n", "\x1b\n", 1)): "is not YAML",
+	} {
+		_, problems := read(t, file, nil)
+		require.Len(t, problems, 1, want)
+		assert.Regexp(t, want, problems[0])
+	}
+}
+
+// What is said of each key, of the environment and of the file in one go, and without a value of the environment's.
+func TestEveryProblemIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	file := write(t, `registries:
+  - {host: "https://ghcr.io", mirrors: [docker.io], fallback: maybe}
+targets:
+  - name: Api
+    image: ghcr.io/example/api@sha256:`+strings.Repeat("a", 64)+`
+    mode: Notify
+    resolveFailureThreshold: 0
+    staleAfter: -720h
+    platforms: [arm64]
+    pullSecrets: [A]
+    colour: red
+    workloads:
+      - {kind: deployment, namespace: A, container: "a b", env: "1=", envValue: tag}
+      - {kind: Job, name: x, envValue: digest}
+  - {name: Api, workloads: {}}
+`)
+	got, problems := read(t, file, map[string]string{"LOG_LEVEL": marker, "CONCURRENCY": "0"})
+	assert.Equal(t, []string{
+		"CONCURRENCY: must be a whole number, at least 1",
+		"LOG_LEVEL: must be debug, info, warn or error",
+		"registries[0].fallback: must be true or false",
+		"targets[0].colour: is not known here: the keys are name, image, mode, resolveFailureThreshold, platforms, staleAfter, minAge, " +
+			"pullSecrets, pin, pinAtOnce, workloads",
+		"targets[1].workloads: must be a list",
+		"registries[0].host: must be a registry's host as image references name it, as in docker.io or harbor.example.com:8443, " +
+			"without a scheme or a path",
+		"registries[0].mirrors[0]: must be host or host/path, as in harbor.example.com/dockerhub, without a scheme",
+		"targets[0].name: must be a DNS label (lowercase letters, digits, dashes) of at most 32 characters",
+		"targets[0].image: must not carry a digest: it is the tag that is followed",
+		"targets[0].mode: must be apply or notify",
+		"targets[0].platforms[0]: a platform is os/architecture or os/architecture/variant, as in linux/arm64",
+		"targets[0].pullSecrets[0]: must be the name of a Secret",
+		"targets[0].workloads[0].kind: must be Deployment, StatefulSet, DaemonSet or CronJob",
+		"targets[0].workloads[0].name: must be the name of the workload",
+		"targets[0].workloads[0].namespace: must be a namespace",
+		"targets[0].workloads[0].container: must be the name of a container",
+		"targets[0].workloads[0].env: must be the name of an environment variable",
+		"targets[0].workloads[0].envValue: must be digest or reference",
+		"targets[0].workloads[1].kind: must be Deployment, StatefulSet, DaemonSet or CronJob",
+		"targets[0].workloads[1].envValue: means nothing without env",
+		"targets[0].resolveFailureThreshold: must be a whole number, at least 1",
+		"targets[0].staleAfter: must be a duration, as in 0s, 30m or 24h",
+		"targets[1].name: must be a DNS label (lowercase letters, digits, dashes) of at most 32 characters",
+	}, problems)
+	assert.Equal(t, LogJSON, got.LogFormat, "how to log is known all the same")
+}
+
+// A namespace that only a kubeconfig tells may show two targets on one slot.
+func TestIn(t *testing.T) {
+	t.Parallel()
+	got, problems := read(t, write(t, `targets:
+  - {name: one, image: 'ghcr.io/x/one:1', workloads: [{kind: Deployment, name: api, env: A}]}
+  - {name: two, image: 'ghcr.io/x/two:1', workloads: [{kind: Deployment, name: api, env: A, namespace: here}]}
+`), nil)
+	assert.Empty(t, problems)
+	require.NoError(t, got.In("there"))
+	assert.False(t, IsInvalid(errors.New("something else")))
+	assert.Equal(t, []string{"targets[1].workloads[0]: claims the same slot as targets[0].workloads[0]: a slot follows one target, once"},
+		lines(t, "", got.In("here")))
+}

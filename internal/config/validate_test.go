@@ -1,0 +1,164 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// The texts that cases replace in the valid configuration.
+const (
+	hostKey     = "host: ghcr.io"
+	mirrorKey   = "[harbor.example.com/ghcr]"
+	fallbackKey = "fallback: true"
+	imageKey    = "    image: ghcr.io/example/api:1.2\n"
+	workKey     = "    workloads:\n" + entryKey
+	entryKey    = "      - kind: Deployment\n        name: stg-api\n        container: app\n        env: API_DIGEST\n"
+	envKey      = "        env: API_DIGEST\n"
+)
+
+// keysOf are those that a file's problems name; what is said of them is for people.
+func keysOf(t *testing.T, text string) (keys []string) {
+	t.Helper()
+	_, problems := read(t, write(t, text), map[string]string{"POD_NAMESPACE": "tracebloc"})
+	for _, line := range problems {
+		key, _, said := strings.Cut(line, ": ")
+		assert.True(t, said, "%q names a key", line)
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// Each value, in place of a text of the valid configuration, is a problem of the one key.
+func TestValuesThatAKeyDoesNotTake(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 254)
+	digest := "@sha256:" + strings.Repeat("a", 64)
+	added := func(before, key string, values ...string) (all []string) { // a further key
+		for _, value := range values {
+			all = append(all, before+key+": "+value+"\n")
+		}
+		return all
+	}
+	for _, c := range []struct {
+		key, old string
+		values   []string
+	}{
+		{"registries", "  - host: ghcr.io\n    mirrors: [harbor.example.com/ghcr]\n    fallback: true\n", []string{"  ghcr.io: {}\n"}},
+		{"registries[0].host", hostKey, []string{"host:", "host: https://ghcr.io", "host: ghcr.io/x", "host: GHCR.io", "host: ghcr"}},
+		{"registries[0].host", hostKey, []string{"host: ghcr..io", "host: me:pw@ghcr.io", "host: [ghcr.io]"}},
+		{"registries[1].host", "registries:\n", []string{"registries:\n  - host: ghcr.io\n"}},
+		{"registries[1].host", "  - host: ghcr.io\n", []string{"  - host: index.docker.io\n  - host: docker.io\n"}},
+		{"registries[0].mirrors", mirrorKey, []string{"harbor.example.com"}},
+		{"registries[0].mirrors[0]", mirrorKey, []string{"[https://harbor.example.com]", "[harbor.example.com/]", "[null]", "[a/b/C]"}},
+		{"registries[0].mirrors[0]", mirrorKey, []string{"[harbor.example.com/ghcr:1]", "[harbor/ghcr]", "[docker.io/ghcr]", "[ghcr.io]"}},
+		{"registries[0].fallback", fallbackKey, []string{"fallback: maybe"}},
+		{"registries[0].fallback", "    mirrors: [harbor.example.com/ghcr]\n    fallback: true", []string{"    fallback: false"}},
+		{"registries[0].caFile", fallbackKey, []string{"caFile: /no/such/file", "caFile: config.go", "caFile: testdata"}},
+		{"registries[0].caFile", fallbackKey, []string{"caFile: x\n    plainHTTP: true"}},
+		{"registries[0].plainHTTP", fallbackKey, []string{"plainHTTP: 1"}},
+
+		{"targets[0].name", "name: api\n", []string{"name:\n", "name: Api\n", "name: a.b\n", "name: [api]\n", "name: " + long[:33] + "\n"}},
+		{"targets[0].image", ":1.2", []string{digest, ":1.2" + digest, "@sha256:zz"}},
+		{"targets[0].image", "ghcr.io/example/api", []string{"ghcr.io/Example/Api", "https://ghcr.io/example/api"}},
+		{"targets[0].image", imageKey, []string{"    image: {name: x}\n", "", "    image:\n"}}, // missing, in env mode
+		{"targets[0].mode", imageKey, added(imageKey, "    mode", "dry")},
+		{"targets[0].resolveFailureThreshold", imageKey, added(imageKey, "    resolveFailureThreshold",
+			"0", "-1", "1.5", "x", `"3"`, "99999999999999999999", "[3]")},
+		{"targets[0].platforms", imageKey, added(imageKey, "    platforms", "linux/amd64")},
+		{"targets[0].platforms[1]", imageKey, added(imageKey, "    platforms", "[linux/amd64, arm64]")},
+		{"targets[0].platforms[0]", imageKey, added(imageKey, "    platforms", "[null]")},
+		{"targets[0].staleAfter", imageKey, added(imageKey, "    staleAfter", "30", "-1s")},
+		{"targets[0].minAge", imageKey, added(imageKey, "    minAge", "30", "-1s", "1d", "{h: 1}")},
+		{"targets[0].pullSecrets[0]", imageKey, added(imageKey, "    pullSecrets", "[{name: x}]", "[X]", "[../x]")}, // the chart's form is the first
+		{"targets[0].pin", imageKey, added(imageKey, "    pin", "tag")},
+		{"targets[0].pinAtOnce", imageKey, added(imageKey, "    pinAtOnce", "often")},
+		{"targets[0].workloads", workKey, []string{"", "    workloads: []\n", "    workloads: {kind: x}\n"}},
+		{"targets[0].workloads[0]", workKey, []string{"    workloads: [stg-api]\n", "    workloads: [null]\n"}},
+		{"targets[0].workloads[0].kind", "kind: Deployment", []string{"kind: Job", "kind: deployment"}},
+		{"targets[0].workloads[0].name", "stg-api", []string{long, "../secrets/x"}},
+		{"targets[0].workloads[0].namespace", envKey, added(envKey, "        namespace", long[:64])},
+		{"targets[0].workloads[0].container", "container: app", []string{"container: " + long[:64]}},
+		{"targets[0].workloads[0].env", "API_DIGEST", []string{"A=B"}},
+		{"targets[0].workloads[0].helmValue", envKey, added(envKey, "        helmValue", "api..digest", "'images[0].digest'")},
+		{"targets[0].workloads[0].envValue", envKey, added(envKey, "        envValue", "tag")},
+		{"targets[0].workloads[0].envValue", envKey, added("", "        envValue", "reference")}, // without env
+		{"targets[0].workloads[0].whenEmpty", envKey, added(envKey, "        whenEmpty", "never")},
+		{"targets[0].workloads[0].whenEmpty", envKey, added("", "        whenEmpty", "leave")}, // without env
+	} {
+		for _, value := range c.values {
+			assert.Equal(t, []string{c.key}, keysOf(t, instead(t, c.old, value)), value)
+		}
+	}
+}
+
+// What several keys must not be together.
+func TestKeysThatContradictEachOther(t *testing.T) {
+	t.Parallel()
+	_, target, _ := strings.Cut(valid, "targets:\n")
+	other := strings.NewReplacer("name: api\n", "name: other\n", "API_DIGEST", "OTHER").Replace(target)
+	chart := func(first, second string) string { // two targets that name these values of a chart
+		return instead(t, envKey, envKey+"        helmValue: "+first+"\n") + other + "        helmValue: " + second + "\n"
+	}
+	twice := func(further string) string { // one target that names one value of a chart in two slots
+		return valid + "        helmValue: d\n" + strings.Replace(entryKey, "API_DIGEST", "OTHER", 1) + further + "        helmValue: d\n"
+	}
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"a target's name twice":             {valid + strings.Replace(target, "API_DIGEST", "OTHER", 1), []string{"targets[1].name"}},
+		"pin: digest without an image":      {strings.Replace(instead(t, envKey, ""), imageKey, "    pin: digest\n", 1), []string{"targets[0].pin"}},
+		"a chart's value of two targets":    {chart("api.digest", "api.digest"), []string{"targets[1].workloads[0].helmValue"}},
+		"a chart's value that is a part":    {chart("api.digest", "api"), []string{"targets[1].workloads[0].helmValue"}},
+		"a chart's value that holds one":    {chart("api", "api.digest"), []string{"targets[1].workloads[0].helmValue"}},
+		"chart's values that begin alike":   {chart("api", "api2.digest"), nil},
+		"a chart's value of two meanings":   {twice("        envValue: reference\n"), []string{"targets[0].workloads[1].helmValue"}},
+		"a chart's value of one, spelled":   {twice("        envValue: digest\n"), nil},
+		"a chart's value of one meaning":    {twice(""), nil},
+		"whenEmpty: leave":                  {valid + "        whenEmpty: leave\n", nil},
+		"a slot twice in a target":          {valid + entryKey, []string{"targets[0].workloads[1]"}},
+		"a slot of two targets":             {valid + strings.Replace(target, "name: api", "name: web", 1), []string{"targets[1].workloads[0]"}},
+		"a slot in the namespace, by name":  {valid + entryKey + "        namespace: tracebloc\n", []string{"targets[0].workloads[1]"}},
+		"no target":                         {"targets: []", []string{"targets"}},
+		"the valid configuration, as it is": {valid, nil},
+	} {
+		assert.Equal(t, c.want, keysOf(t, c.text), name)
+	}
+}
+
+func TestEveryChoiceIsTaken(t *testing.T) {
+	t.Parallel()
+	got, problems := read(t, write(t, `registries:
+  - {host: "localhost:5000", plainHTTP: yes}
+  - {host: "[::1]:5000", mirrors: ["harbor.example.com:8443", harbor.example.com/a/b_c], fallback: false}
+targets:
+  - name: `+strings.Repeat("a", 32)+`
+    mode: notify
+    resolveFailureThreshold: 1
+    staleAfter: 720h
+    minAge: 1h30m
+    platforms: [linux/arm/v7]
+    workloads:
+      - {kind: StatefulSet, name: 123, namespace: other}
+      - {kind: DaemonSet, name: a.b, container: init}
+  - {name: b, image: nginx, pin: digest, pinAtOnce: true, minAge: 0, workloads: [{kind: CronJob, name: c}]}
+  - {name: c, image: "nginx:latest", workloads: [{kind: Deployment, name: c, env: X, envValue: reference}]}
+`), nil)
+	assert.Empty(t, problems)
+	assert.Len(t, got.Warnings(), 2, "a missing tag and latest are accepted with a warning")
+	assert.Equal(t, []Registry{
+		{Host: "localhost:5000", Fallback: true, PlainHTTP: true},
+		{Host: "[::1]:5000", Mirrors: []string{"harbor.example.com:8443", "harbor.example.com/a/b_c"}},
+	}, got.Registries)
+	a, b, c := got.Targets[0], got.Targets[1], got.Targets[2]
+	assert.Equal(t, Target{
+		Name: a.Name, Notify: true, ResolveFailureThreshold: 1, MinAge: 90 * time.Minute, StaleAfter: 720 * time.Hour, Platforms: a.Platforms,
+		Workloads: []Workload{{Kind: StatefulSet, Name: "123", Namespace: "other"}, {Kind: DaemonSet, Name: "a.b", Container: "init"}},
+	}, a)
+	assert.Equal(t, "linux/arm/v7", a.Platforms[0].String())
+	assert.True(t, b.DigestOnly && b.PinAtOnce && b.MinAge == 0)
+	assert.True(t, c.Workloads[0].Reference)
+}
