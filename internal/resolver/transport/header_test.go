@@ -12,10 +12,9 @@ import (
 
 func TestHeaders(t *testing.T) {
 	t.Parallel()
-	under := &answering{answers: []*http.Response{reply(200, "")}}
-	r, _ := get(t, "https://a.io/v2/", failure.StagePing)
+	next, r := below(reply(200, "")), get(t, "https://a.io/v2/", "", failure.StagePing)
 	r.Header.Set("Referer", "https://cdn.io/?sig=secret")
-	_, err := (&header{next: under, userAgent: "image-refresh/1"}).RoundTrip(r)
+	_, err := (&header{next: next, userAgent: "image-refresh/1"}).RoundTrip(r)
 	require.NoError(t, err)
-	assert.Equal(t, http.Header{"User-Agent": {"image-refresh/1"}}, under.asked[0].Header)
+	assert.Equal(t, http.Header{"User-Agent": {"image-refresh/1"}}, next.asked[0].Header)
 }

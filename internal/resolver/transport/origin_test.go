@@ -1,8 +1,7 @@
 package transport
 
 import (
-	"errors"
-	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,65 +11,39 @@ import (
 )
 
 // The library takes loopback and private addresses for plain HTTP, and tries both; what is asked is what is configured.
-func TestTheConfigurationSetsTheScheme(t *testing.T) {
+// No account or token goes to another origin than the one that it is for.
+func TestTheConfigurationSetsTheSchemeAndTheOrigin(t *testing.T) {
 	t.Parallel()
+	const private, plain, elsewhere = "10.0.0.1:5000", "plain:5000", "a.io"
 	for _, c := range []struct {
-		asked string
-		stage failure.Stage
-		want  string
-		kind  Kind
+		host, asked, before string
+		stage               failure.Stage
+		kind                Kind
+		scheme              string
+		authorized          bool
 	}{
-		{"https://10.0.0.1:5000/v2/", failure.StagePing, "https", 0},
-		{"http://10.0.0.1:5000/v2/", failure.StagePing, "", SecondPing},
-		{"http://10.0.0.1:5000/v2/x/manifests/1", failure.StageManifest, "https", 0},
-		{"https://plain:5000/v2/", failure.StagePing, "http", 0},
-		{"http://plain:5000/v2/", failure.StagePing, "", SecondPing},
-		{"http://plain:5000/v2/x/manifests/1", failure.StageManifest, "http", 0},
-		{"http://auth.io/token", failure.StageToken, "", Downgrade},
-		{"https://auth.io/token", failure.StageToken, "https", 0},
+		{private, "https://10.0.0.1:5000/v2/", "", failure.StagePing, 0, "https", true},
+		{private, "http://10.0.0.1:5000/v2/", "", failure.StagePing, SecondPing, "", false},
+		{private, "http://10.0.0.1:5000/v2/x/manifests/1", "", failure.StageManifest, 0, "https", true},
+		{plain, "https://plain:5000/v2/", "", failure.StagePing, 0, "http", true},
+		{plain, "http://plain:5000/v2/", "", failure.StagePing, SecondPing, "", false},
+		{plain, "http://plain:5000/v2/x/manifests/1", "", failure.StageManifest, 0, "http", true},
+		{private, "http://auth.io/token", "", failure.StageToken, Downgrade, "", false},
+		{private, "https://auth.io/token", "", failure.StageToken, 0, "https", true},
+		{elsewhere, "https://a.io/v2/y", "https://a.io/v2/x", failure.StageManifest, 0, "https", true},
+		{elsewhere, "https://a.io:8443/v2/x", "https://a.io/v2/x", failure.StageManifest, 0, "https", false},
+		{plain, "https://plain:5000/v2/x", "http://plain:5000/v2/x", failure.StageManifest, 0, "https", false},
+		{elsewhere, "https://u:p@b.io/v2/x", "https://a.io/v2/x", failure.StageManifest, 0, "https", false},
 	} {
-		for _, host := range []string{"10.0.0.1:5000", "plain:5000"} {
-			r, _ := get(t, c.asked, c.stage)
-			if r.URL.Host != host && r.URL.Host != "auth.io" {
-				continue
-			}
-			under := &answering{answers: []*http.Response{reply(200, "")}}
-			_, err := (&origin{next: under, host: host, allowHTTP: httpAt("plain:5000")}).RoundTrip(r)
-			if c.kind == 0 {
-				require.NoError(t, err, c.asked)
-				assert.Equal(t, c.want, under.asked[0].URL.Scheme, c.asked)
-				continue
-			}
-			failed, ok := errors.AsType[*Failure](err)
-			require.True(t, ok)
-			assert.Equal(t, c.kind, failed.Kind, c.asked)
-			assert.Empty(t, under.asked)
-		}
-	}
-}
-
-func TestNoCredentialForAnotherOrigin(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		before, at string
-		goes       bool
-	}{
-		{"", "https://plain:5000/v2/x/manifests/1", true},
-		{"https://a.io/v2/x/manifests/1", "https://a.io/v2/y/manifests/1", true},
-		{"https://a.io/v2/x/manifests/1", "https://a.io:8443/v2/x/manifests/1", false},
-		{"http://plain:5000/v2/x/manifests/1", "https://plain:5000/v2/x/manifests/1", false},
-		{"https://a.io/v2/x/manifests/1", "https://u:p@b.io/v2/x/manifests/1", false},
-	} {
-		under := &answering{answers: []*http.Response{reply(200, "")}}
-		r, _ := get(t, c.at, failure.StageManifest)
-		if c.before != "" {
-			before, _ := get(t, c.before, failure.StageManifest)
-			follows(r, before)
-		}
+		next, r := below(reply(200, "")), get(t, c.asked, c.before, c.stage)
 		r.Header.Set("Authorization", "Bearer secret")
-		_, err := (&origin{next: under, host: "plain:5000", allowHTTP: httpAt("plain:5000")}).RoundTrip(r)
-		require.NoError(t, err)
-		assert.Equal(t, c.goes, under.asked[0].Header.Get("Authorization") != "", c.at)
+		_, err := (&origin{next: next, host: c.host, allowHTTP: plainAt(plain)}).RoundTrip(r)
+		assert.Equal(t, c.kind, kindOf(err), c.asked)
+		assert.Equal(t, c.kind != 0, len(next.asked) == 0, c.asked)
+		for _, asked := range next.asked {
+			assert.Equal(t, c.scheme, asked.URL.Scheme, c.asked)
+			assert.Equal(t, c.authorized, asked.Header.Get("Authorization") != "", c.asked)
+		}
 	}
 }
 
@@ -83,6 +56,10 @@ func TestSameOrigin(t *testing.T) {
 		{"https://a.io/x", "https://a.io:443/y", true}, {"http://a.io", "http://a.io:80", true}, {"https://a.io", "http://a.io", false},
 		{"https://a.io", "https://a.io:8443", false}, {"https://a.io", "https://b.io", false}, {"https://a.io", "https://a.io.evil.io", false},
 	} {
-		assert.Equal(t, c.want, sameOrigin(address(t, c.a), address(t, c.b)), c.a+" "+c.b)
+		a, err := url.Parse(c.a)
+		require.NoError(t, err)
+		b, err := url.Parse(c.b)
+		require.NoError(t, err)
+		assert.Equal(t, c.want, sameOrigin(a, b), c.a+" "+c.b)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,30 +22,31 @@ func TestTheProxysHandshakeIsTheProxys(t *testing.T) {
 	proxied(context.WithValue(t.Context(), tracerKey{}, trace), "p:443", true)
 	hooks := trace.hooks(func() {})
 	hooks.ConnectDone("tcp", "p:443", nil)
-	hooks.TLSHandshakeStart()
-	assert.Equal(t, failure.StageProxy, w.where().stage())
-	hooks.TLSHandshakeStart()
-	assert.Equal(t, failure.StageTLS, w.where().stage())
+	for _, want := range []failure.Stage{failure.StageProxy, failure.StageTLS} {
+		hooks.TLSHandshakeStart()
+		assert.Equal(t, want, w.where().stage())
+	}
 }
 
 // What ends a request becomes a Failure that says where it was, also to whom the work is shared with.
 func TestAFailureSaysWhere(t *testing.T) {
 	t.Parallel()
-	server := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	shared, watch := WithProgress(t.Context())
-	shared, _ = Begin(shared, failure.StageToken)
-	_, err := (&trace{next: http.DefaultTransport}).RoundTrip(request(t, shared, http.MethodGet, server.URL))
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(server.Close)
+	r := get(t, server.URL, "", failure.StageToken)
+	shared, watch := WithProgress(r.Context())
+	_, err := (&trace{next: http.DefaultTransport}).RoundTrip(r.WithContext(shared))
 	failed, ok := errors.AsType[*Failure](err)
 	require.True(t, ok)
 	assert.Equal(t, Reset, failed.Kind)
 	assert.Equal(t, failure.StageToken, failed.Stage)
 	assert.NotContains(t, failed.Error(), "EOF", "which may be anything")
 
-	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	late, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	ctx, _ = WithProgress(ctx)
-	Follow(ctx, watch)
-	ended := Ended(ctx)
+	late, _ = WithProgress(late)
+	Follow(late, watch)
+	ended := Ended(late)
 	assert.Equal(t, TimedOut, ended.Kind)
-	assert.Equal(t, address(t, server.URL).Host, ended.Host)
+	assert.Equal(t, strings.TrimPrefix(server.URL, "http://"), ended.Host)
 }
