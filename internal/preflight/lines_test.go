@@ -1,11 +1,12 @@
 package preflight
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/decide"
@@ -15,232 +16,145 @@ import (
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
-const digest = image.Digest("sha256:4fe8c845ed77f7fc578becc0ed8d78466293219aae2fa3632269bf48451f98ec")
-
+// fine are facts of which each case changes some.
 func fine() Facts {
 	return Facts{
 		Source: "config.yaml", Targets: 1,
 		Permissions: []Permission{{What: "Deployment shop/web", Verb: "get", Access: "get deployments/web in namespace shop", Allowed: true, Workload: true}},
 		Registries:  []resolver.HostReport{{Host: "docker.io", Address: "registry-1.docker.io", Challenge: "bearer", TokenHost: "auth.docker.io"}},
-		Images:      []Image{{Name: "docker.io/shop/web:1", Answer: resolver.Answer{Digest: digest}}},
+		Images:      []Image{{Name: "docker.io/shop/web:1", Answer: resolver.Answer{Digest: image.Digest("sha256:" + strings.Repeat("4f", 32))}}},
 		Slots:       []Slot{{Target: "web", Workload: "Deployment shop/web", Place: "web", Outcome: decide.Unchanged}},
+		Schedules:   []Schedule{{Name: "refresh", Deadline: time.Hour, Longest: time.Hour}},
 	}
 }
 
-// of returns the lines of one check, without what is beside the point.
-func of(f Facts, name string) []result.Check {
-	var found []result.Check
-	for _, line := range Lines(f) {
-		if line.Name == name {
-			found = append(found, line)
-		}
-	}
-	return found
+// linesOfFine are its lines, in the order in which one rests on another.
+var linesOfFine = []string{
+	"configuration ok", "api-server ok", "permission ok", "registry ok", "image ok", "workload ok", "schedule ok", "nodes unchecked",
 }
 
-func one(t *testing.T, f Facts, name string) result.Check {
-	t.Helper()
-	found := of(f, name)
-	require.Len(t, found, 1)
-	return found[0]
+func failed(cause failure.Cause) *failure.Error {
+	return &failure.Error{Cause: cause, Message: "it failed"}
 }
 
-func failed(stage failure.Stage, cause failure.Cause, host string) *failure.Error {
+// at is a failure at a stage, at a host.
+func at(stage failure.Stage, cause failure.Cause, host string) *failure.Error {
 	return &failure.Error{Cause: cause, Stage: stage, Host: host, Message: "it failed"}
 }
 
-func TestLinesStandInTheOrderInWhichOneRestsOnAnother(t *testing.T) {
+// What facts come to: lines that are not those of fine facts, and what one of them says.
+func TestLines(t *testing.T) {
 	t.Parallel()
-	var names []string
-	for _, line := range Lines(fine()) {
-		names = append(names, line.Name)
+	const hub, tokens = "registry-1.docker.io", "auth.docker.io"
+	resolves := func(failed *failure.Error) func(*Facts) {
+		return func(f *Facts) { f.Images[0].Answer = resolver.Answer{Failure: failed} }
 	}
-	assert.Equal(t, []string{
-		checkConfiguration, checkServer, checkPermission, checkRegistry, checkImage, checkWorkload, checkSchedule, checkNodes,
-	}, names)
-}
-
-// What fails at a host is said once, of the registry; what fails for an image is said of the image.
-func TestAFailureIsSaidWhereItHappened(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		stage    failure.Stage
-		cause    failure.Cause
-		host     string
-		registry result.Status
-		image    result.Status
-	}{
-		{failure.StageName, failure.DNS, "registry-1.docker.io", result.Wrong, result.Unchecked},
-		{failure.StageConnect, failure.ConnectionRefused, "registry-1.docker.io", result.Wrong, result.Unchecked},
-		{failure.StageTLS, failure.TLS, "auth.docker.io", result.Wrong, result.Unchecked},
-		{failure.StagePing, failure.Forbidden, "registry-1.docker.io", result.Wrong, result.Unchecked},
-		{failure.StagePing, failure.Unauthorized, "registry-1.docker.io", result.OK, result.Wrong}, // an account, by Basic
-		{failure.StageToken, failure.ServerError, "auth.docker.io", result.Wrong, result.Unchecked},
-		{failure.StageToken, failure.Unauthorized, "auth.docker.io", result.OK, result.Wrong},
-		{failure.StageManifest, failure.NotFound, "registry-1.docker.io", result.OK, result.Wrong},
-		{failure.StageManifest, failure.ServerError, "registry-1.docker.io", result.OK, result.Wrong},
-		{failure.StageConnect, failure.ConnectionRefused, "elsewhere.example.com", result.OK, result.Wrong}, // no line of its own
-	} {
-		f := fine()
-		f.Images[0].Answer = resolver.Answer{Failure: failed(c.stage, c.cause, c.host)}
-		assert.Equal(t, c.registry, one(t, f, checkRegistry).Status, "%+v", c)
-		line := one(t, f, checkImage)
-		assert.Equal(t, c.image, line.Status, "%+v", c)
-		if c.image == result.Wrong {
-			assert.Equal(t, c.cause, line.Cause)
-			assert.Contains(t, line.Message.String(), "runbook.md#"+string(c.cause))
+	slot := func(slot Slot) func(*Facts) {
+		return func(f *Facts) { slot.Target, slot.Workload, f.Slots = "web", "Deployment shop/web", []Slot{slot} }
+	}
+	proves := func(state resolver.ProofState, answer *failure.Error) func(*Facts) {
+		return func(f *Facts) {
+			f.Registries[0].Proofs = []resolver.Proof{{
+				Source: credential.Name{Namespace: "shop", Name: "pull"}, Holder: "pull secret shop/pull", State: state, Failure: failed(failure.Unauthorized),
+			}}
+			f.Images[0].Answer.Failure = answer
 		}
 	}
-}
-
-// A mirror that cannot be asked, in whose place another one answers, fails no tick.
-func TestAMirrorThatIsGonePastIsAWarning(t *testing.T) {
-	t.Parallel()
-	f := fine()
-	f.Registries = append(f.Registries, resolver.HostReport{
-		Host: "mirror.example.com", Address: "mirror.example.com", Failure: failed(failure.StageConnect, failure.ConnectionRefused, "mirror.example.com"),
-	}, resolver.HostReport{Host: "idle.example.com", Address: "idle.example.com"})
-	lines := of(f, checkRegistry)
-	require.Len(t, lines, 3)
-	assert.Equal(t, result.Warning, lines[1].Status)
-	assert.Equal(t, result.Unchecked, lines[2].Status)
-}
-
-func TestCredentials(t *testing.T) {
-	t.Parallel()
-	source := credential.Name{Namespace: "shop", Name: "pull"}
-	rejected := failed(failure.StageToken, failure.Unauthorized, "auth.docker.io")
-	for _, c := range []struct {
-		name  string
-		state resolver.ProofState
-		image *failure.Error
-		want  result.Status
+	asked := func(permission Permission) func(*Facts) {
+		return func(f *Facts) { f.Permissions = append(f.Permissions, permission) }
+	}
+	scheduled := func(schedule Schedule) func(*Facts) {
+		return func(f *Facts) { f.Schedules = []Schedule{schedule} }
+	}
+	quota := func(remaining int) func(*Facts) {
+		return func(f *Facts) {
+			f.Images[0].Answer.Quota = resolver.Quota{Known: true, Remaining: remaining, Window: 6 * time.Hour}
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*Facts)
+		want   string // name and status of each other line
+		says   string
 	}{
-		{"proven", resolver.Accepted, nil, result.OK},
-		{"no verdict", resolver.NotVerified, nil, result.Unchecked},
-		{"dead, and the image is public", resolver.Rejected, nil, result.Wrong},
-		{"dead", resolver.Rejected, failed(failure.StageToken, failure.Unauthorized, "auth.docker.io"), result.Wrong},
-		{"the registry's own trouble", resolver.Rejected, failed(failure.StageManifest, failure.ServerError, "registry-1.docker.io"), result.Unchecked},
-		{"the registry cannot be asked", resolver.NotVerified, failed(failure.StageTLS, failure.TLS, "registry-1.docker.io"), result.Unchecked},
+		"fine": {func(*Facts) {}, "", "docker.io answers, with tokens from auth.docker.io"},
+
+		// What fails at a host is said once, of the registry; what fails for an image is said of the image.
+		"no such host":            {resolves(at(failure.StageName, failure.DNS, hub)), "registry failed, image unchecked", "runbook.md#dns"},
+		"nobody listens":          {resolves(at(failure.StageConnect, failure.ConnectionRefused, hub)), "registry failed, image unchecked", ""},
+		"TLS of the tokens' host": {resolves(at(failure.StageTLS, failure.TLS, tokens)), "registry failed, image unchecked", ""},
+		"the ping is forbidden":   {resolves(at(failure.StagePing, failure.Forbidden, hub)), "registry failed, image unchecked", ""},
+		"an account, by Basic":    {resolves(at(failure.StagePing, failure.Unauthorized, hub)), "image failed", "runbook.md#unauthorized"},
+		"no tokens":               {resolves(at(failure.StageToken, failure.ServerError, tokens)), "registry failed, image unchecked", ""},
+		"an account":              {resolves(at(failure.StageToken, failure.Unauthorized, tokens)), "image failed", ""},
+		"no such tag":             {resolves(at(failure.StageManifest, failure.NotFound, hub)), "image failed", ""},
+		"trouble with one image":  {resolves(at(failure.StageManifest, failure.ServerError, hub)), "image failed", ""},
+		"a host without a line":   {resolves(at(failure.StageConnect, failure.ConnectionRefused, "cdn.example.com")), "image failed", ""},
+		"pulls are left":          {quota(7), "", "7 pulls are left in 6h"},
+		"no pulls are left":       {quota(0), "image failed", "runbook.md#rate-limited"},
+		"pods could not pull":     {func(f *Facts) { f.Images[0].Pods, f.Images[0].PodsOf = failed(failure.Unauthorized), "web" }, "image failed", "the pods of web"},
+		"latest is stale":         {func(f *Facts) { f.Stale = []*failure.Error{failed(failure.Stale)} }, "image failed", ""},
+		"a mirror is passed over": {func(f *Facts) {
+			f.Registries = append(f.Registries, resolver.HostReport{Failure: at(failure.StageConnect, failure.ConnectionRefused, "mirror")}, resolver.HostReport{Host: "idle"})
+		}, "registry warning, registry unchecked", ""},
+
+		// What registries made of credentials.
+		"accepted":                     {proves(resolver.Accepted, nil), "credential ok", "pull secret shop/pull at docker.io"},
+		"no verdict":                   {proves(resolver.NotVerified, nil), "credential unchecked", ""},
+		"dead, and the image public":   {proves(resolver.Rejected, nil), "credential failed", ""},
+		"dead":                         {proves(resolver.Rejected, at(failure.StageToken, failure.Unauthorized, tokens)), "credential failed, image failed", ""},
+		"the registry's own trouble":   {proves(resolver.Rejected, at(failure.StageManifest, failure.ServerError, hub)), "credential unchecked, image failed", ""},
+		"the registry cannot be asked": {proves(resolver.NotVerified, at(failure.StageTLS, failure.TLS, hub)), "registry failed, credential unchecked, image unchecked", ""},
+		"of DOCKER_CONFIG, which pods do not have": {func(f *Facts) {
+			f.Registries[0].Proofs = []resolver.Proof{{State: resolver.Accepted}}
+		}, "credential ok, credential warning", ""},
+		"a secret that is not there is said once": {func(f *Facts) {
+			missing := Image{Answer: resolver.Answer{Warnings: []*failure.Error{failed(failure.CredentialMissing)}}}
+			f.Images = append(f.Images, missing, missing)
+		}, "credential failed", ""},
+
+		// Permissions, and the API server itself.
+		"may not read":     {func(f *Facts) { f.Permissions[0].Allowed = false }, "permission failed, workload unchecked", "may not get deployments/web in namespace shop"},
+		"may not patch":    {asked(Permission{What: "Deployment shop/web", Access: "patch deployments/web", Workload: true}), "permission failed", "may not patch deployments/web"},
+		"need not":         {asked(Permission{What: "Pods in shop", Access: "list pods", Without: "reasons are unknown"}), "", "reasons are unknown"},
+		"one is not known": {asked(Permission{What: "Events in shop", Failure: failed(failure.API)}), "permission unchecked", ""},
+		"no answer at all": {func(f *Facts) { f.Permissions[0].Failure, f.NoSchedules = failed(failure.API), failed(failure.API) },
+			"api-server failed, permission unchecked, workload unchecked", ""},
+		"told to end at once": {func(f *Facts) { f.Permissions, f.Slots, f.Interrupted = nil, nil, true }, "configuration failed, permission unchecked", ""},
+		"the clock is behind": {func(f *Facts) { f.ClockAhead = -2 * time.Minute }, "api-server warning", "2m0s behind"},
+		"the clock is fine":   {func(f *Facts) { f.ClockAhead = time.Minute }, "", ""},
+
+		// Slots and schedules.
+		"undecided":         {slot(Slot{Undecided: true, Failure: failed(failure.DNS)}), "workload unchecked", ""},
+		"rejected":          {slot(Slot{Outcome: decide.Rejected, Failure: failed(failure.RolloutFailed)}), "workload failed", ""},
+		"waiting":           {slot(Slot{Outcome: decide.Waiting, Message: "not settled"}), "workload warning", "not settled"},
+		"held":              {slot(Slot{Outcome: decide.Held, Message: "by a person"}), "", "a tick would report held: by a person"},
+		"gone":              {slot(Slot{Gone: failed(failure.NotFound)}), "image failed", ""},
+		"it would conflict": {slot(Slot{Conflicts: []Conflict{{"api/IMAGE", "helm", "kubectl-set"}}}), "ownership warning", "helm applied this workload and kubectl-set has taken api/IMAGE"},
+		"an operator's":     {slot(Slot{Controller: "Database main (example.com/v1)"}), "ownership warning", "Database main (example.com/v1) controls this workload"},
+		"a leftover":        {func(f *Facts) { f.Leftovers = []Leftover{{"web", "is not read"}} }, "workload warning", "is not read"},
+		"killed early":      {scheduled(Schedule{Deadline: time.Minute, Longest: time.Hour}), "schedule failed", ""},
+		"suspended":         {scheduled(Schedule{Suspended: true}), "schedule warning", ""},
+		"without deadline":  {scheduled(Schedule{Longest: time.Hour}), "", ""},
+		"nothing runs it":   {func(f *Facts) { f.Schedules = nil }, "schedule warning", ""},
+		"may not be read":   {func(f *Facts) { f.Schedules, f.NoSchedules = nil, failed(failure.API) }, "schedule unchecked", ""},
 	} {
 		f := fine()
-		f.Registries[0].Proofs = []resolver.Proof{{Source: source, Holder: "pull secret shop/pull (account robot, entry docker.io)", State: c.state, Failure: rejected}}
-		if c.image != nil {
-			f.Images[0].Answer = resolver.Answer{Failure: c.image}
+		c.change(&f)
+		var all, others []string
+		said := ""
+		for _, line := range Lines(f) {
+			all = append(all, line.Name+" "+string(line.Status))
+			said += line.Subject + " " + line.Message.String() + "\n"
+			if !slices.Contains(linesOfFine, all[len(all)-1]) {
+				others = append(others, all[len(all)-1])
+			}
 		}
-		line := one(t, f, checkCredential)
-		assert.Equal(t, c.want, line.Status, c.name)
-		assert.Equal(t, "pull secret shop/pull (account robot, entry docker.io) at docker.io", line.Subject)
+		assert.Equal(t, c.want, strings.Join(others, ", "), name)
+		assert.Contains(t, said, c.says, name)
+		if c.want == "" && name != "need not" {
+			assert.Equal(t, linesOfFine, all, name)
+		}
 	}
-
-	// What DOCKER_CONFIG gives, pods do not have.
-	f := fine()
-	f.Registries[0].Proofs = []resolver.Proof{{Holder: "DOCKER_CONFIG's entry (account me, entry docker.io)", State: resolver.Accepted}}
-	lines := of(f, checkCredential)
-	require.Len(t, lines, 2)
-	assert.Equal(t, result.Warning, lines[1].Status)
-
-	// A secret that is not there is said once, however many images it is for.
-	f = fine()
-	missing := &failure.Error{Cause: failure.CredentialMissing, Message: "it is not mounted"}
-	for range 2 {
-		f.Images = append(f.Images, Image{Name: "x", Answer: resolver.Answer{Digest: digest, Warnings: []*failure.Error{missing}}})
-	}
-	assert.Equal(t, result.Wrong, one(t, f, checkCredential).Status)
-}
-
-func TestImages(t *testing.T) {
-	t.Parallel()
-	f := fine()
-	f.Images[0].Answer.Quota = resolver.Quota{Known: true, Remaining: 7, Window: 6 * time.Hour}
-	assert.Contains(t, one(t, f, checkImage).Message.String(), "7 pulls are left in 6h")
-	f.Images[0].Answer.Quota.Remaining = 0
-	line := one(t, f, checkImage)
-	assert.Equal(t, result.Wrong, line.Status)
-	assert.Equal(t, failure.RateLimited, line.Cause)
-
-	f = fine()
-	f.Images[0].Pods, f.Images[0].PodsOf = failed(failure.StageToken, failure.Unauthorized, "auth.docker.io"), "Deployment shop/web"
-	lines := of(f, checkImage)
-	require.Len(t, lines, 2)
-	assert.Equal(t, result.Wrong, lines[1].Status)
-	assert.Contains(t, lines[1].Message.String(), "Deployment shop/web")
-}
-
-func TestPermissions(t *testing.T) {
-	t.Parallel()
-	f := fine()
-	f.Permissions[0].Allowed = false
-	f.Permissions = append(f.Permissions,
-		Permission{What: "Deployment shop/web", Verb: "patch", Access: "patch deployments/web in namespace shop", Workload: true},
-		Permission{What: "Pods in shop", Verb: "list", Access: "list pods in namespace shop", Without: "reasons are unknown"},
-		Permission{What: "Events in shop", Verb: "create", Access: "create events in namespace shop", Failure: failed("", failure.API, "")},
-	)
-	lines := of(f, checkPermission)
-	require.Len(t, lines, 3)
-	assert.Equal(t, result.Wrong, lines[0].Status)
-	assert.Contains(t, lines[0].Message.String(), "may not get deployments/web in namespace shop, nor patch deployments/web in namespace shop")
-	assert.Equal(t, result.OK, lines[1].Status)
-	assert.Contains(t, lines[1].Message.String(), "reasons are unknown")
-	assert.Equal(t, result.Unchecked, lines[2].Status)
-	assert.Equal(t, result.Unchecked, one(t, f, checkWorkload).Status, "a workload that may not be read")
-}
-
-// Where no answer came at all, it is the API server, once.
-func TestTheAPIServerIsSaidOnce(t *testing.T) {
-	t.Parallel()
-	f := fine()
-	f.Permissions[0].Allowed, f.Permissions[0].Failure = false, failed("", failure.API, "")
-	f.NoSchedules = failed("", failure.API, "")
-	assert.Equal(t, result.Wrong, one(t, f, checkServer).Status)
-	assert.Equal(t, result.Unchecked, one(t, f, checkPermission).Status)
-	assert.Equal(t, result.Unchecked, one(t, f, checkWorkload).Status)
-	assert.Empty(t, of(f, checkSchedule))
-
-	f.Permissions, f.Slots, f.Interrupted = nil, nil, true // told to end before anything was asked
-	assert.Empty(t, of(f, checkServer))
-	assert.Equal(t, result.Wrong, of(f, checkConfiguration)[1].Status)
-}
-
-func TestSlotsAndSchedules(t *testing.T) {
-	t.Parallel()
-	f := fine()
-	f.Slots = []Slot{
-		{Target: "a", Workload: "w", Undecided: true, Failure: failed("", failure.DNS, "")},
-		{Target: "b", Workload: "w", Outcome: decide.Rejected, Failure: failed("", failure.RolloutFailed, "")},
-		{Target: "c", Workload: "w", Outcome: decide.Waiting, Message: "not settled"},
-		{Target: "d", Workload: "w", Outcome: decide.Held, Message: "by a person", Conflicts: []Conflict{{"api/IMAGE", "helm", "kubectl-set"}}},
-	}
-	var statuses []result.Status
-	for _, line := range of(f, checkWorkload) {
-		statuses = append(statuses, line.Status)
-	}
-	assert.Equal(t, []result.Status{result.Unchecked, result.Wrong, result.Warning, result.OK}, statuses)
-	assert.Contains(t, one(t, f, checkOwnership).Message.String(), "helm applied this workload and kubectl-set has taken api/IMAGE")
-
-	f.Slots = []Slot{{Target: "a", Workload: "w", Outcome: decide.Unchanged, Controller: "Database main (example.com/v1)"}}
-	line := one(t, f, checkOwnership)
-	assert.Equal(t, result.Warning, line.Status)
-	assert.Contains(t, line.Message.String(), "Database main (example.com/v1) controls this workload")
-
-	f.Schedules = []Schedule{
-		{Name: "short", Deadline: time.Minute, Longest: time.Hour},
-		{Name: "suspended", Suspended: true, Deadline: time.Hour, Longest: time.Hour},
-		{Name: "endless", Longest: time.Hour},
-	}
-	statuses = nil
-	for _, line := range of(f, checkSchedule) {
-		statuses = append(statuses, line.Status)
-	}
-	assert.Equal(t, []result.Status{result.Wrong, result.Warning, result.OK}, statuses)
-	f.Schedules, f.NoSchedules = nil, failed("", failure.API, "")
-	assert.Equal(t, result.Unchecked, one(t, f, checkSchedule).Status)
-}
-
-func TestInvalid(t *testing.T) {
-	t.Parallel()
-	lines := Invalid([]string{"one", "two"}, true)
-	require.Len(t, lines, 2)
-	assert.Equal(t, result.Check{Name: "configuration", Status: result.Wrong, Message: result.Message{Text: "two"}}, lines[1])
+	assert.Equal(t, []result.Check{{Name: "configuration", Status: result.Wrong, Message: result.Message{Text: "one"}}}, Invalid([]string{"one"}, true))
 	assert.Equal(t, failure.API, Invalid([]string{"one"}, false)[0].Cause)
 }

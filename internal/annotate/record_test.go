@@ -1,0 +1,104 @@
+package annotate_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+)
+
+var keys = annotate.NewKeys("p")
+
+func TestTheKeysAreTheContract(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, []string{
+		"p/t-digest", "p/refresh-hold", "p/last-refreshed-t-digest", "p/t-refresh-consecutive-failures", "p/t-refresh-last-error",
+		"p/t-refresh-state", "p/refresh-skip-streak",
+	}, []string{
+		keys.Mark("t"), keys.Hold(), keys.Recorded("t"), keys.Failures("t"), keys.LastError("t"), keys.State("t"), keys.SkipStreak(),
+	})
+}
+
+// What no write of ours leaves: an undo has rewound the annotations, or somebody has written or removed one of them.
+func TestI44ARecordIsTornWhereItsPartsDisagree(t *testing.T) {
+	t.Parallel()
+	attempt := annotate.State{Attempt: &annotate.Attempt{Digest: digestB, Failed: 1}}
+	a, b := annotate.Content(annotate.Mark(digestA)), annotate.Content(annotate.Mark(digestB))
+	ofA, unpinned := annotate.Of(digestA), annotate.Unpinned
+	for name, c := range map[string]struct {
+		label string
+		want  annotate.Record
+		torn  bool
+	}{
+		"first":                     {"", annotate.Record{Recorded: ofA, State: attempt}, false},
+		"recorded":                  {string(a), annotate.Record{Mark: a, Recorded: ofA, State: attempt}, false},
+		"attempted":                 {string(b), annotate.Record{Mark: b, Recorded: ofA, State: attempt}, false},
+		"undone":                    {string(b), annotate.Record{Mark: b, Recorded: ofA}, true},
+		"before our day":            {string(b), annotate.Record{Mark: b}, true},
+		"unpinned":                  {"unpinned", annotate.Record{Mark: unpinned, Recorded: unpinned}, false},
+		"unpinned, known by pods":   {"unpinned", annotate.Record{Mark: unpinned, Recorded: ofA}, false},
+		"with the slots' name":      {string(a) + ".0123abcd", annotate.Record{Mark: a, Slots: "0123abcd", Recorded: ofA}, false},
+		"undone, with their name":   {string(b) + ".0123abcd", annotate.Record{Mark: b, Slots: "0123abcd", Recorded: ofA}, true},
+		"unpinned, with their name": {"unpinned.0123abcd", annotate.Record{Mark: unpinned, Slots: "0123abcd", Recorded: unpinned}, false},
+	} {
+		got, warnings := keys.Read("t", map[string]string{"p/t-digest": c.label},
+			map[string]string{"p/last-refreshed-t-digest": string(c.want.Recorded), "p/t-refresh-state": c.want.State.String()})
+		assert.Empty(t, warnings, name)
+		assert.Equal(t, c.want, got, name)
+		assert.Equal(t, c.torn, got.Torn(), name)
+		assert.Equal(t, c.label, got.Label(), name)
+	}
+}
+
+// Anybody can name slots the same way: printf 'api/X\nweb' | sha256sum | cut -c 1-8.
+func TestSlotsName(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "3ef96b9c", annotate.SlotsName([]string{"web", "api/X"}))
+	assert.Equal(t, "3ef96b9c", annotate.SlotsName([]string{"api/X", "web"}), "in whatever order")
+	assert.NotEqual(t, annotate.SlotsName([]string{"api", "web"}), annotate.SlotsName([]string{"apiweb"}))
+}
+
+// What does not parse reads as absent, and is warned of without its text.
+func TestGarbageIsReadAsAbsent(t *testing.T) {
+	t.Parallel()
+	a := annotate.Mark(digestA)
+	for _, mark := range []string{"zz", a + ".", a + ".0123abc", a + ".0123ABCD", a + ".0123abcd.0123abcd", ".0123abcd", a[1:] + ".0123abcd"} {
+		record, warnings := keys.Read("t", map[string]string{"p/t-digest": mark}, map[string]string{"p/last-refreshed-t-digest": "zz", "p/t-refresh-state": "]"})
+		assert.Equal(t, annotate.Record{}, record, mark)
+		assert.Len(t, warnings, 3, mark)
+	}
+	counters, warnings := keys.ReadCounters("t", map[string]string{"p/t-refresh-consecutive-failures": "2x", "p/t-refresh-last-error": "e"})
+	assert.Equal(t, annotate.TargetCounters{LastError: "e"}, counters)
+	require.Len(t, warnings, 1)
+	assert.NotContains(t, warnings[0].Error(), "2x")
+}
+
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 8, 1000} {
+		got, err := annotate.ParseCount(annotate.FormatCount(n))
+		require.NoError(t, err)
+		assert.Equal(t, n, got)
+	}
+	for _, bad := range []string{"-1", "x", "1.5", "99999999999999999999", " 1"} {
+		_, err := annotate.ParseCount(bad)
+		require.Error(t, err, bad)
+	}
+	assert.Empty(t, annotate.FormatCount(0))
+}
+
+func TestContents(t *testing.T) {
+	t.Parallel()
+	byMark := annotate.Content(annotate.Mark(digestA))
+	for content, want := range map[annotate.Content][2]string{
+		annotate.Of(digestA): {string(digestA), "sha256:aaaaaaaaaaaa"}, byMark: {"", "sha256:aaaaaaaaaaaa"},
+		annotate.None: {"", "empty"}, annotate.Unpinned: {"", "unpinned"},
+	} {
+		assert.Equal(t, want, [2]string{string(content.Digest()), content.Short()})
+		assert.Equal(t, content.Short() == "sha256:aaaaaaaaaaaa", content.Is(digestA))
+		assert.False(t, content.Is(""))
+	}
+	assert.True(t, annotate.Of(digestA).Same(byMark))
+}
