@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,19 +26,30 @@ import (
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// The digests of the tests: A runs, B is latest, C is a third one.
-var digestA, digestB, digestC = digestOf("a"), digestOf("b"), digestOf("c")
+// The digests of the tests: A runs, B is latest, C is a third one. Their ticks run now.
+var (
+	digestA, digestB, digestC = digestOf("a"), digestOf("b"), digestOf("c")
+	now                       = time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+	keys                      = annotate.NewKeys("tracebloc.io")
+)
 
 func digestOf(letter string) image.Digest {
 	return image.Digest("sha256:" + strings.Repeat(letter, 64))
 }
 
-// now is when the ticks of the tests run.
-var now = time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
-
-var keys = annotate.NewKeys("tracebloc.io")
-
+// change is what happens to a Deployment.
 type change func(*appsv1.Deployment)
+
+// all are several changes as one; nil is none.
+func all(changes ...change) change {
+	return func(d *appsv1.Deployment) {
+		for _, change := range changes {
+			if change != nil {
+				change(d)
+			}
+		}
+	}
+}
 
 // apiServer holds Deployments, and refuses a write to what has changed since it was read. What a tick is not expected to ask
 // panics, since the interface is left empty.
@@ -50,7 +60,6 @@ type apiServer struct {
 	before  map[string][]change // by name: what happens before each patch; nil for nothing
 	during  map[string][]change // by name: what happens, one after the other, while it is waited for
 	patches []string            // name, slots and digests of each
-	events  []string
 }
 
 func holding(deployments ...*appsv1.Deployment) *apiServer {
@@ -61,13 +70,18 @@ func holding(deployments ...*appsv1.Deployment) *apiServer {
 	return s
 }
 
-// change changes an object as anybody may: its version is another one afterwards.
-func (s *apiServer) change(name string, change change) {
-	d := s.objects[name].DeepCopy()
-	change(d)
-	version, _ := strconv.Atoi(d.ResourceVersion)
-	d.ResourceVersion = strconv.Itoa(version + 1)
-	s.objects[name] = d
+// next lets the next of these changes happen, and says whether there was one. An object's version is another one afterwards.
+func (s *apiServer) next(changes map[string][]change, name string) bool {
+	if len(changes[name]) == 0 {
+		return false
+	}
+	if changes[name][0] != nil {
+		s.objects[name] = s.objects[name].DeepCopy()
+		changes[name][0](s.objects[name])
+		s.objects[name].ResourceVersion += "x"
+	}
+	changes[name] = changes[name][1:]
+	return true
 }
 
 func (*apiServer) Date() time.Time { return now }
@@ -86,16 +100,11 @@ func (s *apiServer) Patch(_ context.Context, read *workload.Object, patch worklo
 		text += " " + slot.Slot.Key() + "=" + slot.Digest.Short()
 	}
 	s.patches = append(s.patches, text)
-	if next := s.before[read.Name]; len(next) > 0 {
-		s.before[read.Name] = next[1:]
-		if next[0] != nil {
-			s.change(read.Name, next[0])
-		}
-	}
+	s.next(s.before, read.Name)
 	if s.objects[read.Name].ResourceVersion != read.Meta.ResourceVersion {
 		return nil, fmt.Errorf("%s: %w", read.Ref, cluster.ErrConflict)
 	}
-	s.change(read.Name, func(d *appsv1.Deployment) {
+	s.next(map[string][]change{read.Name: {func(d *appsv1.Deployment) {
 		for key, value := range patch.Labels {
 			set(d.Labels, key, value)
 		}
@@ -105,17 +114,19 @@ func (s *apiServer) Patch(_ context.Context, read *workload.Object, patch worklo
 		for _, slot := range patch.Slots {
 			runs(slot.Digest)(d)
 		}
-	})
+	}}}, read.Name)
 	return workload.New(s.objects[read.Name])
 }
 
-func (s *apiServer) Emit(_ context.Context, _ *workload.Object, event decide.Event, _ time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events = append(s.events, string(event.Reason))
-	return nil
+func set(values map[string]string, key, value string) {
+	if values[key] = value; value == "" {
+		delete(values, key)
+	}
 }
 
+func (*apiServer) Emit(context.Context, *workload.Object, decide.Event, time.Time) error { return nil }
+
+// PodProblems are pods that crash.
 func (*apiServer) PodProblems(_ context.Context, _ *workload.Object, queries []workload.PodQuery) decide.PodProblems {
 	crashed := slices.Repeat([]bool{true}, len(queries))
 	return decide.PodProblems{Evidence: crashed, Crashed: crashed}
@@ -127,28 +138,13 @@ func (s *apiServer) Wait(_ context.Context, from *workload.Object, done func(*wo
 	defer s.mu.Unlock()
 	for {
 		newest, err := workload.New(s.objects[from.Name])
-		next := s.during[from.Name]
-		if err != nil || done(newest) || len(next) == 0 {
+		if err != nil || done(newest) || !s.next(s.during, from.Name) {
 			return newest, err
 		}
-		s.change(from.Name, next[0])
-		s.during[from.Name] = next[1:]
 	}
 }
 
-func set(values map[string]string, key, value string) {
-	if values[key] = value; value == "" {
-		delete(values, key)
-	}
-}
-
-// record is what a Deployment remembers of the target of its name.
-func (s *apiServer) record(name string) annotate.Record {
-	record, _ := keys.Read(name, s.objects[name].Labels, s.objects[name].Annotations)
-	return record
-}
-
-// registry serves one digest as latest of every image, and the same platforms of every digest.
+// registry serves one digest as latest of every image, and every digest.
 type registry struct {
 	Registry
 	latest image.Digest
@@ -168,29 +164,13 @@ func (registry) Serves(context.Context, resolver.Query, image.Digest) (bool, err
 func deployment(name string, changes ...change) *appsv1.Deployment {
 	replicas := int32(1)
 	d := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "tracebloc", Name: name, Generation: 3, ResourceVersion: "1",
-			Labels: map[string]string{}, Annotations: map[string]string{},
-		},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "tracebloc", Name: name, Generation: 3, Labels: map[string]string{}, Annotations: map[string]string{}},
 		Spec: appsv1.DeploymentSpec{Replicas: &replicas, Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			Containers: []corev1.Container{{Name: "app", Image: "ghcr.io/tracebloc/" + name + ":1@" + string(digestA)}},
 		}}},
 	}
-	settle(d)
-	remembers(annotate.Record{Mark: annotate.Of(digestA), Recorded: annotate.Of(digestA)})(d)
-	all(changes...)(d)
+	all(settle, remembers(annotate.Record{Mark: annotate.Of(digestA), Recorded: annotate.Of(digestA)}), all(changes...))(d)
 	return d
-}
-
-// all are several changes as one; nil is none.
-func all(changes ...change) change {
-	return func(d *appsv1.Deployment) {
-		for _, change := range changes {
-			if change != nil {
-				change(d)
-			}
-		}
-	}
 }
 
 // remembers is what a Deployment remembers of the target of its name.
@@ -202,21 +182,10 @@ func remembers(record annotate.Record) change {
 	}
 }
 
-// attempting is a record between a refresh to B and what comes of it.
-func attempting(failed int) annotate.Record {
-	return annotate.Record{Mark: annotate.Of(digestB), Recorded: annotate.Of(digestA), State: annotate.State{
-		Left: annotate.Of(digestA), Attempt: &annotate.Attempt{
-			Digest: digestB, Failed: failed, Served: 1, Held: map[string]annotate.Content{"app": annotate.Of(digestA)},
-		},
-	}}
-}
-
 // runs puts a digest there, which the controller has yet to observe.
 func runs(digest image.Digest) change {
 	return func(d *appsv1.Deployment) {
-		container := &d.Spec.Template.Spec.Containers[0]
-		before, _, _ := strings.Cut(container.Image, "@")
-		container.Image = before + "@" + string(digest)
+		d.Spec.Template.Spec.Containers[0].Image = "ghcr.io/tracebloc/" + d.Name + ":1@" + string(digest)
 		d.Generation++
 	}
 }
@@ -224,12 +193,6 @@ func runs(digest image.Digest) change {
 // settle is the end of a good rollout.
 func settle(d *appsv1.Deployment) {
 	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}
-}
-
-// hang is a rollout whose new replica does not become available.
-func hang(d *appsv1.Deployment) {
-	settle(d)
-	d.Status.Replicas = 2
 }
 
 // configured is the configuration of a file and of variables, as in KEY=value.
