@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 const kubeconfig = `apiVersion: v1
@@ -63,17 +64,33 @@ func TestTheKubeconfigGivesTheNamespace(t *testing.T) {
 }
 
 // client-go's own limit of five requests a second would take minutes over a thousand workloads, and its warnings would go to
-// stderr, where nothing but our own lines is wanted.
-func TestRequestsAreNotSlowedDownAndWarningsAreLogged(t *testing.T) {
+// stderr, where nothing but our own lines is wanted: a line for each request without query and header, which may hold a secret.
+func TestRequestsAreNotSlowedDownAndAreLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, began := &server{answer: answers(sends(200, deployment("1", 2), "Warning", `299 - "apps/v1 is old"`))}, time.Now()
-		client := s.client(t)
+		client, s := asked(t, sends(200, deployment("1", 2), "Warning", `299 - "apps/v1 is old"`))
+		began := time.Now()
 		for range 50 {
-			_, err := client.Get(t.Context(), ref)
+			_, err := client.Patch(t.Context(), read(t, deployment("1", 2)), workload.Change{})
 			require.NoError(t, err)
 		}
 		assert.Zero(t, time.Since(began))
 		assert.Contains(t, s.log.String(), `level=WARN msg="the API server warns: apps/v1 is old"`)
+		assert.Contains(t, s.log.String(), "method=PATCH host=api.example.com path=/apis/apps/v1/namespaces/tracebloc/deployments/stg-api duration=0s status=200")
+		assert.NotContains(t, s.log.String(), "fieldManager")
+		assert.NotContains(t, s.log.String(), token)
 	})
+}
+
+// The API server's time is that of its newest answer, whatever order answers come in.
+func TestTheClockIsTheNewestDate(t *testing.T) {
+	t.Parallel()
+	client, _ := asked(t, sends(200, deployment("1", 2), "Date", "garbage"), sends(200, deployment("1", 2), "Date", "Thu, 01 Jan 2026 10:00:05 GMT"),
+		sends(200, deployment("1", 2), "Date", "Thu, 01 Jan 2026 10:00:04 GMT"), sends(200, deployment("1", 2)))
+	at := time.Date(2026, 1, 1, 10, 0, 5, 0, time.UTC)
+	for _, want := range []time.Time{{}, at, at, at} {
+		_, err := client.Get(t.Context(), ref)
+		require.NoError(t, err)
+		assert.Equal(t, want, client.Date())
+	}
 }

@@ -20,8 +20,7 @@ import (
 func TestRequestsEndWithTheTick(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{answer: answers(hangs)}
-		client := s.client(t)
+		client, s := asked(t, hangs)
 		ctx, stop := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { stop(errors.New("terminated signal received")) })
 		var all sync.WaitGroup

@@ -25,12 +25,16 @@ import (
 // token is our bearer token: it must not turn up in anything that is printed.
 const token = "hunter2-MARKER"
 
-// server answers in place of an API server, without a network, so that a test in a bubble of time waits for nothing.
+// answer is what becomes of a request.
+type answer = func(*http.Request) (*http.Response, error)
+
+// server answers in place of an API server, without a network, so that a test in a bubble of time waits for nothing: these
+// one after the other, and the last one for ever.
 type server struct {
-	answer func(r *http.Request, try int) (*http.Response, error)
-	mu     sync.Mutex
-	calls  []string // method and address of each request
-	log    bytes.Buffer
+	answers []answer
+	mu      sync.Mutex
+	calls   []string // method and address of each request
+	log     bytes.Buffer
 }
 
 func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -39,33 +43,28 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	s.mu.Lock()
 	s.calls = append(s.calls, r.Method+" "+r.URL.RequestURI())
-	try := len(s.calls)
+	next := s.answers[min(len(s.calls), len(s.answers))-1]
 	s.mu.Unlock()
-	return s.answer(r, try)
+	return next(r)
 }
 
-func (s *server) client(t *testing.T) *Client {
+// asked is a client of a server that answers so.
+func asked(t *testing.T, answers ...answer) (*Client, *server) {
 	t.Helper()
+	s := &server{answers: answers}
 	client, err := newClient(&rest.Config{Host: "https://api.example.com", BearerToken: token, Transport: s}, "tracebloc", Options{
 		Concurrency: 2, Logger: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)
-	return client
-}
-
-// answers gives these one after the other, and the last one for ever.
-func answers(all ...func(*http.Request) (*http.Response, error)) func(*http.Request, int) (*http.Response, error) {
-	return func(r *http.Request, try int) (*http.Response, error) { return all[min(try, len(all))-1](r) }
+	return client, s
 }
 
 // sends is an answer of this object, as JSON, which every API server may send; header is by key and value.
-func sends(code int, object any, header ...string) func(*http.Request) (*http.Response, error) {
+func sends(code int, object any, header ...string) answer {
 	return func(r *http.Request) (*http.Response, error) {
 		body, err := json.Marshal(object)
-		answer := &http.Response{
-			StatusCode: code, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), Request: r,
-		}
-		for pair := range slices.Chunk(header, 2) {
+		answer := &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}
+		for pair := range slices.Chunk(append(header, "Content-Type", "application/json"), 2) {
 			answer.Header.Set(pair[0], pair[1])
 		}
 		return answer, err
@@ -73,15 +72,8 @@ func sends(code int, object any, header ...string) func(*http.Request) (*http.Re
 }
 
 // refuses is an API server's error.
-func refuses(code int32, reason metav1.StatusReason, header ...string) func(*http.Request) (*http.Response, error) {
-	return sends(int(code), metav1.Status{
-		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: code, Reason: reason,
-	}, header...)
-}
-
-// fails is a connection that comes to nothing.
-func fails(err error) func(*http.Request) (*http.Response, error) {
-	return func(*http.Request) (*http.Response, error) { return nil, err }
+func refuses(code int32, reason metav1.StatusReason) answer {
+	return sends(int(code), metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: code, Reason: reason})
 }
 
 // hangs never answers.

@@ -1,8 +1,7 @@
 package cluster
 
 import (
-	"fmt"
-	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -10,41 +9,34 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // What the selector matches beside the workload's own pods may be much, and come first.
 func TestI84PodsAreReadPageByPageToABound(t *testing.T) {
 	t.Parallel()
-	queries := []workload.PodQuery{query(newDigest, "api")}
+	page := func(next string, pods []corev1.Pod) answer {
+		list := corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: pods}
+		list.Continue = next
+		return sends(200, list)
+	}
+	canary, last := page("more", one(crashes, ofOwner("ReplicaSet", "stg-api-canary-5d4c8"))), page("", one(crashes))
 	for name, c := range map[string]struct {
-		pages int // with only a canary's pods, before the workload's own
-		fails bool
-		calls int
-		found bool
+		answers []answer
+		calls   int
+		found   bool
 	}{
-		"the third page":                {pages: 2, calls: 3, found: true},
-		"too many":                      {pages: 99, calls: 10},
-		"a list that expires meanwhile": {pages: 2, fails: true, calls: 2},
+		"the third page":                {[]answer{canary, canary, last}, 3, true},
+		"too many":                      {append(slices.Repeat([]answer{canary}, 20), last), 10, false},
+		"a list that expires meanwhile": {[]answer{canary, refuses(410, metav1.StatusReasonExpired)}, 2, false},
 	} {
-		s := &server{answer: func(r *http.Request, try int) (*http.Response, error) {
-			list := corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, Items: one(crashes)}
-			if c.fails && try > 1 {
-				return refuses(410, metav1.StatusReasonExpired)(r)
-			}
-			if try <= c.pages {
-				list.Items, list.Continue = one(crashes, ofOwner("ReplicaSet", "stg-api-canary-5d4c8")), fmt.Sprint("page-", try+1)
-			}
-			return sends(200, list)(r)
-		}}
-		got := s.client(t).PodProblems(t.Context(), read(t, deployment("1", 0)), queries)
+		client, s := asked(t, c.answers...)
+		got := client.PodProblems(t.Context(), read(t, deployment("1", 0)), []workload.PodQuery{query(newDigest, "api")})
 		assert.Equal(t, []bool{c.found}, got.Evidence, name)
 		assert.False(t, got.Unreadable, name)
 		assert.Len(t, s.calls, c.calls, name)
-		assert.Equal(t, "GET /api/v1/namespaces/tracebloc/pods?labelSelector=app%3Dapi&limit=100", s.calls[0], name)
 	}
-	s := &server{} // the pods of a CronJob are its Jobs': an empty selector would match all there are
-	got := s.client(t).PodProblems(t.Context(), &workload.Object{Ref: workload.Ref{Kind: config.CronJob}}, queries)
-	assert.Equal(t, decide.PodProblems{Evidence: []bool{false}, Crashed: []bool{false}}, got)
+	client, s := asked(t)
+	client.PodProblems(t.Context(), &workload.Object{Ref: workload.Ref{Kind: config.CronJob}}, nil)
+	assert.Empty(t, s.calls, "the pods of a CronJob are its Jobs': an empty selector would match all there are")
 }

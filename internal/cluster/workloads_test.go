@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"net/http"
 	"testing"
 	"testing/synctest"
 
@@ -16,22 +15,20 @@ func TestAPatchKnowsItselfAgain(t *testing.T) {
 	t.Parallel()
 	ours, again := deployment("2", 2), deployment("9", 2)
 	ours.Labels, again.Labels, again.UID = map[string]string{"a": "b"}, map[string]string{"a": "b"}, "created anew"
-	conflict, lost, gone := refuses(409, metav1.StatusReasonConflict), refuses(504, metav1.StatusReasonTimeout), refuses(404, metav1.StatusReasonNotFound)
-	type answer = func(*http.Request) (*http.Response, error)
+	conflict, lost := refuses(409, metav1.StatusReasonConflict), refuses(504, metav1.StatusReasonTimeout)
 	for name, c := range map[string]struct {
 		answers  []answer
 		conflict bool
 	}{
-		"the answer was lost":              {[]answer{lost, conflict, sends(200, ours)}, false},
-		"lost, and somebody else wrote":    {[]answer{lost, conflict, sends(200, deployment("2", 2))}, true},
-		"lost, and another one is there":   {[]answer{lost, conflict, sends(200, again)}, true},
-		"lost, and the workload is gone":   {[]answer{lost, conflict, gone}, true},
-		"no answer was lost: not asked":    {[]answer{conflict}, true},
-		"lost, and then it is carried out": {[]answer{lost, sends(200, ours)}, false},
+		"the answer was lost":            {[]answer{lost, conflict, sends(200, ours)}, false},
+		"lost, and somebody else wrote":  {[]answer{lost, conflict, sends(200, deployment("2", 2))}, true},
+		"lost, and another one is there": {[]answer{lost, conflict, sends(200, again)}, true},
+		"lost, and the workload is gone": {[]answer{lost, conflict, refuses(404, metav1.StatusReasonNotFound)}, true},
+		"no answer was lost":             {[]answer{conflict}, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &server{answer: answers(c.answers...)}
-			_, err := s.client(t).Patch(t.Context(), read(t, deployment("1", 2)), workload.Change{Labels: map[string]string{"a": "b"}})
+			client, s := asked(t, c.answers...)
+			_, err := client.Patch(t.Context(), read(t, deployment("1", 2)), workload.Change{Labels: map[string]string{"a": "b"}})
 			assert.Equal(t, c.conflict, IsConflict(err), "%s: %v", name, err)
 			assert.Len(t, s.calls, len(c.answers), name)
 		})
