@@ -17,12 +17,6 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// memoryLimit is what the chart gives the pod (values.yaml, resources.limits.memory): a tick that needs more is killed.
-const memoryLimit = 128 << 20
-
-// endless is a gigabyte, for each of the images that are asked for side by side.
-var endless = faultinject.Huge(1 << 30)
-
 // Whatever a registry sends, for every image at once, a tick stays within the memory that it has. The program
 // is measured as it is shipped: the race detector alone needs several times as much.
 func TestAGigabyteFromARegistryIsNotHeld(t *testing.T) {
@@ -33,31 +27,46 @@ func TestAGigabyteFromARegistryIsNotHeld(t *testing.T) {
 		binary, err = product.Build(t.Context(), t.TempDir(), false, os.Stderr)
 		require.NoError(t, err)
 	}
-	const images = 10
-	noDigest := faultinject.Header("Docker-Content-Digest")
+	const memoryLimit = 128 << 20 // what the chart gives the pod: a tick that needs more is killed
+	ping, token := registries.At(hubHost, registries.Ping), registries.At(hubTokens, registries.Token)
+	head, get := registries.At(hubHost, registries.Head), registries.At(hubHost, registries.Get)
+	endless := faultinject.Huge(1 << 30) // for each of the images that are asked for side by side
+	noDigest := registries.Fault{Match: head, Do: faultinject.Header("Docker-Content-Digest")}
+	// As many layers of nothing as a manifest has room for, of which a reader would make a hundred times as much.
+	unfolding := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[` + strings.Repeat("0,", 2<<20-100) + `0]}`
 	for name, rules := range map[string][]registries.Fault{
-		"nothing":                          nil,
-		"ping":                             {{Match: registries.At(hubHost, registries.Ping), Do: endless}},
-		"token":                            {{Match: registries.At(hubTokens, registries.Token), Do: endless}},
-		"refusal of a token":               {{Match: registries.At(hubTokens, registries.Token), Do: faultinject.Then(endless, faultinject.Reply(403, ""))}},
-		"refusal of a manifest":            {{Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Then(endless, faultinject.Reply(401, ""))}},
-		"manifest by tag":                  {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: endless}},
-		"manifest by digest":               {{Match: registries.At(hubHost, registries.Get), Do: endless}},
-		"config":                           {{Match: registries.At(hubHost, registries.Blob), Do: endless}},
-		"a manifest that unfolds":          {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: unfolding()}},
-		"the largest manifest that is one": {{Match: registries.At(hubHost, registries.Head), Do: noDigest}, {Match: registries.At(hubHost, registries.Get), Do: largest()}},
+		"nothing":                nil,
+		"ping":                   {{Match: ping, Do: endless}},
+		"token":                  {{Match: token, Do: endless}},
+		"refusal of a token":     {{Match: token, Do: faultinject.Then(endless, faultinject.Reply(403, ""))}},
+		"refusal of a manifest":  {{Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Then(endless, faultinject.Reply(401, ""))}},
+		"manifest by tag":        {noDigest, {Match: get, Do: endless}},
+		"manifest by digest":     {{Match: get, Do: endless}},
+		"config":                 {{Match: registries.At(hubHost, registries.Blob), Do: endless}},
+		"manifest that unfolds":  {noDigest, {Match: get, Do: ofType("application/vnd.oci.image.manifest.v1+json", unfolding)}},
+		"largest valid manifest": {noDigest, {Match: get, Do: ofType("application/vnd.oci.image.index.v1+json", largestIndex())}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := crowd(t, images)
+			s := crowd(t, 10)
 			for _, rule := range rules {
 				s.Site.Front.Inject(rule)
 			}
-			peak := peakOf(t, s, binary)
-			t.Logf("%s: %d MiB", name, peak>>20)
-			assert.Less(t, peak, int64(memoryLimit))
+			assert.Less(t, peakOf(t, s, binary), int64(memoryLimit))
 		})
 	}
+}
+
+func ofType(mediaType, body string) faultinject.Action {
+	return faultinject.Reply(200, body, "Content-Type", mediaType)
+}
+
+// largestIndex is an index as large as a manifest may be, most of which is kept while it is read.
+func largestIndex() string {
+	const entries = 900
+	entry := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"` + digestOf("") + `","annotations":{"a":"%s"}}`
+	entry = fmt.Sprintf(entry, strings.Repeat("x", 4<<20/entries-len(entry)-2))
+	return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[` + strings.Repeat(entry+",", entries-1) + entry + `]}`
 }
 
 // crowd makes a scenario with so many Deployments, each of which follows an image of its own that has moved, so that all
@@ -71,12 +80,9 @@ func crowd(t *testing.T, images int) *harness.Scenario {
 		reference := "docker.io/tracebloc/" + name + ":prod"
 		digest := s.Push(reference, image("first"))
 		s.Push(reference, registries.Image("second", "linux/amd64"))
-		s.Create(workloads.Deployment(name, workloads.Container("main", reference+"@"+digest), workloads.Replicas(0),
+		s.Deploy(workloads.Deployment(name, workloads.Container("main", reference+"@"+digest), workloads.Replicas(0),
 			workloads.Label("tracebloc.io/"+name+"-digest", label(digest)), workloads.Annotation("tracebloc.io/last-refreshed-"+name+"-digest", digest)))
 		config += targetOf(name, reference, entry("Deployment", name, ""))
-	}
-	for i := range images {
-		s.Settle(workloads.Deployment(fmt.Sprintf("image-%03d", i)))
 	}
 	s.Configure(config)
 	return s
@@ -88,7 +94,7 @@ func peakOf(t *testing.T, s *harness.Scenario, binary string) (peak int64) {
 	t.Helper()
 	s.Setenv("MAX_ROLLOUTS", "0")
 	started := make(chan *harness.Run, 1)
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Write("deployments", ""), Times: 1, Do: faultinject.Before(func() {
+	s.API.Inject(apiproxy.Fault{Match: patches, Times: 1, Do: faultinject.Before(func() {
 		var err error
 		if peak, err = (<-started).PeakMemory(); err != nil {
 			t.Error(err)
@@ -99,21 +105,4 @@ func peakOf(t *testing.T, s *harness.Scenario, binary string) (peak int64) {
 	harness.RequireExit(t, 0, run.Finish())
 	require.Positive(t, peak)
 	return peak
-}
-
-// unfolding answers with as many layers of nothing as a manifest has room for, of which a reader would make a hundred times
-// as much.
-func unfolding() faultinject.Action {
-	body := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[` + strings.Repeat("0,", 2<<20-100) + `0]}`
-	return faultinject.Reply(200, body, "Content-Type", "application/vnd.oci.image.manifest.v1+json")
-}
-
-// largest answers with an index as large as a manifest may be, most of which is kept while it is read.
-func largest() faultinject.Action {
-	const entries = 900
-	entry := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"` + digestOf("") + `","annotations":{"a":"%s"}}`
-	padding := strings.Repeat("x", 4<<20/entries-len(entry)-2)
-	entry = strings.Replace(entry, "%s", padding, 1)
-	body := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[` + strings.Repeat(entry+",", entries-1) + entry + `]}`
-	return faultinject.Reply(200, body, "Content-Type", "application/vnd.oci.image.index.v1+json")
 }

@@ -89,7 +89,8 @@ func TestAJointFailureIsTriedOneTargetATick(t *testing.T) {
 // leads out.
 func TestNothingToRestoreIsSaid(t *testing.T) {
 	t.Parallel()
-	s := manager(t, ingestor, workloads.Deployment("jobs", workloads.Container("api", ingestor)))
+	s := environment.Scenario(t)
+	followed(t, s, ingestor, workloads.Deployment("jobs", workloads.Container("api", ingestor)))
 	bad := s.Push(ingestor, image("bad"))
 	behave(s, bad, crash())
 	s.Setenv("ROLLOUT_TIMEOUT", "2s")

@@ -2,12 +2,15 @@ package scenario_test
 
 import (
 	"context"
-	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,46 +18,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// appImage is another target, in image mode.
 const (
-	appImage    = "docker.io/tracebloc/jobs-manager:prod"
-	application = "testdata/app" // a chart with every kind of workload, each named after its kind
+	appImage    = "docker.io/tracebloc/jobs-manager:prod" // another target, in image mode
+	application = "testdata/app"                          // a chart with every kind of workload, each named after its kind
 )
 
 // applicationConfig follows both slots of each workload of the application.
-var applicationConfig = applicationOf("targets:",
-	"  - name: ingestor", "    image: "+ingestor, "    workloads:", everyKind("env: "+slot),
-	"  - name: manager", "    image: "+appImage, "    workloads:", everyKind("container: api"))
+var applicationConfig = "targets:\n" + everyKind("ingestor", ingestor, "env: "+slot) + everyKind("manager", appImage)
 
-func applicationOf(lines ...string) string { return strings.Join(lines, "\n") + "\n" }
-
-// entries lists the four workloads of the application, for a target's configuration.
-func everyKind(what string) string {
-	var lines []string
-	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet", "CronJob"} {
-		lines = append(lines, fmt.Sprintf("      - {kind: %s, name: %s, %s}", kind, strings.ToLower(kind), what))
+// everyKind is a target of the configuration that follows the container "api" of the application's four workloads.
+func everyKind(target, image string, more ...string) string {
+	entries := ""
+	for _, kind := range kinds {
+		entries += entry(kind, strings.ToLower(kind), "api", more...)
 	}
-	return strings.Join(lines, "\n")
+	return targetOf(target, image, entries)
 }
 
-// helms are the pinned Helms, by major version, built once for this user.
-var helms = sync.OnceValues(func() (map[string]string, error) {
-	found := map[string]string{}
-	for _, name := range []string{"helm3", "helm4"} {
-		path, err := tool(name)
-		if err != nil {
-			return nil, err
-		}
-		found[name] = path
-	}
-	return found, nil
-})
-
-// tool is the path of a pinned tool.
+// tool is the path of a pinned tool, which is built once for this user.
 func tool(name string) (string, error) {
 	install := exec.CommandContext(context.Background(), "../tools/install", name)
 	install.Stderr = os.Stderr
@@ -68,34 +52,31 @@ func tool(name string) (string, error) {
 // release is an application that a real Helm has installed.
 type release struct {
 	*harness.Scenario
-	t    *testing.T
-	path string
-	helm string // helm3 or helm4
+	t      *testing.T
+	path   string
+	owners []string // who owns a slot that Helm renders, after the program has handed it back
+	slots  []string // all that slots have held
 }
 
 // forEachHelm runs a test side by side with every Helm.
-func forEachHelm(t *testing.T, test func(t *testing.T, r *release)) {
+func forEachHelm(t *testing.T, test func(r *release)) {
 	t.Helper()
 	t.Parallel()
-	paths, err := helms()
-	require.NoError(t, err)
-	for name, path := range paths {
-		t.Run(name, func(t *testing.T) {
+	for helm, owners := range map[string][]string{
+		"helm3": nil, // it updates: nobody is to find itself the owner of what it does not apply
+		"helm4": {"helm/Apply"},
+	} {
+		t.Run(helm, func(t *testing.T) {
 			t.Parallel()
-			test(t, &release{Scenario: environment.Scenario(t), t: t, path: path, helm: name})
+			path, err := tool(helm)
+			require.NoError(t, err)
+			test(&release{Scenario: environment.Scenario(t), t: t, path: path, owners: owners})
 		})
 	}
 }
 
-// run runs Helm; it has to succeed. The application is settled afterwards.
-func (r *release) run(args ...string) {
-	r.t.Helper()
-	r.output(args...)
-	r.settle()
-}
-
-// output is what Helm prints; it has to succeed.
-func (r *release) output(args ...string) string {
+// run runs Helm, which has to succeed, and returns what it prints. The application is settled afterwards.
+func (r *release) run(args ...string) string {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
@@ -106,19 +87,18 @@ func (r *release) output(args ...string) string {
 	}
 	output, err := command.CombinedOutput()
 	require.NoError(r.t, err, "helm %s\n%s", strings.Join(args, " "), output)
+	r.Settle(r.workloads()...)
 	return string(output)
 }
 
-func (r *release) settle() {
+// install publishes a first build, and installs the application with its digest.
+func (r *release) install(config string, set ...string) (digest string) {
 	r.t.Helper()
-	for _, object := range r.workloads() {
-		r.Settle(object)
-	}
-}
-
-func (r *release) install(set ...string) {
-	r.t.Helper()
-	r.run(append([]string{"install", "app", application}, set...)...)
+	r.Configure(config)
+	digest, _ = r.push("first")
+	r.slots = append(r.slots, appImage)
+	r.run(append([]string{"install", "app", application, "--set", "digest=" + digest}, set...)...)
+	return digest
 }
 
 func (r *release) upgrade(set ...string) {
@@ -127,51 +107,118 @@ func (r *release) upgrade(set ...string) {
 }
 
 // workloads are the application's, as they are now.
-func (r *release) workloads() []workloads.Object {
+func (r *release) workloads() (found []workloads.Object) {
 	r.t.Helper()
-	return []workloads.Object{
-		r.Deployment("deployment"), r.StatefulSet("statefulset"), r.DaemonSet("daemonset"), r.CronJob("cronjob"),
+	for _, kind := range kinds {
+		found = append(found, look(r.Scenario, kind, strings.ToLower(kind)))
 	}
+	return found
 }
 
-// tick runs one tick that ends with an outcome for every slot, but those of which others are listed by kind.
+// tick runs one tick that ends with an outcome for every slot.
 func (r *release) tick(outcome string) {
 	r.t.Helper()
-	result := r.Tick()
-	harness.RequireExit(r.t, 0, result)
-	for _, target := range result.Report.Targets {
-		for _, workload := range target.Workloads {
-			assert.Equal(r.t, outcome, workload.Outcome, "%s of %s: %s", target.Name, workload.Name, workload.Message)
-		}
-	}
-	r.settle()
+	requireOutcomes(r.t, r.Tick(), 0, outcome)
+	r.Settle(r.workloads()...)
 }
 
 // push publishes a new build of both images.
-func (r *release) push(build string) (digest, image string) {
+func (r *release) push(build string) (digest, reference string) {
 	r.t.Helper()
-	digest = r.Push(ingestor, registries.Index("ingestor "+build, "linux/amd64"))
-	return digest, appImage + "@" + r.Push(appImage, registries.Index("manager "+build, "linux/amd64"))
+	digest, reference = r.Push(ingestor, image("ingestor "+build)), appImage+"@"+r.Push(appImage, image("manager "+build))
+	r.slots = append(r.slots, digest, reference)
+	return digest, reference
 }
 
-// requireSlots asserts what every slot of the application holds.
-func (r *release) requireSlots(digest, image string) {
+// refresh publishes a new build, which a tick rolls out; nothing but slots, our records and the claims on them changes.
+func (r *release) refresh(build string) (digest, reference string) {
+	r.t.Helper()
+	before := everything(r.t, r.Scenario, r.slots...)
+	digest, reference = r.push(build)
+	r.tick("refreshed")
+	require.Equal(r.t, before, everything(r.t, r.Scenario, r.slots...))
+	return digest, reference
+}
+
+// requireSlots asserts what every slot of the application holds, and who owns it.
+func (r *release) requireSlots(digest, reference string, envOwners, imageOwners []string) {
 	r.t.Helper()
 	for _, object := range r.workloads() {
 		value, _ := workloads.EnvValue(object, "api", slot)
 		require.Equal(r.t, digest, value, "the variable of %s", object.GetName())
-		require.Equal(r.t, image, workloads.Image(object, "api"), "the image of %s", object.GetName())
+		require.Equal(r.t, reference, workloads.Image(object, "api"), "the image of %s", object.GetName())
+		assert.Equal(r.t, envOwners, workloads.EnvOwners(object, "api", slot), "the variable of %s", object.GetName())
+		assert.Equal(r.t, imageOwners, workloads.ImageOwners(object, "api"), "the image of %s", object.GetName())
 	}
 }
 
-// requireOwned asserts that the slots are owned by exactly these managers, and none by the program.
-func (r *release) requireOwned(env, image []string) {
-	r.t.Helper()
-	for _, object := range r.workloads() {
-		assert.Equal(r.t, env, workloads.EnvOwners(object, "api", slot), "the variable of %s", object.GetName())
-		assert.Equal(r.t, image, workloads.ImageOwners(object, "api"), "the image of %s", object.GetName())
+// mayChange matches the fields that a refresh may change: our labels, annotations and claims on them, and what controllers
+// keep. A claim on a slot by Update is nothing to hand back: no upgrade conflicts with it.
+var mayChange = regexp.MustCompile(`^/\d+/(` + strings.Join([]string{
+	`status/.*`, `metadata/(generation|resourceVersion)`, `metadata/(labels|annotations)/tracebloc\.io/.*`,
+	`metadata/annotations/(deployment\.kubernetes\.io/revision|deprecated\.daemonset\.template\.generation)`,
+	`metadata/managedFields/image-refresh/Update/(apiVersion|fieldsType|manager|operation|time)`,
+	`metadata/managedFields/image-refresh/Update/fieldsV1/f:metadata/f:(labels|annotations)/(\.|f:tracebloc\.io/.*)`,
+	`metadata/managedFields/kube-controller-manager/Update/(status/.*|time)`,
+	`metadata/managedFields/helm/Update/.*/(k:\{"name":"api"\}/f:image|k:\{"name":"` + slot + `"\}/f:value)`,
+}, "|") + `)$`)
+
+// everything is every field of every workload of the namespace, but for what a refresh may change: the given values of slots
+// among it, or how they end.
+func everything(t *testing.T, s *harness.Scenario, slots ...string) map[string]any {
+	t.Helper()
+	var list struct{ Items []any }
+	output := s.Kubectl("get", "deployments,statefulsets,daemonsets,cronjobs", "-o", "json", "--show-managed-fields")
+	require.NoError(t, json.Unmarshal([]byte(output), &list))
+	fields := map[string]any{}
+	collect(fields, "", list.Items)
+	maps.DeleteFunc(fields, func(path string, _ any) bool { return mayChange.MatchString(path) })
+	for path, value := range fields {
+		text, _ := value.(string)
+		if slices.ContainsFunc(slots, func(slot string) bool { return strings.HasSuffix(text, slot) }) {
+			fields[path] = "a slot's value"
+		}
 	}
+	require.NotEmpty(t, fields)
+	return fields
 }
 
-// digestOf is a digest that no registry holds.
-func digestOf(text string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))) }
+// collect lists the fields below a value by their paths. An entry of managedFields goes by its manager, since others come and go.
+func collect(fields map[string]any, path string, value any) {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, child := range v {
+			collect(fields, path+"/"+key, child)
+		}
+		if len(v) > 0 {
+			return
+		}
+	case []any:
+		for i, child := range v {
+			key := fmt.Sprint(i)
+			if entry, _ := child.(map[string]any); entry["manager"] != nil {
+				key = fmt.Sprint(entry["manager"], "/", entry["operation"])
+				if entry["subresource"] != nil {
+					key += fmt.Sprint("/", entry["subresource"])
+				}
+			}
+			collect(fields, path+"/"+key, child)
+		}
+		return
+	}
+	fields[path] = value
+}
+
+// kubectlApply applies YAML as a field manager, by server-side apply and never by force.
+func kubectlApply(t *testing.T, s *harness.Scenario, fieldManager, yaml string) {
+	t.Helper()
+	s.Kubectl("apply", "--server-side", "--field-manager="+fieldManager, "-f", file(t, s, "apply.yaml", yaml))
+}
+
+// file writes a file into the folder of the scenario, and returns its path.
+func file(t *testing.T, s *harness.Scenario, name, content string) string {
+	t.Helper()
+	path := filepath.Join(s.Dir, name)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}

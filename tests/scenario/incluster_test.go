@@ -17,7 +17,6 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
-	"github.com/tracebloc/image-refresh/tests/harness"
 )
 
 // I20: kubectl in the image did not find its in-cluster configuration, IPv6 API addresses broke the URL, and the
@@ -26,50 +25,38 @@ import (
 func TestI20InClusterOverIPv6WithNoChildAndNoTokenInArgv(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
-	kubeconfig, err := clientcmd.LoadFromFile(s.Kubeconfig)
+	kubeconfig, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
 	require.NoError(t, err)
-	current := kubeconfig.Contexts[kubeconfig.CurrentContext]
-	server, user := kubeconfig.Clusters[current.Cluster], kubeconfig.AuthInfos[current.AuthInfo]
-	account := filepath.Join(s.Dir, "serviceaccount")
-	require.NoError(t, os.Mkdir(account, 0o755))
-	for name, content := range map[string]string{
-		"token": user.Token, "ca.crt": string(server.CertificateAuthorityData), "namespace": s.Namespace,
-	} {
-		require.NotEmpty(t, content, name)
-		require.NoError(t, os.WriteFile(filepath.Join(account, name), []byte(content), 0o600))
-	}
-	address, err := url.Parse(server.Server)
+	server, err := url.Parse(kubeconfig.Host)
 	require.NoError(t, err)
+	account := filepath.Dir(file(t, s, "token", kubeconfig.BearerToken))
+	file(t, s, "ca.crt", string(kubeconfig.CAData))
+	file(t, s, "namespace", s.Namespace)
 	s.Unsetenv("KUBECONFIG")
 	s.Setenv("KUBERNETES_SERVICE_HOST", "::1")
-	s.Setenv("KUBERNETES_SERVICE_PORT", fmt.Sprint(forward(t, address.Host)))
+	s.Setenv("KUBERNETES_SERVICE_PORT", fmt.Sprint(forward(t, server.Host)))
 
-	release := make(chan struct{})
-	held := make(chan struct{})
-	s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb("get", "deployments"), Times: 1, Do: faultinject.Then(
-		faultinject.Before(func() { close(held) }), faultinject.Hold(release))})
-	run := s.StartAs("unshare", "--map-root-user", "--mount", "sh", "-c",
-		"mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io && cp -r "+account+" /run/secrets/kubernetes.io/ && exec "+s.Binary)
+	release, held := make(chan struct{}), make(chan struct{})
+	s.API.Inject(apiproxy.Fault{Match: reads, Times: 1, Do: faultinject.Then(faultinject.Before(func() { close(held) }), faultinject.Hold(release))})
+	const mounted = "/run/secrets/kubernetes.io/serviceaccount"
+	run := s.StartAs("unshare", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs none /run && mkdir -p "+mounted+
+		" && cd "+account+" && cp token ca.crt namespace "+mounted+" && exec "+s.Binary)
 	<-held
-	process := fmt.Sprintf("/proc/%d", run.PID())
-	for _, file := range []string{"cmdline", "environ"} {
-		content, err := os.ReadFile(filepath.Join(process, file))
-		require.NoError(t, err)
-		assert.NotContains(t, string(content), user.Token, file)
-	}
-	tasks, err := filepath.Glob(filepath.Join(process, "task", "*", "children"))
+	process := fmt.Sprintf("/proc/%d/", run.PID())
+	tasks, err := filepath.Glob(process + "task/*/children")
 	require.NoError(t, err)
 	require.NotEmpty(t, tasks)
-	for _, task := range tasks {
-		children, err := os.ReadFile(task)
+	for _, path := range append(tasks, process+"cmdline", process+"environ") {
+		content, err := os.ReadFile(path)
 		require.NoError(t, err)
-		assert.Empty(t, strings.TrimSpace(string(children)), "no child process")
+		assert.NotContains(t, string(content), kubeconfig.BearerToken, path)
+		if strings.HasSuffix(path, "children") {
+			assert.Empty(t, strings.TrimSpace(string(content)), "no child process")
+		}
 	}
 	close(release)
-	result := run.Finish()
-	harness.RequireExit(t, 0, result)
-	assert.Equal(t, "unchanged", result.Report.Target("ingestor").Workload("jobs").Outcome)
-	assert.Equal(t, s.Namespace, result.Report.Target("ingestor").Workload("jobs").Namespace, "the service account's namespace")
+	workload := requireOutcome(t, run.Finish(), 0, "unchanged", "")
+	assert.Equal(t, s.Namespace, workload.Namespace, "the service account's namespace")
 }
 
 // forward listens on the IPv6 loopback address and leads to an address. It returns the port.
@@ -79,21 +66,18 @@ func forward(t *testing.T, to string) int {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
-		for {
-			client, err := listener.Accept()
+		for client, err := listener.Accept(); err == nil; client, err = listener.Accept() {
+			server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", to)
 			if err != nil {
-				return
+				_ = client.Close()
+				continue
 			}
-			go func() {
-				defer func() { _ = client.Close() }()
-				server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", to)
-				if err != nil {
-					return
-				}
-				defer func() { _ = server.Close() }()
-				go func() { _, _ = io.Copy(server, client) }()
-				_, _ = io.Copy(client, server)
-			}()
+			for from, into := range map[net.Conn]net.Conn{client: server, server: client} {
+				go func() {
+					_, _ = io.Copy(into, from) // whichever end closes first ends both
+					_ = into.Close()
+				}()
+			}
 		}
 	}()
 	return listener.Addr().(*net.TCPAddr).Port

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,7 +41,7 @@ func killAt(t *testing.T, s *harness.Scenario, rule apiproxy.Fault, when moment)
 			<-run.Ended()
 		}
 		if when == after && r.URL.Query().Get("watch") == "" { // a watch has no end to wait for, and changes nothing
-			faultinject.After(kill)(nowhere{}, r, next)
+			faultinject.After(kill)(httptest.NewRecorder(), r, next)
 		} else {
 			kill()
 		}
@@ -52,24 +53,11 @@ func killAt(t *testing.T, s *harness.Scenario, rule apiproxy.Fault, when moment)
 	return run.Finish().Signal == syscall.SIGKILL
 }
 
-// nowhere takes an answer that nobody waits for.
-type nowhere struct{}
-
-func (nowhere) Header() http.Header         { return http.Header{} }
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (nowhere) WriteHeader(int)             {}
-
-// What tells where a tick is: it has read the workload, it asks for the tag, it waits for a rollout.
 var (
-	hasRead = apiproxy.Matcher(func(r apiproxy.Request) bool {
-		return r.Verb == "get" && r.Resource == "deployments" && r.Status == http.StatusOK
-	})
 	asksForTag = registries.At("ghcr.io", registries.Head)
-	waits      = apiproxy.Verb("watch", "deployments")
+	// meetingTime bounds how long ticks that are to be at one point together are waited for.
+	meetingTime = time.Minute
 )
-
-// meetingTime bounds how long ticks that are to be at one point together are waited for.
-const meetingTime = time.Minute
 
 // holdTag holds back what ghcr.io says of a tag until release is called, to so many requests; 0 is every one. No tick
 // has decided anything as long as it is held.
@@ -89,49 +77,41 @@ func requireAsking(t *testing.T, s *harness.Scenario, ticks int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), meetingTime)
 	defer cancel()
+	hasRead := func(r apiproxy.Request) bool { return reads(r) && r.Status == http.StatusOK }
 	require.NoError(t, s.API.Await(ctx, ticks, hasRead))
 	require.NoError(t, s.Site.Front.Await(ctx, ticks, asksForTag))
 }
 
 // eightAtOnce runs eight ticks each of which has read the workload before any of them decides: none is told what the
 // tag stands for until all have read.
-func eightAtOnce(t *testing.T, s *harness.Scenario) []*product.Result {
+func eightAtOnce(t *testing.T, s *harness.Scenario) (results []*product.Result) {
 	t.Helper()
 	s.Forget()
 	release := holdTag(t, s, 0)
-	runs := make([]*harness.Run, 8)
-	for i := range runs {
-		runs[i] = s.Start()
+	var runs []*harness.Run
+	for range 8 {
+		runs = append(runs, s.Start())
 	}
 	requireAsking(t, s, len(runs))
 	release()
-	results := make([]*product.Result, len(runs))
-	for i, run := range runs {
-		results[i] = run.Finish()
+	for _, run := range runs {
+		results = append(results, run.Finish())
 	}
 	return results
 }
 
 // concludeTogether holds back what ticks write after their wait for the rollout of a digest until so many of them wait:
-// whoever counts first counts while the others wait.
+// whoever counts first counts while the others wait. That is what puts the digest into no slot, hands none back, and is no
+// count of what could not be resolved, which is written before any wait.
 func concludeTogether(s *harness.Scenario, ticks int, digest string) (remove func()) {
-	return s.API.Inject(apiproxy.Fault{Match: isConclusionOn(digest), Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	concludes := func(r apiproxy.Request) bool {
+		var patch struct{ Spec json.RawMessage }
+		return patches(r) && !isHandBack(r) && !strings.Contains(string(r.Body), failures) &&
+			json.Unmarshal(r.Body, &patch) == nil && !strings.Contains(string(patch.Spec), digest)
+	}
+	return s.API.Inject(apiproxy.Fault{Match: concludes, Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if s.API.Await(r.Context(), ticks, waits) == nil {
 			next.ServeHTTP(w, r)
 		}
 	}})
-}
-
-// isConclusionOn matches the writes of a tick that put the digest into no slot, but for those that hand a slot back, and
-// for the count of what could not be resolved, which is written before any wait.
-func isConclusionOn(digest string) apiproxy.Matcher {
-	return func(r apiproxy.Request) bool {
-		if r.Verb != "patch" || r.Resource != "deployments" || isHandBack(r) || strings.Contains(string(r.Body), failures) {
-			return false
-		}
-		var patch struct {
-			Spec json.RawMessage `json:"spec"`
-		}
-		return json.Unmarshal(r.Body, &patch) == nil && !strings.Contains(string(patch.Spec), digest)
-	}
 }

@@ -7,71 +7,98 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// tooMany bounds the requests of one refresh, conflicts with the controller included.
+// tooMany bounds the requests of one tick, conflicts with the controller included.
 const tooMany = 40
 
-// eachRequest refreshes the Deployment "jobs" again and again, under Helm 4, each time with trouble at another
-// request, until a tick ends before it comes so far. Trouble says whether it came so far.
-func eachRequest(t *testing.T, trouble func(s *harness.Scenario, nth apiproxy.Fault) bool, check func(s *harness.Scenario, digest string)) {
+// eachRequest publishes a build and has a tick meet trouble at one of its requests, under Helm 4, again and again, each time
+// at another request, until a tick ends before it comes so far. Trouble says whether it came so far; check runs what follows,
+// and returns the digest that is to run then, after how many rollouts.
+func eachRequest(t *testing.T, s *harness.Scenario, requests int, trouble func(nth apiproxy.Fault) bool, check func(digest string) (string, int)) {
 	t.Helper()
-	s, _ := appliedBy(t, harness.Helm)
-	s.Setenv("ROLLOUT_TIMEOUT", "60s")
 	for n := range tooMany {
-		digest := s.Push(ingestor, registries.Index(fmt.Sprintf("build %d", n), "linux/amd64"))
-		s.Settle(jobs(digest))
+		digest := s.Push(ingestor, image(fmt.Sprint("build ", n)))
+		s.Settle(workloads.Deployment("jobs"))
 		revision := workloads.Revision(s.Deployment("jobs"))
 		s.Forget()
-		if !trouble(s, apiproxy.Fault{Skip: n, Times: 1}) {
-			require.GreaterOrEqual(t, n, 5, "read, patch, hand back, record, Event")
+		if !trouble(apiproxy.Fault{Skip: n, Times: 1}) {
+			require.GreaterOrEqual(t, n, requests)
 			return
 		}
-		check(s, digest)
-		requireRolled(t, s, "jobs", digest, revision+1)
+		runs, more := check(digest)
+		requireRolled(t, s, "jobs", runs, revision+more)
 		assert.Equal(t, []string{"helm/Apply"}, slotOwners(s), "request %d", n+1)
-		for _, left := range []string{"attempt", "owners"} {
-			assert.NotContains(t, s.Deployment("jobs").Annotations[state], left, "request %d", n+1)
-		}
 		s.Forget()
-		requireOutcome(t, s.Tick(), 0, "unchanged", "")
+		if runs == digest {
+			requireOutcome(t, s.Tick(), 0, "unchanged", "")
+			assert.NotRegexp(t, "attempt|owners", s.Deployment("jobs").Annotations[state], "request %d", n+1)
+		} else {
+			requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
+		}
 		assert.Empty(t, s.API.Writes(), "request %d: the tick after that has nothing left to do", n+1)
 		if t.Failed() {
 			t.Fatalf("trouble at request %d", n+1)
 		}
 	}
-	t.Fatalf("a refresh makes more than %d requests", tooMany)
+	t.Fatalf("a tick makes more than %d requests", tooMany)
 }
 
-// I19: a tick that is killed at any of its requests is continued by the next one.
+// I19: a tick that is killed at any of its requests is continued by the next one, be it a quarter of an hour later or while the
+// rollout is still under way.
 func TestI19ATickKilledAtAnyRequestIsContinued(t *testing.T) {
 	t.Parallel()
-	for name, when := range map[string]moment{"before": before, "after": after} {
+	for name, c := range map[string]struct {
+		when  moment
+		later bool
+	}{"before": {before, true}, "after": {after, true}, "after, and continued at once": {after, false}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachRequest(t, func(s *harness.Scenario, nth apiproxy.Fault) bool {
-				return killAt(t, s, nth, when)
-			}, func(s *harness.Scenario, digest string) {
-				s.Settle(jobs(digest)) // the next tick is a quarter of an hour later
+			s, _ := appliedBy(t, harness.Helm)
+			eachRequest(t, s, 5, func(nth apiproxy.Fault) bool { // read, patch, hand back, record, Event
+				return killAt(t, s, nth, c.when)
+			}, func(digest string) (string, int) {
+				if c.later {
+					s.Settle(jobs(digest))
+				}
 				harness.RequireExit(t, 0, s.Tick())
+				return digest, 1
 			})
 		})
 	}
 }
 
-// The same where the next tick comes while the rollout is still under way.
-func TestI19ATickKilledAtAnyRequestIsContinuedAtOnce(t *testing.T) {
+// I13, I19: a tick that is killed at any request while it rolls out, gives up and restores is continued by the
+// next ones: what was recorded runs again, the bad digest is rejected, and it was rolled out once more at most.
+func TestI13I19ATickKilledWhileItRestoresIsContinued(t *testing.T) {
 	t.Parallel()
-	eachRequest(t, func(s *harness.Scenario, nth apiproxy.Fault) bool {
-		return killAt(t, s, nth, after)
-	}, func(s *harness.Scenario, _ string) {
-		harness.RequireExit(t, 0, s.Tick())
+	s, good := appliedBy(t, harness.Helm)
+	s.Setenv("ROLLOUT_TIMEOUT", "1s")
+	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+		if fakenode.Runs(pod, good) {
+			return fakenode.Ready()
+		}
+		return crash()
+	})
+	eachRequest(t, s, 7, func(nth apiproxy.Fault) bool { // read, patch, hand back, pods, restore, hand back, Events
+		return killAt(t, s, nth, before) // which is after the one before
+	}, func(string) (string, int) {
+		outcome := ""
+		for ticks := 0; outcome != "rejected"; ticks++ {
+			require.Less(t, ticks, 3, "the last outcome is %s", outcome)
+			result := s.Tick()
+			harness.RequireExit(t, 1, result)
+			outcome = result.Report.Target("ingestor").Workload("jobs").Outcome
+		}
+		return good, 2
 	})
 }
 
@@ -79,29 +106,26 @@ func TestI19ATickKilledAtAnyRequestIsContinuedAtOnce(t *testing.T) {
 // no trouble to the tick: it converges by itself, and tells of the refresh once.
 func TestAConnectionLostAtAnyRequestIsNoTrouble(t *testing.T) {
 	t.Parallel()
-	lose := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if r.URL.Query().Get("watch") != "" {
-			faultinject.Reset()(w, r, next) // it has no end after which an answer could be lost
-			return
-		}
-		faultinject.Lose()(w, r, next)
-	}
-	for name, action := range map[string]faultinject.Action{"before": faultinject.Reset(), "after": lose} {
+	for name, lose := range map[string]faultinject.Action{"before": faultinject.Reset(), "after": faultinject.Lose()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			s, _ := appliedBy(t, harness.Helm)
 			refreshed := 0
-			eachRequest(t, func(s *harness.Scenario, nth apiproxy.Fault) bool {
-				came := false
+			eachRequest(t, s, 5, func(nth apiproxy.Fault) (came bool) {
 				nth.Do = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					came = true
-					action(w, r, next)
+					if r.URL.Query().Get("watch") != "" { // it has no end after which an answer could be lost
+						faultinject.Reset()(w, r, next)
+					}
+					lose(w, r, next)
 				}
 				defer s.API.Inject(nth)()
 				requireOutcome(t, s.Tick(), 0, "refreshed", "")
 				refreshed++
 				return came
-			}, func(s *harness.Scenario, _ string) {
+			}, func(digest string) (string, int) {
 				assert.Len(t, eventsOf(s, "DigestRefreshed"), refreshed)
+				return digest, 1
 			})
 		})
 	}

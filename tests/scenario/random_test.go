@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -37,15 +36,13 @@ const (
 func TestRandomSequences(t *testing.T) {
 	t.Parallel()
 	if *sequences == 0 {
-		if *sequences = 4; environment.Race {
-			*sequences = 12
-		}
+		*sequences = map[bool]int{false: 4, true: 12}[environment.Race]
 	}
 	for n := range *sequences {
 		seed := *firstSeed + uint64(n)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			w := newRandomWorld(t, seed)
+			w := newRandomRun(t, seed)
 			w.ticks()
 			for range randomEvents {
 				w.happens()
@@ -54,56 +51,30 @@ func TestRandomSequences(t *testing.T) {
 				}
 			}
 			w.registryUp()
-			w.quiet("the surroundings are quiet", func(l *randomLoad, outcome product.Workload) bool {
+			w.quiet("the surroundings are quiet", func(l *randomWorkload, outcome product.Workload) bool {
 				return w.fresh(l) || w.leftToAPerson(l, outcome) || outcome.Cause != ""
 			})
 			w.heal()
-			w.later()
-			w.quiet("a day later", func(l *randomLoad, outcome product.Workload) bool {
-				return w.fresh(l) || w.leftToAPerson(l, outcome) || builds[w.is[w.latest]].blamed && outcome.Cause != ""
+			w.later(25)
+			w.quiet("a day later", func(l *randomWorkload, outcome product.Workload) bool {
+				return w.fresh(l) || w.leftToAPerson(l, outcome) || w.published[w.latest].blamed && outcome.Cause != ""
 			})
-			w.release()
-			w.publish(0)
-			w.say("the tag moves to %s", w.latest)
-			w.later()
-			w.quiet("a good digest", func(l *randomLoad, outcome product.Workload) bool {
+			for _, l := range w.workloads {
+				w.hold(l, false)
+				w.scale(l, max(l.replicas, 1))
+			}
+			w.publish(randomBuilds[0])
+			w.later(25)
+			w.quiet("a good digest", func(l *randomWorkload, outcome product.Workload) bool {
 				return w.fresh(l) && outcome.Outcome == "unchanged"
 			})
 		})
 	}
 }
 
-// later is more than a day.
-func (w *randomWorld) later() {
-	w.hours += 25
-	w.atHour(w.hours)
-	w.say("25 hours later")
-}
-
-// release takes away what holds a workload, and has it run.
-func (w *randomWorld) release() {
-	for _, l := range w.loads {
-		what := build(l.kind, l.name).GetObjectKind().GroupVersionKind().Kind + "/" + l.name
-		if l.held {
-			w.Kubectl("label", what, "tracebloc.io/refresh-hold-")
-			l.held = false
-		}
-		if l.replicas == 0 {
-			w.Kubectl("scale", what, "--replicas=1")
-			l.replicas = 1
-		}
-		w.say("%s is released, with %d replicas", what, l.replicas)
-	}
-}
-
 // ticks runs one tick, or two at once, or one that is killed.
-func (w *randomWorld) ticks() {
-	before := map[*randomLoad]string{}
-	for _, l := range w.loads {
-		before[l] = w.live(l)
-	}
-	w.Forget()
-	var results []*product.Result
+func (w *randomRun) ticks() {
+	w.begin()
 	switch w.rng.IntN(6) {
 	case 0:
 		run := w.Start()
@@ -113,42 +84,58 @@ func (w *randomWorld) ticks() {
 		case <-run.Ended():
 		}
 		result := run.Finish()
-		w.say("a tick, killed: %t", result.ExitCode < 0)
-		if result.ExitCode >= 0 {
-			results = append(results, result)
+		w.note("a tick, killed: %t", result.ExitCode < 0)
+		if result.ExitCode < 0 {
+			w.check()
+		} else {
+			w.check(result)
 		}
 	case 1:
-		w.say("two ticks at once")
+		w.note("two ticks at once")
 		one, other := w.Start(), w.Start()
-		results = append(results, one.Finish(), other.Finish())
+		w.check(one.Finish(), other.Finish())
 	default:
-		results = append(results, w.Run())
-	}
-	for _, result := range results {
-		w.check(result)
-	}
-	for _, l := range w.loads {
-		w.checkObject(l, before[l], len(results))
+		w.check(w.Run())
 	}
 }
 
-// check looks at what a tick has said.
-func (w *randomWorld) check(result *product.Result) {
-	require.NotNil(w.t, result.Report, "%s", result.Stderr)
-	target := result.Report.Target("ingestor")
-	w.say("tick: exit %d, %s %d/%d", result.ExitCode, target.Cause, target.Failures, target.Threshold)
-	for _, l := range w.loads {
+// begin notes how things are before ticks.
+func (w *randomRun) begin() {
+	for _, l := range w.workloads {
+		l.before = l.digestIn(look(w.Scenario, l.kind, l.name))
+	}
+	w.Forget()
+}
+
+// check looks at what ticks have said and done.
+func (w *randomRun) check(completed ...*product.Result) {
+	for _, result := range completed {
+		require.NotNil(w.t, result.Report, "%s", result.Stderr)
+		w.checkReport(result.ExitCode, result.Report.Target("ingestor"))
+	}
+	for _, l := range w.workloads {
+		w.checkObject(l, len(completed))
+		if len(completed) > 0 {
+			l.unseen = false
+			l.seen = w.latest
+		}
+	}
+}
+
+func (w *randomRun) checkReport(exit int, target product.Target) {
+	w.note("tick: exit %d, %s %d/%d", exit, target.Cause, target.Failures, target.Threshold)
+	for _, l := range w.workloads {
 		outcome := target.Workload(l.name)
-		w.say("  %s: %s %s %q", l.name, outcome.Outcome, outcome.Cause, outcome.Message)
+		w.note("  %s: %s %s %q", l.name, outcome.Outcome, outcome.Cause, outcome.Message)
 		switch {
-		case result.ExitCode != 0 && result.ExitCode != 1:
-			w.broken(l, "exit code %d", result.ExitCode)
-		case outcome.Outcome == "held" && !l.held && !l.hands[w.latest] && w.unblock == nil:
+		case exit != 0 && exit != 1:
+			w.broken(l, "exit code %d", exit)
+		case outcome.Outcome == "held" && !l.held && !l.manual[w.latest] && w.unblock == nil:
 			w.broken(l, "held, and no person has thrown out %s", w.latest)
 		case target.Digest != "" && target.Digest != w.latest:
 			w.broken(l, "latest is said to be %s", target.Digest)
 		}
-		if result.ExitCode == 0 && !w.fresh(l) && !w.leftToAPerson(l, outcome) {
+		if exit == 0 && !w.fresh(l) && !w.leftToAPerson(l, outcome) {
 			if l.stale++; l.stale > mostStale {
 				w.broken(l, "green for %d ticks, and not fresh", l.stale)
 			}
@@ -156,91 +143,75 @@ func (w *randomWorld) check(result *product.Result) {
 	}
 }
 
-// checkObject looks at what ticks have done.
-func (w *randomWorld) checkObject(l *randomLoad, before string, completed int) {
+func (w *randomRun) checkObject(l *randomWorkload, completed int) {
 	o := look(w.Scenario, l.kind, l.name)
-	live, record := liveIn(o, l.env), o.GetAnnotations()[recorded]
+	live, record := l.digestIn(o), o.GetAnnotations()[recorded]
+	build, known := w.published[record]
 	patches := len(slotWrites(w.Scenario, strings.ToLower(l.kind)+"s", l.name))
 	switch {
-	case live != before && l.held:
-		w.broken(l, "a held slot was changed from %s to %s", before, live)
-	case live != before && live == l.thrown:
+	case live != l.before && l.held:
+		w.broken(l, "a held slot was changed from %s to %s", l.before, live)
+	case live != l.before && live == l.undone:
 		w.broken(l, "a person has thrown out %s", live)
-	case w.name[live] == "":
+	case w.published[live].name == "":
 		w.broken(l, "nobody has published %q", live)
-	case record != "" && w.name[record] == "":
+	case record != "" && !known:
 		w.broken(l, "nobody has published %s, which is recorded", record)
-	case record != "" && builds[w.is[record]].blamed && !l.others[record]:
+	case build.blamed && !l.others[record]:
 		w.broken(l, "recorded, and never worked: %s", record)
 	case patches > 2*max(completed, 1)+2:
 		w.broken(l, "%d patches in one tick", patches)
 	}
-	if completed > 0 {
-		l.unseen = false
-		l.seen = w.latest
-	}
 }
 
 // quiet runs ticks until nothing changes any more, and requires that each workload is in order then.
-func (w *randomWorld) quiet(since string, inOrder func(*randomLoad, product.Workload) bool) {
-	w.say("from here on: %s", since)
-	for _, l := range w.loads {
+func (w *randomRun) quiet(since string, inOrder func(*randomWorkload, product.Workload) bool) {
+	w.note("from here on: %s", since)
+	for _, l := range w.workloads {
 		l.stale = 0
 	}
 	same := 0
 	for range quietTicks {
 		w.deleteStuckPods()
-		w.Forget()
-		before := map[*randomLoad]string{}
-		for _, l := range w.loads {
-			before[l] = w.live(l)
-		}
+		w.begin()
 		result := w.Run()
 		w.check(result)
-		done := true
-		for _, l := range w.loads {
-			w.checkObject(l, before[l], 1)
+		same++
+		for _, l := range w.workloads {
 			outcome := result.Report.Target("ingestor").Workload(l.name)
-			done = done && inOrder(l, outcome) && (result.ExitCode == 1 || outcome.Cause == "")
-		}
-		if same++; !done || len(w.API.Requests(isRollout)) > 0 {
-			same = 0
+			if !inOrder(l, outcome) || result.ExitCode == 0 && outcome.Cause != "" || slotPatches(w.Scenario) > 0 {
+				same = 0
+			}
 		}
 		if same == 3 {
 			return
 		}
 	}
-	for _, l := range w.loads {
-		w.broken(l, "%s, and it is not in order after %d ticks, or rolled again and again", since, quietTicks)
-	}
+	w.broken(w.workloads[0], "%s, and it or the other is not in order after %d ticks, or rolled again and again", since, quietTicks)
 }
 
-// isRollout matches the writes that change a slot.
-func isRollout(r apiproxy.Request) bool { return isSlotPatch(r) && r.Status == 200 }
-
 // fresh tells whether a slot holds latest, and all that runs does.
-func (w *randomWorld) fresh(l *randomLoad) bool {
+func (w *randomRun) fresh(l *randomWorkload) bool {
 	o := look(w.Scenario, l.kind, l.name)
-	return liveIn(o, l.env) == w.latest && workloads.Settled(o)
+	return l.digestIn(o) == w.latest && workloads.Settled(o)
 }
 
 // leftToAPerson tells whether an outcome leaves a workload to somebody for good reason.
-func (w *randomWorld) leftToAPerson(l *randomLoad, outcome product.Workload) bool {
-	return outcome.Outcome == "held" && (l.held || l.hands[w.latest])
+func (w *randomRun) leftToAPerson(l *randomWorkload, outcome product.Workload) bool {
+	return outcome.Outcome == "held" && (l.held || l.manual[w.latest])
 }
 
 // deleteStuckPods does for a StatefulSet what the messages ask for.
-func (w *randomWorld) deleteStuckPods() {
+func (w *randomRun) deleteStuckPods() {
 	pods := w.Client.CoreV1().Pods(w.Namespace)
-	for _, l := range w.loads {
-		list, err := pods.List(w.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + l.name})
-		require.NoError(w.t, err)
-		for _, pod := range list.Items {
-			if l.kind == "StatefulSet" && !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-				return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-			}) {
-				_ = pods.Delete(w.t.Context(), pod.Name, metav1.DeleteOptions{}) // it may be gone
-			}
+	list, err := pods.List(w.t.Context(), metav1.ListOptions{})
+	require.NoError(w.t, err)
+	for _, pod := range list.Items {
+		owner := metav1.GetControllerOf(&pod)
+		if owner != nil && owner.Kind == "StatefulSet" && !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		}) {
+			_ = pods.Delete(w.t.Context(), pod.Name, metav1.DeleteOptions{}) // it may be gone
 		}
 	}
 }
