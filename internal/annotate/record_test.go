@@ -11,16 +11,6 @@ import (
 
 var keys = annotate.NewKeys("p")
 
-func TestTheKeysAreTheContract(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, []string{
-		"p/t-digest", "p/refresh-hold", "p/last-refreshed-t-digest", "p/t-refresh-consecutive-failures", "p/t-refresh-last-error",
-		"p/t-refresh-state", "p/refresh-skip-streak",
-	}, []string{
-		keys.Mark("t"), keys.Hold(), keys.Recorded("t"), keys.Failures("t"), keys.LastError("t"), keys.State("t"), keys.SkipStreak(),
-	})
-}
-
 // What no write of ours leaves: an undo has rewound the annotations, or somebody has written or removed one of them.
 func TestI44ARecordIsTornWhereItsPartsDisagree(t *testing.T) {
 	t.Parallel()

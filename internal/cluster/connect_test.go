@@ -33,23 +33,18 @@ func TestTheKubeconfigGivesTheNamespace(t *testing.T) {
 	t.Setenv("POD_NAMESPACE", "")
 	file := filepath.Join(t.TempDir(), "config")
 	t.Setenv("KUBECONFIG", file)
-	cluster := "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{name: x, context: {cluster: c}}]\nclusters: [{name: c, cluster: {server: "
 	for name, c := range map[string]struct {
-		text    string
+		current string
 		options Options
 		want    string // empty: no client
 	}{
-		"none anywhere":               {fmt.Sprintf(kubeconfig, "plain"), Options{}, "default"},
-		"the context's":               {fmt.Sprintf(kubeconfig, "spaced"), Options{}, "agents"},
-		"the context that is named":   {fmt.Sprintf(kubeconfig, "plain"), Options{Context: "spaced"}, "agents"},
-		"ours before the context's":   {fmt.Sprintf(kubeconfig, "spaced"), Options{Namespace: "tracebloc"}, "tracebloc"},
-		"a context that is not there": {fmt.Sprintf(kubeconfig, "plain"), Options{Context: "absent"}, ""},
-		"nothing in it":               {"apiVersion: v1\nkind: Config\n", Options{}, ""},
-		"not YAML":                    {"[", Options{}, ""},
-		"a bad address":               {cluster + `"https://["}}]`, Options{}, ""},
-		"a missing certificate":       {cluster + `"https://h", certificate-authority: /no/such/file}}]`, Options{}, ""},
+		"none anywhere":               {"plain", Options{}, "default"},
+		"the context's":               {"spaced", Options{}, "agents"},
+		"the context that is named":   {"plain", Options{Context: "spaced"}, "agents"},
+		"ours before the context's":   {"spaced", Options{Namespace: "tracebloc"}, "tracebloc"},
+		"a context that is not there": {"plain", Options{Context: "absent"}, ""},
 	} {
-		require.NoError(t, os.WriteFile(file, []byte(c.text), 0o600))
+		require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, kubeconfig, c.current), 0o600))
 		c.options.Logger = slog.New(slog.DiscardHandler)
 		client, err := Connect(c.options)
 		if c.want != "" {

@@ -23,7 +23,7 @@ func query(digest, container string) workload.PodQuery {
 // Two targets in one pod: each digest has evidence of its own.
 func TestEvidenceIsByBinding(t *testing.T) {
 	t.Parallel()
-	pod := podOf(serves, sidecar(looping(1, "Error", "")))
+	pod := podOf(serves, sidecar(looping(1, "Error")))
 	pod.Spec.Containers[1].Image = "ghcr.io/tracebloc/proxy:1@" + oldDigest
 	both := query(newDigest, "istio-proxy")
 	both.Slots = append(both.Slots, workload.Slot{Container: "api", Env: "WORKER_DIGEST"})
@@ -52,7 +52,7 @@ func TestReasonsThatTellMostComeFirst(t *testing.T) {
 	t.Parallel()
 	pods := one(named("z"), crashes)
 	for i := range 90 {
-		pods = append(pods, podOf(named(fmt.Sprintf("old-%d", i)), old, loops(int32(i+1), "Error", "")),
+		pods = append(pods, podOf(named(fmt.Sprintf("old-%d", i)), old, loops(int32(i+1), "Error")),
 			podOf(named(fmt.Sprintf("new-%02d", i)), waits("ErrImagePull", fmt.Sprintf("%d: %s", i%45, strings.Repeat("word ", 4000)))))
 	}
 	got := diagnose(read(t, deployment("1", 1)), []workload.PodQuery{query(newDigest, "api")}, pods).Reasons
@@ -62,17 +62,4 @@ func TestReasonsThatTellMostComeFirst(t *testing.T) {
 	for _, reason := range got {
 		assert.LessOrEqual(t, len([]rune(reason)), 200)
 	}
-}
-
-// Where pods can't be read, the workload itself may say that the digest is refused.
-func TestPodsThatCannotBeReadProveNothing(t *testing.T) {
-	t.Parallel()
-	d := deployment("1", 0)
-	refused(`pods "x" is forbidden: violates PodSecurity "restricted:latest"`)(d)
-	got := unreadable(read(t, d), []workload.PodQuery{{}}, "its pods may not be read")
-	assert.Equal(t, []bool{false}, got.Evidence)
-	assert.Equal(t, []bool{false}, got.Crashed)
-	assert.True(t, got.Unreadable && got.MayHangOnDigest)
-	require.Len(t, got.Reasons, 2)
-	assert.Contains(t, strings.Join(got.Reasons, "\n"), "violates PodSecurity")
 }

@@ -141,17 +141,14 @@ func podOf(what ...happened) corev1.Pod {
 // one is a list of one pod.
 func one(what ...happened) []corev1.Pod { return []corev1.Pod{podOf(what...)} }
 
+// condition is one of the pod's conditions, with its reason and message.
 func condition(kind corev1.PodConditionType, holds bool, words ...string) happened {
 	return func(pod *corev1.Pod) {
-		now := corev1.PodCondition{Type: kind, Status: corev1.ConditionFalse}
-		if holds {
-			now.Status = corev1.ConditionTrue
-		}
+		now := corev1.PodCondition{Type: kind, Status: map[bool]corev1.ConditionStatus{true: "True", false: "False"}[holds]}
 		if len(words) == 2 {
 			now.Reason, now.Message = words[0], words[1]
 		}
-		pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
-		pod.Status.Conditions = append(pod.Status.Conditions, now)
+		pod.Status.Conditions = append(slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind }), now)
 	}
 }
 
@@ -186,31 +183,33 @@ func runs(started, ready bool) happened {
 	})
 }
 
-func terminated(code int32, reason, message string) *corev1.ContainerStateTerminated {
-	return &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: message}
+func terminated(code int32, reason string, message ...string) *corev1.ContainerStateTerminated {
+	return &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: strings.Join(message, "")}
 }
 
 func exits(code int32, reason string) happened {
 	return api(func(s *corev1.ContainerStatus) {
-		s.State, s.Ready = corev1.ContainerState{Terminated: terminated(code, reason, "")}, false
+		s.State, s.Ready = corev1.ContainerState{Terminated: terminated(code, reason)}, false
 	})
 }
 
 func exitedBefore(s *corev1.ContainerStatus) {
-	s.LastTerminationState.Terminated = terminated(1, "Error", "")
+	s.LastTerminationState.Terminated = terminated(1, "Error")
 }
 
 // looping is a container that its kubelet starts again and again.
-func looping(code int32, reason, message string) status {
+func looping(code int32, reason string, message ...string) status {
 	return func(s *corev1.ContainerStatus) {
-		s.LastTerminationState.Terminated = terminated(code, reason, message)
+		s.LastTerminationState.Terminated = terminated(code, reason, message...)
 		waiting(crashLoop, "back-off 5m0s restarting failed container=api pod=stg-api-5d4c8-a_tracebloc(u)")(s)
 	}
 }
 
-func loops(code int32, reason, message string) happened { return api(looping(code, reason, message)) }
+func loops(code int32, reason string, message ...string) happened {
+	return api(looping(code, reason, message...))
+}
 
-func crashes(pod *corev1.Pod) { loops(1, "Error", "")(pod) }
+func crashes(pod *corev1.Pod) { loops(1, "Error")(pod) }
 
 // serves is a pod that is ready; alone is one whose containers are, and which is not.
 func serves(pod *corev1.Pod) {

@@ -36,15 +36,9 @@ func TestLayoutIsTheConfigurationByWorkload(t *testing.T) {
 	web, db := l.workloads[0], l.workloads[1]
 	assert.Equal(t, workload.Ref{Kind: config.Deployment, Namespace: "tracebloc", Name: "web"}, web.ref)
 	assert.Equal(t, workload.Ref{Kind: config.StatefulSet, Namespace: "other", Name: "db"}, db.ref)
-	assert.Equal(t, []int{0, 1}, web.target)
-	assert.Equal(t, []int{0}, db.target)
-	var containers []string
-	for _, entry := range web.bindings[0].Entries {
-		containers = append(containers, entry.Container)
-	}
-	assert.Equal(t, []string{"app", "side"}, containers, "another workload between them changes nothing")
-	assert.Equal(t, []place{{0, 0}, {1, 0}}, l.places[0])
-	assert.Equal(t, []place{{0, 1}}, l.places[1])
+	assert.Equal(t, [][]int{{0, 1}, {0}}, [][]int{web.target, db.target})
+	assert.Equal(t, "side", web.bindings[0].Entries[1].Container, "another workload between them changes nothing")
+	assert.Equal(t, [][]place{{{0, 0}, {1, 0}}, {{0, 1}}}, l.places)
 	assert.Equal(t, [][]slotPlace{{{place{0, 0}, 0}, {place{1, 0}, 0}, {place{0, 0}, 1}}, {{place{0, 1}, 0}}}, l.slots)
 	policy := decide.Policy{RolloutFailures: 3, Unsettled: 4, Reapplications: 3, MinAge: time.Hour, StaleAfter: 720 * time.Hour}
 	assert.Equal(t, decide.Target{Name: "api", Threshold: 5, Policy: policy}, l.rules[0])

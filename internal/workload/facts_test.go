@@ -4,11 +4,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
-	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -62,24 +60,6 @@ func TestLocateFindsEachSlotOnce(t *testing.T) {
 		}
 		assert.Equal(t, c.want, causes, name)
 	}
-}
-
-func TestFactsAreTheObjectInPlainValues(t *testing.T) {
-	t.Parallel()
-	d := deployment(func(d *appsv1.Deployment) {
-		d.Labels, d.Annotations = map[string]string{"l": "1"}, map[string]string{"a": "2"}
-		d.Spec.Paused = true
-		d.Spec.Template.Spec = pod(container("api", ingestor), container("web", pinned("docker.io/tracebloc/ingestor:prod")))
-		gaveUp(1)(d)
-		d.Status.UpdatedReplicas = 1
-	})
-	o := made(t, d)
-	places := o.Locate([]workload.Binding{binding(t, "x", "", "none"), binding(t, "y", "", "web")})
-	assert.Equal(t, decide.Object{
-		Namespace: "tracebloc", Labels: d.Labels, Annotations: d.Annotations, Paused: true, Rollout: o.Rollout(patched),
-		Slots:   [][]decide.Slot{{{Problem: places[0][0].Problem}}, {{Key: "web", Image: true, Live: annotate.Of(digestA)}}},
-		Writers: map[string]decide.Writer{},
-	}, o.Facts(keys, places, patched))
 }
 
 // What the slots of a binding hold together, and what is asked of pods about it: nothing where they differ or one is broken.

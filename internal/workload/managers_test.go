@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -108,34 +107,5 @@ func TestWhoHasWrittenTheRecords(t *testing.T) {
 		}
 		assert.Equal(t, c.last, facts.LastWriter, name)
 		assert.NotContains(t, facts.Writers, "other/x", name)
-	}
-}
-
-// Who holds a workload, and since when, as far as managedFields say.
-func TestFactsSayWhoHolds(t *testing.T) {
-	t.Parallel()
-	label := update("kubectl-label", 60, `"f:metadata":{"f:labels":{"f:p/refresh-hold":{}}}`)
-	pause := update("kubectl-rollout", 120, `"f:spec":{"f:paused":{}}`)
-	later := update("argocd\x1b", 180, `"f:spec":{"f:paused":{}}`)
-	for name, c := range map[string]struct {
-		label  string
-		paused bool
-		owners []metav1.ManagedFieldsEntry
-		want   string
-	}{
-		"nobody":                    {"", false, []metav1.ManagedFieldsEntry{label, pause}, ""},
-		"a label that says nothing": {"yes", false, []metav1.ManagedFieldsEntry{label}, ""},
-		"held":                      {"true", false, []metav1.ManagedFieldsEntry{label, pause}, " (by kubectl-label, since 1970-01-01T00:01:00Z)"},
-		"held and paused":           {"true", true, []metav1.ManagedFieldsEntry{pause, label}, " (by kubectl-label, since 1970-01-01T00:01:00Z)"},
-		"paused":                    {"", true, []metav1.ManagedFieldsEntry{label, pause}, " (by kubectl-rollout, since 1970-01-01T00:02:00Z)"},
-		"paused twice: the latest": {
-			"", true, []metav1.ManagedFieldsEntry{later, pause}, " (by " + failure.Clean("argocd\x1b") + ", since 1970-01-01T00:03:00Z)",
-		},
-		"nobody claims it": {"true", true, nil, ""},
-	} {
-		o := made(t, deployment(func(d *appsv1.Deployment) {
-			d.Labels, d.ManagedFields, d.Spec.Paused = map[string]string{"p/refresh-hold": c.label}, c.owners, c.paused
-		}))
-		assert.Equal(t, c.want, o.Facts(keys, nil, time.Time{}).HeldBy, name)
 	}
 }
