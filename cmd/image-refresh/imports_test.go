@@ -104,8 +104,8 @@ func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 	}
 }
 
-// The house is drawn in CONTRIBUTING.md: every package, and each arrow that does not follow from others.
-func TestTheHouseIsDrawnAsItIsBuilt(t *testing.T) {
+// The architecture is drawn in CONTRIBUTING.md: every package, and each arrow that does not follow from others.
+func TestTheArchitectureIsDrawnAsItIsBuilt(t *testing.T) {
 	t.Parallel()
 	all := packages(t)
 	drawn := read(t, root+"/CONTRIBUTING.md")

@@ -32,7 +32,7 @@ func TestTheRunbookHasASectionForEveryCause(t *testing.T) {
 		assert.Equal(t, "https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md#"+string(cause), address)
 		body, exists := sections[string(cause)]
 		assert.True(t, exists, "%s has no section in docs/runbook.md", cause)
-		for _, part := range []string{"**Symptom.**", "**Means.**", "**Confirm.**", "**Mend.**", "**Owner.**"} {
+		for _, part := range []string{"**Symptom.**", "**Means.**", "**Confirm.**", "**Fix.**", "**Owner.**"} {
 			assert.Equal(t, 1, strings.Count(body, part), "%s: %s", cause, part)
 		}
 		assert.Regexp(t, "(?m)^[*]{2}Confirm[.][*]{2} .*:\n\n```sh\n", body, "%s: a command, which tests/scenario runs", cause)

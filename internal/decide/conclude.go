@@ -226,7 +226,7 @@ func (e evaluation) superseded(wait Wait) Decision {
 	return d
 }
 
-// progressing: progress is not failure, and forgives failed attempts (I43, I52), but it is counted.
+// progressing: progress is not failure, and failed attempts are forgotten (I43, I52), but it is counted.
 func (e evaluation) progressing() Decision {
 	attempt := *e.Record.State.Attempt
 	attempt.Fresh, attempt.Failed = max(attempt.Fresh, e.Facts.Rollout.Fresh), 0

@@ -9,7 +9,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
-// Row 1: not transient, so it is loud at once and nothing is touched. A slot that a person holds is theirs to mend. What a
+// Row 1: not transient, so it is loud at once and nothing is touched. A slot that a person holds is theirs to fix. What a
 // newer release has left is nobody's choice, and counters could not be written beside it.
 
 func (e evaluation) problem() *failure.Error {

@@ -1,4 +1,4 @@
-// Package result is what a tick tells the world: one JSON object or a table on stdout, an exit code, and the
+// Package result is what a tick leaves behind: one JSON object or a table on stdout, an exit code, and the
 // termination message. Field names are part of the contract: docs/schema/result-v1.json has them.
 package result
 

@@ -15,7 +15,7 @@ func TestRunbookIsReadBySections(t *testing.T) {
 		RunbookStart: {{Text: "look\n"}},
 		"dns":        {{Confirms: true, Text: "# first\n(\n  ask \"$HOST\"\n)\n"}, {Text: "fix ${NAME}\n"}},
 	}, runbook("# Runbook\n```sh\nexport NAME=a\n```\nnow\n```sh\nlook\n```\n### dns\n**Confirm.** It says so:\n\n"+
-		"```sh\n# first\n(\n  ask \"$HOST\"\n)\n```\n**Mend.** So:\n```sh\nfix ${NAME}\n```\n"))
+		"```sh\n# first\n(\n  ask \"$HOST\"\n)\n```\n**Fix.** So:\n```sh\nfix ${NAME}\n```\n"))
 }
 
 func TestRunbookTellsItsReaderToSetEachVariable(t *testing.T) {
