@@ -1,76 +1,128 @@
-package result_test
+package result
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/failure"
-	"github.com/tracebloc/image-refresh/internal/result"
 )
 
-var (
-	first  = "sha256:" + strings.Repeat("1", 64)
-	second = "sha256:" + strings.Repeat("2", 64)
-)
+func tableOf(t *testing.T, r Report, style Style) string {
+	t.Helper()
+	return written(t, func(w *bytes.Buffer) error { return r.WriteTable(w, style) })
+}
 
-func report() result.Report {
-	return result.Report{Command: "run", ExitCode: result.ExitOperator, Targets: []result.Target{
-		{
-			Name: "jobs", Digest: second, Threshold: 3,
-			Workloads: []result.Workload{
-				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Live: second, Outcome: decide.Refreshed, Message: result.Message{Text: "rolled out"}},
-				{Kind: "DaemonSet", Namespace: "a", Name: "y", Container: "agent", Live: "unpinned", Outcome: decide.Failed, Cause: failure.NotSettled, Message: result.Message{Text: "no node"}},
-			},
-		},
-		{
-			Name: "ingestor", Failures: 3, Threshold: 3, Cause: failure.Proxy, Message: result.Message{Text: "refused"},
-			Workloads: []result.Workload{
-				{Kind: "Deployment", Namespace: "a", Name: "x", Container: "api", Env: "D", Live: first, Outcome: decide.Failed, Cause: failure.Proxy, Message: result.Message{Text: "refused"}},
-				{Kind: "Deployment", Namespace: "a", Name: "z", Container: "api", Env: "D", Outcome: decide.Skipped},
-			},
-		},
+const mixedTable = `TARGET    WORKLOAD                               SLOT                       LIVE          LATEST        OUTCOME
+ingestor  Deployment tracebloc/stg-jobs-manager  api/INGESTOR_IMAGE_DIGEST  bbbbbbbbbbbb  bbbbbbbbbbbb  refreshed
+monitor   Deployment tracebloc/monitor           monitor                    cccccccccccc  unknown       skipped (unauthorized)
+jobs      Deployment tracebloc/jobs              api                        dddddddddddd  dddddddddddd  held
+jobs      Deployment tracebloc/proxy             proxy                      unpinned      dddddddddddd  failed (rollout-failed)
+jobs      CronJob agents/cleanup                 X                          empty         dddddddddddd  refreshed
+jobs      DaemonSet agents/gone                                             -             dddddddddddd  failed (workload-missing)
+
+jobs on Deployment tracebloc/proxy: failed (rollout-failed): CrashLoopBackOff
+jobs on DaemonSet agents/gone: failed (workload-missing): it does not exist
+monitor: unauthorized (2/3): the credential was rejected
+  extend the account (see https://example.com)
+jobs on Deployment tracebloc/jobs: held: refresh-hold is set
+`
+
+func TestTheTableSaysWhatAndThenWhyTheWorstFirst(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, mixedTable, tableOf(t, mixed(), Style{}))
+	one := mixed()
+	one.Targets[2].Workloads = one.Targets[2].Workloads[:2]
+	assert.NotContains(t, tableOf(t, one, Style{}), " tracebloc/stg-jobs-manager ", "of one namespace it is not named")
+	assert.Equal(t, "TARGET  WORKLOAD  SLOT  LIVE  LATEST  OUTCOME\n", tableOf(t, Report{}, Style{}))
+}
+
+func TestLinesTellTheWorstFirstAndEachOnce(t *testing.T) {
+	t.Parallel()
+	lines := []string{
+		"jobs on Deployment tracebloc/proxy: failed (rollout-failed): CrashLoopBackOff",
+		"jobs on DaemonSet agents/gone: failed (workload-missing): it does not exist",
+		"monitor: unauthorized (2/3): the credential was rejected; extend the account (see https://example.com)",
+		"jobs on Deployment tracebloc/jobs: held: refresh-hold is set",
+	}
+	report := mixed()
+	report.Targets = append(report.Targets, report.Targets...)
+	assert.Equal(t, lines, report.Lines())
+	atThreshold := mixed()
+	atThreshold.Targets[1].Failures = 3
+	assert.Equal(t, strings.Replace(lines[2], "2/3", "3/3", 1), atThreshold.Lines()[0])
+	for outcome, attention := range map[decide.Outcome]bool{
+		decide.Failed: true, decide.Rejected: true, decide.RolledBack: true, "unheard-of": true,
+		decide.Unchanged: false, decide.Adopted: false, decide.Refreshed: false, decide.Reapplied: false, decide.Held: false,
+		decide.Deferred: false, decide.Skipped: false, decide.Waiting: false, decide.Pending: false,
+	} {
+		two := Report{Targets: []Target{{Name: "a", Workloads: []Workload{
+			{Outcome: decide.Held, Message: Message{Text: "quiet"}}, {Outcome: outcome, Message: Message{Text: "this"}},
+		}}}}
+		assert.Equal(t, attention, strings.HasSuffix(two.Lines()[0], "this"), outcome)
+	}
+}
+
+func TestColoursAreForTerminalsAndSayHowBadItIs(t *testing.T) {
+	t.Parallel()
+	coloured := tableOf(t, mixed(), Style{Colour: true})
+	for _, cell := range []string{"\x1b[32mrefreshed\x1b[0m\n", "\x1b[31mfailed (rollout-failed)\x1b[0m\n", "\x1b[33mheld\x1b[0m\n"} {
+		assert.Contains(t, coloured, cell)
+	}
+	assert.Equal(t, mixedTable, strings.NewReplacer("\x1b[31m", "", "\x1b[32m", "", "\x1b[33m", "", "\x1b[0m", "").Replace(coloured))
+	checks := Report{Checks: []Check{
+		{Name: "image", Status: Wrong, Message: Message{Text: "gone"}}, {Name: "nodes", Status: Unchecked, Message: Message{Text: "who knows"}},
 	}}
+	assert.Equal(t, "\x1b[31m✗\x1b[0m image: gone\n? nodes: who knows\n\n0 ok, 0 warnings, 1 failed, 1 could not be checked\n",
+		tableOf(t, checks, Style{Colour: true}))
 }
 
-func TestTheTableSaysWhatAndThenWhyTheLoudFirst(t *testing.T) {
+func TestLinesAreWrappedToTheTerminalBetweenWords(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	require.NoError(t, report().WriteTable(&out, result.Style{}))
-	assert.Equal(t, `TARGET    WORKLOAD      SLOT   LIVE          LATEST        OUTCOME
-jobs      Deployment x  api    222222222222  222222222222  refreshed
-jobs      DaemonSet y   agent  unpinned      222222222222  failed (not-settled)
-ingestor  Deployment x  api/D  111111111111  unknown       failed (proxy)
-ingestor  Deployment z  api/D  empty         unknown       skipped
-
-jobs on DaemonSet a/y: failed (not-settled): no node
-ingestor: proxy (3/3): refused
-jobs on Deployment a/x: refreshed: rolled out
-`, out.String())
-}
-
-func TestThePlansTableEndsWithItsRollouts(t *testing.T) {
-	t.Parallel()
-	for rollouts, end := range map[int]string{0: "unchanged\n", 1: "unchanged\n\n1 rollout, in 2 ticks\n"} {
-		plan := result.New("dev", "plan", time.Time{})
-		plan.Targets = []result.Target{{Name: "web", Workloads: []result.Workload{{Kind: "Deployment", Name: "web", Outcome: decide.Unchanged}}}}
-		*plan.Rollouts, *plan.Ticks = rollouts, 2*rollouts
-		var out strings.Builder
-		require.NoError(t, plan.WriteTable(&out, result.Style{}))
-		assert.Truef(t, strings.HasSuffix(out.String(), end), "%q", out.String())
+	report := mixed()
+	report.Targets[2].Workloads[1].Message.Text = strings.Repeat("word ", 40) + "https://example.com/" + strings.Repeat("x", 90)
+	_, plain, _ := strings.Cut(tableOf(t, report, Style{}), "\n\n")
+	_, wrapped, _ := strings.Cut(tableOf(t, report, Style{Width: 80}), "\n\n")
+	wide := 0
+	for line := range strings.SplitSeq(wrapped, "\n") {
+		if len(line) > 80 {
+			wide++
+			assert.Len(t, strings.Fields(line), 1, "only a word is wider than the terminal: %q", line)
+		}
 	}
+	assert.Equal(t, 1, wide)
+	assert.Equal(t, strings.Fields(plain), strings.Fields(wrapped), "no word is lost")
 }
 
-func TestTheTerminationMessageIsCutBetweenCharacters(t *testing.T) {
+func TestAPlanShowsAgePlatformsAndRollouts(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "image-refresh run: exit code 0\nall fine\n", result.Report{Command: "run"}.Termination())
-	for pad := range 4 {
-		text := result.Report{Command: "plan"}.TerminationOf([]string{strings.Repeat("x", pad) + strings.Repeat("é", 4096)})
-		assert.LessOrEqual(t, len(text), 4096)
-		assert.True(t, strings.HasSuffix(text, "é…\n"))
+	plan := New("dev", "plan", time.Date(2026, 1, 10, 0, 0, 0, 0, time.UTC))
+	plan.Targets = mixed().Targets[:2]
+	plan.Targets[0].Platforms = []string{"linux/amd64", "linux/arm64"}
+	for ago, want := range map[time.Duration]string{30 * time.Minute: "30m", 47 * time.Hour: "47h", 49 * time.Hour: "2d", -time.Hour: "0m"} {
+		plan.Targets[0].Workloads[0].Created = plan.StartedAt.Add(-ago)
+		lines := strings.Split(tableOf(t, plan, Style{}), "\n")
+		assert.Equal(t, "TARGET WORKLOAD SLOT LIVE LATEST PLATFORMS OUTCOME", strings.Join(strings.Fields(lines[0]), " "))
+		assert.Contains(t, lines[1], " bbbbbbbbbbbb ("+want+") ")
+		assert.Regexp(t, ` bbbbbbbbbbbb +linux/amd64,linux/arm64 +refreshed$`, lines[1])
+		assert.Regexp(t, ` unknown +- +skipped \(unauthorized\)$`, lines[2])
 	}
+	assert.NotContains(t, tableOf(t, plan, Style{}), "rollout")
+	*plan.Rollouts, *plan.Ticks = 1, 2
+	assert.Contains(t, tableOf(t, plan, Style{}), "\n\n1 rollout, in 2 ticks\n")
+}
+
+func TestDesiredValuesAndPatches(t *testing.T) {
+	t.Parallel()
+	desired := Desired{
+		Values:  map[string]string{"api.image.digest": digest("1"), "api.ref": "x@" + digest("2"), "b": digest("1")},
+		Patches: []map[string]any{{"kind": "Deployment"}, {"kind": "DaemonSet"}},
+	}
+	assert.Equal(t, generated+"api:\n  image:\n    digest: "+digest("1")+"\n  ref: x@"+digest("2")+"\nb: "+digest("1")+"\n",
+		written(t, func(w *bytes.Buffer) error { return desired.WriteValues(w) }))
+	assert.Equal(t, generated+"kind: Deployment\n---\nkind: DaemonSet\n",
+		written(t, func(w *bytes.Buffer) error { return desired.WritePatches(w) }))
 }
