@@ -13,20 +13,21 @@ func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	nginx, err := image.ParseReference("nginx:1")
 	require.NoError(t, err)
+	const hub, harbor, mirror = "docker.io/library/nginx", "harbor.example.com/dockerhub/library/nginx", "mirror.example.com:5000/library/nginx"
 	mirrors := []string{"harbor.example.com/dockerhub", "mirror.example.com:5000"}
-	names := func(registry *Registry) []string {
-		registries := map[string]Registry{}
-		if registry != nil {
-			registries["docker.io"] = *registry
+	for _, c := range []struct {
+		registries map[string]Registry
+		want       []string
+	}{
+		{nil, []string{hub}},
+		{map[string]Registry{"docker.io": {CAFile: "x"}}, []string{hub}},
+		{map[string]Registry{"docker.io": {Mirrors: mirrors}}, []string{harbor, mirror}},
+		{map[string]Registry{"docker.io": {Mirrors: mirrors, Fallback: true}}, []string{harbor, mirror, hub}},
+	} {
+		var names []string
+		for _, e := range endpoints(nginx, c.registries) {
+			names = append(names, e.name())
 		}
-		var all []string
-		for _, e := range endpoints(nginx, registries) {
-			all = append(all, e.name())
-		}
-		return all
+		assert.Equal(t, c.want, names)
 	}
-	assert.Equal(t, []string{"docker.io/library/nginx"}, names(nil))
-	assert.Equal(t, []string{"docker.io/library/nginx"}, names(&Registry{CAFile: "x"}))
-	assert.Equal(t, []string{"harbor.example.com/dockerhub/library/nginx", "mirror.example.com:5000/library/nginx"}, names(&Registry{Mirrors: mirrors}))
-	assert.Equal(t, []string{"harbor.example.com/dockerhub/library/nginx", "mirror.example.com:5000/library/nginx", "docker.io/library/nginx"}, names(&Registry{Mirrors: mirrors, Fallback: true}))
 }

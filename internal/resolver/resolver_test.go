@@ -1,40 +1,17 @@
 package resolver
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
 	"log/slog"
-	"net/http"
-	"os"
-	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
-
-func TestNewNamesEveryFileThatCannotBeUsed(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	junk, absent := filepath.Join(dir, "junk.crt"), filepath.Join(dir, "absent.crt")
-	require.NoError(t, os.WriteFile(junk, []byte("hunter2"), 0o600))
-	_, err := New(Options{Registries: []Registry{
-		{Host: "a.io", Fallback: true}, {Host: "c.io", Fallback: true, CAFile: junk}, {Host: "e.io", Fallback: true, CAFile: absent},
-	}})
-	require.ErrorContains(t, err, "registries[1] (c.io).caFile: "+junk+" holds no PEM certificate")
-	require.ErrorContains(t, err, "registries[2] (e.io).caFile: "+absent)
-	assert.NotContains(t, err.Error(), "hunter2")
-}
 
 // A tick that is told to stop has its answers at once; one whose time is over says that a turn never came; an image without
 // a tag has nothing to follow. None of them asks a registry.
@@ -64,35 +41,11 @@ func TestImagesThatAreNotAskedAbout(t *testing.T) {
 	}
 }
 
-// answers is a network in which each path has one answer.
-type answers struct {
-	asked atomic.Int32
-	by    map[string]string
-}
-
-func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
-	a.asked.Add(1)
-	body := a.by[r.URL.Path]
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {ociIndex}}, Body: io.NopCloser(bytes.NewReader([]byte(body))), Request: r}, nil
-}
-
-// Many secrets may hold one account: who asks with it for the same asks once, whichever secret it came from.
-func TestOneAccountAsksOnce(t *testing.T) {
+func TestRegistriesTakeTurns(t *testing.T) {
 	t.Parallel()
-	body := indexJSON(entryJSON(ociImage, `{"os":"linux","architecture":"amd64"}`))
-	sum := sha256.Sum256([]byte(body))
-	digest := image.Digest("sha256:" + hex.EncodeToString(sum[:]))
-	network := &answers{by: map[string]string{"/v2/x/manifests/" + string(digest): body}}
-	h := at(t, "a.io")
-	h.network, h.timeout = network, time.Minute
-	var group sync.WaitGroup
-	for range 20 {
-		group.Go(func() {
-			found, p := h.body(t.Context(), "x", credential.Credential{}, digest)
-			assert.Nil(t, p)
-			assert.Len(t, found.Platforms, 1)
-		})
+	var queries []Query
+	for _, host := range []string{"a", "a", "a", "b", "b", "c"} {
+		queries = append(queries, Query{Image: image.Reference{Host: host}})
 	}
-	group.Wait()
-	assert.Equal(t, int32(2), network.asked.Load(), "a ping and the manifest")
+	assert.Equal(t, []int{0, 3, 5, 1, 4, 2}, interleave(queries))
 }

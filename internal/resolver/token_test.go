@@ -1,9 +1,7 @@
 package resolver
 
 import (
-	"bytes"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
@@ -23,7 +22,7 @@ import (
 type says string
 
 func (s says) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader([]byte(s))), Request: r}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(s))), Request: r}, nil
 }
 
 // exchanged is what the endpoint's answer is taken for.
@@ -31,12 +30,12 @@ func exchanged(t *testing.T, body string) (token, *problem) {
 	t.Helper()
 	h := at(t, "a.io")
 	h.network = says(body)
-	ch := challenge{
+	asked := challenge{
 		method: bearer, realm: &url.URL{Scheme: "https", Host: "a.io", Path: "/token"},
 		library: &transport.Challenge{Scheme: "bearer", Parameters: map[string]string{"realm": "https://a.io/token"}},
 	}
 	ctx, call := wire.Begin(t.Context(), failure.StageToken)
-	return h.exchange(ctx, call, ch, credential.Credential{}, []string{scopeOf("x")})
+	return h.exchange(ctx, call, asked, credential.Credential{}, []string{scopeOf("x")})
 }
 
 func TestTokens(t *testing.T) {
@@ -44,6 +43,7 @@ func TestTokens(t *testing.T) {
 	jwt := func(payload string) string {
 		return "h." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".s"
 	}
+	robot, nobody := jwt(`{"sub":"robot$p+n"}`), jwt(`{"access":[]}`)
 	for name, c := range map[string]struct {
 		body, value, subject string
 		life                 time.Duration
@@ -51,8 +51,8 @@ func TestTokens(t *testing.T) {
 		"token":               {`{"token":"abc"}`, "abc", "", 55 * time.Second},
 		"access_token alone":  {`{"access_token":"abc","expires_in":300}`, "abc", "", 295 * time.Second},
 		"both":                {`{"token":"abc","access_token":"def"}`, "abc", "", 55 * time.Second},
-		"harbor":              {`{"token":"` + jwt(`{"sub":"robot$p+n"}`) + `","access_token":"","expires_in":1800}`, jwt(`{"sub":"robot$p+n"}`), "robot$p+n", 1795 * time.Second},
-		"harbor for nobody":   {`{"token":"` + jwt(`{"access":[]}`) + `"}`, jwt(`{"access":[]}`), "", 55 * time.Second},
+		"harbor":              {`{"token":"` + robot + `","access_token":"","expires_in":1800}`, robot, "robot$p+n", 1795 * time.Second},
+		"harbor for nobody":   {`{"token":"` + nobody + `"}`, nobody, "", 55 * time.Second},
 		"endless":             {`{"token":"abc","expires_in":1000000000000}`, "abc", "", time.Hour - 5*time.Second},
 		"short":               {`{"token":"abc","expires_in":2}`, "abc", "", time.Second},
 		"negative":            {`{"token":"abc","expires_in":-5}`, "abc", "", 55 * time.Second},
@@ -60,15 +60,15 @@ func TestTokens(t *testing.T) {
 	} {
 		got, p := exchanged(t, c.body)
 		assert.Nil(t, p, name)
-		assert.Equal(t, c.value, got.value, name)
-		assert.Equal(t, c.subject, got.subject, name)
 		assert.InDelta(t, c.life, time.Until(got.until), float64(500*time.Millisecond), name)
+		assert.Equal(t, token{value: c.value, scopes: []string{scopeOf("x")}, subject: c.subject, until: got.until}, got, name)
 	}
-	for _, body := range []string{``, `{}`, `[]`, `{"token":""}`, `{"token":"a b"}`, `{"token":"a\r\nX: y"}`, `{"token":"ä"}`, `{"token":5}`, `<html>login</html>`, `{"token":"x"`} {
+	for _, body := range []string{
+		``, `{}`, `[]`, `{"token":""}`, `{"token":"a b"}`, `{"token":"a\r\nX: y"}`, `{"token":"ä"}`, `{"token":5}`, `<html>`, `{"token":"x"`,
+	} {
 		_, p := exchanged(t, body)
-		if assert.NotNil(t, p, body) {
-			assert.Equal(t, failure.BadResponse, p.cause, body)
-		}
+		require.NotNil(t, p, body)
+		assert.Equal(t, failure.BadResponse, p.cause, body)
 	}
 }
 
@@ -86,27 +86,22 @@ func FuzzToken(f *testing.F) {
 
 func TestBatches(t *testing.T) {
 	t.Parallel()
-	names := func(count, length int) []string {
-		var all []string
-		for i := range count {
-			all = append(all, fmt.Sprintf("%0*d", length, i))
+	for _, c := range []struct {
+		count, length int
+		want          []int
+	}{
+		{0, 0, nil}, {1, 10, []int{1}}, {50, 10, []int{50}}, {51, 10, []int{50, 1}}, {60, 255, []int{14, 14, 14, 14, 4}},
+		{1, 9000, []int{1}}, // one that is too long is tried all the same
+	} {
+		var names []string
+		for range c.count {
+			names = append(names, strings.Repeat("x", c.length))
 		}
-		return all
-	}
-	sizes := func(all [][]string) []int {
 		var sizes []int
-		for _, batch := range all {
+		for _, batch := range batches(names) {
 			sizes = append(sizes, len(batch))
+			assert.True(t, len(batch) == 1 || len(url.Values{"scope": scopesOf(batch)}.Encode()) <= maxScopeBytes)
 		}
-		return sizes
+		assert.Equal(t, c.want, sizes)
 	}
-	assert.Nil(t, batches(nil))
-	assert.Equal(t, []int{1}, sizes(batches(names(1, 10))))
-	assert.Equal(t, []int{50}, sizes(batches(names(50, 10))))
-	assert.Equal(t, []int{50, 1}, sizes(batches(names(51, 10))))
-	for _, batch := range batches(names(60, 255)) {
-		query := url.Values{"scope": scopesOf(batch)}
-		assert.LessOrEqual(t, len(query.Encode()), maxScopeBytes)
-	}
-	assert.Equal(t, []int{1}, sizes(batches(names(1, 9000))), "one that is too long is tried all the same")
 }
