@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -18,39 +19,27 @@ const ghcrsHint = `{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: 
 
 func TestWhatIsAskedAgain(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		answer answer
-		tries  int
-	}{
-		"a good one":             {reply(200, "x"), 1},
-		"a 401":                  {reply(401, ""), 1},
-		"a 404":                  {reply(404, ""), 1},
-		"a 408":                  {reply(408, ""), 3},
-		"a 500":                  {reply(500, ""), 3},
-		"a 501":                  {reply(501, ""), 1},
-		"a 503":                  {reply(503, ""), 3},
-		"a 429 without a hint":   {reply(429, ""), 1},
-		"a 429 that says now":    {reply(429, "", "Retry-After", "0"), 3},
-		"a 429 that says late":   {reply(429, "", "Retry-After", "86400"), 1},
-		"a 429 as ghcr.io's":     {reply(429, ghcrsHint), 3},
-		"a reset":                {failing(Reset), 3},
-		"half a body":            {failing(Truncated), 3},
-		"a name that is not":     {failing(NoName), 1},
-		"an unknown certificate": {failing(UnknownAuthority), 1},
-		"a proxy that refuses":   {failing(ProxyRefused), 1},
-		"a redirect to nowhere":  {failing(BadRedirect), 1},
+	for tries, answers := range map[int][]answer{
+		1: {
+			reply(200, "x"), reply(401, ""), reply(404, ""), reply(501, ""), reply(429, ""), reply(429, "", "Retry-After", "86400"),
+			failing(NoName), failing(UnknownAuthority), failing(ProxyRefused), failing(BadRedirect),
+		},
+		3: {
+			reply(408, ""), reply(500, ""), reply(503, ""), reply(429, "", "Retry-After", "0"), reply(429, ghcrsHint),
+			failing(Reset), failing(Truncated),
+		},
 	} {
-		for once, tries := range map[bool]int{false: c.tries, true: 1} {
-			next, r := below(c.answer), get(t, "https://a.io/v2/", "", failure.StagePing)
-			callOf(r.Context()).Once = once
-			ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
-			defer cancel()
-			got, err := (&retry{next: next, backoff: []time.Duration{0, time.Millisecond}}).RoundTrip(r.WithContext(ctx))
-			assert.Len(t, next.asked, tries, name)
-			want, failed := c.answer(r)
-			assert.Equal(t, failed, err, name)
-			if err == nil {
-				assert.Equal(t, want.StatusCode, got.StatusCode, name)
+		for i, answer := range answers {
+			for once, want := range map[bool]int{false: tries, true: 1} {
+				next, r := below(answer), get(t, "https://a.io/v2/", "", failure.StagePing)
+				callOf(r.Context()).Once = once
+				ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+				defer cancel()
+				got, err := (&retry{next: next, backoff: []time.Duration{0, time.Millisecond}}).RoundTrip(r.WithContext(ctx))
+				assert.Len(t, next.asked, want, "%d, of those with %d tries", i, tries)
+				said, failed := answer(r)
+				assert.Equal(t, failed, err)
+				assert.True(t, failed != nil || said.StatusCode == got.StatusCode)
 			}
 		}
 	}
@@ -67,65 +56,61 @@ func TestARegistryThatAskedToWaitIsLeftAlone(t *testing.T) {
 		defer cancel()
 		_, err := again.RoundTrip(r.WithContext(ctx))
 		assert.Equal(t, want, kindOf(err))
-		if failed, ok := err.(*Failure); ok { //nolint:errorlint // it is not wrapped
+		if failed, ok := errors.AsType[*Failure](err); ok {
 			assert.InDelta(t, time.Hour, failed.Retry, float64(time.Minute))
 		}
 	}
 	assert.Len(t, next.asked, 1)
 }
 
-// What an earlier try was told says more than that there was no time for another.
+// What an earlier try was told says more than that there was no time for another. The form in which an identity token is
+// exchanged is sent again as a whole.
 func TestA502BeforeTimeRanOutIsWhatCounts(t *testing.T) {
 	t.Parallel()
 	next := below(reply(502, ""), failing(TimedOut))
-	answer, err := (&retry{next: next, backoff: []time.Duration{0}}).RoundTrip(get(t, "https://a.io/v2/", "", failure.StagePing))
+	r := get(t, "https://a.io/token", "", failure.StageToken)
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("form")), nil }
+	answer, err := (&retry{next: next, backoff: []time.Duration{0}}).RoundTrip(r)
 	require.NoError(t, err)
 	assert.Equal(t, 502, answer.StatusCode)
-	assert.Len(t, next.asked, 2)
-}
-
-// The form in which an identity token is exchanged is sent again as a whole.
-func TestABodyIsSentAgain(t *testing.T) {
-	t.Parallel()
-	var sent []string
-	next := below(func(r *http.Request) (*http.Response, error) {
-		held, err := io.ReadAll(r.Body)
-		assert.NoError(t, err)
-		sent = append(sent, string(held))
-		return reply(503, "")(r)
-	})
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://a.io/token", strings.NewReader("form"))
-	require.NoError(t, err)
-	_, err = (&retry{next: next, backoff: []time.Duration{0}}).RoundTrip(r)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"form", "form"}, sent)
+	require.Len(t, next.asked, 2)
+	for _, asked := range next.asked {
+		sent, err := io.ReadAll(asked.Body)
+		require.NoError(t, err)
+		assert.Equal(t, "form", string(sent))
+	}
 }
 
 // In the header, and as ghcr.io says it.
 func TestHowLongToWait(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
-	const never = -1
+	asked := func(status int, header, message string) (time.Duration, bool) {
+		body := `{"errors":[{"code":"TOOMANYREQUESTS","message":"` + message + `"}]}`
+		answer, err := reply(status, body, "Retry-After", header)(get(t, "https://a.io/v2/", "", failure.StagePing))
+		require.NoError(t, err)
+		return askedToWait(answer, now)
+	}
 	for _, c := range []struct {
-		status          int
 		header, message string
 		want            time.Duration
 	}{
-		{429, "0", "", 0}, {429, "7", "", 7 * time.Second}, {503, " 7 ", "", 7 * time.Second}, {429, "999999999999", "", longestRetry},
-		{429, "Sat, 01 Aug 2026 12:00:30 GMT", "", 30 * time.Second}, {429, "Sat, 01 Aug 2026 11:00:00 GMT", "", 0},
-		{429, "Sat, 01 Aug 2099 11:00:00 GMT", "", longestRetry},
-		{429, "", "", never}, {429, "-1", "", never}, {429, "1.5", "", never}, {429, "soon", "", never}, {429, "1s", "", never},
-		{429, "99999999999999999999999", "", never}, {200, "7", "", never},
-		{429, "", "retry-after: 285.47µs, allowed: 44000/minute", 285470 * time.Nanosecond}, {429, "", "Retry-After: 2s", 2 * time.Second},
-		{429, "", "retry-after: 30", 30 * time.Second}, {429, "", "retry-after: -4s", 0},
-		{429, "", "retry-after: soon", never}, {429, "", "slow down", never}, {503, "", "retry-after: 2s", never},
+		{"0", "", 0}, {"7", "", 7 * time.Second}, {" 7 ", "", 7 * time.Second}, {"999999999999", "", longestRetry},
+		{"Sat, 01 Aug 2026 12:00:30 GMT", "", 30 * time.Second}, {"Sat, 01 Aug 2026 11:00:00 GMT", "", 0},
+		{"Sat, 01 Aug 2099 11:00:00 GMT", "", longestRetry}, {"", "Retry-After: 2s", 2 * time.Second}, {"", "retry-after: -4s", 0},
+		{"", "retry-after: 285.47µs, allowed: 44000/minute", 285470 * time.Nanosecond}, {"", "retry-after: 30", 30 * time.Second},
 	} {
-		body := `{"errors":[{"code":"TOOMANYREQUESTS","message":"` + c.message + `"}]}`
-		answer, err := reply(c.status, body, "Retry-After", c.header)(get(t, "https://a.io/v2/", "", failure.StagePing))
-		require.NoError(t, err)
-		got, ok := askedToWait(answer, now)
-		assert.Equal(t, c.want != never, ok, "%s%s", c.header, c.message)
-		assert.Equal(t, max(c.want, 0), got, "%s%s", c.header, c.message)
+		got, ok := asked(429, c.header, c.message)
+		assert.True(t, ok, c)
+		assert.Equal(t, c.want, got, c)
+	}
+	for _, unclear := range []string{"", "-1", "1.5", "soon", "1s", "99999999999999999999999"} {
+		_, ok := asked(429, unclear, "")
+		assert.False(t, ok, unclear)
+	}
+	for status, message := range map[int]string{429: "retry-after: soon", 503: "retry-after: 2s"} { // ghcr.io says so of a 429 alone
+		_, ok := asked(status, "", message)
+		assert.False(t, ok, message)
 	}
 }
 
