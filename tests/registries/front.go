@@ -23,11 +23,9 @@ type Front struct {
 
 	authority          *pki.Authority
 	tlsAddr, plainAddr string
-
-	mu           sync.Mutex
-	stops        []func() error
-	hosts        map[string]http.Handler
-	certificates map[string]*tls.Certificate // of the test's choice
+	stops              []func() error
+	hosts              sync.Map // to http.Handlers
+	certificates       sync.Map // of the test's choice, by host
 
 	secrets
 	calls // what was asked
@@ -37,8 +35,8 @@ type calls = record.Journal[Call, *Call]
 
 // newFront serves no host yet, on loopback ports.
 func newFront(ctx context.Context, authority *pki.Authority) (f *Front, err error) {
-	f = &Front{authority: authority, hosts: map[string]http.Handler{}, certificates: map[string]*tls.Certificate{}}
-	if f.tlsAddr, err = f.listen(ctx, faultinject.AnyPort, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: f.certificate}); err != nil {
+	f = &Front{authority: authority}
+	if f.tlsAddr, err = f.listen(ctx, faultinject.AnyPort, f.withTLS()); err != nil {
 		return nil, err
 	}
 	if f.plainAddr, err = f.listen(ctx, faultinject.AnyPort, nil); err != nil {
@@ -47,11 +45,21 @@ func newFront(ctx context.Context, authority *pki.Authority) (f *Front, err erro
 	return f, nil
 }
 
+func (f *Front) withTLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if chosen, ok := f.certificates.Load(serverName(hello)); ok {
+			return chosen.(*tls.Certificate), nil
+		}
+		return f.authority.Issue(serverName(hello))
+	}}
+}
+
+// serverName is whom a client wants; one that dials an address names nobody.
+func serverName(hello *tls.ClientHelloInfo) string { return cmp.Or(hello.ServerName, "127.0.0.1") }
+
 func (f *Front) listen(ctx context.Context, address string, config *tls.Config) (string, error) {
 	at, stop, err := faultinject.Listen(ctx, address, &http.Server{Handler: f, TLSConfig: config})
 	if err == nil {
-		f.mu.Lock()
-		defer f.mu.Unlock()
 		f.stops = append(f.stops, stop)
 	}
 	return at, err
@@ -60,14 +68,12 @@ func (f *Front) listen(ctx context.Context, address string, config *tls.Config) 
 // Listen serves every host with TLS at a further address, for clients that
 // come without a proxy.
 func (f *Front) Listen(ctx context.Context, address string) error {
-	_, err := f.listen(ctx, address, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: f.certificate})
+	_, err := f.listen(ctx, address, f.withTLS())
 	return err
 }
 
 // stop breaks what is under way and stops serving.
 func (f *Front) stop() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	var failures []error
 	for _, stop := range f.stops {
 		failures = append(failures, stop())
@@ -76,17 +82,7 @@ func (f *Front) stop() error {
 }
 
 // Handle serves a host, which is a name without a port where the port is 443.
-func (f *Front) Handle(host string, handler http.Handler) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.hosts[host] = handler
-}
-
-func (f *Front) handler(host string) http.Handler {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.hosts[host]
-}
+func (f *Front) Handle(host string, handler http.Handler) { f.hosts.Store(host, handler) }
 
 // TLSAddr is where every host is served with TLS.
 func (f *Front) TLSAddr() string { return f.tlsAddr }
@@ -98,37 +94,22 @@ func (f *Front) PlainAddr() string { return f.plainAddr }
 func (f *Front) Inject(rule Fault) (remove func()) { return f.Faults.Inject(rule) }
 
 // SetCertificate has a host show a certificate of the test's choice: expired,
-// for another name, of another authority. Nil restores the right one.
+// for another name, of another authority.
 func (f *Front) SetCertificate(host string, certificate *tls.Certificate) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.certificates[host] = certificate
+	f.certificates.Store(host, certificate)
 }
-
-func (f *Front) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	host := serverName(hello)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if chosen := f.certificates[host]; chosen != nil {
-		return chosen, nil
-	}
-	return f.authority.Issue(host)
-}
-
-// serverName is whom a client wants; one that dials an address names nobody.
-func serverName(hello *tls.ClientHelloInfo) string { return cmp.Or(hello.ServerName, "127.0.0.1") }
 
 // ServeHTTP records a call and answers it, faults first.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := describe(r)
 	f.keepHeader(r.Header.Get("Authorization"))
-	handler := f.handler(call.Host)
-	if handler == nil {
+	handler, known := f.hosts.Load(call.Host)
+	if !known {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "no such host here", http.StatusMisdirectedRequest)
 		})
 	}
-	f.Faults.Serve(w, r, call, &f.calls, handler)
+	f.Faults.Serve(w, r, call, &f.calls, handler.(http.Handler))
 }
 
 // Calls returns what was recorded and matches, in the order of arrival; a nil

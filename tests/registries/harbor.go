@@ -6,9 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
-	"github.com/distribution/distribution/v3/registry/auth/token"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
@@ -29,8 +27,7 @@ const (
 // to: by the account, with a scope and without, for a private image and a public one.
 type Harbor struct {
 	*Store
-	host   string
-	signer *signer
+	host string
 	secrets
 
 	mu       sync.Mutex
@@ -49,7 +46,7 @@ type robot struct {
 // NewHarbor returns a Harbor without projects or robots, at host.
 func NewHarbor(store *Store, host string) *Harbor {
 	return &Harbor{
-		Store: store, host: host, signer: newSigner("harbor", "harbor-registry"),
+		Store: store, host: host,
 		public: map[string]bool{}, gone: map[string]bool{}, robots: map[string]*robot{}, subjects: map[string]string{},
 	}
 }
@@ -161,16 +158,16 @@ func (h *Harbor) asks(request *http.Request) (subject string, named bool) {
 // token is given to everybody who names a scope, were it one that grants
 // nothing to nobody.
 func (h *Harbor) token(subject string, scopes []string) string {
-	access := []*token.ResourceActions{}
+	grants := []access{}
 	for _, scope := range scopes {
 		repository, _ := pullOf(scope)
-		granted := &token.ResourceActions{Type: "repository", Name: repository, Actions: []string{}}
 		if subject != "" && h.mayPull(subject, repository) {
-			granted.Actions = []string{"pull"}
+			grants = append(grants, accessTo(repository, "pull"))
+		} else {
+			grants = append(grants, accessTo(repository))
 		}
-		access = append(access, granted)
 	}
-	issued := h.signer.sign(subject, time.Now().Add(30*time.Minute), access...)
+	issued := newToken(subject, grants)
 	h.subjects[issued] = subject
 	h.keep(issued)
 	return issued

@@ -168,7 +168,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		connect.Host = strings.TrimSuffix(r.Host, ":443")
 		next = p.connect
 	}
-	if p.front.handler(connect.Host) == nil {
+	if _, known := p.front.hosts.Load(connect.Host); !known {
 		next = func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "the proxy cannot resolve the host", http.StatusBadGateway)
 		}

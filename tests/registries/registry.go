@@ -1,6 +1,8 @@
 package registries
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -8,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/distribution/distribution/v3/registry/auth/token"
 )
 
 const tokenLifetime = 5 * time.Minute
@@ -19,7 +19,6 @@ const tokenLifetime = 5 * time.Minute
 type Registry struct {
 	*Store
 	dialect dialect
-	signer  *signer
 	secrets
 
 	mu       sync.Mutex
@@ -60,8 +59,6 @@ type dialect struct {
 	basic bool
 	// limited means that answers tell how many pulls are left.
 	limited bool
-	// verified means that the Store itself verifies tokens.
-	verified bool
 }
 
 // newDockerHub returns a registry that behaves as registry-1.docker.io and
@@ -102,6 +99,18 @@ func NewECRPublic(store *Store, badLogin int) *Registry {
 	})
 }
 
+// NewTokenRegistry returns a registry that does what the distribution
+// specification says of tokens, and no more; its token endpoint is at realm.
+func NewTokenRegistry(store *Store, realm string) *Registry {
+	return newRegistry(store, dialect{realm: realm, service: "service of " + realm})
+}
+
+// NewBasic returns a registry with a password file, which lets nobody in without
+// an account.
+func NewBasic(store *Store) *Registry {
+	return newRegistry(store, dialect{realm: "registry", service: "registry", basic: true})
+}
+
 // NewECR returns a registry that behaves as a private one of Amazon does: no
 // token endpoint, and an expired password is forbidden rather than
 // unauthorized.
@@ -113,7 +122,7 @@ func NewECR(store *Store, host string) *Registry {
 
 func newRegistry(store *Store, d dialect) *Registry {
 	return &Registry{
-		Store: store, dialect: d, signer: newSigner(d.realm, d.service), limit: 100,
+		Store: store, dialect: d, limit: 100,
 		accounts: map[string]account{}, private: map[string]bool{}, tokens: map[string]grant{},
 	}
 }
@@ -182,11 +191,11 @@ func (r *Registry) answer(w http.ResponseWriter, request *http.Request, call Cal
 	granted, valid := r.tokens[strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ")]
 	valid = valid && time.Now().Before(granted.until)
 	switch {
-	case !ok && (r.dialect.basic || call.Stage == Token):
-		r.refuseLogin(w)
-	case r.dialect.basic && call.User == "":
+	case r.dialect.basic && (call.User == "" || !ok && r.dialect.badLogin == 0):
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf("Basic realm=%q,service=%q", r.dialect.realm, r.dialect.service))
 		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "Not Authorized")
+	case !ok && (r.dialect.basic || call.Stage == Token):
+		r.refuseLogin(w)
 	case r.dialect.basic && call.Stage != Ping && !r.mayPull(who, call.Repository):
 		refuse(w, http.StatusForbidden, "DENIED", "User is not authorized to perform: ecr:BatchGetImage")
 	case call.Stage == Token && request.Method != http.MethodGet:
@@ -195,7 +204,7 @@ func (r *Registry) answer(w http.ResponseWriter, request *http.Request, call Cal
 		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "the operation is unsupported")
 	case call.Stage == Token:
 		r.serveToken(w, call, who)
-	case r.dialect.basic, r.dialect.verified, call.Stage == Ping && valid:
+	case r.dialect.basic, call.Stage == Ping && valid:
 		return false
 	case call.Stage == Ping:
 		r.challenge(w, r.dialect.pingScope, "")
@@ -237,13 +246,13 @@ func (r *Registry) refuseLogin(w http.ResponseWriter) {
 
 func (r *Registry) serveToken(w http.ResponseWriter, call Call, who account) {
 	granted := grant{until: time.Now().Add(tokenLifetime)}
-	access := []*token.ResourceActions{}
+	grants := []access{}
 	for _, scope := range call.Scopes {
 		repository, ok := pullOf(scope)
 		switch {
 		case ok && r.mayPull(who, repository):
 			granted.repositories = append(granted.repositories, repository)
-			access = append(access, &token.ResourceActions{Type: "repository", Name: repository, Actions: []string{"pull"}})
+			grants = append(grants, accessTo(repository, "pull"))
 		case r.dialect.refuses && call.User == "":
 			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 			return
@@ -252,7 +261,7 @@ func (r *Registry) serveToken(w http.ResponseWriter, call Call, who account) {
 			return
 		}
 	}
-	issued := r.signer.sign(call.User, granted.until, access...)
+	issued := newToken(call.User, grants)
 	r.tokens[issued] = granted
 	r.keep(issued)
 	body := map[string]any{
@@ -315,6 +324,25 @@ func (r *Registry) challenge(w http.ResponseWriter, scope, reason string) {
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
 	refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+}
+
+// access is what a token grants.
+type access struct {
+	Type    string   `json:"type"`
+	Name    string   `json:"name"`
+	Actions []string `json:"actions"`
+}
+
+func accessTo(repository string, actions ...string) access {
+	return access{"repository", repository, append([]string{}, actions...)}
+}
+
+// newToken looks like the JWT that docker.io issues; its third part is random
+// rather than signed, since nobody but the registry that issued it may judge it.
+func newToken(subject string, grants []access) string {
+	claims := must(json.Marshal(map[string]any{"sub": subject, "access": grants}))
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(claims) + "." + encode([]byte(rand.Text()))
 }
 
 func refuse(w http.ResponseWriter, status int, code, message string) {

@@ -19,18 +19,12 @@ import (
 // not.
 type Store struct {
 	app *handlers.App
-	// admit lets the test's own requests in where the registry itself asks who
-	// calls.
-	admit func(*http.Request)
 	// repositories are those that anything was ever pushed to.
 	repositories sync.Map
 }
 
 // NewStore returns an empty registry.
-func NewStore(ctx context.Context) *Store { return newStore(ctx, nil, func(*http.Request) {}) }
-
-// newStore returns an empty registry that asks who calls, as auth says.
-func newStore(ctx context.Context, auth configuration.Auth, admit func(*http.Request)) *Store {
+func NewStore(ctx context.Context) *Store {
 	// The registry logs to logrus's one logger; its requests are recorded by
 	// the Front, where they can be asserted.
 	logrus.SetOutput(io.Discard)
@@ -40,20 +34,19 @@ func newStore(ctx context.Context, auth configuration.Auth, admit func(*http.Req
 			"delete":      configuration.Parameters{"enabled": true},
 			"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
 		},
-		Auth:    auth,
 		Catalog: configuration.Catalog{MaxEntries: 1000},
 	}
 	config.HTTP.Secret = "kept in memory" // signs upload sessions, which end with the process
-	return &Store{app: handlers.NewApp(context.WithoutCancel(ctx), config), admit: admit}
+	return &Store{app: handlers.NewApp(context.WithoutCancel(ctx), config)}
 }
 
-// ServeHTTP serves the registry; what NewStore made does not ask who calls.
+// ServeHTTP serves the registry, which does not ask who calls.
 func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.app.ServeHTTP(w, r) }
 
 // as is how the test itself asks the store, whatever the host of a reference.
 func (s *Store) as() []remote.Option { return []remote.Option{remote.WithTransport(direct{s})} }
 
-// direct hands requests to a store in this process, and is let in.
+// direct hands requests to a store in this process, past whoever stands before it.
 type direct struct{ store *Store }
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -62,7 +55,6 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 		inner.Body = http.NoBody // a server's request always has a body
 	}
 	inner.RequestURI, inner.Host = r.URL.RequestURI(), r.URL.Host
-	d.store.admit(inner)
 	w := httptest.NewRecorder()
 	d.store.ServeHTTP(w, inner)
 	response := w.Result()

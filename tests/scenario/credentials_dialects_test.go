@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
@@ -75,8 +74,8 @@ func dialects() map[string]dialect {
 	ghcr.start = func(_ *testing.T, s *harness.Scenario, _ dialect) *registries.Registry { return s.Site.GHCR }
 	return map[string]dialect{
 		"distribution, tokens": tokens, "docker.io": hub, "ghcr.io": ghcr, "Amazon": ecr,
-		"distribution, htpasswd": {host: someHost, prover: someHost, dead: rejected, logins: 2, start: startHtpasswd},
-		"GitLab":                 gitlab(http.StatusUnauthorized), "GitLab, older": gitlab(http.StatusForbidden),
+		"a password file": {host: someHost, prover: someHost, dead: rejected, logins: 2, start: startBasic},
+		"GitLab":          gitlab(http.StatusUnauthorized), "GitLab, older": gitlab(http.StatusForbidden),
 		"Azure": usual(azure, azure, func(store *registries.Store) *registries.Registry { return registries.NewACR(store, azure) }),
 		// Where 403 refuses; and 400, which proves nothing, and gives no token either.
 		"Amazon, public":      public(http.StatusForbidden, rejected),
@@ -84,12 +83,11 @@ func dialects() map[string]dialect {
 	}
 }
 
-// startHtpasswd puts up a registry with Basic authentication, for the one account that it has.
-func startHtpasswd(t *testing.T, s *harness.Scenario, d dialect) *registries.Registry {
+// startBasic puts up a registry with Basic authentication, for the one account that it has.
+func startBasic(t *testing.T, s *harness.Scenario, d dialect) *registries.Registry {
 	t.Helper()
-	registry, err := registries.NewHtpasswd(t.Context(), s.Dir)
-	require.NoError(t, err)
-	require.NoError(t, registry.AddAccount(puller.user, puller.password))
+	registry := registries.NewBasic(registries.NewStore(t.Context()))
+	registry.AddAccount(puller.user, puller.password)
 	s.Site.Add(d.host, registry.Store, registry, d.host)
 	return nil
 }

@@ -113,7 +113,7 @@ func TestTheTerminationMessageHoldsNoSecret(t *testing.T) {
 func TestAPasswordGoesToItsHostAlone(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
-	startHtpasswd(t, s, dialect{host: someHost})
+	startBasic(t, s, dialect{host: someHost})
 	digest := s.Push(somePrivate, image("first"))
 	mount(t, s, "regcred", entries{someHost: puller, cdnHost: deadLogin})
 	watch(s, map[string]pull{"private": {image: somePrivate, secrets: []string{"regcred"}}})

@@ -176,11 +176,10 @@ func watch(s *harness.Scenario, pulls map[string]pull, first ...string) {
 	s.Setenv("CONCURRENCY", "32")
 }
 
-// tokenRegistry puts up a real registry with real tokens, and its token endpoint at auth.HOST.
+// tokenRegistry puts up a registry with tokens, and its token endpoint at auth.HOST.
 func tokenRegistry(t *testing.T, s *harness.Scenario, host string) *registries.Registry {
 	t.Helper()
-	registry, err := registries.NewTokenRegistry(t.Context(), s.Dir, "https://auth."+host+"/token")
-	require.NoError(t, err)
+	registry := registries.NewTokenRegistry(registries.NewStore(t.Context()), "https://auth."+host+"/token")
 	s.Site.Add(host, registry.Store, registry, host, "auth."+host)
 	return registry
 }
