@@ -91,7 +91,7 @@ func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 		"internal/workload":           {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
 		"internal/result":             {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/", "net/http"},
 		"internal/config":             {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", "k8s.io/api/"},
-		"internal/decide":             {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", asking},
+		"internal/decide":             {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", "log/slog", asking},
 		"internal/preflight":          {module + "internal/tick", module + "internal/check", module + "internal/cluster", "k8s.io/"},
 		"internal/annotate":           {module + "internal/decide", "k8s.io/", "net/http", asking},
 	} {

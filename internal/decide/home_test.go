@@ -7,6 +7,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // resident is a workload with so many failures of the target t0; a negative number: it does not exist.
@@ -62,42 +63,35 @@ func TestHomes(t *testing.T) {
 // What has moved counts on where it is now, with its last error, and does not stay where it was.
 func TestCountersMove(t *testing.T) {
 	t.Parallel()
+	const why = "dns: the name does not resolve"
 	home, left := carrying(input(unknown)), counting(carrying(input(unknown)), 0, 2)
-	left.Object.Annotations[keys.LastError("t0")] = "dns: the name does not resolve"
-	home.Homes, left.Homes = []decide.Home{{Target: 0, Moved: annotate.TargetCounters{Failures: 2, LastError: "dns: the name does not resolve"}}}, nil
-	plan := func(target decide.Target) (decide.Target, []*decide.Step) {
-		home, left := begun(home), begun(left)
-		planned, steps := rules.Plan([]decide.Target{target}, []*decide.Workload{&home, &left})
-		assert.Equal(t, map[string]string{keys.Failures("t0"): "", keys.LastError("t0"): ""}, steps[1].Change.Annotations)
-		return planned[0], steps
+	left.Object.Annotations[keys.LastError("t0")] = why
+	home.Homes, left.Homes = []decide.Home{{Target: 0, Moved: annotate.TargetCounters{Failures: 2, LastError: why}}}, nil
+	home, left = begun(home), begun(left)
+	for _, c := range []struct {
+		failure     *failure.Error
+		asked       bool
+		count, want string
+	}{
+		{failing, true, "3/3 by us", "failed failures:t0=3 error:t0=proxy event:t0=ResolveFailing"},
+		{nil, false, "2/3", "skipped failures:t0=2 error:t0=dns"},
+		{nil, true, "0/3", "skipped"},
+	} {
+		of := targets(1)
+		of[0].Failure, of[0].Asked = c.failure, c.asked
+		planned, steps := rules.Plan(of, []*decide.Workload{&home, &left})
+		assert.Equal(t, c.count, countOf(planned[0]))
+		assert.Equal(t, c.want, told(*steps[0]))
+		assert.Contains(t, told(*steps[1]), " failures:t0= error:t0=")
 	}
-	of := targets(1)[0]
-	of.Failure = failing
-	planned, steps := plan(of)
-	assert.Equal(t, 3, planned.Failures.N)
-	assert.Equal(t, map[string]string{keys.Failures("t0"): "3", keys.LastError("t0"): "proxy: " + failing.Advice()}, steps[0].Change.Annotations)
-	assert.Len(t, steps[0].Events, 1)
-
-	of.Failure, of.Asked = nil, false
-	planned, steps = plan(of)
-	assert.Equal(t, 2, planned.Failures.N)
-	assert.Equal(t, map[string]string{keys.Failures("t0"): "2", keys.LastError("t0"): "dns: the name does not resolve"}, steps[0].Change.Annotations)
-
-	of.Asked = true
-	planned, steps = plan(of)
-	assert.Zero(t, planned.Failures.N)
-	assert.Empty(t, steps[0].Change.Annotations)
 }
 
 // Where none of a target's own workloads exists, its counters stand where it has no slot.
 func TestCountersStandWhereTheTargetHasNoSlot(t *testing.T) {
 	t.Parallel()
-	w := begun(counting(carrying(input(unasked, latest(digestA))), 0, 0, 2))
+	w := counting(carrying(input(unasked, latest(digestA))), 0, 0, 2)
 	w.Homes = append(w.Homes, decide.Home{Target: 1})
-	w = begun(w)
 	of := targets(2)
 	of[0].Digest, of[1].Failure = digestA, failing
-	step := planned(t, w, of)
-	assert.Equal(t, "3", step.Change.Annotations[keys.Failures("t1")])
-	assert.Equal(t, 1, step.Events[0].Target)
+	assert.Equal(t, "unchanged failures:t1=3 error:t1=proxy event:t1=ResolveFailing", told(planned(t, begun(w), of)))
 }

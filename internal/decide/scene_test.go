@@ -129,21 +129,64 @@ func planned(t *testing.T, w decide.Workload, of []decide.Target) decide.Step {
 	return *steps[0]
 }
 
-func outcomes(decisions []decide.Decision) []decide.Outcome {
-	all := make([]decide.Outcome, 0, len(decisions))
+func outcomes(decisions []decide.Decision) (all []decide.Outcome) {
 	for _, d := range decisions {
 		all = append(all, d.Outcome)
 	}
 	return all
 }
 
-// puts says what a change puts where: "1.0=b" is B in the first slot of the second binding.
 func puts(change decide.Change) string {
 	var all []string
 	for _, slot := range change.Slots {
-		all = append(all, fmt.Sprintf("%d.%d=%s", slot.Binding, slot.Slot, strings.ToLower(letter(annotate.Of(slot.Digest)))))
+		all = append(all, fmt.Sprintf("%d.%d=%s", slot.Binding, slot.Slot, letter(annotate.Of(slot.Digest))))
 	}
 	return strings.Join(all, " ")
+}
+
+// told is what a step does, in words: the outcomes, what goes into which slot of which binding, what is written by its key, and
+// the Events.
+func told(step decide.Step) string {
+	words := []string{strings.Trim(strings.ReplaceAll(fmt.Sprint(outcomes(step.Decisions)), " ", ","), "[]")}
+	if len(step.Change.Slots) > 0 {
+		words = append(words, puts(step.Change))
+	}
+	for at := range 3 {
+		name := fmt.Sprint("t", at)
+		for _, key := range [][2]string{
+			{"mark", keys.Mark(name)}, {"recorded", keys.Recorded(name)}, {"failures", keys.Failures(name)}, {"error", keys.LastError(name)}, {"state", keys.State(name)},
+		} {
+			values := step.Change.Annotations
+			if key[0] == "mark" {
+				values = step.Change.Labels
+			}
+			value, changes := values[key[1]]
+			switch {
+			case !changes:
+				continue
+			case key[0] == "mark":
+				value, _, _ = strings.Cut(value, ".")
+				value = letter(annotate.Content(value))
+			case key[0] == "recorded":
+				value = letter(annotate.Content(value))
+			case key[0] == "error":
+				value, _, _ = strings.Cut(value, ":")
+			case value != "" && key[0] == "state":
+				value = "set"
+			}
+			words = append(words, key[0]+":"+name+"="+value)
+		}
+	}
+	if streak, changes := step.Change.Annotations[keys.SkipStreak()]; changes {
+		words = append(words, "streak="+streak)
+	}
+	for _, event := range step.Events {
+		words = append(words, fmt.Sprintf("event:t%d=%s", event.Target, event.Event.Reason))
+	}
+	if !step.Turn {
+		words = append(words, "no turn")
+	}
+	return strings.Join(words, " ")
 }
 
 // failing is why a target is not resolved.

@@ -26,7 +26,7 @@ import (
 //	gated, rewound      a gate said no; an undo has rewound the annotations
 //	event=RefreshHeld   an Event on the workload
 //	left=A, attempt=-   what changes in the record, by name; - is nothing
-func shown(in decide.Input, d decide.Decision) string {
+func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 	var words []string
 	say := func(yes bool, format string, values ...any) {
 		if yes {
@@ -44,18 +44,20 @@ func shown(in decide.Input, d decide.Decision) string {
 	before, after := in.Record, d.Record
 	set := none
 	if d.Rolls() {
-		slots := slotsOf()
+		var restored []decide.Slot
 		var each []string
 		for _, digest := range d.Set {
-			slots = append(slots, decide.Slot{Live: annotate.Of(digest), Left: digest == ""})
+			restored = append(restored, decide.Slot{Live: annotate.Of(digest), Left: digest == ""})
 			each = append(each, letter(annotate.Of(digest)))
 		}
-		set = decide.Together(slots)
+		set = decide.Together(restored)
 		say(true, "%s=%s", map[bool]string{true: "put", false: "back"}[d.Row > 0], strings.Join(slices.Compact(each), ","))
-		before.Mark = set
-		if d.Row == 0 {
+		if before.Mark = set; d.Row == 0 {
 			before.Recorded = set
 		}
+	}
+	if after.Mark != in.Record.Mark || d.Rolls() { // a mark is for the slots that there are when it is written
+		before.Slots = annotate.SlotsName(slices.Sorted(maps.Keys(heldBy(in.Slots))))
 	}
 	say(d.Wait != "" && !set.Is(d.Wait) || d.Wait == "" && d.Row > 0 && d.Rolls(), "wait=%s", letter(annotate.Of(d.Wait)))
 	say(d.Skip == decide.SkipCount, "counted")
@@ -67,112 +69,83 @@ func shown(in decide.Input, d decide.Decision) string {
 		events = append(events, string(event.Reason))
 	}
 	say(len(events) > 0, "event=%s", strings.Join(events, ","))
-	say(after.Mark != before.Mark, "mark=%s", letter(after.Mark))
-	say(after.Recorded != before.Recorded, "recorded=%s", letter(after.Recorded))
-	was, is := before.State, after.State
-	words = append(words, shownAttempt(in, d, was.Attempt, is.Attempt)...)
-	say(is.Left != was.Left, "left=%s", letter(is.Left))
-	say(is.Stood != was.Stood, "stood=%s", letter(is.Stood))
-	say(is.Reapplied != was.Reapplied, "reapplied=%d", is.Reapplied)
-	say(!reflect.DeepEqual(is.ReappliedAt, was.ReappliedAt), "at=%s", when(is.ReappliedAt))
-	say(is.Contested != was.Contested, "contested=%t", is.Contested)
-	say(is.Overwritten != was.Overwritten, "overwritten=%t", is.Overwritten)
-	say(is.UnblockFailed != was.UnblockFailed, "unblockFailed=%s", letter(annotate.Of(is.UnblockFailed)))
-	say(is.Passed != was.Passed, "passed=%s", letter(annotate.Of(is.Passed)))
-	say(!reflect.DeepEqual(is.TurnSince, was.TurnSince), "turn=%s", when(is.TurnSince))
-	for _, rejection := range was.Rejected {
-		say(!slices.Contains(is.Rejected, rejection), "unrejected=%s", letter(rejection.Digest))
+	words = append(words, changed(reflect.ValueOf(before), reflect.ValueOf(after), "State")...)
+	was, is := before.State.Attempt, after.State.Attempt
+	switch {
+	case is != nil && d.Rolls() && d.Row > 0 && set.Is(is.Digest):
+		filled := slices.DeleteFunc(slices.Clone(in.Slots), func(s decide.Slot) bool { return s.Left })
+		was = &annotate.Attempt{Digest: is.Digest, Held: heldBy(filled)}
+	case is != nil && (was == nil || was.Digest != is.Digest):
+		was = &annotate.Attempt{}
 	}
-	for _, rejection := range is.Rejected {
-		why := rejection.Why
+	if is == nil {
+		say(was != nil, "attempt=-")
+	} else {
+		words = append(words, changed(reflect.ValueOf(*was), reflect.ValueOf(*is), "Served", "Wanted")...) // TestServed has these
+	}
+	words = append(words, changed(reflect.ValueOf(before.State), reflect.ValueOf(after.State), "Attempt", "Rejected")...)
+	for _, rejection := range before.State.Rejected {
+		say(!slices.Contains(after.State.Rejected, rejection), "unrejected=%s", letter(rejection.Digest))
+	}
+	for _, rejection := range after.State.Rejected {
+		why := fmt.Sprintf("%s:%s:%s", letter(rejection.Digest), rejection.By, rejection.Why)
 		if rejection.Evidence {
 			why += "!"
 		}
-		if !rejection.At.Equal(now) {
-			why += when(&rejection.At)
-		}
-		say(!slices.Contains(was.Rejected, rejection), "rejected=%s:%s:%s", letter(rejection.Digest), rejection.By, why)
+		say(!slices.Contains(before.State.Rejected, rejection), "rejected=%s", why)
+		assert.Equal(t, slices.Contains(before.State.Rejected, rejection), !rejection.At.Equal(now), "rejected now")
 	}
-	if !reflect.DeepEqual(is.Seen, was.Seen) {
-		say(is.Seen == nil, "seen=-")
-		if is.Seen != nil {
-			say(true, "seen=%s:%s:%s", letter(annotate.Of(is.Seen.Digest)), when(&is.Seen.Since), when(&is.Seen.Deferred))
-		}
-	}
-	if !reflect.DeepEqual(is.Refused, was.Refused) {
-		say(is.Refused == nil, "refused=-")
-		if is.Refused != nil {
-			say(true, "refused=%s:%s", letter(annotate.Of(is.Refused.Digest)), is.Refused.Why)
-		}
-	}
-	if !reflect.DeepEqual(is.Runs, was.Runs) {
-		say(is.Runs == nil, "runs=-")
-		if is.Runs != nil {
-			var ids []string
-			for _, id := range is.Runs.Images {
-				ids = append(ids, letterOfID(id))
-			}
-			say(true, "runs=%s:%s", letter(annotate.Of(is.Runs.Digest)), strings.Join(ids, ","))
-			say(is.Runs.Latest != in.Latest.Digest, "ofAnotherTag")
-		}
-	}
-	say(!reflect.DeepEqual(is.Owners, was.Owners), "owners=%v", is.Owners)
-	if after.Mark != in.Record.Mark || d.Rolls() { // a mark is for the slots that there are when it is written
-		var keys []string
-		for _, slot := range in.Slots {
-			keys = append(keys, slot.Key)
-		}
-		before.Slots = annotate.SlotsName(keys)
-	}
-	say(after.Slots != before.Slots, "slots=%s", after.Slots)
 	return strings.Join(words, " ")
 }
 
-func shownAttempt(in decide.Input, d decide.Decision, was, is *annotate.Attempt) (words []string) {
-	put := d.Rolls() && d.Row > 0
-	switch {
-	case is == nil && was == nil:
-		return nil
-	case is == nil:
-		return []string{"attempt=-"}
-	case put && d.Set[len(d.Set)-1] == is.Digest:
-		was = &annotate.Attempt{Held: heldBy(in.Slots)}
-		for _, slot := range in.Slots {
-			if slot.Left {
-				delete(was.Held, slot.Key)
-			}
+// changed are the fields that differ, by their names, but for some.
+func changed(before, after reflect.Value, but ...string) (words []string) {
+	for i := range before.NumField() {
+		name, was, is := before.Type().Field(i).Name, before.Field(i).Interface(), after.Field(i).Interface()
+		if !slices.Contains(but, name) && !reflect.DeepEqual(was, is) {
+			word := strings.ToLower(name[:1]) + name[1:] + "=" + value(is)
+			words = append(words, strings.TrimSuffix(strings.Replace(word, "digest=", "attempt=", 1), "=true"))
 		}
-	case was == nil || was.Digest != is.Digest:
-		words = append(words, "attempt="+letter(annotate.Of(is.Digest)))
-		was = &annotate.Attempt{}
-	}
-	flags := []struct {
-		name    string
-		was, is bool
-	}{{"again", was.Again, is.Again}, {"reverted", was.Reverted, is.Reverted}, {"alone", was.Alone, is.Alone}, {"unblock", was.Unblock, is.Unblock}}
-	for _, flag := range flags {
-		if flag.was != flag.is {
-			words = append(words, map[bool]string{true: "", false: "not-"}[flag.is]+flag.name)
-		}
-	}
-	if was.Failed != is.Failed {
-		words = append(words, fmt.Sprint("failed=", is.Failed))
-	}
-	if was.Fresh != is.Fresh {
-		words = append(words, fmt.Sprint("fresh=", is.Fresh))
-	}
-	if !reflect.DeepEqual(was.Held, is.Held) && len(was.Held)+len(is.Held) > 0 {
-		var held []string
-		for _, slot := range in.Slots {
-			if content, noted := is.Held[slot.Key]; noted {
-				held = append(held, letter(content))
-			}
-		}
-		words = append(words, "held="+strings.Join(held, ","))
 	}
 	return words
 }
 
+// value is a field's, with digests as letters and times as they are from now.
+func value(of any) string {
+	switch v := of.(type) {
+	case annotate.Content:
+		return letter(v)
+	case image.Digest:
+		return letter(annotate.Of(v))
+	case *time.Time:
+		if v != nil {
+			return when(*v)
+		}
+	case *annotate.Seen:
+		if v != nil {
+			return letter(annotate.Of(v.Digest)) + ":" + when(v.Since) + ":" + when(v.Deferred)
+		}
+	case *annotate.Refusal:
+		if v != nil {
+			return letter(annotate.Of(v.Digest)) + ":" + v.Why
+		}
+	case *annotate.Runs:
+		if v != nil {
+			return letters(v.Images) + " run " + letter(annotate.Of(v.Digest)) + " of " + letter(annotate.Of(v.Latest))
+		}
+	case map[string]annotate.Content:
+		var held []string
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			held = append(held, letter(v[key]))
+		}
+		return strings.Join(held, ",")
+	default:
+		return fmt.Sprint(v)
+	}
+	return "-"
+}
+
+// letter is A to D for the digests of the tables.
 func letter(content annotate.Content) string {
 	switch {
 	case content == none:
@@ -180,22 +153,23 @@ func letter(content annotate.Content) string {
 	case content == tag:
 		return "tag"
 	}
-	for at, of := range []annotate.Content{a, b, c, d} {
-		if content.Same(of) {
-			return string("ABCD"[at])
-		}
+	at := slices.IndexFunc([]annotate.Content{a, b, c, d}, content.Same)
+	if at < 0 {
+		return string(content)
 	}
-	return string(content)
+	return string("ABCD"[at])
 }
 
-func letterOfID(id image.ID) string {
-	return letter(annotate.Content(strings.TrimPrefix(string(id), "@")))
+func letters(ids []image.ID) string {
+	var all []string
+	for _, id := range ids {
+		all = append(all, letter(annotate.Content(strings.TrimPrefix(string(id), "@"))))
+	}
+	return strings.Join(all, ",")
 }
 
-func when(at *time.Time) string {
+func when(at time.Time) string {
 	switch {
-	case at == nil:
-		return "-"
 	case at.IsZero():
 		return "never"
 	case at.Equal(now):
@@ -219,11 +193,7 @@ func shownQuestions(questions []decide.Question) string {
 		case decide.WhatRuns:
 			about = "pods"
 		case decide.SameImage:
-			var ids []string
-			for _, id := range q.IDs() {
-				ids = append(ids, letterOfID(id))
-			}
-			about += " same as " + strings.Join(ids, ",")
+			about += " same as " + letters(q.IDs())
 		case decide.StillServed:
 			about += " served"
 		}
@@ -250,7 +220,7 @@ func run(t *testing.T, rows []row) {
 				return
 			}
 			got := decide.Decide(r.in)
-			assert.Equal(t, want, shown(r.in, got))
+			assert.Equal(t, want, shown(t, r.in, got))
 			assert.Contains(t, message(got), says)
 			if got.Row != 3 && got.Row != 11 && got.Row != 12 {
 				r.in.Answers = maps.Clone(r.in.Answers)
@@ -293,7 +263,7 @@ func conclude(t *testing.T, conclusions []conclusion) {
 			}
 			assert.Empty(t, decide.ConclusionQuestions(c.in, c.wait))
 			got := decide.Conclude(c.in, c.wait)
-			assert.Equal(t, want, asked+shown(c.in, got))
+			assert.Equal(t, want, asked+shown(t, c.in, got))
 			assert.Contains(t, message(got), says)
 			for _, digest := range got.Set {
 				_, asked := c.in.Answers[decide.Question{Kind: decide.StillServed, Digest: digest}]

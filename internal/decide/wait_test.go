@@ -1,11 +1,11 @@
 package decide_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
@@ -25,13 +25,12 @@ func begins(t *testing.T, w decide.Workload) (decide.Workload, decide.Step, deci
 	return w, step, rules.Waits(w, of, step.Decisions)
 }
 
-// concludes is the end of a wait: each that the pods are asked about, they crash.
-func concludes(t *testing.T, w decide.Workload, waits decide.Waits, before []decide.Decision) decide.Step {
-	t.Helper()
+// ends is the end of a wait: each that the pods are asked about, they crash.
+func ends(w decide.Workload, waits decide.Waits, before []decide.Decision) decide.Step {
 	of := targets(len(w.Bindings))
 	for at, questions := range rules.ConclusionQuestions(w, of, waits) {
 		for _, question := range questions {
-			w.Bindings[at].Answers = w.Bindings[at].Answers.With(question, decide.Answer{Pods: decide.PodProblems{Reasons: []string{"CrashLoopBackOff"}, Evidence: []bool{true, true, true}, Crashed: []bool{true, true, true}}})
+			w.Bindings[at].Answers = w.Bindings[at].Answers.With(question, decide.Answer{Pods: crashing})
 		}
 	}
 	return rules.Conclude(w, of, waits, before)
@@ -43,14 +42,15 @@ func TestWaitsAreForWhatIsUnderWay(t *testing.T) {
 	_, _, waits := begins(t, carrying(input(latest(digestA)), input(latest(digestA), notify)))
 	assert.False(t, waits.Any())
 
-	_, step, waits := begins(t, carrying(input(), input(latest(digestA)), input(record(b, b), deployer("helm"), reapplied(3, 2*time.Hour, true))))
+	contested := input(record(b, b), deployer("helm"), reapplied(3, 2*time.Hour, true))
+	_, step, waits := begins(t, carrying(input(), input(latest(digestA)), contested))
 	assert.True(t, waits.Any())
+	assert.NotNil(t, step.Decisions[2].Failure)
 	assert.Equal(t, []decide.Wait{
 		{Digest: digestB, Namespace: "ns", Joint: true},
 		{Joint: true},
 		{Digest: digestB, Namespace: "ns", Joint: true, Contested: step.Decisions[2].Failure},
 	}, waits.Of)
-	assert.NotNil(t, waits.Of[2].Contested)
 
 	_, _, waits = begins(t, carrying(input(ours(0)), input(latest(digestA), unsettled)))
 	assert.True(t, waits.Any())
@@ -61,62 +61,55 @@ func TestWaitsAreForWhatIsUnderWay(t *testing.T) {
 func TestAWaitIsOver(t *testing.T) {
 	t.Parallel()
 	_, _, waits := begins(t, carrying(input(), input(latest(digestA))))
+	type contents = []annotate.Content
 	for name, c := range map[string]struct {
 		rollout  decide.Rollout
 		contents []annotate.Content
 		want     bool
 	}{
-		"under way":                             {underWay(1), []annotate.Content{b, a}, false},
-		"down":                                  {decide.Rollout{}, []annotate.Content{b, a}, false},
-		"settled":                               {input().Facts.Rollout, []annotate.Content{b, a}, true},
-		"OnDelete":                              {decide.Rollout{AwaitsDelete: true}, []annotate.Content{b, a}, true},
-		"given up by the controller":            {decide.Rollout{Failure: "ProgressDeadlineExceeded"}, []annotate.Content{b, a}, true},
-		"somebody has replaced it":              {underWay(1), []annotate.Content{c, a}, true},
-		"somebody has emptied it":               {underWay(1), []annotate.Content{none, a}, true},
-		"somebody has replaced another's":       {underWay(1), []annotate.Content{b, c}, false},
-		"the slot went away":                    {underWay(1), []annotate.Content{"", a}, true},
-		"only its mark could be read: the same": {underWay(1), []annotate.Content{annotate.Content(b.Mark()), a}, false},
+		"under way":                             {underWay(1), contents{b, a}, false},
+		"down":                                  {decide.Rollout{}, contents{b, a}, false},
+		"settled":                               {input().Facts.Rollout, contents{b, a}, true},
+		"OnDelete":                              {decide.Rollout{AwaitsDelete: true}, contents{b, a}, true},
+		"given up by the controller":            {decide.Rollout{Failure: "ProgressDeadlineExceeded"}, contents{b, a}, true},
+		"somebody has replaced it":              {underWay(1), contents{c, a}, true},
+		"somebody has emptied it":               {underWay(1), contents{none, a}, true},
+		"somebody has replaced another's":       {underWay(1), contents{b, c}, false},
+		"the slot went away":                    {underWay(1), contents{"", a}, true},
+		"only its mark could be read: the same": {underWay(1), contents{annotate.Content(b.Mark()), a}, false},
 	} {
 		assert.Equal(t, c.want, waits.Over(c.rollout, c.contents), name)
 	}
 }
 
-// Progress is what is fresh beyond what any tick before has seen fresh, in whichever tick it became so (I43, I52).
+// Progress is what is fresh beyond what any tick before has seen fresh, in whichever tick it became so (I43, I52), and forgives.
 func TestProgressIsBeyondWhatAnyTickHasSeen_I43_I52(t *testing.T) {
 	t.Parallel()
-	put, goesOn := carrying(input()), carrying(input(ours(1)))
-	for name, c := range map[string]struct {
-		w    decide.Workload
-		end  decide.Rollout
-		want decide.Outcome
+	for _, c := range []struct {
+		name   string
+		before decide.Input
+		fresh  int
+		want   string
 	}{
-		"put, one became fresh":                             {put, underWay(1), decide.Waiting},
-		"put, and none did":                                 {put, underWay(0), decide.Failed},
-		"gone on with, one became fresh since, in any tick": {goesOn, underWay(2), decide.Waiting},
-		"gone on with, and none did":                        {goesOn, underWay(1), decide.Failed},
-		"gone on with, and one was lost":                    {goesOn, underWay(0), decide.Failed},
+		{"put, one became fresh", input(), 1, "waiting failed=0 fresh=1"},
+		{"put, and none did", input(), 0, "failed failed=1 fresh=0"},
+		{"gone on with, one became fresh since, in any tick", input(ours(1)), 2, "waiting failed=0 fresh=2"},
+		{"gone on with, and none did", input(ours(1)), 1, "failed failed=2 fresh=1"},
+		{"gone on with, and one was lost", input(ours(1)), 0, "failed failed=2 fresh=1"},
 	} {
-		w, step, waits := begins(t, c.w)
-		concluded := concludes(t, rolling(w, c.end), waits, step.Decisions)
-		assert.Equal(t, []decide.Outcome{c.want}, outcomes(concluded.Decisions), name)
-		if c.want == decide.Waiting {
-			assert.Equal(t, c.end.Fresh, concluded.Decisions[0].Record.State.Attempt.Fresh, name)
-			assert.Zero(t, concluded.Decisions[0].Record.State.Attempt.Failed, "progress forgives")
-		}
+		w, step, waits := begins(t, carrying(c.before))
+		got := ends(rolling(w, underWay(c.fresh)), waits, step.Decisions).Decisions[0]
+		attempt := got.Record.State.Attempt
+		assert.Equal(t, c.want, fmt.Sprintf("%s failed=%d fresh=%d", got.Outcome, attempt.Failed, attempt.Fresh), c.name)
 	}
 }
 
-// To be told to end is noted of all that is waited for, in a value of its own.
+// To be told to end is noted of all that is waited for, in a value of its own, and counts nothing.
 func TestATickThatIsToldToEndCountsNothing(t *testing.T) {
 	t.Parallel()
 	w, step, waits := begins(t, carrying(input(), input()))
-	told := waits.Interrupted()
+	assert.Equal(t, "waiting,waiting", told(ends(w, waits.Interrupted(), step.Decisions)))
 	assert.False(t, waits.Of[0].Interrupted)
-	assert.True(t, told.Of[0].Interrupted)
-	assert.True(t, told.Of[1].Interrupted)
-	concluded := concludes(t, w, told, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.Waiting, decide.Waiting}, outcomes(concluded.Decisions))
-	assert.True(t, concluded.Change.Empty())
 }
 
 // A target that was not waited for keeps what was decided before, and its record.
@@ -124,74 +117,56 @@ func TestTheOthersKeepWhatWasDecided(t *testing.T) {
 	t.Parallel()
 	w, step, waits := begins(t, carrying(input(), input(rejected(b, byFailure))))
 	remember(w, 1, annotate.Record{Mark: a, Recorded: a}) // a person has removed its state since
-	concluded := concludes(t, rolling(w, input().Facts.Rollout), waits, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.Refreshed, decide.Rejected}, outcomes(concluded.Decisions))
-	assert.Equal(t, []decide.TargetEvent{{Target: 0, Event: concluded.Decisions[0].Events[0]}}, concluded.Events)
-	after := written(w, concluded.Change)
-	assert.Equal(t, b, recordOf(after, 0).Recorded)
-	assert.Equal(t, recordOf(w, 1), recordOf(after, 1))
-	assert.True(t, concluded.Turn)
+	concluded := ends(rolling(w, input().Facts.Rollout), waits, step.Decisions)
+	assert.Equal(t, "refreshed,rejected recorded:t0=B state:t0=set event:t0=DigestRefreshed", told(concluded))
 
 	w, step, waits = begins(t, begun(counting(carrying(input(ours(0)), input(latest(digestA), unsettled)), 3)))
-	assert.Equal(t, "4", step.Change.Annotations[keys.SkipStreak()])
-	concluded = concludes(t, w, waits, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.Failed, decide.Waiting}, outcomes(concluded.Decisions))
-	assert.NotContains(t, concluded.Change.Annotations, keys.SkipStreak(), "what one has counted before the wait is not counted again")
-	assert.Equal(t, []decide.Outcome{decide.Waiting, decide.Waiting}, outcomes(step.Decisions), "what was decided before stays as it is")
+	assert.Equal(t, "waiting,waiting streak=4", told(step))
+	concluded = ends(w, waits, step.Decisions)
+	assert.Equal(t, "failed,waiting state:t0=set event:t0=RolloutFailed", told(concluded), "what was counted before is not counted again")
+	assert.Equal(t, "waiting,waiting streak=4", told(step), "what was decided before stays as it is")
+
+	w, step, waits = begins(t, begun(counting(carrying(input()), 3))) // one whose own patch ends the streak counts its progress
+	assert.Contains(t, told(ends(rolling(w, underWay(1)), waits, step.Decisions)), "streak=1")
 }
 
-// Whose fault a joint failure is, is not known: all targets are restored, none is rejected, and the next ticks try one each.
+// Whose fault a joint failure is, is not known: all targets are restored, those below their own threshold too, none is rejected,
+// and the next ticks try one each.
 func TestAJointFailureRestoresAll(t *testing.T) {
 	t.Parallel()
-	w, step, waits := begins(t, carrying(input(), input()))
-	crashed := rolling(w, decide.Rollout{Desired: 2})
-	concluded := concludes(t, crashed, waits, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.RolledBack}, outcomes(concluded.Decisions))
-	assert.Equal(t, "0.0=a 1.0=a", puts(concluded.Change))
-	after := written(crashed, concluded.Change)
-	for at := range 2 {
-		record := recordOf(after, at)
-		assert.Equal(t, a.Mark(), record.Mark.Mark())
-		assert.Empty(t, record.State.Rejected)
-		assert.True(t, record.State.Attempt.Alone)
-		assert.Equal(t, 1, record.State.Attempt.Failed)
+	const restored = "rolled-back,rolled-back 0.0=A 1.0=A mark:t0=A state:t0=set mark:t1=A state:t1=set " +
+		"event:t0=RolloutFailed event:t0=RolledBack event:t1=RolloutFailed event:t1=RolledBack"
+	attempts := func(w decide.Workload) (all []annotate.Attempt) {
+		for at := range w.Bindings {
+			assert.Empty(t, recordOf(w, at).State.Rejected)
+			attempt := recordOf(w, at).State.Attempt
+			all = append(all, annotate.Attempt{Failed: attempt.Failed, Alone: attempt.Alone})
+		}
+		return all
 	}
-
-	// Restored and settled, the next tick tries the first alone; it fails alone, and is rejected.
-	next := begun(rolling(after, input().Facts.Rollout))
-	w, step, waits = begins(t, next)
-	assert.Equal(t, "0.0=b", puts(step.Change))
-	concluded = concludes(t, rolling(w, decide.Rollout{Desired: 2}), waits, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.Waiting}, outcomes(concluded.Decisions))
-	after = written(w, concluded.Change)
-	assert.Len(t, recordOf(after, 0).State.Rejected, 1)
-	assert.Empty(t, recordOf(after, 1).State.Rejected)
-
-	// And then the other has its turn.
-	_, step, _ = begins(t, begun(rolling(after, input().Facts.Rollout)))
-	assert.Equal(t, []decide.Outcome{decide.Rejected, decide.Refreshed}, outcomes(step.Decisions))
-	assert.Equal(t, "1.0=b", puts(step.Change))
-}
-
-// Where one target of a rollout is restored, all are, those below their own threshold too.
-func TestWhereOneTargetIsRestoredAllAre(t *testing.T) {
-	t.Parallel()
-	w := carrying(input(ours(2)), input(ours(0)))
-	w, step, waits := begins(t, w)
-	assert.True(t, waits.Of[1].Joint)
-	concluded := concludes(t, w, waits, step.Decisions)
-	require.Equal(t, []decide.Outcome{decide.RolledBack, decide.RolledBack}, outcomes(concluded.Decisions))
+	down := decide.Rollout{Desired: 2}
+	w, step, waits := begins(t, carrying(input(), input()))
+	concluded := ends(rolling(w, down), waits, step.Decisions)
+	assert.Equal(t, restored, told(concluded))
 	after := written(w, concluded.Change)
-	assert.Equal(t, 2, recordOf(after, 0).State.Attempt.Failed, "short of its threshold, since nobody is rejected")
-	assert.Equal(t, 1, recordOf(after, 1).State.Attempt.Failed)
+	assert.Equal(t, []annotate.Attempt{{Failed: 1, Alone: true}, {Failed: 1, Alone: true}}, attempts(after))
 
+	w, step, waits = begins(t, begun(rolling(after, input().Facts.Rollout))) // restored and settled
+	assert.Equal(t, "0.0=B", puts(step.Change))
+	after = written(w, ends(rolling(w, down), waits, step.Decisions).Change)
+	assert.Len(t, recordOf(after, 0).State.Rejected, 1, "it fails alone, and is rejected")
+	assert.Empty(t, recordOf(after, 1).State.Rejected)
+	_, step, _ = begins(t, begun(rolling(after, input().Facts.Rollout)))
+	assert.Equal(t, "1.0=B", puts(step.Change), "and then the other has its turn")
+
+	w, step, waits = begins(t, carrying(input(ours(2)), input(ours(0))))
+	concluded = ends(w, waits, step.Decisions)
+	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.RolledBack}, outcomes(concluded.Decisions))
+	assert.Equal(t, []annotate.Attempt{{Failed: 2, Alone: true}, {Failed: 1, Alone: true}}, attempts(written(w, concluded.Change)))
 	w, step, waits = begins(t, carrying(input(ours(1)), input(ours(0)))) // neither is at its threshold
-	concluded = concludes(t, w, waits, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.Failed, decide.Failed}, outcomes(concluded.Decisions))
-	assert.Empty(t, concluded.Change.Slots)
-
+	assert.Empty(t, puts(ends(w, waits, step.Decisions).Change))
 	w, step, waits = begins(t, carrying(input(ours(2)), input(latest(digestA), unsettled))) // the other was not waited for
-	concluded = concludes(t, w, waits, step.Decisions)
+	concluded = ends(w, waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.Waiting}, outcomes(concluded.Decisions))
 	assert.Len(t, recordOf(written(w, concluded.Change), 0).State.Rejected, 1, "and so its own fault is known")
 }
@@ -201,59 +176,9 @@ func TestWhereOneTargetIsRestoredAllAre(t *testing.T) {
 func TestTwoTicksThatWaitCountOnce_I80(t *testing.T) {
 	t.Parallel()
 	w, step, waits := begins(t, carrying(input(ours(0))))
-	first := concludes(t, w, waits, step.Decisions)
-	w = written(w, first.Change)
+	w = written(w, ends(w, waits, step.Decisions).Change)
 	assert.Equal(t, 1, recordOf(w, 0).State.Attempt.Failed)
-	second := concludes(t, w, waits, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.Failed}, outcomes(second.Decisions), "as loud")
-	assert.True(t, second.Change.Empty())
-	assert.Empty(t, second.Events)
-
+	assert.Equal(t, "failed", told(ends(w, waits, step.Decisions)), "as loud, and nothing is written")
 	_, _, waits = begins(t, begun(w)) // the next tick's wait begins with what is there now
-	third := concludes(t, w, waits, step.Decisions)
-	assert.Equal(t, 2, recordOf(written(w, third.Change), 0).State.Attempt.Failed)
-}
-
-// Zero replicas prove nothing: what was put there stays attempted until one runs it (I56).
-func TestZeroReplicasProveNothing_I56(t *testing.T) {
-	t.Parallel()
-	zero := decide.Rollout{Settled: true, NoReplica: true}
-	w, step, waits := begins(t, rolling(carrying(input()), zero))
-	assert.Equal(t, "0.0=b", puts(step.Change))
-	require.True(t, waits.Any())
-	w = rolling(w, zero)
-	assert.True(t, waits.Over(zero, []annotate.Content{b}))
-	concluded := concludes(t, w, waits, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.Waiting}, outcomes(concluded.Decisions))
-	assert.True(t, concluded.Change.Empty(), "neither recorded nor counted")
-
-	w, step, waits = begins(t, begun(w))
-	assert.Equal(t, []decide.Outcome{decide.Waiting}, outcomes(step.Decisions))
-	assert.False(t, waits.Any(), "the next tick does not wait for what nothing runs")
-	assert.True(t, step.Change.Empty())
-
-	crash := decide.Rollout{Available: 0, Desired: 2} // scaled up in the morning
-	w, step, waits = begins(t, begun(rolling(w, crash)))
-	assert.True(t, waits.Any())
-	w = rolling(w, crash)
-	for range 2 {
-		w = written(w, concludes(t, w, waits, step.Decisions).Change)
-		w, step, waits = begins(t, begun(w))
-	}
-	concluded = concludes(t, w, waits, step.Decisions)
-	assert.Equal(t, []decide.Outcome{decide.RolledBack}, outcomes(concluded.Decisions))
-	assert.Equal(t, "0.0=a", puts(concluded.Change), "and there is something to go back to")
-
-	proven, step, waits := begins(t, begun(rolling(written(carrying(input()), planned(t, carrying(input()), targets(1)).Change), underWay(1))))
-	concluded = concludes(t, rolling(proven, input().Facts.Rollout), waits, step.Decisions)
-	assert.Equal(t, b, recordOf(written(proven, concluded.Change), 0).Recorded)
-}
-
-// A tick whose own patch ends the skip streak counts the progress of what it has put there.
-func TestATickThatClearsTheStreakCountsItsProgress(t *testing.T) {
-	t.Parallel()
-	w, step, waits := begins(t, begun(counting(carrying(input()), 3)))
-	concluded := concludes(t, rolling(w, underWay(1)), waits, step.Decisions)
-	assert.Equal(t, "1", concluded.Change.Annotations[keys.SkipStreak()])
-	assert.Contains(t, concluded.Decisions[0].Message, "1/8")
+	assert.Equal(t, 2, recordOf(written(w, ends(w, waits, step.Decisions).Change), 0).State.Attempt.Failed)
 }
