@@ -1,14 +1,15 @@
 package fakenode
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Policy says what becomes of a pod. It is called again and again, from
-// several goroutines, whenever the pod changes or Set is called.
+// Policy says what becomes of a pod. It is called again and again, from several goroutines, whenever the pod changes or Set is
+// called.
 type Policy func(pod *corev1.Pod) Behaviour
 
 // Behaviour is what becomes of a pod.
@@ -32,16 +33,14 @@ const (
 	stuck
 	waiting
 	unschedulable
-	flapping
 	completed
 	starting
 	lost
 	evicted
 )
 
-// Ready runs the pod and makes it Ready at once, or once its readiness gates
-// are open, which is for others to say. It is what happens where a
-// test says nothing, but for pods of Jobs, which complete.
+// Ready runs the pod and makes it Ready at once, or once its readiness gates are open, which is for others to say. It is what
+// happens where a test says nothing, but for pods of Jobs, which complete.
 func Ready() Behaviour { return Behaviour{kind: ready} }
 
 // ReadyAfter runs the pod and makes it Ready when it is so old.
@@ -50,15 +49,13 @@ func ReadyAfter(age time.Duration) Behaviour { return Behaviour{kind: ready, aft
 // Stuck runs the pod, which never becomes Ready.
 func Stuck() Behaviour { return Behaviour{kind: stuck} }
 
-// Failing leaves the pod's containers waiting for reason, as a kubelet words
-// it: ErrImagePull, ImagePullBackOff, CreateContainerConfigError (the pod is
-// Pending), CrashLoopBackOff (it runs, and restarts).
+// Failing leaves the pod's containers waiting for reason, as a kubelet words it: ErrImagePull, ImagePullBackOff,
+// CreateContainerConfigError (the pod is Pending), CrashLoopBackOff (it runs, and restarts).
 func Failing(reason, message string) Behaviour {
 	return Behaviour{kind: waiting, reason: reason, message: message}
 }
 
-// Pending leaves the pod without a node, for the scheduler's reason in
-// message.
+// Pending leaves the pod without a node, for the scheduler's reason in message.
 func Pending(message string) Behaviour { return Behaviour{kind: unschedulable, message: message} }
 
 // Starting runs the pod, whose startup probe has not passed.
@@ -69,9 +66,7 @@ func Creating() Behaviour { return Failing("ContainerCreating", "") }
 
 // WithoutVolumes leaves the pod on its node, where it waits for volumes or network.
 func WithoutVolumes() Behaviour {
-	b := Creating()
-	b.waits = true
-	return b
+	return Behaviour{kind: waiting, reason: "ContainerCreating", waits: true}
 }
 
 // Lost is a pod that was ready when its node went away: the controllers say that it is not.
@@ -80,14 +75,10 @@ func Lost() Behaviour { return Behaviour{kind: lost} }
 // Evicted is a pod that its kubelet ends, for the reason in message.
 func Evicted(message string) Behaviour { return Behaviour{kind: evicted, message: message} }
 
-// Flapping turns the pod Ready and not Ready in turns of one period.
-func Flapping(period time.Duration) Behaviour { return Behaviour{kind: flapping, after: period} }
-
 // Completed ends the pod's containers with an exit code.
 func Completed(code int32) Behaviour { return Behaviour{kind: completed, code: code} }
 
-// Saying is the same behaviour with a termination message, which a kubelet reads from the container's
-// /dev/termination-log.
+// Saying is the same behaviour with a termination message, which a kubelet reads from the container's /dev/termination-log.
 func (b Behaviour) Saying(message string) Behaviour {
 	b.message = message
 	return b
@@ -105,46 +96,32 @@ func (b Behaviour) Restarted() Behaviour {
 	return b
 }
 
-// Running is the same behaviour, and the kubelet reports what image the
-// containers were started with: this one (imageID, in the form of some
-// container runtime) where the reference is a tag alone, and what it says
-// itself where it has a digest. By default nothing is reported.
+// Running is the same behaviour, and the kubelet reports what image the containers were started with: this one (imageID, in the
+// form of some container runtime) where the reference is a tag alone, and what it says itself where it has a digest. By default
+// nothing is reported.
 func (b Behaviour) Running(imageID string) Behaviour {
 	b.runs = imageID
 	return b
 }
 
-// Lingering is the same behaviour, but the pod takes a while to terminate once
-// it is deleted.
+// Lingering is the same behaviour, but the pod takes a while to terminate once it is deleted.
 func (b Behaviour) Lingering(d time.Duration) Behaviour {
 	b.linger = d
 	return b
 }
 
-// Runs tells whether any container of the pod has text in its image or in the
-// value of an environment variable: a digest, usually.
+// Runs tells whether any container of the pod has text in its image or in the value of an environment variable: a digest, usually.
 func Runs(pod *corev1.Pod, text string) bool {
-	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for _, container := range containers {
-			if strings.Contains(container.Image, text) {
-				return true
-			}
-			for _, variable := range container.Env {
-				if strings.Contains(variable.Value, text) {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers), func(c corev1.Container) bool {
+		return strings.Contains(c.Image, text) ||
+			slices.ContainsFunc(c.Env, func(variable corev1.EnvVar) bool { return strings.Contains(variable.Value, text) })
+	})
 }
 
 // usual is what happens where no test says otherwise.
 func usual(pod *corev1.Pod) Behaviour {
-	for _, owner := range pod.OwnerReferences {
-		if owner.Kind == "Job" {
-			return Completed(0)
-		}
+	if len(pod.OwnerReferences) > 0 && pod.OwnerReferences[0].Kind == "Job" {
+		return Completed(0)
 	}
 	return Ready()
 }

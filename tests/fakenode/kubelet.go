@@ -7,6 +7,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,24 +25,21 @@ const (
 	startTimeout = 30 * time.Second
 )
 
-type queue = workqueue.TypedRateLimitingInterface[types.NamespacedName]
-
 // Kubelet drives the pods of one cluster.
 type Kubelet struct {
 	client kubernetes.Interface
 	pods   corelisters.PodLister
-	queue  queue
+	queue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	nodes  []string
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
 	mu       sync.Mutex
 	policies map[string]Policy
-	nodes    []string
 	next     int // the node that the next pod goes to
 }
 
-// Start registers nodes of the given names and drives every pod of the cluster
-// until Stop.
+// Start registers nodes of the given names, Ready and without taints, and drives every pod of the cluster until Stop.
 func Start(ctx context.Context, config *rest.Config, nodes ...string) (*Kubelet, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent = "test-kubelet"
@@ -49,18 +48,18 @@ func Start(ctx context.Context, config *rest.Config, nodes ...string) (*Kubelet,
 	if err != nil {
 		return nil, err
 	}
-	// A stuck pod is looked at again when something happens, so no resync;
-	// retries are quick because a test waits for each.
+	for _, name := range nodes {
+		if _, err := client.CoreV1().Nodes().Create(ctx, node(name), metav1.CreateOptions{}); err != nil {
+			return nil, fmt.Errorf("register node %s: %w", name, err)
+		}
+	}
+	// A stuck pod is looked at again when something happens, so no resync; retries are quick because a test waits for each.
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](5*time.Millisecond, 200*time.Millisecond)
 	factory := informers.NewSharedInformerFactory(client, 0)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	k := &Kubelet{
-		client: client, pods: factory.Core().V1().Pods().Lister(), cancel: cancel,
+		client: client, pods: factory.Core().V1().Pods().Lister(), cancel: cancel, nodes: nodes,
 		queue: workqueue.NewTypedRateLimitingQueue(limiter), policies: map[string]Policy{},
-	}
-	if err := k.AddNodes(ctx, nil, nodes...); err != nil {
-		cancel()
-		return nil, err
 	}
 	informer := factory.Core().V1().Pods().Informer()
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -88,14 +87,29 @@ func Start(ctx context.Context, config *rest.Config, nodes ...string) (*Kubelet,
 	return k, nil
 }
 
+func node(name string) *corev1.Node {
+	capacity := corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("1000"), corev1.ResourceMemory: resource.MustParse("1Ti"),
+		corev1.ResourcePods: resource.MustParse("10000"),
+	}
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
+			corev1.LabelHostname: name, corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64",
+		}},
+		Status: corev1.NodeStatus{
+			Capacity: capacity, Allocatable: capacity,
+			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Test"}},
+		},
+	}
+}
+
 // Stop leaves the pods as they are.
 func (k *Kubelet) Stop() {
 	k.cancel()
 	k.done.Wait()
 }
 
-// Set chooses what becomes of the pods of a namespace, those that exist
-// included. A nil policy is the usual one.
+// Set chooses what becomes of the pods of a namespace, those that exist included. A nil policy is the usual one.
 func (k *Kubelet) Set(namespace string, policy Policy) {
 	k.mu.Lock()
 	k.policies[namespace] = policy
@@ -114,18 +128,20 @@ func (k *Kubelet) Refresh(namespace string) {
 	}
 }
 
-// AddNodes registers further nodes, Ready and without taints, that carry the
-// given labels. Pods of a DaemonSet go to each that their template selects.
-func (k *Kubelet) AddNodes(ctx context.Context, extra map[string]string, names ...string) error {
-	for _, name := range names {
-		if _, err := k.client.CoreV1().Nodes().Create(ctx, node(name, extra), metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("register node %s: %w", name, err)
-		}
-		k.mu.Lock()
-		k.nodes = append(k.nodes, name)
-		k.mu.Unlock()
+// UpToDate tells whether a pod's status is what its policy asks for at this moment. On a busy machine that takes a while.
+func (k *Kubelet) UpToDate(pod *corev1.Pod) bool {
+	if pod.DeletionTimestamp != nil || finished(pod) {
+		return true
 	}
-	return nil
+	behaviour := k.behaviour(pod)
+	want, _ := desired(pod, behaviour, time.Now())
+	if pod.Spec.NodeName == "" {
+		if behaviour.kind != unschedulable {
+			return false
+		}
+		want = unscheduled(pod, behaviour.message)
+	}
+	return equality.Semantic.DeepEqual(pod.Status, want)
 }
 
 func (k *Kubelet) behaviour(pod *corev1.Pod) Behaviour {
@@ -150,15 +166,13 @@ func (k *Kubelet) work(ctx context.Context) {
 		if shutdown {
 			return
 		}
-		again, err := k.sync(ctx, key)
-		switch {
-		case err != nil:
+		if again, err := k.sync(ctx, key); err != nil {
 			k.queue.AddRateLimited(key)
-		case again > 0:
+		} else {
 			k.queue.Forget(key)
-			k.queue.AddAfter(key, again)
-		default:
-			k.queue.Forget(key)
+			if again > 0 {
+				k.queue.AddAfter(key, again)
+			}
 		}
 		k.queue.Done(key)
 	}

@@ -13,8 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// sync brings one pod to where its policy wants it, and says when to look
-// again (0: when it changes).
+// sync brings one pod to where its policy wants it, and says when to look again (0: when it changes).
 func (k *Kubelet) sync(ctx context.Context, key types.NamespacedName) (again time.Duration, err error) {
 	pod, err := k.pods.Pods(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
@@ -24,16 +23,14 @@ func (k *Kubelet) sync(ctx context.Context, key types.NamespacedName) (again tim
 		return 0, err
 	}
 	behaviour := k.behaviour(pod)
-	if pod.DeletionTimestamp != nil {
+	switch {
+	case pod.DeletionTimestamp != nil:
 		return k.terminate(ctx, pod, behaviour.linger)
-	}
-	if finished(pod) {
+	case finished(pod):
 		return 0, nil
-	}
-	if pod.Spec.NodeName == "" {
-		if behaviour.kind == unschedulable {
-			return 0, k.write(ctx, pod, unscheduled(pod, behaviour.message))
-		}
+	case pod.Spec.NodeName == "" && behaviour.kind == unschedulable:
+		return 0, k.write(ctx, pod, unscheduled(pod, behaviour.message))
+	case pod.Spec.NodeName == "":
 		if err := k.bind(ctx, pod); err != nil {
 			return 0, err
 		}
@@ -42,8 +39,8 @@ func (k *Kubelet) sync(ctx context.Context, key types.NamespacedName) (again tim
 	return again, k.write(ctx, pod, status)
 }
 
-// terminate removes a deleted pod, which the API server leaves to the kubelet
-// of its node. The UID keeps a successor of the same name safe.
+// terminate removes a deleted pod, which the API server leaves to the kubelet of its node. The UID keeps a successor of the same
+// name safe.
 func (k *Kubelet) terminate(ctx context.Context, pod *corev1.Pod, linger time.Duration) (time.Duration, error) {
 	grace := time.Duration(0)
 	if pod.DeletionGracePeriodSeconds != nil {
@@ -53,9 +50,8 @@ func (k *Kubelet) terminate(ctx context.Context, pod *corev1.Pod, linger time.Du
 	if left := time.Until(pod.DeletionTimestamp.Add(-grace).Add(linger)); linger > 0 && left > 0 {
 		return left, nil
 	}
-	now := int64(0)
 	err := k.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
-		GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &pod.UID},
+		GracePeriodSeconds: new(int64), Preconditions: &metav1.Preconditions{UID: &pod.UID},
 	})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return 0, nil
@@ -66,7 +62,10 @@ func (k *Kubelet) terminate(ctx context.Context, pod *corev1.Pod, linger time.Du
 func (k *Kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	target := affine(pod)
 	if target == "" {
-		target = k.anyNode()
+		k.mu.Lock()
+		k.next++
+		target = k.nodes[k.next%len(k.nodes)]
+		k.mu.Unlock()
 	}
 	err := k.client.CoreV1().Pods(pod.Namespace).Bind(ctx, &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, UID: pod.UID},
@@ -80,11 +79,10 @@ func (k *Kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 
 // affine returns the node that a DaemonSet's pod is meant for.
 func affine(pod *corev1.Pod) string {
-	affinity := pod.Spec.Affinity
-	if affinity == nil || affinity.NodeAffinity == nil {
+	if pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil {
 		return ""
 	}
-	required := affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	required := pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	if required == nil {
 		return ""
 	}
@@ -98,18 +96,7 @@ func affine(pod *corev1.Pod) string {
 	return ""
 }
 
-func (k *Kubelet) anyNode() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.nodes) == 0 {
-		return ""
-	}
-	k.next++
-	return k.nodes[k.next%len(k.nodes)]
-}
-
-// write patches the status where it differs. The UID in the patch makes it
-// fail, rather than hit a successor of the same name.
+// write patches the status where it differs. The UID in the patch makes it fail, rather than hit a successor of the same name.
 func (k *Kubelet) write(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus) error {
 	if equality.Semantic.DeepEqual(pod.Status, status) {
 		return nil
@@ -117,15 +104,15 @@ func (k *Kubelet) write(ctx context.Context, pod *corev1.Pod, status corev1.PodS
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": pod.UID},
 		"status": map[string]any{
-			"phase": status.Phase, "reason": status.Reason, "message": status.Message, "conditions": status.Conditions, "startTime": status.StartTime,
-			"containerStatuses": status.ContainerStatuses, "initContainerStatuses": status.InitContainerStatuses,
+			"phase": status.Phase, "reason": status.Reason, "message": status.Message, "conditions": status.Conditions,
+			"startTime": status.StartTime, "containerStatuses": status.ContainerStatuses,
+			"initContainerStatuses": status.InitContainerStatuses,
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("encode the status of %s: %w", pod.Name, err)
 	}
-	_, err = k.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch,
-		metav1.PatchOptions{}, "status")
+	_, err = k.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsInvalid(err) {
 		return nil // gone or replaced: an event of its own will follow
 	}
