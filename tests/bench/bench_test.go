@@ -1,109 +1,99 @@
-package main
+//go:build bench
+
+package bench
 
 import (
-	"context"
-	"encoding/json"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
+	"flag"
+	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// A relay makes a request over TCP take two round trips, the handshake's and its own, and brings all of a body.
-func TestARelayIsALongWay(t *testing.T) {
-	t.Parallel()
-	body := strings.Repeat("x", 1<<20)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sent, err := io.ReadAll(r.Body)
-		assert.NoError(t, err)
-		assert.Equal(t, body, string(sent))
-		_, err = io.WriteString(w, body)
-		assert.NoError(t, err)
-	}))
-	defer server.Close()
-	way, err := newRelay(t.Context(), strings.TrimPrefix(server.URL, "http://"))
-	require.NoError(t, err)
-	const roundTrip = 50 * time.Millisecond
-	way.set(roundTrip)
-	client := &http.Client{Transport: &http.Transport{}}
-	for _, least := range []time.Duration{2 * roundTrip, roundTrip} { // the connection is kept
-		began := time.Now()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+way.address, strings.NewReader(body))
-		require.NoError(t, err)
-		response, err := client.Do(request)
-		require.NoError(t, err)
-		received, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		assert.Equal(t, body, string(received))
-		assert.GreaterOrEqual(t, time.Since(began), least)
+var (
+	binary = flag.String("binary", "", "image-refresh, built as it is shipped")
+	report = flag.String("report", "", "where to write the report; it is logged where empty")
+	rounds = flag.Int("rounds", 15, "runs of each contender in the shortest comparison")
+)
+
+// The budgets.
+const (
+	budgetCPU         = 15 // times less than the loop's
+	budgetWall        = 8
+	budgetMemory      = 20 // MiB, of an unchanged tick of three images
+	budgetLargeWall   = 3.0
+	budgetLargeMemory = 64
+	budgetBinary      = 18_500_000
+	budgetImage       = 8 << 20
+)
+
+// bench is one run of everything, and the report that it fills.
+type bench struct {
+	*testing.T
+	*environment
+	budgets  [][]string
+	sections []string
+}
+
+func TestBenchmarks(t *testing.T) {
+	b := &bench{T: t, environment: newEnvironment(t)}
+	begun := time.Now()
+	machine := b.describe()
+	b.startUp()
+	b.unchanged()
+	b.refreshed()
+	b.growth()
+	text := "# Benchmarks\n\nWritten by `make bench` on " + begun.UTC().Format("2006-01-02 15:04 MST") + ", in " +
+		time.Since(begun).Round(time.Second).String() + ". Do not edit.\n\n" +
+		"Programs take turns, so that what disturbs the machine disturbs all of them. A figure is the median over the runs, with the " +
+		"smallest and the largest in brackets; a ratio is the median of the ratios run by run. Control plane, registries and proxy run " +
+		"on the same machine as what is measured, and compete with it: times are too long rather than too short, for all alike.\n\n" +
+		machine + "\n## Budgets\n\nThe sizes fail the run where they are broken.\n\n" +
+		table([]string{"budget", "at most", "measured", ""}, b.budgets) + strings.Join(b.sections, "")
+	if *report == "" {
+		t.Log(text)
+		return
 	}
-	way.stop()
-	_, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", way.address)
-	assert.Error(t, err)
+	require.NoError(t, os.WriteFile(*report, []byte(text), 0o644))
 }
 
-func TestStatistics(t *testing.T) {
-	t.Parallel()
-	ours := []cost{{CPU: 2 * time.Second}, {CPU: time.Second}, {CPU: 4 * time.Second}}
-	theirs := []cost{{CPU: 20 * time.Second}, {CPU: 30 * time.Second}, {CPU: 20 * time.Second}}
-	assert.Equal(t, figure{2, 1, 4}, of(ours, cpu))
-	assert.Equal(t, figure{2.5, 1, 4}, summarise([]float64{4, 1, 2, 3}))
-	assert.Equal(t, figure{10, 5, 30}, ratio(ours, theirs, cpu), "run by run")
-	assert.InDelta(t, 1.5, of(ours, cpu).noise(), 1e-9)
-	assert.Equal(t, []string{"7 ms", "1.50 s", "12.3 s"}, []string{duration(0.0071), duration(1.5), duration(12.34)})
+// judge notes whether a budget is kept.
+func (b *bench) judge(kept bool, what, limit, measured string) {
+	verdict := "kept"
+	if !kept {
+		verdict = "**BROKEN**"
+	}
+	b.budgets = append(b.budgets, []string{what, limit, measured, verdict})
 }
 
-// What launch tells is about the program, and not about who has started it.
-func TestLaunchMeasuresWhatItStarts(t *testing.T) {
-	t.Parallel()
-	launch := filepath.Join(t.TempDir(), "launch")
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", launch, "./launch").CombinedOutput()
-	require.NoError(t, err, string(output))
-	const script = `x=$(true); (true); true | cat >/dev/null; exit 3`
-	counted := launched(t, launch, "-count", "bash", "-c", script)
-	assert.Equal(t, 5, counted.Processes, "bash, two subshells, and a pipe's two")
-	assert.Equal(t, 3, counted.ExitCode)
-	measured := launched(t, launch, "bash", "-c", script)
-	assert.Equal(t, 3, measured.ExitCode)
-	assert.Positive(t, measured.Wall)
-	assert.Positive(t, measured.Memory)
-	assert.Less(t, measured.Memory, int64(16<<20), "a shell is small, and who starts it does not count")
+// section ends one, and notes how busy the machine was while its figures were taken.
+func (b *bench) section(title string, paragraphs ...string) {
+	load, err := os.ReadFile("/proc/loadavg")
+	require.NoError(b, err)
+	b.sections = append(b.sections, fmt.Sprintf("\n## %s\n\n%s\n\n_Load of the machine when these had been taken: %s._\n",
+		title, strings.Join(paragraphs, "\n\n"), strings.Fields(string(load))[0]))
+	b.Log(title)
 }
 
-func launched(t *testing.T, args ...string) cost {
-	t.Helper()
-	reader, writer, err := os.Pipe()
-	require.NoError(t, err)
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), args[0], args[1:]...)
-	cmd.ExtraFiles = []*os.File{writer}
-	require.NoError(t, cmd.Run())
-	require.NoError(t, writer.Close())
-	var used cost
-	require.NoError(t, json.NewDecoder(reader).Decode(&used))
-	return used
+// table is one of Markdown.
+func table(head []string, rows [][]string) string {
+	text := "| " + strings.Join(head, " | ") + " |\n|" + strings.Repeat("---|", len(head)) + "\n"
+	for _, row := range rows {
+		text += "| " + strings.Join(row, " | ") + " |\n"
+	}
+	return text
 }
 
-// A broken budget fails the run where no machine can break it, and is only reported where one can.
-func TestBudgets(t *testing.T) {
-	t.Parallel()
-	quick := []cost{{Wall: time.Second, CPU: time.Second, Memory: 1 << 20}}
-	slow := []cost{{Wall: 100 * time.Second, CPU: 100 * time.Second}}
-	kept, broken, late := &bench{}, &bench{}, &bench{}
-	kept.judgeUnchanged([][]cost{quick, slow}, asked{api: 3, registries: 7, processes: 1})
-	assert.Empty(t, kept.broken())
-	broken.judgeUnchanged([][]cost{quick, slow}, asked{api: 4, registries: 8, writes: 1, processes: 2})
-	assert.Len(t, broken.broken(), 4)
-	late.judgeUnchanged([][]cost{slow, quick}, asked{api: 3, registries: 7, processes: 1})
-	assert.Empty(t, late.broken())
-	assert.Contains(t, late.report(), "**BROKEN**")
+// describe tells on what the figures were taken.
+func (b *bench) describe() (list string) {
+	for _, command := range []string{
+		"grep --max-count 1 'model name' /proc/cpuinfo | cut -d : -f 2-", "echo $(nproc) cores, $(uname -sr)", *binary + " version -o json",
+		"kubectl version --client | head -1", "echo crane $(crane version)", "curl --version | head -1", "jq --version",
+	} {
+		list += "- `" + strings.TrimSpace(b.shell(command)) + "`\n"
+	}
+	return list
 }
