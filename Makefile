@@ -43,7 +43,8 @@ demo: ## see a tag move, a registry blocked and unblocked, tick by tick, on a re
 .PHONY: bench
 bench: build ## measure the program beside what people use instead, and write docs/benchmarks.md
 	@echo 'compiling the benchmark (a minute or two the first time; then it builds its control plane, and says so)' >&2
-	@go -C tests run ./bench -binary "$(CURDIR)/bin/image-refresh" -report "$(CURDIR)/docs/benchmarks.md"
+	@go -C tests test -tags bench -count=1 -vet=off -v -timeout 60m -run TestBenchmarks ./bench \
+		-args -binary "$(CURDIR)/bin/image-refresh" -report "$(CURDIR)/docs/benchmarks.md"
 
 .PHONY: test
 test: test-unit test-scenario test-chart ## unit, scenario and chart tests, from a bare clone
@@ -90,8 +91,8 @@ fuzz: ## look for input that breaks a parser, FUZZTIME for each (default 5s); wh
 	done
 
 .PHONY: e2e
-e2e: ## the chart on a real node, as root on Linux: kubelet, containerd, real pulls (CHAPTERS="image schedule": some of it)
-	go -C tests run ./e2e $(CHAPTERS)
+e2e: ## the chart on a real node, as root on Linux: kubelet, containerd, real pulls (SUITES="Image|Schedule": some of it)
+	go -C tests test -tags e2e -count=1 -vet=off -v -parallel 6 -timeout 40m -run '$(SUITES)' ./e2e
 
 .PHONY: lint
 lint: ## golangci-lint over both modules, actionlint over the workflows, pinned

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -20,8 +21,7 @@ import (
 
 // Access is how a kubeconfig reaches the cluster.
 type Access struct {
-	// Server and CA are those of the API server where empty; a test that puts
-	// a proxy in front of it gives the proxy's.
+	// Server and CA are those of the API server where empty; a test that puts a proxy in front of it gives the proxy's.
 	Server string
 	CA     []byte
 	// Token is the bearer token; the administrator's where empty.
@@ -32,25 +32,18 @@ type Access struct {
 
 // WriteKubeconfig writes a kubeconfig with one context, "test", to path.
 func (c *Cluster) WriteKubeconfig(path string, access Access) error {
-	if access.Server == "" {
-		access.Server = c.server
-	}
 	if access.CA == nil {
 		access.CA = c.ca.PEM()
 	}
-	if access.Token == "" {
-		access.Token = c.token
-	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["test"] = &clientcmdapi.Cluster{Server: access.Server, CertificateAuthorityData: access.CA}
-	config.AuthInfos["test"] = &clientcmdapi.AuthInfo{Token: access.Token}
+	config.Clusters["test"] = &clientcmdapi.Cluster{Server: cmp.Or(access.Server, c.server), CertificateAuthorityData: access.CA}
+	config.AuthInfos["test"] = &clientcmdapi.AuthInfo{Token: cmp.Or(access.Token, c.token)}
 	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "test", Namespace: access.Namespace}
 	config.CurrentContext = "test"
 	return clientcmd.WriteToFile(*config, path)
 }
 
-// Namespace makes a namespace whose name starts with prefix, ready to have
-// pods: its default service account exists.
+// Namespace makes a namespace whose name starts with prefix, ready to have pods: its default service account exists.
 func (c *Cluster) Namespace(ctx context.Context, prefix string) (string, error) {
 	namespace, err := c.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: prefix + "-"},
@@ -68,20 +61,19 @@ func (c *Cluster) hasDefaultAccount(ctx context.Context, namespace string) bool 
 	return err == nil
 }
 
-// ServiceAccount makes a service account that may do what rules say in its
-// namespace, and nothing else, and returns a token for it. It returns when the
-// API server knows both.
+// ServiceAccount makes a service account that may do what rules say in its namespace, and nothing else, and returns a token for it.
+// It returns when the API server knows both.
 func (c *Cluster) ServiceAccount(ctx context.Context, namespace, name string, rules ...rbacv1.PolicyRule) (token string, err error) {
+	accounts := c.client.CoreV1().ServiceAccounts(namespace)
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if _, err := c.client.CoreV1().ServiceAccounts(namespace).Create(ctx, account, metav1.CreateOptions{}); err != nil {
+	if _, err := accounts.Create(ctx, account, metav1.CreateOptions{}); err != nil {
 		return "", fmt.Errorf("make service account %s: %w", name, err)
 	}
 	if err := c.Grant(ctx, namespace, namespace, name, rules...); err != nil {
 		return "", err
 	}
-	expiry := int64((4 * time.Hour).Seconds())
-	answer, err := c.client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &expiry},
+	answer, err := accounts.CreateToken(ctx, name, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64((4 * time.Hour).Seconds()))},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return "", fmt.Errorf("make a token for %s: %w", name, err)
@@ -89,8 +81,8 @@ func (c *Cluster) ServiceAccount(ctx context.Context, namespace, name string, ru
 	return answer.Status.Token, c.awaitRules(ctx, namespace, answer.Status.Token, rules)
 }
 
-// Grant sets what a service account may do in a namespace, its own (home) or
-// another one. Called again, it replaces what it granted there.
+// Grant sets what a service account may do in a namespace, its own (home) or another one. Called again, it replaces what it granted
+// there.
 func (c *Cluster) Grant(ctx context.Context, namespace, home, name string, rules ...rbacv1.PolicyRule) error {
 	meta := metav1.ObjectMeta{Name: home + "-" + name}
 	role := &rbacv1.Role{ObjectMeta: meta, Rules: rules}
@@ -112,8 +104,7 @@ func (c *Cluster) Grant(ctx context.Context, namespace, home, name string, rules
 	return nil
 }
 
-// awaitRules waits until the authorizer, which learns of roles by a watch,
-// grants the first of each rule.
+// awaitRules waits until the authorizer, which learns of roles by a watch, grants the first of each rule.
 func (c *Cluster) awaitRules(ctx context.Context, namespace, token string, rules []rbacv1.PolicyRule) error {
 	config := rest.AnonymousClientConfig(c.config)
 	config.BearerToken, config.QPS = token, -1
@@ -122,8 +113,12 @@ func (c *Cluster) awaitRules(ctx context.Context, namespace, token string, rules
 		return err
 	}
 	for _, rule := range rules {
+		resource, subresource, _ := strings.Cut(rule.Resources[0], "/")
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-			ResourceAttributes: attributes(namespace, rule),
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: namespace, Verb: rule.Verbs[0], Group: rule.APIGroups[0], Resource: resource, Subresource: subresource,
+				Name: append(rule.ResourceNames, "")[0],
+			},
 		}}
 		if err := c.await(ctx, "the role is in force", func() bool {
 			answer, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
@@ -133,18 +128,4 @@ func (c *Cluster) awaitRules(ctx context.Context, namespace, token string, rules
 		}
 	}
 	return nil
-}
-
-func attributes(namespace string, rule rbacv1.PolicyRule) *authorizationv1.ResourceAttributes {
-	first := func(list []string) string {
-		if len(list) == 0 {
-			return ""
-		}
-		return list[0]
-	}
-	resource, subresource, _ := strings.Cut(first(rule.Resources), "/")
-	return &authorizationv1.ResourceAttributes{
-		Namespace: namespace, Verb: first(rule.Verbs), Group: first(rule.APIGroups),
-		Resource: resource, Subresource: subresource, Name: first(rule.ResourceNames),
-	}
 }

@@ -1,3 +1,7 @@
+// Package cluster runs a real Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager) on free loopback ports, as any
+// user, in a temporary folder. It has no nodes of its own; package fakenode stands in for them, or package realnode adds one.
+//
+// Starting takes a few seconds, so the tests of one binary share a cluster and give each test a namespace.
 package cluster
 
 import (
@@ -7,6 +11,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -25,20 +31,17 @@ const (
 
 // Options is what may differ between clusters.
 type Options struct {
-	// Kubernetes is the version; components.ChosenKubernetes where empty.
-	Kubernetes components.Kubernetes
 	// Progress receives lines while binaries are built; io.Discard where nil.
 	Progress io.Writer
-	// Node are the addresses of a real node, whose pods reach the API server at
-	// the first of them and find it as the service kubernetes. The controllers
-	// that a node and its pods need run beside the others.
+	// Node are the addresses of a real node, whose pods reach the API server at the first of them and find it as the service
+	// kubernetes. The controllers that a node and its pods need run beside the others.
 	Node []string
 }
 
 // Cluster is a control plane under way.
 type Cluster struct {
 	dir       string
-	kubectl   string
+	binaries  map[string]string
 	node      []string
 	ca        *pki.Authority
 	server    string
@@ -48,32 +51,28 @@ type Cluster struct {
 	processes []*process.Process // in the order of their start
 }
 
-// Start brings a control plane up and returns when it serves and its
-// controllers work. The caller stops it.
+// Start brings a control plane up and returns when it serves and its controllers work. The caller stops it.
 func Start(ctx context.Context, options Options) (*Cluster, error) {
-	if options.Kubernetes == "" {
-		chosen, err := components.ChosenKubernetes()
-		if err != nil {
-			return nil, err
-		}
-		options.Kubernetes = chosen
+	version, err := components.ChosenKubernetes()
+	if err != nil {
+		return nil, err
 	}
 	if options.Progress == nil {
 		options.Progress = io.Discard
 	}
-	binaries, err := build(ctx, options)
+	binaries, err := components.Build(ctx, options.Progress, version.ControlPlane()...)
 	if err != nil {
 		return nil, err
 	}
 	var failures []error
 	for range startTries {
-		c, err := start(ctx, binaries, options.Node)
+		c := &Cluster{binaries: binaries, node: options.Node}
+		err := c.start(ctx, version)
 		if err == nil {
 			return c, nil
 		}
-		// Ports are chosen free and taken a moment later: another process
-		// may have been quicker.
-		failures = append(failures, err)
+		// Ports are chosen free and taken a moment later: another process may have been quicker.
+		failures = append(failures, err, c.Stop())
 		if ctx.Err() != nil {
 			break
 		}
@@ -81,66 +80,31 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	return nil, fmt.Errorf("start a cluster: %w", errors.Join(failures...))
 }
 
-type binaries struct {
-	etcd, apiServer, controllerManager, kubectl string
-	consistency                                 bool // the controllers know withoutConsistency
-}
-
-func build(ctx context.Context, options Options) (binaries, error) {
-	b := binaries{consistency: options.Kubernetes != components.Kubernetes134}
-	for _, c := range []struct {
-		component components.Component
-		path      *string
-	}{
-		{components.Etcd(), &b.etcd},
-		{options.Kubernetes.APIServer(), &b.apiServer},
-		{options.Kubernetes.ControllerManager(), &b.controllerManager},
-		{options.Kubernetes.Kubectl(), &b.kubectl},
-	} {
-		path, err := c.component.Build(ctx, options.Progress)
-		if err != nil {
-			return binaries{}, err
-		}
-		*c.path = path
-	}
-	return b, nil
-}
-
-func start(ctx context.Context, b binaries, node []string) (_ *Cluster, err error) {
+func (c *Cluster) start(ctx context.Context, version components.Kubernetes) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "image-refresh-cluster-")
-	if err != nil {
-		return nil, err
+	if c.dir, err = os.MkdirTemp("", "image-refresh-cluster-"); err != nil {
+		return err
 	}
-	c := &Cluster{dir: dir, kubectl: b.kubectl, node: node}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.Stop())
-		}
-	}()
-	files, err := c.prepare()
-	if err != nil {
-		return nil, err
+	if err := c.writeFiles(); err != nil {
+		return fmt.Errorf("write the cluster's files: %w", err)
 	}
-	if err := c.launch(ctx, b, files); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c.launch(ctx, version)
 }
 
 // Stop ends the cluster and removes its folder.
 func (c *Cluster) Stop() error {
 	var failures []error
-	for i := len(c.processes) - 1; i >= 0; i-- {
-		failures = append(failures, c.processes[i].Stop(stopGrace))
+	for _, p := range slices.Backward(c.processes) {
+		failures = append(failures, p.Stop(stopGrace))
 	}
 	c.processes = nil
 	return errors.Join(append(failures, os.RemoveAll(c.dir))...)
 }
 
-// Config returns an administrator's client configuration, without client-side
-// rate limits.
+func (c *Cluster) at(name string) string { return filepath.Join(c.dir, name) }
+
+// Config returns an administrator's client configuration, without client-side rate limits.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
 // Client returns an administrator's client.
@@ -153,16 +117,16 @@ func (c *Cluster) Server() string { return c.server }
 func (c *Cluster) Authority() *pki.Authority { return c.ca }
 
 // Kubeconfig returns the path of an administrator's kubeconfig.
-func (c *Cluster) Kubeconfig() string { return filepath.Join(c.dir, "admin.kubeconfig") }
+func (c *Cluster) Kubeconfig() string { return c.at("admin.kubeconfig") }
 
 // Kubectl returns the path of the kubectl that belongs to this version.
-func (c *Cluster) Kubectl() string { return c.kubectl }
+func (c *Cluster) Kubectl() string { return c.binaries["kubectl"] }
 
 // Logs returns the last lines of each component's log, for a test that failed.
 func (c *Cluster) Logs(lines int) string {
-	var out string
+	var all []string
 	for _, p := range c.processes {
-		out += fmt.Sprintf("--- %s\n%s\n", p.Name(), p.Tail(lines))
+		all = append(all, p.Log(lines))
 	}
-	return out
+	return strings.Join(all, "")
 }

@@ -2,21 +2,29 @@ package components
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync/atomic"
+	"strings"
 	"time"
 )
 
-// Build returns the path of the component's binary, building it first where
-// the cache does not have it. Progress goes to progress, a line every few
-// seconds.
-func (c Component) Build(ctx context.Context, progress io.Writer) (string, error) {
+// Build returns the path of each component's binary, by its name, building it first where the cache does not have it. Progress goes
+// to progress, a line every few seconds.
+func Build(ctx context.Context, progress io.Writer, components ...Component) (paths map[string]string, err error) {
+	paths = map[string]string{}
+	for _, c := range components {
+		if paths[c.Name], err = c.cached(ctx, progress); err != nil {
+			return nil, fmt.Errorf("build %s %s: %w", c.Name, c.Version, err)
+		}
+	}
+	return paths, nil
+}
+
+func (c Component) cached(ctx context.Context, progress io.Writer) (binary string, err error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
@@ -25,7 +33,7 @@ func (c Component) Build(ctx context.Context, progress io.Writer) (string, error
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(folder, c.Name)
+	binary = filepath.Join(folder, c.Name)
 	if built(binary) {
 		return binary, nil
 	}
@@ -36,16 +44,13 @@ func (c Component) Build(ctx context.Context, progress io.Writer) (string, error
 		say(progress, "%s %s: another process is building it, waiting\n", c.Name, c.Version)
 	})
 	if err != nil {
-		return "", fmt.Errorf("wait for the build of %s: %w", c.Name, err)
+		return "", err
 	}
 	defer unlock()
 	if built(binary) {
 		return binary, nil
 	}
-	if err := c.build(ctx, filepath.Join(root, c.module), binary, progress); err != nil {
-		return "", fmt.Errorf("build %s %s: %w", c.Name, c.Version, err)
-	}
-	return binary, nil
+	return binary, c.build(ctx, filepath.Join(root, c.module), binary, progress)
 }
 
 func built(binary string) bool {
@@ -53,8 +58,7 @@ func built(binary string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// build compiles to a name of its own and renames, so that a build that is
-// killed leaves nothing that looks like a binary.
+// build compiles to a name of its own and renames, so that a build that is killed leaves nothing that looks like a binary.
 func (c Component) build(ctx context.Context, module, binary string, progress io.Writer) error {
 	half := binary + ".part" // ours alone: the caller holds the lock
 	//nolint:gosec // the arguments are this package's constants and paths
@@ -72,56 +76,23 @@ func (c Component) build(ctx context.Context, module, binary string, progress io
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	var packages atomic.Int64
-	stop := every(5*time.Second, func() {
-		say(progress, "%s %s: %d packages compiled, %s\n", c.Name, c.Version, packages.Load(),
-			time.Since(start).Round(time.Second))
-	})
-	last := follow(output, &packages)
-	err = cmd.Wait()
-	stop()
-	if err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, last)
-	}
-	if err := os.Rename(half, binary); err != nil {
-		return err
-	}
-	say(progress, "%s %s: built in %s\n", c.Name, c.Version, time.Since(start).Round(time.Second))
-	return nil
-}
-
-// follow counts the lines of a verbose build and returns the last of them,
-// which hold the error where there is one.
-func follow(output io.Reader, lines *atomic.Int64) []byte {
-	const keep = 40
-	var last [][]byte
-	scanner := bufio.NewScanner(output)
-	for scanner.Scan() {
-		lines.Add(1)
-		last = append(last, bytes.Clone(scanner.Bytes()))
-		last = last[max(0, len(last)-keep):]
+	const keep = 40 // of the last lines, which hold the error where there is one
+	var last []string
+	count, said := 0, start
+	for scanner := bufio.NewScanner(output); scanner.Scan(); count++ {
+		last = append(last[max(0, len(last)+1-keep):], scanner.Text())
+		if time.Since(said) > 5*time.Second {
+			said = time.Now()
+			say(progress, "%s %s: %d packages compiled, %s\n", c.Name, c.Version, count, time.Since(start).Round(time.Second))
+		}
 	}
 	_, _ = io.Copy(io.Discard, output) // a line too long for the scanner must not block the build
-	return bytes.Join(last, []byte("\n"))
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, strings.Join(last, "\n"))
+	}
+	say(progress, "%s %s: built in %s\n", c.Name, c.Version, time.Since(start).Round(time.Second))
+	return os.Rename(half, binary)
 }
 
 // say writes a line of progress, which nobody must be there to read.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
-
-func every(interval time.Duration, do func()) (stop func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				do()
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
-}

@@ -8,20 +8,14 @@ import (
 
 // Component is one binary of the test cluster.
 type Component struct {
-	// Name is the binary's name.
-	Name string
-	// Version is what the binary says of itself.
-	Version string
-	// module is the folder under tests/ whose go.mod pins it.
-	module string
-	// path is the main package.
-	path string
-	// ldflags are what its release build would set.
-	ldflags string
+	Name    string
+	Version string // what the binary says of itself
+	module  string // the folder under tests/ whose go.mod pins it
+	path    string // the main package
+	ldflags string // what its release build would set
 }
 
-// Kubernetes is a version of Kubernetes that a module under tests/kubernetes
-// pins.
+// Kubernetes is a version of Kubernetes that a module under tests/kubernetes pins.
 type Kubernetes string
 
 // The versions, of which tests run against the newest unless $KUBERNETES says otherwise.
@@ -42,50 +36,29 @@ func ChosenKubernetes() (Kubernetes, error) {
 	}
 }
 
-// Etcd returns the database that the API server stores into.
-func Etcd() Component {
-	return Component{Name: "etcd", Version: "v3.6.7", module: "etcd", path: "go.etcd.io/etcd/server/v3"}
+// ControlPlane is what a cluster without nodes runs, and kubectl.
+func (k Kubernetes) ControlPlane() []Component {
+	return []Component{
+		{Name: "etcd", Version: "v3.6.7", module: "etcd", path: "go.etcd.io/etcd/server/v3"},
+		k.component("kube-apiserver"), k.component("kube-controller-manager"), k.component("kubectl"),
+	}
 }
 
-// APIServer returns this version's kube-apiserver.
-func (k Kubernetes) APIServer() Component { return k.component("kube-apiserver") }
-
-// ControllerManager returns this version's kube-controller-manager.
-func (k Kubernetes) ControllerManager() Component { return k.component("kube-controller-manager") }
-
-// Kubectl returns this version's kubectl.
-func (k Kubernetes) Kubectl() Component { return k.component("kubectl") }
-
-// Scheduler returns this version's kube-scheduler, for clusters with a node.
-func (k Kubernetes) Scheduler() Component { return k.component("kube-scheduler") }
-
-// Kubelet returns this version's kubelet, for clusters with a node.
-func (k Kubernetes) Kubelet() Component { return k.component("kubelet") }
-
-// Proxy returns this version's kube-proxy, for clusters with a node.
-func (k Kubernetes) Proxy() Component { return k.component("kube-proxy") }
+// Node is what a cluster with a real node runs beside its control plane.
+func (k Kubernetes) Node() []Component {
+	return []Component{k.component("kube-scheduler"), k.component("kubelet"), k.component("kube-proxy")}
+}
 
 func (k Kubernetes) component(name string) Component {
-	major, minor := k.numbers()
+	numbers := strings.Split(strings.TrimPrefix(string(k), "v"), ".")
 	var flags []string
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		flags = append(flags,
-			fmt.Sprintf("-X %s.gitVersion=%s", pkg, k),
-			fmt.Sprintf("-X %s.gitMajor=%s", pkg, major),
-			fmt.Sprintf("-X %s.gitMinor=%s", pkg, minor),
-			fmt.Sprintf("-X %s.gitTreeState=clean", pkg))
+		for _, value := range []string{"gitVersion=" + string(k), "gitMajor=" + numbers[0], "gitMinor=" + numbers[1], "gitTreeState=clean"} {
+			flags = append(flags, "-X "+pkg+"."+value)
+		}
 	}
 	return Component{
-		Name:    name,
-		Version: string(k),
-		module:  fmt.Sprintf("kubernetes/v%s.%s", major, minor),
-		path:    "k8s.io/kubernetes/cmd/" + name,
-		ldflags: strings.Join(flags, " "),
+		Name: name, Version: string(k), module: "kubernetes/v" + numbers[0] + "." + numbers[1],
+		path: "k8s.io/kubernetes/cmd/" + name, ldflags: strings.Join(flags, " "),
 	}
-}
-
-func (k Kubernetes) numbers() (major, minor string) {
-	major, rest, _ := strings.Cut(strings.TrimPrefix(string(k), "v"), ".")
-	minor, _, _ = strings.Cut(rest, ".")
-	return major, minor
 }

@@ -3,10 +3,8 @@ package components
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,8 +12,8 @@ import (
 
 const testsModule = "module github.com/tracebloc/image-refresh/tests\n"
 
-// Root returns the folder of the tests module, found from the working
-// directory upwards: go test runs each package's tests in its folder.
+// Root returns the folder of the tests module, found from the working directory upwards: go test runs each package's tests in its
+// folder.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -36,13 +34,12 @@ func Root() (string, error) {
 	}
 }
 
-// Cache returns the folder that built binaries are kept in.
-func Cache() (string, error) {
-	if dir := os.Getenv("IMAGE_REFRESH_CACHE"); dir != "" {
-		return filepath.Join(dir, "image-refresh-tests"), nil
-	}
-	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
-		return filepath.Join(dir, "image-refresh-tests"), nil
+// cache returns the folder that built binaries are kept in.
+func cache() (string, error) {
+	for _, variable := range []string{"IMAGE_REFRESH_CACHE", "XDG_CACHE_HOME"} {
+		if dir := os.Getenv(variable); dir != "" {
+			return filepath.Join(dir, "image-refresh-tests"), nil
+		}
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -51,26 +48,21 @@ func Cache() (string, error) {
 	return filepath.Join(home, ".cache", "image-refresh-tests"), nil
 }
 
-// folder names where the component is kept. The key changes with everything
-// that the build reads, so a bumped module never runs a stale binary.
+// folder names where the component is kept. The key changes with everything that the build reads, so a bumped module never runs a
+// stale binary.
 func (c Component) folder(root string) (string, error) {
-	cache, err := Cache()
+	cache, err := cache()
 	if err != nil {
 		return "", err
 	}
 	key := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum"} {
-		file, err := os.Open(filepath.Join(root, c.module, name)) //nolint:gosec // a folder of this repository
+		text, err := os.ReadFile(filepath.Join(root, c.module, name)) //nolint:gosec // a folder of this repository
 		if err != nil {
 			return "", fmt.Errorf("find the module of %s: %w", c.Name, err)
 		}
-		_, err = io.Copy(key, file)
-		if err := errors.Join(err, file.Close()); err != nil {
-			return "", fmt.Errorf("read the module of %s: %w", c.Name, err)
-		}
+		_, _ = key.Write(text) // a hash takes everything
 	}
-	_, _ = fmt.Fprintf(key, "%s %s %s", c.path, c.ldflags, runtime.Version()) // a hash takes everything
-	name := fmt.Sprintf("%s-%s-%s-%s-%s", c.Name, c.Version, runtime.GOOS, runtime.GOARCH,
-		hex.EncodeToString(key.Sum(nil))[:12])
-	return filepath.Join(cache, name), nil
+	_, _ = fmt.Fprintf(key, "%s %s %s", c.path, c.ldflags, runtime.Version())
+	return filepath.Join(cache, fmt.Sprintf("%s-%s-%s-%s-%x", c.Name, c.Version, runtime.GOOS, runtime.GOARCH, key.Sum(nil)[:6])), nil
 }

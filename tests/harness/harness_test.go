@@ -29,9 +29,9 @@ var environment *Environment
 func TestMain(m *testing.M) {
 	kubernetes, err := components.ChosenKubernetes()
 	if err == nil {
-		var kubectl string
-		if kubectl, err = kubernetes.Kubectl().Build(context.Background(), os.Stderr); err == nil {
-			os.Exit(Main(m, Options{Binary: kubectl, Progress: os.Stderr}, func(e *Environment) { environment = e }))
+		var binaries map[string]string
+		if binaries, err = components.Build(context.Background(), os.Stderr, kubernetes.ControlPlane()...); err == nil {
+			os.Exit(Main(m, Options{Binary: binaries["kubectl"], Progress: os.Stderr}, func(e *Environment) { environment = e }))
 		}
 	}
 	fmt.Fprintln(os.Stderr, err)

@@ -28,12 +28,6 @@ func realMain() error {
 	if err != nil {
 		return err
 	}
-	for _, component := range []components.Component{
-		components.Etcd(), kubernetes.APIServer(), kubernetes.ControllerManager(), kubernetes.Kubectl(),
-	} {
-		if _, err := component.Build(ctx, os.Stderr); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = components.Build(ctx, os.Stderr, kubernetes.ControlPlane()...)
+	return err
 }

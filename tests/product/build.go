@@ -11,9 +11,8 @@ import (
 	"github.com/tracebloc/image-refresh/tests/components"
 )
 
-// Build compiles the program into dir and returns its path; with the race
-// detector where race is set, else as it is shipped. Go's own cache makes a
-// second build quick.
+// Build compiles the program into dir and returns its path; with the race detector where race is set, else as it is shipped. Go's
+// own cache makes a second build quick.
 func Build(ctx context.Context, dir string, race bool, progress io.Writer) (string, error) {
 	tests, err := components.Root()
 	if err != nil {
@@ -22,8 +21,7 @@ func Build(ctx context.Context, dir string, race bool, progress io.Writer) (stri
 	binary := filepath.Join(dir, "image-refresh")
 	args, cgo := []string{"build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", binary}, "0"
 	if race {
-		// The race detector is a C library. Without -trimpath the build shares
-		// what go test -race has compiled already.
+		// The race detector is a C library. Without -trimpath the build shares what go test -race has compiled already.
 		args, cgo = []string{"build", "-race", "-o", binary}, "1"
 	}
 	//nolint:gosec // the arguments are constants and a path of the caller's

@@ -2,26 +2,23 @@ package product
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 )
 
-// Report is the result that the program prints with -o json. It is spelled
-// out here a second time on purpose: field names are part of the contract, and
-// a test that shared the product's types would not notice a renamed one.
+// Report is the result that the program prints with -o json, as far as tests read it. It is spelled out here a second time on
+// purpose: field names are part of the contract, and a test that shared the product's types would not notice a renamed one.
 type Report struct {
-	SchemaVersion   int       `json:"schemaVersion"`
-	Version         string    `json:"version"`
-	Command         string    `json:"command"`
-	StartedAt       time.Time `json:"startedAt"`
-	DurationSeconds float64   `json:"durationSeconds"`
-	ExitCode        int       `json:"exitCode"`
-	Targets         []Target  `json:"targets"`
-	Checks          []Check   `json:"checks"`   // of the command check
-	Rollouts        int       `json:"rollouts"` // of the command plan
-	Ticks           int       `json:"ticks"`    // likewise
+	Command   string    `json:"command"`
+	StartedAt time.Time `json:"startedAt"`
+	ExitCode  int       `json:"exitCode"`
+	Targets   []Target  `json:"targets"`
+	Checks    []Check   `json:"checks"`   // of the command check
+	Rollouts  int       `json:"rollouts"` // of the command plan
+	Ticks     int       `json:"ticks"`    // likewise
 }
 
 // Target is one target of a Report.
@@ -71,8 +68,7 @@ type Check struct {
 	Message string `json:"message"`
 }
 
-// Workload returns the workload of that name, the zero Workload where there
-// is none.
+// Workload returns the workload of that name, the zero Workload where there is none.
 func (t Target) Workload(name string) Workload {
 	for _, workload := range t.Workloads {
 		if workload.Name == name {
@@ -89,7 +85,7 @@ func parse(stdout string) (*Report, error) {
 		return nil, fmt.Errorf("read standard output as a report: %w", err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, fmt.Errorf("standard output holds more than one report")
+		return nil, errors.New("standard output holds more than one report")
 	}
 	return report, nil
 }

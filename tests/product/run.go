@@ -1,3 +1,5 @@
+// Package product builds the program under test from this repository and runs it as its users do: a process with an environment,
+// whose exit code, standard output and standard error are all there is to see.
 package product
 
 import (
@@ -7,7 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,13 +20,10 @@ import (
 
 // Command is one invocation.
 type Command struct {
-	// Path is the binary, Args what follows its name.
 	Path string
-	Args []string
-	// Env is the whole environment: nothing is inherited but PATH.
-	Env []string
-	// Dir is its working directory and HOME.
-	Dir string
+	Args []string // without its name
+	Env  []string // all of it: nothing is inherited but PATH
+	Dir  string   // its working directory and HOME
 }
 
 // Process is an invocation under way.
@@ -43,8 +43,7 @@ type Result struct {
 	Stdout   string
 	Stderr   string
 	Duration time.Duration
-	// Report is standard output, read as the one JSON object of the contract;
-	// nil where it is none, and then ReportErr says why.
+	// Report is standard output, read as the one JSON object of the contract; nil where it is none, and then ReportErr says why.
 	Report    *Report
 	ReportErr error
 }
@@ -54,41 +53,23 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), command.Path, command.Args...) //nolint:gosec // running what the test names is the point
 	cmd.Dir = command.Dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + command.Dir}, command.Env...)
-	cmd.SysProcAttr = process.Attributes()
 	p := &Process{cmd: cmd, start: time.Now(), ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.stdout, &p.stderr
-	started := make(chan error, 1)
-	go func() {
-		// The kernel's "kill when the parent dies" means the thread that
-		// started the child, so that thread must stay for as long.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			p.result = p.conclude(cmd.Wait())
-		}
-		close(p.ended)
-	}()
-	if err := <-started; err != nil {
+	if err := process.Launch(cmd, p.conclude); err != nil {
 		return nil, fmt.Errorf("start %s: %w", command.Path, err)
 	}
 	return p, nil
 }
 
-func (p *Process) conclude(err error) *Result {
-	result := &Result{
-		ExitCode: p.cmd.ProcessState.ExitCode(), Duration: time.Since(p.start),
-		Stdout: p.stdout.String(), Stderr: p.stderr.String(),
+func (p *Process) conclude(error) {
+	p.result = &Result{
+		ExitCode: p.cmd.ProcessState.ExitCode(), Duration: time.Since(p.start), Stdout: p.stdout.String(), Stderr: p.stderr.String(),
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			result.Signal = status.Signal()
-		}
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		p.result.Signal = status.Signal()
 	}
-	result.Report, result.ReportErr = parse(result.Stdout)
-	return result
+	p.result.Report, p.result.ReportErr = parse(p.result.Stdout)
+	close(p.ended)
 }
 
 // PID is the process's id, as long as it runs.
@@ -103,8 +84,7 @@ func (p *Process) Wait() *Result {
 	return p.result
 }
 
-// Signal sends a signal: SIGTERM as an eviction does, SIGKILL as the kernel
-// does. A process that has ended already gets none.
+// Signal sends a signal: SIGTERM as an eviction does, SIGKILL as the kernel does. A process that has ended already gets none.
 func (p *Process) Signal(signal syscall.Signal) error {
 	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("send %s: %w", signal, err)
@@ -114,6 +94,23 @@ func (p *Process) Signal(signal syscall.Signal) error {
 
 // Stderr returns what the process has logged so far.
 func (p *Process) Stderr() string { return p.stderr.String() }
+
+// PeakMemory returns the most memory, in bytes, that the process has held at once so far. It must still run.
+//
+// What the kernel reports of a child that has ended (getrusage) is no use: a child starts in its parent's memory, and is charged
+// with the peak of that.
+func (p *Process) PeakMemory() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		return 0, fmt.Errorf("read the memory of the process: %w", err)
+	}
+	_, peak, found := strings.Cut(string(status), "VmHWM:")
+	if !found {
+		return 0, errors.New("the process has no memory any more")
+	}
+	kilobytes, err := strconv.ParseInt(strings.Fields(peak)[0], 10, 64)
+	return kilobytes << 10, err
+}
 
 // buffer may be read while the process writes to it.
 type buffer struct {

@@ -12,8 +12,7 @@ import (
 // containerdSocket is where containerd listens.
 const containerdSocket = "/run/containerd/containerd.sock"
 
-// containerdConfig is for Debian's containerd 1.6. Without CAP_SYS_RESOURCE no
-// sandbox could start unless oom scores were restricted.
+// containerdConfig is for Debian's containerd 1.6. Without CAP_SYS_RESOURCE no sandbox could start unless oom scores were restricted.
 const containerdConfig = `version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -71,8 +70,6 @@ clusterCIDR: ` + PodNetwork + `
 bindAddress: ` + Address + `
 conntrack: {maxPerCore: 0, min: 0, tcpCloseWaitTimeout: 0s, tcpEstablishedTimeout: 0s}
 `
-
-func (n *Node) at(name string) string { return filepath.Join(n.dir, name) }
 
 // write writes what the components read.
 func (n *Node) write(options Options) error {

@@ -18,10 +18,7 @@ import (
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
-// Program is package program, built: what containers run.
-type Program struct{ binary []byte }
-
-// BuildProgram builds it, static, at a path.
+// BuildProgram builds package program, what containers run, static, at a path.
 func BuildProgram(ctx context.Context, path string) error {
 	tests, err := components.Root()
 	if err != nil {
@@ -37,21 +34,15 @@ func BuildProgram(ctx context.Context, path string) error {
 	return nil
 }
 
-// ReadProgram reads what BuildProgram built.
-func ReadProgram(path string) (Program, error) {
-	binary, err := os.ReadFile(path) //nolint:gosec // a path of the caller's
-	return Program{binary: binary}, err
-}
-
-// Image returns an image for one platform that runs the program with these
-// arguments, as no privileged user.
-func (p Program) Image(platform string, args ...string) (v1.Image, error) {
+// Image returns an image for one platform that runs the program, read from what BuildProgram built, with these arguments, as no
+// privileged user.
+func Image(program []byte, platform string, args ...string) (v1.Image, error) {
 	var layer bytes.Buffer
 	archive := tar.NewWriter(&layer)
-	if err := archive.WriteHeader(&tar.Header{Name: "program", Mode: 0o755, Size: int64(len(p.binary))}); err != nil {
+	if err := archive.WriteHeader(&tar.Header{Name: "program", Mode: 0o755, Size: int64(len(program))}); err != nil {
 		return nil, err
 	}
-	if _, err := archive.Write(p.binary); err != nil {
+	if _, err := archive.Write(program); err != nil {
 		return nil, err
 	}
 	if err := archive.Close(); err != nil {

@@ -12,18 +12,15 @@ import (
 	"syscall"
 )
 
-// The node's addresses, in the network namespace of the sandbox. Nothing
-// outside of it can be reached.
+// The node's addresses, in the network namespace of the sandbox. Nothing outside of it can be reached.
 const (
-	Address      = "172.30.0.1"
-	Address6     = "fd00:30::1"
-	PodNetwork   = "10.244.0.0/16"
-	podNetwork6  = "fd00:244::/64"
-	serviceRange = "10.96.0.0/16"
+	Address     = "172.30.0.1"
+	Address6    = "fd00:30::1"
+	PodNetwork  = "10.244.0.0/16"
+	podNetwork6 = "fd00:244::/64"
 )
 
-// network makes the node's interface, with an address for each of hosts
-// beside its own.
+// network makes the node's interface, with an address for each of hosts beside its own.
 func network(ctx context.Context, hosts []string) error {
 	lines := []string{
 		"link set lo up", "link add node0 type bridge", "address add " + Address + "/24 dev node0",

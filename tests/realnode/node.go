@@ -5,11 +5,11 @@ package realnode
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,12 +38,9 @@ type Options struct {
 	PauseImage string
 	// Names leads host names to addresses of the node that are theirs alone.
 	Names map[string]string
-	// Registries leads a registry, as images name it, to its host name. CAFile
-	// is the authority that containerd trusts for it.
+	// Registries leads a registry, as images name it, to its host name. CAFile is the authority that containerd trusts for it.
 	Registries map[string]string
 	CAFile     string
-	// Progress receives lines while binaries are built; io.Discard where nil.
-	Progress io.Writer
 }
 
 // Node is a node under way, with its control plane.
@@ -52,43 +49,21 @@ type Node struct {
 	Cluster *cluster.Cluster
 
 	dir       string
-	kubelet   string
+	binaries  map[string]string
 	processes []*process.Process // scheduler and proxy
 	runtime   []*process.Process // containerd and kubelet
 	stopNames func() error
 }
 
 // Build builds the binaries that a node needs, where the cache has them not.
-func Build(ctx context.Context, progress io.Writer) error {
-	_, err := build(ctx, progress)
-	return err
-}
-
-type binaries struct{ scheduler, kubelet, proxy string }
-
-func build(ctx context.Context, progress io.Writer) (b binaries, err error) {
+func Build(ctx context.Context, progress io.Writer) (map[string]string, error) {
 	version := components.Kubernetes136
-	for _, component := range []components.Component{
-		components.Etcd(), version.APIServer(), version.ControllerManager(), version.Kubectl(),
-	} {
-		if _, err := component.Build(ctx, progress); err != nil {
-			return b, err
-		}
-	}
-	if b.scheduler, err = version.Scheduler().Build(ctx, progress); err != nil {
-		return b, err
-	}
-	if b.kubelet, err = version.Kubelet().Build(ctx, progress); err != nil {
-		return b, err
-	}
-	b.proxy, err = version.Proxy().Build(ctx, progress)
-	return b, err
+	return components.Build(ctx, progress, append(version.ControlPlane(), version.Node()...)...)
 }
 
-// Prepare gives the sandbox its network and its names, so that registries can
-// be served before the node asks for them.
-func Prepare(ctx context.Context, options Options) (*Node, error) {
-	n := &Node{dir: options.Dir}
+// Prepare gives the sandbox its network and its names, so that registries can be served before the node asks for them.
+func Prepare(ctx context.Context, options Options) (n *Node, err error) {
+	n = &Node{dir: options.Dir}
 	var addresses []string
 	for _, address := range options.Names {
 		if !slices.Contains(addresses, address) {
@@ -104,41 +79,42 @@ func Prepare(ctx context.Context, options Options) (*Node, error) {
 	if err := n.resolve(); err != nil {
 		return nil, err
 	}
-	var err error
 	n.stopNames, err = serveNames(ctx, options.Names)
 	return n, err
 }
 
 // Start brings everything up and returns when the node is ready.
-func (n *Node) Start(ctx context.Context, progress io.Writer) error {
+func (n *Node) Start(ctx context.Context, progress io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	b, err := build(ctx, progress)
-	if err != nil {
+	if n.binaries, err = Build(ctx, progress); err != nil {
 		return err
 	}
-	n.kubelet = b.kubelet
 	if n.Cluster, err = cluster.Start(ctx, cluster.Options{Node: []string{Address, Address6}}); err != nil {
 		return err
 	}
 	if err := n.Cluster.WriteKubeconfig(n.at("node.kubeconfig"), cluster.Access{}); err != nil {
 		return err
 	}
-	if err := n.run(ctx, &n.processes, "kube-scheduler", b.scheduler,
+	if err := n.run(ctx, &n.processes, "kube-scheduler", n.binaries["kube-scheduler"],
 		"--kubeconfig="+n.at("node.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1"); err != nil {
 		return err
 	}
-	if err := n.run(ctx, &n.processes, "kube-proxy", b.proxy, "--config="+n.at("proxy.yaml")); err != nil {
+	if err := n.run(ctx, &n.processes, "kube-proxy", n.binaries["kube-proxy"], "--config="+n.at("proxy.yaml")); err != nil {
 		return err
 	}
 	if err := n.startRuntime(ctx); err != nil {
 		return err
 	}
-	return n.Ready(ctx)
+	return n.await(ctx, "the node is ready", func() bool {
+		node, err := n.Cluster.Client().CoreV1().Nodes().Get(ctx, Name, metav1.GetOptions{})
+		return err == nil && slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+		})
+	})
 }
 
-// startRuntime starts containerd, and the kubelet once containerd listens: it
-// would give up.
+// startRuntime starts containerd, and the kubelet once containerd listens: it would give up.
 func (n *Node) startRuntime(ctx context.Context) error {
 	if err := n.run(ctx, &n.runtime, "containerd", "containerd", "--config="+n.at("containerd.toml")); err != nil {
 		return err
@@ -153,59 +129,28 @@ func (n *Node) startRuntime(ctx context.Context) error {
 }
 
 func (n *Node) startKubelet(ctx context.Context) error {
-	return n.run(ctx, &n.runtime, "kubelet", n.kubelet, "--config="+n.at("kubelet.yaml"),
+	return n.run(ctx, &n.runtime, "kubelet", n.binaries["kubelet"], "--config="+n.at("kubelet.yaml"),
 		"--kubeconfig="+n.at("node.kubeconfig"), "--hostname-override="+Name, "--node-ip="+Address)
 }
 
+func (n *Node) at(name string) string { return filepath.Join(n.dir, name) }
+
 func (n *Node) run(ctx context.Context, list *[]*process.Process, name, path string, args ...string) error {
-	p, err := process.Start(ctx, process.Command{
-		Name: name, Path: path, Args: args, Dir: n.dir, LogFile: filepath.Join(n.dir, name+".log"),
-	})
+	p, err := process.Start(ctx, n.dir, name, path, args...)
 	if err == nil {
 		*list = append(*list, p)
 	}
 	return err
 }
 
-// Ready waits until the API server takes the node for ready.
-func (n *Node) Ready(ctx context.Context) error {
-	return n.await(ctx, "the node is ready", func() bool {
-		node, err := n.Cluster.Client().CoreV1().Nodes().Get(ctx, Name, metav1.GetOptions{})
-		return err == nil && isReady(node)
-	})
-}
-
-// await polls until the condition holds, and gives up as soon as a component
-// has died.
 func (n *Node) await(ctx context.Context, what string, holds func() bool) error {
-	for !holds() {
-		for _, p := range append(n.runtime, n.processes...) {
-			if err := p.Err(); err != nil {
-				return fmt.Errorf("wait until %s: %w", what, err)
-			}
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("wait until %s: %w\n%s", what, ctx.Err(), n.Logs(20))
-		}
-	}
-	return nil
-}
-
-func isReady(node *corev1.Node) bool {
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
-			return condition.Status == corev1.ConditionTrue
-		}
-	}
-	return false
+	return process.Await(ctx, what, holds, slices.Concat(n.runtime, n.processes)...)
 }
 
 // Stop ends what was started here. Containers end with the sandbox.
 func (n *Node) Stop() error {
 	var failures []error
-	for _, p := range append(n.processes, n.runtime...) {
+	for _, p := range slices.Concat(n.processes, n.runtime) {
 		failures = append(failures, p.Stop(stopGrace))
 	}
 	if n.Cluster != nil {
@@ -216,12 +161,12 @@ func (n *Node) Stop() error {
 
 // Logs returns the last lines of each component's log.
 func (n *Node) Logs(lines int) string {
-	var out string
-	for _, p := range append(n.runtime, n.processes...) {
-		out += fmt.Sprintf("--- %s\n%s\n", p.Name(), p.Tail(lines))
+	var all []string
+	for _, p := range slices.Concat(n.runtime, n.processes) {
+		all = append(all, p.Log(lines))
 	}
 	if n.Cluster != nil {
-		out += n.Cluster.Logs(lines)
+		all = append(all, n.Cluster.Logs(lines))
 	}
-	return out
+	return strings.Join(all, "")
 }

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 )
 
-// Init does not return in the first process of a sandbox, which sets it up and
-// waits for the others: orphans are its children, and when it ends the kernel
-// ends them all. Call it first in main.
+// Init does not return in the first process of a sandbox, which sets it up and waits for the others: orphans are its children, and
+// when it ends the kernel ends them all. Call it first in main.
 func Init() {
 	if os.Getenv(roleVariable) != roleInit {
 		return
@@ -26,7 +26,7 @@ func Init() {
 }
 
 func serve() (exitCode int, err error) {
-	if err := furnish(os.Getenv(dirVariable)); err != nil {
+	if err := mount(os.Getenv(dirVariable)); err != nil {
 		return 0, err
 	}
 	if err := os.Setenv(roleVariable, roleInside); err != nil {
@@ -60,23 +60,23 @@ func serve() (exitCode int, err error) {
 	}
 }
 
-// furnish gives the sandbox its own /proc, /run, /var/lib and /var/log.
-func furnish(dir string) error {
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("keep mounts to the sandbox: %w", err)
-	}
-	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
-	}
-	if err := syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
-		return fmt.Errorf("mount /run: %w", err)
-	}
-	for from, to := range folders(dir) {
-		if err := os.MkdirAll(from, 0o755); err != nil { //nolint:gosec // as what it stands in for: containers look into it
-			return err
+// mount gives the sandbox its own /proc, /run, /var/lib and /var/log.
+func mount(dir string) error {
+	for _, m := range []struct {
+		source, target, kind string
+		flags                uintptr
+	}{
+		{"", "/", "", syscall.MS_REC | syscall.MS_PRIVATE}, // mounts stay in the sandbox
+		{"proc", "/proc", "proc", 0}, {"tmpfs", "/run", "tmpfs", 0},
+		{filepath.Join(dir, "lib"), "/var/lib", "", syscall.MS_BIND}, {filepath.Join(dir, "log"), "/var/log", "", syscall.MS_BIND},
+	} {
+		if m.flags == syscall.MS_BIND {
+			if err := os.MkdirAll(m.source, 0o755); err != nil { //nolint:gosec // as what it stands in for: containers look into it
+				return err
+			}
 		}
-		if err := syscall.Mount(from, to, "", syscall.MS_BIND, ""); err != nil {
-			return fmt.Errorf("put %s in place of %s: %w", from, to, err)
+		if err := syscall.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
+			return fmt.Errorf("mount %s at %s: %w", m.source, m.target, err)
 		}
 	}
 	return nil

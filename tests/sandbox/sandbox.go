@@ -1,5 +1,19 @@
 //go:build linux
 
+// Package sandbox runs a program a second time as root in namespaces of its own: what it routes, filters, mounts and starts is gone
+// with it, however it ends. Its processes die with the first of them, and its control group, which no namespace hides, is removed
+// from outside.
+//
+//	func main() {
+//		sandbox.Init()
+//		if box, ok := sandbox.Inside(); ok {
+//			// ...
+//		}
+//		code, err := sandbox.Run(ctx, dir)
+//	}
+//
+// Linux, as root. Tried with control groups of version 1; a hierarchy of version 2 would have to pass its controllers on to the
+// groups below its root.
 package sandbox
 
 import (
@@ -8,7 +22,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -29,10 +42,8 @@ const stopGrace = 30 * time.Second
 
 // Box is a sandbox as it looks from inside.
 type Box struct {
-	// Dir is the folder that Run was given.
-	Dir string
-	// Cgroup is the path of a control group in each hierarchy, for containers.
-	Cgroup string
+	Dir    string // that Run was given
+	Cgroup string // the path of a control group in each hierarchy, for containers
 }
 
 // Inside tells whether this process runs in a sandbox.
@@ -40,16 +51,14 @@ func Inside() (Box, bool) {
 	return Box{Dir: os.Getenv(dirVariable), Cgroup: os.Getenv(groupVariable)}, os.Getenv(roleVariable) == roleInside
 }
 
-// Run runs this program again, with the same arguments, in a sandbox whose
-// /var/lib and /var/log are in dir. It returns the exit code once no process of
-// the sandbox is left. When the context ends, the program is asked to end.
+// Run runs this program again, with the same arguments, in a sandbox whose /var/lib and /var/log are in dir. It returns the exit code
+// once no process of the sandbox is left. When the context ends, the program is asked to end.
 func Run(ctx context.Context, dir string) (exitCode int, err error) {
 	group := fmt.Sprintf("/image-refresh-%d", os.Getpid())
-	if err := makeGroup(group); err != nil {
-		return 0, errors.Join(err, removeGroup(group))
-	}
 	defer func() { err = errors.Join(err, removeGroup(group)) }()
-
+	if err := makeGroup(group); err != nil {
+		return 0, err
+	}
 	executable, err := os.Executable()
 	if err != nil {
 		return 0, err
@@ -59,8 +68,8 @@ func Run(ctx context.Context, dir string) (exitCode int, err error) {
 	cmd.Env = append(os.Environ(), roleVariable+"="+roleInit, dirVariable+"="+dir, groupVariable+"="+group)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
-		// A group of its own, so that Ctrl-C reaches this process first. Where
-		// this process dies without a word, the kernel ends the sandbox.
+		// A group of its own, so that Ctrl-C reaches this process first. Where this process dies without a word, the kernel ends the
+		// sandbox.
 		Setpgid: true, Pdeathsig: syscall.SIGKILL,
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -69,17 +78,11 @@ func Run(ctx context.Context, dir string) (exitCode int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Exited() {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode(), nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("run in a sandbox: %w", err)
 	}
 	return 0, nil
-}
-
-// folders are what the sandbox sees in place of the machine's.
-func folders(dir string) map[string]string {
-	return map[string]string{filepath.Join(dir, "lib"): "/var/lib", filepath.Join(dir, "log"): "/var/log"}
 }

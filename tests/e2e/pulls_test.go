@@ -1,0 +1,73 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/tests/faultinject"
+	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
+)
+
+// I24: an install-time digest lacked arm64; pods failed with "no match for platform". Here it is the node's own platform.
+func TestI24AReleaseLacksTheNodesPlatform(t *testing.T) {
+	t.Parallel()
+	s, first := installed(t, "platform", "resolveFailureThreshold: 2\nrolloutFailureThreshold: 1\n")
+	s.push("web", "serve", "web 2", "linux/arm64")
+	require.Equal(t, "platform-missing", s.tick(0).workload("web").Cause)
+	message := s.tick(1).message
+	assert.Contains(t, message, "platform-missing")
+	assert.Contains(t, message, "linux/amd64")
+	require.Contains(t, s.events("web"), "ResolveFailing")
+	s.holds("web", first, 1, "web 1")
+
+	// Somebody insists, and tells the chart that arm64 is all that is needed. Now the kubelet has to say it.
+	insisting := strings.Replace(s.target("web"), "    workloads:", "    platforms: [linux/arm64]\n    workloads:", 1)
+	s.helm("helm upgrade image-refresh ./chart --values values.yaml", "targets:\n"+insisting+"rolloutFailureThreshold: 1\n"+byHand)
+	message = s.tick(1, "web rolled-back").message
+	assert.Regexp(t, "ErrImagePull|ImagePullBackOff", message)
+	assert.Contains(t, message, "no match for platform")
+	assert.Subset(t, s.events("web"), []string{"RolloutFailed", "RolledBack"})
+	s.holds("web", first, 3, "web 1")
+}
+
+// I39: a single replica is stopped before the new one starts. The deadline ends the rollout between the second crash, after some
+// 10 to 20 s, and the third, 20 s later: its reason is CrashLoopBackOff then.
+func TestI39AReleaseCrashes(t *testing.T) {
+	t.Parallel()
+	s, first := installed(t, "crash", "", workloads.Recreate(), workloads.ProgressDeadline(27))
+	s.push("web", "crash", "no such database")
+	assert.Contains(t, s.tick(1, "web rolled-back").message, "CrashLoopBackOff")
+	assert.Subset(t, s.events("web"), []string{"RolloutFailed", "RolledBack"})
+	s.holds("web", first, 3, "web 1")
+	third := s.push("web", "serve", "web 3")
+	s.tick(0, "web refreshed")
+	s.holds("web", third, 4, "web 3")
+}
+
+// I34: a manifest is there, and its layers are not.
+func TestI34AReleaseCannotBePulled(t *testing.T) {
+	t.Parallel()
+	s, first := installed(t, "layers", "rolloutFailureThreshold: 2\n")
+	second := s.push("web", "serve", "web 2")
+	remove := s.site.Front.Inject(registries.Fault{
+		Match: registries.Of(s.repository("web"), registries.At("", registries.Blob)),
+		Do:    faultinject.Reply(http.StatusNotFound, `{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}`),
+	})
+	assert.Regexp(t, "ErrImagePull|ImagePullBackOff", s.tick(1, "web failed").message)
+	require.Equal(t, s.image("web")+"@"+second, workloads.Image(s.deployment("web"), "api"))
+	s.serves("web", "web 1")
+	assert.Regexp(t, "ErrImagePull|ImagePullBackOff", s.tick(1, "web rolled-back").message)
+	s.holds("web", first, 3, "web 1")
+	s.tick(1, "web rejected")
+	remove()
+	third := s.push("web", "serve", "web 3")
+	s.tick(0, "web refreshed")
+	s.holds("web", third, 4, "web 3")
+}
