@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 )
@@ -27,27 +28,31 @@ type helm struct{ name, path string }
 var helms []helm
 
 func TestMain(m *testing.M) {
-	os.Exit(testMain(m))
+	for _, name := range []string{"helm3", "helm4"} {
+		path, err := pinned(context.Background(), name)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		helms = append(helms, helm{name: name, path: path})
+	}
+	code := m.Run()
+	stopCluster()
+	os.Exit(code)
 }
 
-func testMain(m *testing.M) int {
-	for _, name := range []string{"helm3", "helm4"} {
-		install := exec.CommandContext(context.Background(), "../tools/install", name)
-		install.Stderr = os.Stderr
-		path, err := install.Output()
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "tests/tools/install %s: %v\n", name, err)
-			return 1
-		}
-		helms = append(helms, helm{name: name, path: strings.TrimSpace(string(path))})
-	}
-	defer stopCluster()
-	return m.Run()
+// pinned returns the path of a pinned tool, built where it is not.
+func pinned(ctx context.Context, tool string) (string, error) {
+	command := exec.CommandContext(ctx, "../tools/install", tool)
+	command.Stderr = os.Stderr
+	path, err := command.Output()
+	return strings.TrimSpace(string(path)), err
 }
 
 // forEachHelm runs a test side by side with every Helm.
 func forEachHelm(t *testing.T, test func(t *testing.T, h helm)) {
 	t.Helper()
+	t.Parallel()
 	for _, h := range helms {
 		t.Run(h.name, func(t *testing.T) {
 			t.Parallel()
@@ -73,6 +78,13 @@ func (h helm) run(t *testing.T, kubeconfig string, args ...string) (string, erro
 	return stdout.String(), nil
 }
 
+// must runs a Helm command on the cluster that these tests share, which has to succeed.
+func (h helm) must(t *testing.T, args ...string) {
+	t.Helper()
+	_, err := h.run(t, running.Kubeconfig(), args...)
+	require.NoError(t, err)
+}
+
 // template renders a chart without a cluster.
 func (h helm) template(t *testing.T, chart string, flags ...string) (string, error) {
 	t.Helper()
@@ -87,18 +99,26 @@ func (h helm) mustTemplate(t *testing.T, chart string, flags ...string) string {
 	return rendered
 }
 
-// valuesFile writes values to a file of their own, and returns the flags that use it.
+// example is one of the chart's example values.
+func example(name string) []string {
+	return []string{"--values", filepath.Join(chartDir, "ci", name+"-values.yaml")}
+}
+
+// valuesFile writes values to a file of their own, whose name says nothing, and returns the flags that use it.
 func valuesFile(t *testing.T, values map[string]any) []string {
 	t.Helper()
 	text, err := yaml.Marshal(values)
 	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "values.yaml")
+	dir, err := os.MkdirTemp("", "chart-") // the test's own is named after it, with the commas that Helm takes for lists
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	path := filepath.Join(dir, "values.yaml")
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 	return []string{"--values", path}
 }
 
-// chartWith copies the chart with other values.yaml, which is what helm upgrade --reuse-values renders: this
-// chart's templates and schema with the values of the release's own chart.
+// chartWith copies the chart with other values.yaml, which is what helm upgrade --reuse-values renders: this chart's templates
+// and schema with the values of the release's own chart.
 func chartWith(t *testing.T, values []byte) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "image-refresh")
@@ -108,30 +128,26 @@ func chartWith(t *testing.T, values []byte) string {
 }
 
 // values reads a values file.
-func values(t *testing.T, path string) map[string]any {
+func values(t *testing.T, path ...string) (read map[string]any) {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(filepath.Join(path...))
 	require.NoError(t, err)
-	var read map[string]any
 	require.NoError(t, yaml.Unmarshal(text, &read))
 	return read
 }
 
-// ciFiles are the chart's example values.
-func ciFiles(t *testing.T) []string {
+// matching are the files of a pattern, of which there is at least one.
+func matching(t *testing.T, pattern ...string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(chartDir, "ci", "*-values.yaml"))
+	files, err := filepath.Glob(filepath.Join(pattern...))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	return files
 }
 
-// storedFiles are values as releases of each age have stored them. A file is added when a value changes, and
-// none is ever changed or removed: an upgrade with --reuse-values brings it along for ever.
-func storedFiles(t *testing.T) []string {
+func appVersion(t *testing.T) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", "stored", "*.yaml"))
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	return files
+	version, is := values(t, chartDir, "Chart.yaml")["appVersion"].(string)
+	require.True(t, is)
+	return version
 }

@@ -18,77 +18,56 @@ var groups = []string{"admissionPolicy", "grafanaDashboard", "image", "networkPo
 // everything switches every optional object on, so that the values of each are used.
 var everything = []string{"--values", filepath.Join("testdata", "everything.yaml")}
 
-// I30: helm upgrade --reuse-values from a release that is older than any of the values renders what the
-// defaults render. It is also what keeps the defaults in values.yaml and those in the templates the same.
-func TestMissingValuesHaveTheirDefaults(t *testing.T) {
+// I30: helm upgrade --reuse-values from a release that is older than any of the values, or than any of a group of them, renders
+// what the defaults render, and so does null in place of a value, of each value of a group, and of all values. It is also what
+// keeps the defaults in values.yaml and those in the templates the same.
+func TestI30MissingAndNullValuesHaveTheirDefaults(t *testing.T) {
 	forEachHelm(t, func(t *testing.T, h helm) {
-		example := everything
-		want := h.mustTemplate(t, chartDir, example...)
-		all := values(t, filepath.Join(chartDir, "values.yaml"))
-
-		t.Run("all", func(t *testing.T) {
-			assert.Equal(t, want, h.mustTemplate(t, chartWith(t, nil), example...))
-		})
-		for _, group := range groups {
-			t.Run("all of "+group, func(t *testing.T) {
-				require.IsType(t, map[string]any{}, all[group])
-				text, err := yaml.Marshal(map[string]any{group: map[string]any{}})
-				require.NoError(t, err)
-				assert.Equal(t, want, h.mustTemplate(t, chartWith(t, text), example...))
+		want := h.mustTemplate(t, chartDir, everything...)
+		same := func(name, chart string, null map[string]any) {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				assert.Equal(t, want, h.mustTemplate(t, chart, append(valuesFile(t, null), everything...)...))
 			})
 		}
-	})
-}
-
-// --set key=null, for each key alone and for all at once.
-func TestNullIsTheDefault(t *testing.T) {
-	forEachHelm(t, func(t *testing.T, h helm) {
-		example := everything
-		want := h.mustTemplate(t, chartDir, example...)
+		without := chartWith(t, nil) // a default to remove: Helm hands the null itself on
 		nothing := map[string]any{}
-		for key := range values(t, filepath.Join(chartDir, "values.yaml")) {
+		for key, value := range values(t, chartDir, "values.yaml") {
 			if key == "targets" {
 				continue
 			}
 			nothing[key] = nil
-			t.Run(key, func(t *testing.T) {
-				null := valuesFile(t, map[string]any{key: nil})
-				assert.Equal(t, want, h.mustTemplate(t, chartDir, append(null, example...)...))
-			})
+			same(key+" null", chartDir, map[string]any{key: nil})
+			if !slices.Contains(groups, key) {
+				continue
+			}
+			nulls := map[string]any{}
+			for inner := range value.(map[string]any) {
+				nulls[inner] = nil
+			}
+			text, err := yaml.Marshal(map[string]any{key: map[string]any{}})
+			require.NoError(t, err)
+			same(key+" empty", chartWith(t, text), nil)
+			same("everything in "+key+" null", chartDir, map[string]any{key: nulls})
+			same("everything in "+key+" null, without a default", without, map[string]any{key: nulls})
 		}
-		t.Run("everything", func(t *testing.T) {
-			assert.Equal(t, want, h.mustTemplate(t, chartDir, append(valuesFile(t, nothing), example...)...))
-			// Without a default to remove, Helm hands the null itself on.
-			assert.Equal(t, want, h.mustTemplate(t, chartWith(t, nil), append(valuesFile(t, nothing), example...)...))
-		})
-		for _, group := range groups {
-			t.Run("everything in "+group, func(t *testing.T) {
-				inner := map[string]any{}
-				for key := range values(t, filepath.Join(chartDir, "values.yaml"))[group].(map[string]any) {
-					inner[key] = nil
-				}
-				null := valuesFile(t, map[string]any{group: inner})
-				assert.Equal(t, want, h.mustTemplate(t, chartDir, append(null, example...)...))
-				assert.Equal(t, want, h.mustTemplate(t, chartWith(t, nil), append(null, example...)...))
-			})
-		}
+		same("all missing", without, nil)
+		same("all null", chartDir, nothing)
+		same("all null, without a default", without, nothing)
 	})
 }
 
-// What is stored of each age still renders, under today's templates and schema.
-func TestStoredValuesRender(t *testing.T) {
+// What is stored of each age still renders, under today's templates and schema. A file is added when a value changes, and none
+// is ever changed or removed: an upgrade with --reuse-values brings it along for ever.
+func TestI30StoredValuesRender(t *testing.T) {
 	forEachHelm(t, func(t *testing.T, h helm) {
-		for _, file := range storedFiles(t) {
-			t.Run(filepath.Base(file), func(t *testing.T) {
-				text, err := os.ReadFile(file)
-				require.NoError(t, err)
-				found := decode(t, h.mustTemplate(t, chartWith(t, text)))
-				require.Len(t, found.cronJobs, 1)
-				assert.Equal(t, "ghcr.io/tracebloc/image-refresh:"+appVersion(t), found.cronJobs[0].Spec.JobTemplate.Spec.Template.Spec.Containers[0].Image,
-					"the image follows the chart, not the release that is upgraded")
-				// And the other way, --reset-then-reuse-values: the stored values upon today's.
-				decode(t, h.mustTemplate(t, chartDir, "--values", file))
-			})
+		for _, file := range matching(t, "testdata", "stored", "*.yaml") {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			image := tickOf(t, decode(t, h.mustTemplate(t, chartWith(t, text)))).Containers[0].Image
+			assert.Equal(t, "ghcr.io/tracebloc/image-refresh:"+appVersion(t), image, "%s: the image follows the chart", file)
+			// And the other way, --reset-then-reuse-values: the stored values upon today's.
+			decode(t, h.mustTemplate(t, chartDir, "--values", file))
 		}
 	})
 }
@@ -96,8 +75,8 @@ func TestStoredValuesRender(t *testing.T) {
 // Every shape of values that was ever published stays among the stored ones: whoever adds a value adds a file.
 func TestTodaysValuesAreStored(t *testing.T) {
 	t.Parallel()
-	today := keys("", values(t, filepath.Join(chartDir, "values.yaml")))
-	for _, file := range storedFiles(t) {
+	today := keys("", values(t, chartDir, "values.yaml"))
+	for _, file := range matching(t, "testdata", "stored", "*.yaml") {
 		if slices.Equal(today, keys("", values(t, file))) {
 			return
 		}
@@ -106,8 +85,7 @@ func TestTodaysValuesAreStored(t *testing.T) {
 }
 
 // keys are the paths of all keys of all maps, sorted; what is in lists is no shape of the chart's.
-func keys(prefix string, read map[string]any) []string {
-	var paths []string
+func keys(prefix string, read map[string]any) (paths []string) {
 	for key, value := range read {
 		paths = append(paths, prefix+key)
 		if inner, is := value.(map[string]any); is {
@@ -116,11 +94,4 @@ func keys(prefix string, read map[string]any) []string {
 	}
 	slices.Sort(paths)
 	return paths
-}
-
-func appVersion(t *testing.T) string {
-	t.Helper()
-	version, ok := values(t, filepath.Join(chartDir, "Chart.yaml"))["appVersion"].(string)
-	require.True(t, ok)
-	return version
 }

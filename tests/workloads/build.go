@@ -1,3 +1,5 @@
+// Package workloads makes the objects that a scenario is about, and reads from them what its assertions are about: the value of
+// a slot, the number of rollouts, who owns a field.
 package workloads
 
 import (
@@ -25,19 +27,15 @@ type parts struct {
 	replicas         *int32
 	recreate         bool
 	onDelete         bool
-	paused           bool
 	progressDeadline *int32
-	schedule         string
 }
 
 const nameLabel = "app.kubernetes.io/name"
 
 func assemble(name string, options []Option) parts {
-	labels := map[string]string{nameLabel: name}
 	p := parts{
-		meta:     metav1.ObjectMeta{Name: name, Labels: map[string]string{nameLabel: name}},
-		template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}},
-		schedule: "0 0 1 1 *",
+		meta:     metav1.ObjectMeta{Name: name, Labels: map[string]string{nameLabel: name}, Annotations: map[string]string{}},
+		template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{nameLabel: name}}},
 	}
 	for _, option := range options {
 		option(&p)
@@ -60,7 +58,7 @@ func Deployment(name string, options ...Option) *appsv1.Deployment {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: p.meta,
 		Spec: appsv1.DeploymentSpec{
-			Replicas: p.replicas, Selector: p.selector(), Template: p.template, Paused: p.paused,
+			Replicas: p.replicas, Selector: p.selector(), Template: p.template,
 			ProgressDeadlineSeconds: p.progressDeadline,
 		},
 	}
@@ -106,7 +104,7 @@ func CronJob(name string, options ...Option) *batchv1.CronJob {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "CronJob"},
 		ObjectMeta: p.meta,
 		Spec: batchv1.CronJobSpec{
-			Schedule:    p.schedule,
+			Schedule:    "0 0 1 1 *",
 			JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: p.template}},
 		},
 	}

@@ -2,34 +2,34 @@ package workloads
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 )
 
 // Container adds a container.
 func Container(name, image string) Option {
-	return func(p *parts) {
-		p.template.Spec.Containers = append(p.template.Spec.Containers, corev1.Container{Name: name, Image: image})
-	}
+	return Pod(func(template *corev1.PodTemplateSpec) {
+		template.Spec.Containers = append(template.Spec.Containers, corev1.Container{Name: name, Image: image})
+	})
 }
 
 // InitContainer adds an init container.
 func InitContainer(name, image string) Option {
-	return func(p *parts) {
-		p.template.Spec.InitContainers = append(p.template.Spec.InitContainers, corev1.Container{Name: name, Image: image})
-	}
+	return Pod(func(template *corev1.PodTemplateSpec) {
+		template.Spec.InitContainers = append(template.Spec.InitContainers, corev1.Container{Name: name, Image: image})
+	})
 }
 
-// Env adds an environment variable to a container that an earlier option
-// added. Twice the same name makes a list with one name twice.
+// Env adds an environment variable to a container that an earlier option added. Twice the same name makes a list with one
+// name twice.
 func Env(container, name, value string) Option {
 	return variable(container, corev1.EnvVar{Name: name, Value: value})
 }
 
 // EnvFromConfigMap adds a variable that is fed from a ConfigMap.
 func EnvFromConfigMap(container, name, configMap, key string) Option {
-	optional := true
 	return variable(container, corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{
 		ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
-			LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, Key: key, Optional: &optional,
+			LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, Key: key, Optional: ptr.To(true),
 		},
 	}})
 }
@@ -40,24 +40,15 @@ func variable(container string, v corev1.EnvVar) Option {
 
 // EnvFrom lets a whole ConfigMap set variables of a container.
 func EnvFrom(container, configMap string) Option {
-	optional := true
 	return in(container, func(c *corev1.Container) {
 		c.EnvFrom = append(c.EnvFrom, corev1.EnvFromSource{ConfigMapRef: &corev1.ConfigMapEnvSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, Optional: &optional,
+			LocalObjectReference: corev1.LocalObjectReference{Name: configMap}, Optional: ptr.To(true),
 		}})
 	})
 }
 
 func in(container string, change func(*corev1.Container)) Option {
-	return func(p *parts) {
-		for _, list := range [][]corev1.Container{p.template.Spec.InitContainers, p.template.Spec.Containers} {
-			for i := range list {
-				if list[i].Name == container {
-					change(&list[i])
-				}
-			}
-		}
-	}
+	return Pod(func(template *corev1.PodTemplateSpec) { change(find(template, container)) })
 }
 
 // Replicas sets how many pods there are.
@@ -67,42 +58,30 @@ func Replicas(n int32) Option { return func(p *parts) { p.replicas = &n } }
 func Label(key, value string) Option { return func(p *parts) { p.meta.Labels[key] = value } }
 
 // Annotation sets an annotation of the workload.
-func Annotation(key, value string) Option {
-	return func(p *parts) {
-		if p.meta.Annotations == nil {
-			p.meta.Annotations = map[string]string{}
-		}
-		p.meta.Annotations[key] = value
-	}
-}
+func Annotation(key, value string) Option { return func(p *parts) { p.meta.Annotations[key] = value } }
 
 // InNamespace puts the workload into a namespace other than the scenario's.
 func InNamespace(namespace string) Option { return func(p *parts) { p.meta.Namespace = namespace } }
 
 // PullSecret names a secret that the pods pull with.
 func PullSecret(name string) Option {
-	return func(p *parts) {
-		p.template.Spec.ImagePullSecrets = append(p.template.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
-	}
+	return Pod(func(template *corev1.PodTemplateSpec) {
+		template.Spec.ImagePullSecrets = append(template.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
+	})
 }
 
 // Recreate stops the old pods of a Deployment before it starts new ones.
 func Recreate() Option { return func(p *parts) { p.recreate = true } }
 
-// OnDelete leaves it to somebody to delete the old pods of a StatefulSet or
-// DaemonSet.
+// OnDelete leaves it to somebody to delete the old pods of a StatefulSet or DaemonSet.
 func OnDelete() Option { return func(p *parts) { p.onDelete = true } }
 
-// Paused pauses a Deployment.
-func Paused() Option { return func(p *parts) { p.paused = true } }
-
-// ProgressDeadline is after how many seconds without progress a Deployment's
-// controller reports failure.
+// ProgressDeadline is after how many seconds without progress a Deployment's controller reports failure.
 func ProgressDeadline(seconds int32) Option { return func(p *parts) { p.progressDeadline = &seconds } }
 
 // NodeSelector binds the pods to nodes with a label.
 func NodeSelector(key, value string) Option {
-	return func(p *parts) { p.template.Spec.NodeSelector = map[string]string{key: value} }
+	return Pod(func(template *corev1.PodTemplateSpec) { template.Spec.NodeSelector = map[string]string{key: value} })
 }
 
 // Pod changes the pod template in any other way.

@@ -9,6 +9,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
 )
 
 // Template returns the pod template of a workload, nil for other objects.
@@ -26,44 +28,34 @@ func Template(object Object) *corev1.PodTemplateSpec {
 	return nil
 }
 
-func find(object Object, container string) *corev1.Container {
-	template := Template(object)
-	if template == nil {
-		return nil
-	}
-	for _, list := range [][]corev1.Container{template.Spec.InitContainers, template.Spec.Containers} {
-		for i := range list {
-			if list[i].Name == container {
-				return &list[i]
+// find returns a container of a template, an empty one where there is no such container.
+func find(template *corev1.PodTemplateSpec, container string) *corev1.Container {
+	if template != nil {
+		for _, list := range [][]corev1.Container{template.Spec.InitContainers, template.Spec.Containers} {
+			for i := range list {
+				if list[i].Name == container {
+					return &list[i]
+				}
 			}
 		}
 	}
-	return nil
+	return &corev1.Container{}
 }
 
 // Image returns a container's image, empty where there is no such container.
-func Image(object Object, container string) string {
-	if c := find(object, container); c != nil {
-		return c.Image
-	}
-	return ""
-}
+func Image(object Object, container string) string { return find(Template(object), container).Image }
 
-// EnvValue returns the value of an environment variable, and whether the
-// variable is there.
+// EnvValue returns the value of an environment variable, and whether the variable is there.
 func EnvValue(object Object, container, name string) (value string, found bool) {
-	if c := find(object, container); c != nil {
-		for _, variable := range c.Env {
-			if variable.Name == name {
-				return variable.Value, true
-			}
+	for _, variable := range find(Template(object), container).Env {
+		if variable.Name == name {
+			return variable.Value, true
 		}
 	}
 	return "", false
 }
 
-// Revision counts the rollouts of a Deployment, the first one included; its
-// generation counts every write, and annotations too.
+// Revision counts the rollouts of a Deployment, the first one included; its generation counts every write, and annotations too.
 func Revision(d *appsv1.Deployment) int {
 	n, err := strconv.Atoi(d.Annotations["deployment.kubernetes.io/revision"])
 	if err != nil {
@@ -72,17 +64,16 @@ func Revision(d *appsv1.Deployment) int {
 	return n
 }
 
-// Settled tells whether kubectl rollout status would return at once. An
-// annotation written to a Deployment unsettles it for a moment, until its
-// controller has looked: wait with Scenario.Settle rather than ask once.
+// Settled tells whether kubectl rollout status would return at once. An annotation written to a Deployment unsettles it for a
+// moment, until its controller has looked: wait with Scenario.Settle rather than ask once.
 func Settled(object Object) bool {
 	switch o := object.(type) {
 	case *appsv1.Deployment:
-		want := valueOr(o.Spec.Replicas, 1)
+		want := ptr.Deref(o.Spec.Replicas, 1)
 		return o.Status.ObservedGeneration >= o.Generation && o.Status.UpdatedReplicas == want &&
 			o.Status.Replicas == want && o.Status.AvailableReplicas == want
 	case *appsv1.StatefulSet:
-		want := valueOr(o.Spec.Replicas, 1)
+		want := ptr.Deref(o.Spec.Replicas, 1)
 		return o.Status.ObservedGeneration >= o.Generation && o.Status.UpdatedReplicas == want &&
 			o.Status.AvailableReplicas == want && o.Status.CurrentRevision == o.Status.UpdateRevision
 	case *appsv1.DaemonSet:
@@ -93,39 +84,24 @@ func Settled(object Object) bool {
 	return true // anything else has no rollout
 }
 
-func valueOr(n *int32, usual int32) int32 {
-	if n == nil {
-		return usual
-	}
-	return *n
-}
-
-// EnvOwners returns who owns the value of an environment variable, as
-// "manager/Operation", sorted.
+// EnvOwners returns who owns the value of an environment variable, as "manager/Operation", sorted.
 func EnvOwners(object Object, container, name string) []string {
-	return owners(object, append(podPath(object), "f:containers", key(container), "f:env", key(name), "f:value"))
+	return owners(object, "f:containers", key(container), "f:env", key(name), "f:value")
 }
 
 // ImageOwners returns who owns a container's image, as EnvOwners does.
 func ImageOwners(object Object, container string) []string {
-	return owners(object, append(podPath(object), "f:containers", key(container), "f:image"))
-}
-
-// Owners returns who owns a field, given as managedFields writes its path:
-// "f:metadata", "f:labels", "f:tracebloc.io/ingestor-digest".
-func Owners(object Object, path ...string) []string { return owners(object, path) }
-
-func podPath(object Object) []string {
-	if _, ok := object.(*batchv1.CronJob); ok {
-		return []string{"f:spec", "f:jobTemplate", "f:spec", "f:template", "f:spec"}
-	}
-	return []string{"f:spec", "f:template", "f:spec"}
+	return owners(object, "f:containers", key(container), "f:image")
 }
 
 func key(name string) string { return fmt.Sprintf("k:{\"name\":%q}", name) }
 
-func owners(object Object, path []string) []string {
-	var found []string
+// owners returns who owns a field of the pod template's specification, given as managedFields writes its path.
+func owners(object Object, path ...string) (found []string) {
+	path = append([]string{"f:spec", "f:template", "f:spec"}, path...)
+	if _, is := object.(*batchv1.CronJob); is {
+		path = append([]string{"f:spec", "f:jobTemplate"}, path...)
+	}
 	for _, entry := range object.GetManagedFields() {
 		if entry.FieldsV1 == nil || entry.Subresource != "" {
 			continue
@@ -134,21 +110,10 @@ func owners(object Object, path []string) []string {
 		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 			continue // the API server writes no broken JSON
 		}
-		if holds(fields, path) {
+		if _, owned, _ := unstructured.NestedFieldNoCopy(fields, path...); owned {
 			found = append(found, fmt.Sprintf("%s/%s", entry.Manager, entry.Operation))
 		}
 	}
 	slices.Sort(found)
 	return found
-}
-
-func holds(fields map[string]any, path []string) bool {
-	for _, step := range path {
-		next, ok := fields[step].(map[string]any)
-		if !ok {
-			return false
-		}
-		fields = next
-	}
-	return true
 }
