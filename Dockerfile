@@ -14,6 +14,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY cmd cmd
 COPY internal internal
+COPY docs/docs.go docs/runbook.md docs/
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION

@@ -28,6 +28,7 @@ type program struct {
 	output      result.Format
 	kubeContext string
 	overrides   config.Overrides
+	selection   selection // of plan
 }
 
 // exitCode ends the program with a code other than 0, once all has been said.
@@ -82,9 +83,9 @@ func (p *program) rootCommand() *cobra.Command {
 		"for plan also values (the digests as Helm values) or patch (as patches for kustomize), to be committed")
 	flags.BoolP("help", "h", false, "this text")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %s", err, seeHelp) })
-	root.SetHelpFunc(func(*cobra.Command, []string) { p.printHelp(root) })
+	root.SetHelpFunc(func(command *cobra.Command, _ []string) { p.printHelp(command) })
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.explainCommand(), p.versionCommand())
 	return root
 }
 
@@ -146,18 +147,30 @@ func (p *program) style() result.Style {
 	return chosen
 }
 
-func (p *program) printHelp(root *cobra.Command) {
+// printHelp prints the help of a command, from what it says of itself.
+func (p *program) printHelp(command *cobra.Command) {
 	w := p.stdout
-	fmt.Fprint(w, "image-refresh keeps the digests of floating image references fresh, one tick a run.\n\n"+ //nolint:errcheck // nothing is left to tell it to
-		"Usage: image-refresh [command] [flags]\n\nCommands:\n")
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	for _, command := range root.Commands() {
-		if command.IsAvailableCommand() {
-			fmt.Fprintf(table, "  %s\t%s\n", command.Name(), command.Short) //nolint:errcheck // Flush reports
+	if command.HasParent() {
+		fmt.Fprintf(w, "%s: %s.\n\nUsage: %s\n", command.CommandPath(), command.Short, command.UseLine()) //nolint:errcheck // nothing is left to tell it to
+	} else {
+		fmt.Fprint(w, "image-refresh keeps the digests of floating image references fresh, one tick a run.\n\n"+ //nolint:errcheck // as above
+			"Usage: image-refresh [command] [flags]\n\nCommands (image-refresh COMMAND -h says more):\n")
+		for _, one := range command.Commands() {
+			if one.IsAvailableCommand() {
+				fmt.Fprintf(table, "  %s\t%s\n", one.Name(), one.Short) //nolint:errcheck // Flush reports
+			}
 		}
+		_ = table.Flush()
 	}
-	_ = table.Flush()
-	fmt.Fprintf(w, "\nFlags:\n%s%s", root.PersistentFlags().FlagUsages(), exitCodes) //nolint:errcheck // as above
+	if command.Example != "" {
+		fmt.Fprintf(w, "\nExamples:\n  %s\n", strings.ReplaceAll(command.Example, "\n", "\n  ")) //nolint:errcheck // as above
+	}
+	fmt.Fprintf(w, "\nFlags:\n%s", command.Flags().FlagUsages()) //nolint:errcheck // as above
+	if command.HasParent() && command.Annotations[readsCluster] == "" {
+		return
+	}
+	fmt.Fprint(w, exitCodes) //nolint:errcheck // as above
 	table.Init(w, 0, 0, 2, ' ', 0)
 	for _, variable := range config.Variables() {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", variable.Name, variable.Default, variable.Help) //nolint:errcheck // Flush reports
@@ -167,9 +180,12 @@ func (p *program) printHelp(root *cobra.Command) {
 	fmt.Fprintln(w, "what they mean everywhere. In a cluster the service account is used.")                                //nolint:errcheck // as above
 }
 
+// readsCluster marks the commands that the environment is for.
+const readsCluster = "reads a cluster"
+
 const exitCodes = `
 Exit codes:
-  0   all fine, or failing below a threshold; for plan also: changes pending
+  0   all fine, or failing below a threshold; for plan also: changes pending (3 with --detailed-exit-code)
   1   an operator must look
   2   the configuration is invalid; nothing was read or written
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/version"
 )
 
@@ -112,10 +113,42 @@ func TestHelpListsEveryVariableCommandAndFlag(t *testing.T) {
 			assert.Contains(t, got.stdout, variable.Help)
 		}
 		for _, text := range []string{
-			"run ", "plan ", "version ", "-f, --config FILE", "-n, --namespace", "--context", "-o, --output", "HTTPS_PROXY", "SSL_CERT_FILE", "KUBECONFIG",
+			"-f, --config FILE", "-n, --namespace", "--context", "-o, --output", "HTTPS_PROXY", "SSL_CERT_FILE", "KUBECONFIG",
 		} {
 			assert.Contains(t, got.stdout, text)
 		}
+	}
+}
+
+// The help of the program lists the commands, and each command has one of its own.
+func TestEachCommandHasAHelpOfItsOwn(t *testing.T) {
+	t.Parallel()
+	whole := runMain(nil, "-h").stdout
+	for command, example := range map[string]string{
+		"run": "-n shop", "plan": "--changed-only", "check": "check -f", "explain": "explain rollout-failed", "version": "", "completion": "",
+	} {
+		assert.Contains(t, whole, "\n  "+command+" ")
+		for _, line := range []string{command + " -h", "help " + command} {
+			got := runMain(nil, strings.Fields(line)...)
+			assert.Zero(t, got.code, line)
+			assert.True(t, strings.HasPrefix(got.stdout, "image-refresh "+command+": "), line)
+			assert.Contains(t, got.stdout, example, line)
+		}
+	}
+}
+
+func TestExplainPrintsTheRunbooksSection(t *testing.T) {
+	t.Parallel()
+	for _, cause := range failure.Causes() {
+		got := runMain(nil, "explain", string(cause))
+		assert.Zero(t, got.code)
+		assert.True(t, strings.HasPrefix(got.stdout, "# "+string(cause)+"\n\n**Symptom.**"), cause)
+		assert.Equal(t, 1, strings.Count(got.stdout, "**Owner.**"), cause)
+	}
+	for _, line := range []string{"explain", "explain tsl", "explain dns tls"} {
+		got := runMain(nil, strings.Fields(line)...)
+		assert.Equal(t, 2, got.code, line)
+		assert.Contains(t, got.stderr, "one of workload-missing, ", line)
 	}
 }
 

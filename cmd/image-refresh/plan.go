@@ -1,9 +1,57 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/result"
+)
+
+// selection is what a plan shows of what was planned, and how it tells that something is to be done.
+type selection struct {
+	targets          []string
+	changedOnly      bool
+	detailedExitCode bool
+}
 
 func (p *program) planCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "plan", Short: "decide the same, write nothing, and print what a tick would do and why", Args: knownCommand, RunE: p.tick("plan"),
+	command := &cobra.Command{
+		Use: "plan", Short: "decide the same, write nothing, and print what a tick would do and why",
+		Args: knownCommand, RunE: p.tick("plan"), Annotations: map[string]string{readsCluster: "yes"},
+		Example: "image-refresh plan -f config.yaml -n shop --changed-only\n" +
+			"image-refresh plan -f config.yaml -o values > digests.yaml\n" +
+			"image-refresh plan -f config.yaml --detailed-exit-code",
+	}
+	flags := command.Flags()
+	flags.StringArrayVar(&p.selection.targets, "target", nil, "show the target of this `NAME` alone, and exit by it; all are planned, since they share workloads (may be given again)")
+	flags.BoolVar(&p.selection.changedOnly, "changed-only", false, "show only what would change or has failed")
+	flags.BoolVar(&p.selection.detailedExitCode, "detailed-exit-code", false, "exit with 3, not 0, where changes are pending")
+	return command
+}
+
+// known refuses a target that the configuration does not have.
+func (s selection) known(read config.Config) error {
+	for _, name := range s.targets {
+		if !slices.ContainsFunc(read.Targets, func(t config.Target) bool { return t.Name == name }) {
+			return &config.Invalid{Problems: []error{fmt.Errorf("--target: the configuration has no target %q", name)}}
+		}
+	}
+	return nil
+}
+
+// apply narrows a plan down to what was asked for.
+func (s selection) apply(report *result.Report) {
+	if len(s.targets) > 0 {
+		report.KeepTargets(s.targets)
+	}
+	pending := report.Pending()
+	if s.changedOnly {
+		report.KeepChanged()
+	}
+	if s.detailedExitCode && pending && report.ExitCode == result.ExitFine {
+		report.ExitCode = result.ExitPending
 	}
 }

@@ -47,11 +47,15 @@ func (p *program) runTick(ctx context.Context, command string) int {
 			}
 		}
 		var parts wired
-		if parts, err = p.wire(read, log, checks); err == nil {
+		if err = p.selection.known(read); err == nil {
+			parts, err = p.wire(read, log, checks)
+		}
+		if err == nil {
 			if checks {
 				report = (&check.Checker{Tick: parts.runner, Cluster: parts.cluster, Registry: parts.registry}).Run(ctx)
 			} else {
 				report = parts.runner.Run(ctx, command == "plan")
+				p.selection.apply(&report)
 			}
 			message = report.Termination()
 		}

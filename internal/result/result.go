@@ -20,6 +20,7 @@ const (
 	ExitFine          = 0 // all fine, or failing below a threshold
 	ExitOperator      = 1 // an operator must look
 	ExitConfiguration = 2 // the configuration is invalid; nothing was read or written
+	ExitPending       = 3 // of a plan that was asked to tell: changes are pending
 )
 
 // Report is the result of one tick.
