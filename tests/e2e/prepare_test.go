@@ -132,7 +132,7 @@ func buildImages(ctx context.Context, sources, dir string) error {
 	commands := [][]string{
 		{"go", "-C", sources, "mod", "download"},
 		{"bash", "-euo", "pipefail", "-c", builderFiles, "builder", root},
-		{"bash", "-c", `cd "$1" && cp -r Dockerfile .dockerignore go.mod go.sum cmd internal "$2"`, "copy", sources, again},
+		{"bash", "-c", `cd "$1" && cp -r Dockerfile .dockerignore go.mod go.sum cmd internal docs "$2"`, "copy", sources, again},
 		buildah("from", "--name", "builder", "scratch"),
 		buildah("add", "builder", root, "/"),
 		buildah("config", "--env", "PATH=/usr/local/go/bin:/bin", "--env", "GOPROXY=off", "--env", "GOMODCACHE=/go/mod",
