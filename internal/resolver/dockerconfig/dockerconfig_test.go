@@ -23,28 +23,23 @@ func written(t *testing.T, content string) *File {
 
 func TestEntries(t *testing.T) {
 	t.Parallel()
-	const own = `{"username":"me","password":"hunter2"}`
-	for name, c := range map[string]struct {
-		content, host, want string
+	const own = `":{"username":"me","password":"hunter2"}}}`
+	for _, c := range []struct {
+		content, host string
+		found         bool
 	}{
-		"the host":             {`{"auths":{"ghcr.io":` + own + `}}`, "ghcr.io", "Basic bWU6aHVudGVyMg=="},
-		"in one field":         {`{"auths":{"ghcr.io":{"auth":"bWU6aHVudGVyMg=="}}}`, "ghcr.io", "Basic bWU6aHVudGVyMg=="},
-		"with a scheme":        {`{"auths":{"https://ghcr.io/v2/":` + own + `}}`, "ghcr.io", "Basic bWU6aHVudGVyMg=="},
-		"with a port":          {`{"auths":{"h.io:5000":` + own + `}}`, "h.io:5000", "Basic bWU6aHVudGVyMg=="},
-		"another port":         {`{"auths":{"h.io:5000":` + own + `}}`, "h.io", ""},
-		"the repository":       {`{"auths":{"ghcr.io/t/i":` + own + `}}`, "ghcr.io", "Basic bWU6aHVudGVyMg=="},
-		"docker.io, by login":  {`{"auths":{"https://index.docker.io/v1/":` + own + `}}`, "docker.io", "Basic bWU6aHVudGVyMg=="},
-		"docker.io, by hand":   {`{"auths":{"docker.io":` + own + `}}`, "docker.io", "Basic bWU6aHVudGVyMg=="},
-		"another host":         {`{"auths":{"quay.io":` + own + `}}`, "ghcr.io", ""},
-		"an entry of nobody's": {`{"auths":{"ghcr.io":{}}}`, "ghcr.io", ""},
-		"nothing":              {`{}`, "ghcr.io", ""},
+		{`{"auths":{"ghcr.io` + own, "ghcr.io", true}, {`{"auths":{"ghcr.io":{"auth":"bWU6aHVudGVyMg=="}}}`, "ghcr.io", true},
+		{`{"auths":{"https://ghcr.io/v2/` + own, "ghcr.io", true}, {`{"auths":{"ghcr.io/t/i` + own, "ghcr.io", true},
+		{`{"auths":{"h.io:5000` + own, "h.io:5000", true}, {`{"auths":{"h.io:5000` + own, "h.io", false},
+		{`{"auths":{"https://index.docker.io/v1/` + own, "docker.io", true}, {`{"auths":{"docker.io` + own, "docker.io", true},
+		{`{"auths":{"quay.io` + own, "ghcr.io", false}, {`{"auths":{"ghcr.io":{}}}`, "ghcr.io", false}, {`{}`, "ghcr.io", false},
 	} {
 		found, unusable := written(t, c.content).For(t.Context(), c.host, "t/i")
-		assert.Nil(t, unusable, name)
-		assert.Equal(t, c.want == "", found.Anonymous(), name)
-		if c.want != "" {
-			assert.Equal(t, c.want, found.Authorization(), name)
-			assert.Equal(t, credential.Name{}, found.Source, name)
+		assert.Nil(t, unusable, c.content)
+		assert.Equal(t, c.found, !found.Anonymous(), c.content)
+		if c.found {
+			assert.Equal(t, "Basic bWU6aHVudGVyMg==", found.Authorization(), c.content)
+			assert.Equal(t, credential.Name{}, found.Source, c.content)
 		}
 	}
 	found, _ := written(t, `{"auths":{"a.azurecr.io":{"identitytoken":"hunter2"}}}`).For(t.Context(), "a.azurecr.io", "t/i")
@@ -54,70 +49,52 @@ func TestEntries(t *testing.T) {
 
 func TestFilesThatAreOfNoUse(t *testing.T) {
 	t.Parallel()
-	for content, want := range map[string]credential.State{
-		"{": credential.Malformed, `[]`: credential.Malformed, `{"auths":{"a.io":{"auth":"%"}}}`: credential.Malformed, `{"auths":{"a.io":{"password":5}}}`: credential.Malformed,
-	} {
-		_, unusable := written(t, content).For(t.Context(), "a.io", "t/i")
-		require.NotNil(t, unusable, content)
-		assert.Equal(t, credential.Unusable{State: want}, *unusable, content)
-	}
-	for _, empty := range []*File{Read(""), Read(t.TempDir())} {
-		found, unusable := empty.For(t.Context(), "a.io", "t/i")
-		assert.Nil(t, unusable, "no file is no mistake")
-		assert.True(t, found.Anonymous())
-	}
 	directory := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(directory, "config.json"), 0o700))
-	_, unusable := Read(directory).For(t.Context(), "a.io", "t/i")
-	assert.Equal(t, credential.Unreadable, unusable.State)
+	for file, want := range map[*File]credential.State{
+		written(t, "{"): credential.Malformed, written(t, `[]`): credential.Malformed,
+		written(t, `{"auths":{"a.io":{"auth":"%"}}}`): credential.Malformed, written(t, `{"auths":{"a.io":{"password":5}}}`): credential.Malformed,
+		Read(directory): credential.Unreadable, Read(""): 0, Read(t.TempDir()): 0, // no file is no mistake
+	} {
+		found, unusable := file.For(t.Context(), "a.io", "t/i")
+		assert.True(t, found.Anonymous())
+		assert.Equal(t, want != 0, unusable != nil)
+		assert.True(t, want == 0 || *unusable == credential.Unusable{State: want})
+	}
 }
 
 // A helper is run without a shell, gets the registry on its standard input, and has bounds in time and output.
 func TestHelpers(t *testing.T) { //nolint:paralleltest // it sets PATH
 	directory := t.TempDir()
 	t.Setenv("PATH", directory+":"+os.Getenv("PATH"))
-	helper := func(name, script string) {
+	for name, script := range map[string]string{
+		"good":    `read server; echo "{\"Username\":\"me at $server by $1\",\"Secret\":\"hunter2\"}"`,
+		"token":   `cat >/dev/null; echo '{"Username":"<token>","Secret":"hunter2"}'`,
+		"none":    `cat >/dev/null; echo "credentials not found in native keychain"; exit 1`,
+		"broken":  `echo "hunter2"; exit 1`,
+		"odd":     `echo "<html>"`,
+		"endless": `yes hunter2`,
+	} {
 		require.NoError(t, os.WriteFile(filepath.Join(directory, "docker-credential-"+name), []byte("#!/bin/sh\n"+script), 0o700))
 	}
-	helper("good", `read server; echo "{\"Username\":\"me at $server by $1\",\"Secret\":\"hunter2\"}"`)
-	helper("token", `cat >/dev/null; echo '{"Username":"<token>","Secret":"hunter2"}'`)
-	helper("none", `cat >/dev/null; echo "credentials not found in native keychain"; exit 1`)
-	helper("broken", `echo "hunter2"; exit 1`)
-	helper("odd", `echo "<html>"`)
-	helper("endless", `yes hunter2`)
-	for name, c := range map[string]struct {
-		content, account, identity, failed string
-	}{
-		"for the host":     {content: `{"credHelpers":{"ghcr.io":"good"}}`, account: "me at ghcr.io by get"},
-		"for everything":   {content: `{"credsStore":"good"}`, account: "me at ghcr.io by get"},
-		"the host's first": {content: `{"credsStore":"broken","credHelpers":{"ghcr.io":"good"}}`, account: "me at ghcr.io by get"},
-		"another host's":   {content: `{"credHelpers":{"quay.io":"broken"}}`},
-		"a token":          {content: `{"credsStore":"token"}`, account: "of an identity token", identity: "hunter2"},
-		"has nothing":      {content: `{"credsStore":"none"}`},
-		"then the file":    {content: `{"credsStore":"none","auths":{"ghcr.io":{"username":"filed","password":"x"}}}`, account: "filed"},
-		"fails":            {content: `{"credsStore":"broken"}`, failed: "docker-credential-broken"},
-		"says nonsense":    {content: `{"credsStore":"odd"}`, failed: "docker-credential-odd"},
-		"without an end":   {content: `{"credsStore":"endless"}`, failed: "docker-credential-endless"},
-		"is not there":     {content: `{"credsStore":"absent"}`, failed: "docker-credential-absent"},
-		"is a path":        {content: `{"credsStore":"../../bin/sh"}`, failed: "docker-credential-../../bin/sh"},
-		"is a command":     {content: `{"credsStore":"good; rm -rf x"}`, failed: "docker-credential-good; rm -rf x"},
+	const good = "me at ghcr.io by get"
+	for content, want := range map[string]credential.Credential{
+		`{"credHelpers":{"ghcr.io":"good"}}`:                                            credential.Docker("ghcr.io", good, "hunter2", ""),
+		`{"credsStore":"broken","credHelpers":{"ghcr.io":"good"}}`:                      credential.Docker("ghcr.io", good, "hunter2", ""),
+		`{"credHelpers":{"quay.io":"broken"}}`:                                          {},
+		`{"credsStore":"token"}`:                                                        credential.Docker("ghcr.io", "", "", "hunter2"),
+		`{"credsStore":"none"}`:                                                         {},
+		`{"credsStore":"none","auths":{"ghcr.io":{"username":"filed","password":"x"}}}`: credential.Docker("ghcr.io", "filed", "x", ""),
 	} {
-		t.Run(name, func(t *testing.T) {
-			started := time.Now()
-			found, unusable := written(t, c.content).For(t.Context(), "ghcr.io", "t/i")
-			assert.Less(t, time.Since(started), 5*time.Second)
-			if c.failed != "" {
-				require.NotNil(t, unusable)
-				assert.Equal(t, credential.Unusable{State: credential.HelperFailed, Helper: c.failed}, *unusable)
-				return
-			}
-			assert.Nil(t, unusable)
-			assert.Equal(t, c.account == "", found.Anonymous())
-			assert.Equal(t, c.identity, found.IdentityToken())
-			if c.account != "" {
-				assert.Equal(t, c.account, found.Account())
-			}
-		})
+		found, unusable := written(t, content).For(t.Context(), "ghcr.io", "t/i")
+		assert.Nil(t, unusable, content)
+		assert.True(t, want == found, content)
+	}
+	for _, helper := range []string{"broken", "odd", "endless", "absent", "../../bin/sh", "good; rm -rf x"} {
+		started := time.Now()
+		_, unusable := written(t, `{"credsStore":"`+helper+`"}`).For(t.Context(), "ghcr.io", "t/i")
+		assert.Less(t, time.Since(started), 5*time.Second)
+		assert.Equal(t, &credential.Unusable{State: credential.HelperFailed, Helper: "docker-credential-" + helper}, unusable)
 	}
 }
 
