@@ -59,7 +59,7 @@ func TestACheckAsksForAllThatATickDoes(t *testing.T) {
 	cancel()
 	report := checker.Run(ended)
 	assert.Equal(t, result.ExitOperator, report.ExitCode)
-	assert.Equal(t, []result.Status{result.OK, result.Wrong}, []result.Status{report.Checks[0].Status, report.Checks[1].Status})
+	assert.Equal(t, []string{"configuration", "failed"}, []string{report.Checks[1].Name, string(report.Checks[1].Status)})
 	slices.Sort(o.asked)
 	assert.Equal(t, []string{
 		": list pods in namespace far", ": list pods in namespace shop",
