@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/pause"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -40,7 +41,7 @@ func (c *Client) do(ctx context.Context, request func(context.Context) error) er
 	// Left to itself, client-go logs to stderr in a form of its own, between our lines.
 	ctx, cancel := context.WithTimeout(klog.NewContext(ctx, c.library), requestTimeout)
 	defer cancel()
-	pause := retryPause
+	wait := retryPause
 	known := false // it stays unauthorized
 	for try := 1; ; try++ {
 		err := request(ctx)
@@ -49,18 +50,16 @@ func (c *Client) do(ctx context.Context, request func(context.Context) error) er
 		}
 		again := transient(err)
 		if apierrors.IsUnauthorized(err) && !known {
-			pause, known, again = max(pause, unauthorizedPause), true, true
+			wait, known, again = max(wait, unauthorizedPause), true, true
 		}
 		if err == nil || try == tries || !again {
 			return err
 		}
 		c.log.DebugContext(ctx, "asking the API server again", "try", try+1, "error", failure.Clean(err.Error()))
-		select {
-		case <-time.After(pause):
-			pause *= 2
-		case <-ctx.Done():
+		if !pause.For(ctx, wait) {
 			return err
 		}
+		wait *= 2
 	}
 }
 

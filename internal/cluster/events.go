@@ -56,7 +56,7 @@ func eventOf(object *workload.Object, event decide.Event, now time.Time) *events
 		Action:              "Refresh",
 		Reason:              string(event.Reason),
 		Type:                kind,
-		Note:                cut(event.Note, maxNote-len(reference)) + reference,
+		Note:                failure.Cut(event.Note, maxNote-len(reference)) + reference,
 		Regarding: corev1.ObjectReference{
 			APIVersion: object.Group() + "/v1", Kind: string(object.Kind), Namespace: object.Namespace, Name: object.Name,
 			UID: object.Meta.UID, ResourceVersion: object.Meta.ResourceVersion,
@@ -69,16 +69,4 @@ func eventOf(object *workload.Object, event decide.Event, now time.Time) *events
 func eventName(object string) string {
 	id := "." + strings.ToLower(rand.Text()[:16])
 	return strings.TrimRight(object[:min(len(object), maxName-len(id))], "-.") + id
-}
-
-// cut shortens text to at most so many bytes, at a character's boundary.
-func cut(text string, bytes int) string {
-	if len(text) <= bytes {
-		return text
-	}
-	end := bytes - len("…")
-	for end > 0 && text[end]&0xC0 == 0x80 {
-		end--
-	}
-	return text[:end] + "…"
 }

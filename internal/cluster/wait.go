@@ -11,6 +11,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/pause"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -41,9 +42,7 @@ func (c *Client) Wait(ctx context.Context, from *workload.Object, done func(*wor
 			return newest, last
 		}
 		if rest := pollEvery - time.Since(began); rest > 0 { // the watch failed at once: do not spin
-			select {
-			case <-time.After(rest):
-			case <-ctx.Done():
+			if !pause.For(ctx, rest) {
 				return newest, last
 			}
 		}

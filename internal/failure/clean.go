@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // MaxForeign is how many characters of a text that is not ours are ever printed.
@@ -34,6 +35,18 @@ func CleanEnds(text string) string {
 		return string(runes[:MaxForeign/2-1]) + "…" + string(runes[len(runes)-MaxForeign/2:])
 	}
 	return text
+}
+
+// Cut shortens text to at most so many bytes, at a character's boundary.
+func Cut(text string, bytes int) string {
+	if len(text) <= bytes {
+		return text
+	}
+	end := bytes - len("…")
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
 }
 
 func clean(text string) string {

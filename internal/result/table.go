@@ -11,6 +11,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // WriteTable prints the report for people: a line a slot, then why where there is something to say.
@@ -182,9 +183,5 @@ func (r Report) TerminationOf(lines []string) string {
 	if len(text) <= maxTermination {
 		return text
 	}
-	end := maxTermination - len("…\n")
-	for end > 0 && text[end]&0xC0 == 0x80 {
-		end--
-	}
-	return text[:end] + "…\n"
+	return failure.Cut(text, maxTermination-1) + "\n"
 }

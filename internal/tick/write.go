@@ -11,6 +11,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/pause"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -33,7 +34,7 @@ func (w workloadRun) write(ctx context.Context, p progress, again func(context.C
 			return p, w.notWritten(ctx, p, err)
 		}
 		w.Log.DebugContext(ctx, "the workload has changed since it was read: deciding again", "workload", w.ref.String())
-		if !pause(ctx) {
+		if !calmDown(ctx) {
 			return p, &failure.Error{
 				Cause: failure.API, Message: fmt.Sprintf("the tick was told to end while somebody else was writing to %s", w.ref), Fix: "the next one decides again",
 			}
@@ -57,14 +58,9 @@ func (w workloadRun) write(ctx context.Context, p progress, again func(context.C
 	})
 }
 
-// pause lets a fight over an object calm down. It says whether the tick goes on.
-func pause(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(time.Duration(20+rand.IntN(180)) * time.Millisecond): //nolint:gosec // jitter, no secret
-		return true
-	}
+// calmDown lets a fight over an object calm down. It says whether the tick goes on.
+func calmDown(ctx context.Context) bool {
+	return pause.For(ctx, time.Duration(20+rand.IntN(180))*time.Millisecond) //nolint:gosec // jitter, no secret
 }
 
 // afterWrite takes the object as a write left it. Where the answer does not hold what was written, something between us and
@@ -130,7 +126,7 @@ func (w workloadRun) giveBack(ctx context.Context, read reading) reading {
 			return read
 		}
 		object, err := w.Cluster.ReturnOwnership(ctx, read.object, slots, owners)
-		if cluster.IsConflict(err) && pause(ctx) {
+		if cluster.IsConflict(err) && calmDown(ctx) {
 			object, err = w.newest(ctx, w.ref)
 		}
 		if err != nil {

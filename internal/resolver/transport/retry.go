@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/tracebloc/image-refresh/internal/pause"
 )
 
 // longestRetry bounds what is believed of a Retry-After.
@@ -34,7 +36,7 @@ func (t *retry) RoundTrip(r *http.Request) (*http.Response, error) {
 		if try > 0 && now.outOfTime() { // what an earlier try was told says more
 			now = before
 		}
-		if try == len(t.backoff) || !now.passes() || callOf(r.Context()).Once || !pause(r.Context(), max(now.wait, t.backoff[try])) {
+		if try == len(t.backoff) || !now.passes() || callOf(r.Context()).Once || !waited(r.Context(), max(now.wait, t.backoff[try])) {
 			return now.answer, now.err
 		}
 		before = now
@@ -51,7 +53,7 @@ type outcome struct {
 
 // send sends a copy, so that it can be sent again, and those below may change it.
 func (t *retry) send(r *http.Request) (o outcome) {
-	if wait := t.backOff(); wait > 0 && !pause(r.Context(), wait) {
+	if wait := t.backOff(); wait > 0 && !waited(r.Context(), wait) {
 		held := failureOf(r, BackedOff)
 		held.Retry = wait
 		return outcome{err: held}
@@ -161,17 +163,10 @@ func parseRetryAfter(header string, now time.Time) (time.Duration, bool) {
 	return min(max(at.Sub(now), 0), longestRetry), true
 }
 
-// pause waits, and says whether it could to the end.
-func pause(ctx context.Context, wait time.Duration) bool {
+// waited waits, and says whether it could to the end; it does not begin where the context's time is too short.
+func waited(ctx context.Context, wait time.Duration) bool {
 	if until, ok := ctx.Deadline(); ok && time.Until(until) <= wait {
 		return false
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return pause.For(ctx, wait)
 }
