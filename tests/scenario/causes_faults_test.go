@@ -45,6 +45,8 @@ const (
 	perManifest = "manifest index"
 )
 
+const denied = `{"errors":[{"code":"DENIED","message":"denied"}]}`
+
 var faults = []fault{
 	{"a name that does not resolve", "dns", "name " + viaProxy, "the cluster's DNS", leadTo("nowhere.invalid", "name")},
 	{"a closed port", "connection-refused", "connect " + viaProxy, "allow egress", leadToPort(faultinject.ClosedPort)},
@@ -83,24 +85,37 @@ var faults = []fault{
 		c.lines = append(c.lines, "pullSecrets: [absent]")
 		deny(c)
 	}},
-	{"a 403", "forbidden", perRequest, "403", throughout(403, `{"errors":[{"code":"DENIED","message":"denied"}]}`)},
+	{"a 403", "forbidden", perRequest, "403", throughout(403, denied)},
 	{"a 404", "not-found", "ping token", "answered 404", throughout(404, "page not found")},
 	{"a 404", "not-found", perManifest, "answered 404", deleted},
 	{"a 429", "rate-limited", perRequest, "authenticate with a pull secret, or use a mirror", answer(faultinject.Reply(429, ""))},
 	{"a 503", "server-error", perRequest, "nothing to do here", answer(faultinject.Reply(503, "down"))},
 	{"Harbor without its database", "server-error", perManifest, "refuses even valid accounts", func(c *trial) {
-		challenge := `Bearer realm="https://` + hubTokens + `/token",service="harbor-registry"`
-		inject(c.Scenario, registries.At(hubHost, registries.Ping), faultinject.Reply(401, "", "WWW-Authenticate", challenge))
-		match := c.request()
-		if c.stage == "manifest" {
-			match = ofManifests(hubHost)
-		}
-		inject(c.Scenario, match, faultinject.Reply(401, `{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized to access repository"}]}`))
+		challenge(`Bearer realm="https://` + hubTokens + `/token",service="harbor-registry"`)(c)
+		withheld(401, "UNAUTHORIZED")(c)
 	}},
+	{"a policy", "forbidden", "manifest", "412 (PROJECTPOLICYVIOLATION), a policy of its own", withheld(412, "PROJECTPOLICYVIOLATION")},
+	{"a policy", "forbidden", "index", "is withheld: the registry " + hubHost + " answered 412 (PROJECTPOLICYVIOLATION)", withheld(412, "PROJECTPOLICYVIOLATION")},
+	{"a 401 to an account", "unauthorized", "manifest", "was refused to pull secret", account(withheld(401, "UNAUTHORIZED"))},
+	{"a 404 to an account", "not-found", "manifest", "which some registries hide behind a 404", account(withheld(404, "NAME_UNKNOWN"))},
+	{"a firewall's 403 to an account", "forbidden", "token", "and not as a registry does", account(answer(faultinject.Reply(403, "<html>")))},
+	{"a plain 403 to an account", "forbidden", "token", "a geo block", account(answer(faultinject.Reply(403, "blocked")))},
+	{"a 402 to an account", "forbidden", "token", "a bill that is due", account(answer(faultinject.Reply(402, "pay")))},
+	{"a registry's 403 to an account", "unauthorized", "token", "was rejected by the token endpoint", account(throughout(403, denied))},
+	{"storage that refuses", "forbidden", "index", "the storage " + cdnHost + ", to which the registry sends, answered 403", func(c *trial) {
+		c.Secret("signature-of-the-storage")
+		c.Site.Front.Handle(cdnHost, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+		c.host = cdnHost
+		answer(redirect("https://" + cdnHost + "/?sig=signature-of-the-storage"))(c)
+	}},
+	{"a realm in clear", "bad-response", "ping", "X-Forwarded-Proto", account(challenge(`Bearer realm="http://auth.docker.io/token"`))},
+	{"a relative realm", "bad-response", "ping", "X-Forwarded-Proto", account(challenge(`Bearer realm="/token"`))},
+	{"a realm on this machine", "bad-response", "token", "on this machine", account(realm("127.0.0.1"))},
+	{"a realm of a metadata service", "bad-response", "token", "named a token endpoint", account(realm("169.254.169.254"))},
 
-	{"a digest that is none", "bad-response", "manifest", "64 lowercase hex digits", func(c *trial) {
-		inject(c.Scenario, ofManifests(hubHost), faultinject.Header("Docker-Content-Digest", "sha256:zz"))
-	}},
+	{"a digest that is none", "bad-response", "manifest", "64 lowercase hex digits", names("sha256:zz")},
+	{"a digest in upper case", "bad-response", "manifest", "64 lowercase hex digits", names("sha256:" + strings.Repeat("A", 64))},
+	{"a digest and more", "bad-response", "manifest", "64 lowercase hex digits", names("sha256:" + strings.Repeat("a", 64) + `","other":"x`)},
 	{"a body that is not its digest's", "bad-response", "index", "not its digest's", answer(faultinject.Body(`{"schemaVersion":2}`))},
 	{"a manifest of schema 1", "bad-response", perManifest, "schema 1", holds("application/vnd.docker.distribution.manifest.v1+prettyjws",
 		`{"schemaVersion":1,"name":"tracebloc/jobs-manager","tag":"prod","fsLayers":[]}`)},
@@ -114,9 +129,10 @@ var faults = []fault{
 	{"no pulls left", "rate-limited", "index", "no pulls are left", func(c *trial) { c.Site.DockerHub.LimitPulls(0) }},
 }
 
-// I33: the token endpoint was down but the registry was up, and the other way round. Whatever goes wrong, the cause, the host,
+// I33: the token endpoint was down but the registry was up, and the other way round. I32: a registry answered 200 with a login
+// page. I37: the digest header was garbage. Whatever goes wrong, the cause, the host,
 // the stage and what to do are said, it is counted, and the slot is not touched. Each cause is followed to its threshold once.
-func TestI33FaultsOfRegistriesAndTheWayToThem(t *testing.T) {
+func TestI32I33I37FaultsOfRegistriesAndTheWayToThem(t *testing.T) {
 	t.Parallel()
 	followed := map[string]bool{}
 	for _, f := range faults {
@@ -133,6 +149,7 @@ func TestI33FaultsOfRegistriesAndTheWayToThem(t *testing.T) {
 				}
 				for _, call := range c.Site.Front.Calls(nil) {
 					assert.True(t, call.TLS, "plain HTTP to %s%s", call.Host, call.Path)
+					assert.True(t, call.User == "" || call.Host == hubTokens, "an account at %s%s", call.Host, call.Path)
 				}
 			})
 		}
@@ -235,6 +252,48 @@ func throughout(status int, text string) func(*trial) {
 			match = registries.At(hubHost)
 		}
 		inject(c.Scenario, match, faultinject.Reply(status, text))
+	}
+}
+
+// withheld answers HEAD, which has no body, and GET with a status and an error of the registry's own.
+func withheld(status int, code string) func(*trial) {
+	return func(c *trial) {
+		match := c.request()
+		if c.stage == "manifest" {
+			match = ofManifests(hubHost)
+		}
+		inject(c.Scenario, match, faultinject.Reply(status, `{"errors":[{"code":"`+code+`","message":"no"}]}`))
+	}
+}
+
+// challenge has the registry say how to authenticate.
+func challenge(text string) func(*trial) {
+	return func(c *trial) {
+		inject(c.Scenario, registries.At(hubHost, registries.Ping), faultinject.Reply(401, "", "WWW-Authenticate", text))
+	}
+}
+
+// realm has the registry name a token endpoint.
+func realm(host string) func(*trial) {
+	return func(c *trial) {
+		c.host = host
+		challenge(`Bearer realm="https://` + host + `/token"`)(c)
+	}
+}
+
+// names has the registry give a digest for each manifest.
+func names(digest string) func(*trial) {
+	return func(c *trial) {
+		inject(c.Scenario, ofManifests(hubHost), faultinject.Header("Docker-Content-Digest", digest))
+	}
+}
+
+// account is a fault that meets an account of docker.io.
+func account(make func(*trial)) func(*trial) {
+	return func(c *trial) {
+		hubAccount(c.t, c.Scenario, "puller")
+		c.lines = append(c.lines, "pullSecrets: [puller]")
+		make(c)
 	}
 }
 

@@ -1,18 +1,11 @@
 package scenario_test
 
 import (
-	"bytes"
-	"compress/gzip"
-	"fmt"
-	"net/http"
-	"strings"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
@@ -28,6 +21,7 @@ func TestPlatforms(t *testing.T) {
 		live, latest registries.Content
 		line         string
 		lacks        string // empty: it is rolled out
+		gone         bool   // the registry no longer has what is in use, which then asks for nothing
 	}{
 		"as many":                         {live: index("a", amd64, arm64), latest: index("b", arm64, amd64)},
 		"one more":                        {live: index("a", amd64), latest: index("b", amd64, "linux/s390x")},
@@ -46,10 +40,14 @@ func TestPlatforms(t *testing.T) {
 		"one less, of a single one (I90)": {live: single("a", win17), latest: single("b", win20), lacks: "windows(10.0.17763)/amd64"},
 		"an attestation is none":          {live: index("a", amd64).WithAttestation(), latest: index("b", amd64)},
 		"one less, and attested (I24)":    {live: index("a", amd64, arm64), latest: index("b", amd64).WithAttestation(), lacks: arm64},
+		"one less than what is gone":      {live: index("a", amd64, arm64), latest: index("b", amd64), gone: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, before, after := behindTag(t, ingestor, c.live, c.latest, c.line)
+			if c.gone {
+				require.NoError(t, s.Site.Delete("ghcr.io/tracebloc/ingestor@"+before))
+			}
 			if c.lacks == "" {
 				requireOutcome(t, s.Tick(), 0, "refreshed", "")
 				assert.Equal(t, after, live(s))
@@ -92,15 +90,6 @@ func TestI24WhatAGateRefusedIsNotFreshWhoeverPutsItThere(t *testing.T) {
 	requireQuietOnceSettled(t, s, workloads.Deployment("jobs"))
 }
 
-// What the digest in use offers is asked of a registry that still has it.
-func TestADigestInUseThatIsGoneAsksForNothing(t *testing.T) {
-	t.Parallel()
-	s, before, after := behindTag(t, ingestor, registries.Index("a", "linux/amd64", "linux/arm64"), image("b"))
-	require.NoError(t, s.Site.Delete("ghcr.io/tracebloc/ingestor@"+before))
-	requireOutcome(t, s.Tick(), 0, "refreshed", "")
-	assert.Equal(t, after, live(s))
-}
-
 // A platform that is missing and a registry that cannot be asked are one streak, which ends in a tick with neither.
 func TestAMissingPlatformSharesTheStreak(t *testing.T) {
 	t.Parallel()
@@ -121,82 +110,4 @@ func TestAMissingPlatformSharesTheStreak(t *testing.T) {
 	requireRolled(t, s, "jobs", third, 2)
 	assert.NotContains(t, s.Deployment("jobs").Annotations, failures)
 	assert.NotContains(t, s.Deployment("jobs").Annotations, lastError)
-}
-
-// What containerd pulls is rolled out, though it is not spelled as the specification has it.
-func TestManifestsThatNodesPull(t *testing.T) {
-	t.Parallel()
-	child := func(digest, architecture string) string {
-		return fmt.Sprintf(`{"mediaType":%q,"size":2,"digest":%q,"platform":{"os":"linux","architecture":%q}}`, types.OCIManifestSchema1, digest, architecture)
-	}
-	good := child(digestOf("one"), "amd64")
-	for name, c := range map[string]struct {
-		served, written types.MediaType
-		children        string
-	}{
-		"a docker list as an OCI index":        {types.OCIImageIndex, types.DockerManifestList, good},
-		"an OCI index as a docker list":        {types.DockerManifestList, types.OCIImageIndex, good},
-		"an entry by sha512 beside a good one": {types.OCIImageIndex, types.OCIImageIndex, good + "," + child("sha512:"+strings.Repeat("ab", 64), "arm64")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, _, _ := behindTag(t, ingestor, image("a"), image("b"), "platforms: [linux/amd64]")
-			body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"artifactType":"application/x","manifests":[%s]}`, c.written, c.children)
-			digest := digestOf(body)
-			inject(s, func(c registries.Call) bool {
-				return ofManifests("ghcr.io")(c) && (c.Reference == "0.3" || c.Reference == digest)
-			}, faultinject.Reply(http.StatusOK, body, "Content-Type", string(c.served), "Docker-Content-Digest", digest, "Content-Length", fmt.Sprint(len(body))))
-			requireOutcome(t, s.Tick(), 0, "refreshed", "")
-			assert.Equal(t, digest, live(s))
-		})
-	}
-	t.Run("a gzip that nobody asked for", func(t *testing.T) {
-		t.Parallel()
-		s, _, after := behindTag(t, ingestor, image("a"), image("b"), "platforms: [linux/amd64]")
-		inject(s, registries.At("ghcr.io", registries.Get), func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-			w.Header().Set("Content-Encoding", "gzip")
-			faultinject.Edit(func(body []byte) []byte {
-				var folded bytes.Buffer
-				into := gzip.NewWriter(&folded)
-				_, _ = into.Write(body) // into memory
-				_ = into.Close()
-				return folded.Bytes()
-			})(w, r, next)
-		})
-		requireOutcome(t, s.Tick(), 0, "refreshed", "")
-		assert.Equal(t, after, live(s))
-	})
-}
-
-// What a registry's policy, or the storage behind it, withholds by digest alone stops the rollout, and says who.
-func TestWhatIsWithheldByDigest(t *testing.T) {
-	t.Parallel()
-	const policy = `{"errors":[{"code":"PROJECTPOLICYVIOLATION","message":"current image with 3 vulnerabilities cannot be pulled"}]}`
-	for name, c := range map[string]struct {
-		stage registries.Stage
-		do    faultinject.Action
-		says  []string
-	}{
-		"a policy": {registries.Get, faultinject.Reply(http.StatusPreconditionFailed, policy), []string{
-			"is withheld: the registry ghcr.io answered 412 (PROJECTPOLICYVIOLATION)", "the policy changed",
-		}},
-		"the storage of a configuration": {registries.Blob, redirect("https://" + cdnHost + "/blob?sig=secret"), []string{
-			"the storage " + cdnHost + ", to which the registry sends, answered 403", "allow egress to " + cdnHost + ":443",
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			single := registries.Image
-			s, before, _ := behindTag(t, ingestor, single("a", "linux/amd64"), single("b", "linux/amd64"), "platforms: [linux/amd64]")
-			s.Site.Front.Handle(cdnHost, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "denied", http.StatusForbidden) }))
-			inject(s, registries.At("ghcr.io", c.stage), c.do)
-			failed := requireOutcome(t, s.Tick(), 0, "skipped", "forbidden")
-			for _, text := range c.says {
-				assert.Contains(t, failed.Message, text)
-			}
-			assert.NotContains(t, failed.Message, "secret")
-			assert.Equal(t, before, live(s))
-			assert.Empty(t, slotWrites(s, "deployments", "jobs"))
-		})
-	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -143,16 +142,6 @@ func TestI25ValidAndDeadCredentialsByRegistry(t *testing.T) {
 			}
 			assert.Empty(t, warnings(t, result), "nobody else looks dead, and what is counted is not said twice")
 			assert.Equal(t, d.logins, logins(s, d.prover, deadPuller))
-
-			// While the registry is in trouble of its own, nobody looks dead at all.
-			inject(s, func(c registries.Call) bool {
-				return c.Host == d.prover && c.User != "" || c.Stage == registries.Head
-			}, faultinject.Reply(http.StatusServiceUnavailable, "down"))
-			result = s.Run("plan")
-			for target := range pulls {
-				requireFailed(t, result, target, "server-error")
-			}
-			assert.Empty(t, warnings(t, result))
 		})
 	}
 }

@@ -153,39 +153,3 @@ func TestAPasswordGoesToItsHostAlone(t *testing.T) {
 		})
 	}
 }
-
-// A registry may send its clients to another host, as those do whose blobs are elsewhere. It is followed, and no credential and
-// no token goes along.
-func TestNoCredentialFollowsARedirectToAnotherHost(t *testing.T) {
-	t.Parallel()
-	for name, match := range map[string]registries.Matcher{
-		"ping":     registries.At(hubHost, registries.Ping),
-		"token":    registries.At(hubTokens, registries.Token),
-		"manifest": registries.At(hubHost, registries.Head),
-		"index":    registries.At(hubHost, registries.Get),
-		"config":   registries.At(hubHost, registries.Blob),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, _, second := behindTag(t, jobsManager, image("first"), registries.Image("second", "linux/amd64"), "pullSecrets: [puller]")
-			hubAccount(t, s, "puller")
-			inject(s, match, redirect("https://"+cdnHost))
-			s.Site.Front.Handle(cdnHost, s.Site.DockerHub.Store) // whoever knows the address is served
-			if name == "ping" || name == "token" {
-				s.Site.Front.Handle(cdnHost, s.Site.DockerHub)
-			}
-			requireOutcome(t, s.Tick(), 0, "refreshed", "")
-			assert.Equal(t, second, live(s))
-			there := s.Site.Front.Calls(registries.At(cdnHost))
-			assert.NotEmpty(t, there)
-			for _, call := range there {
-				assert.Empty(t, call.Scheme, "%s %s", call.Method, call.Path)
-			}
-			logins := s.Site.Front.Calls(func(c registries.Call) bool { return c.User == "puller" })
-			assert.Equal(t, name == "ping", len(logins) == 0, "a token endpoint that another host names gets no login")
-			for _, call := range logins {
-				assert.Equal(t, hubTokens, call.Host)
-			}
-		})
-	}
-}

@@ -24,31 +24,33 @@ func refreshedFrom(t *testing.T, s *harness.Scenario, image, digest, secret stri
 }
 
 // I25: a robot account expired, and nothing was wrong until the next rollout, weeks later. Here the pods go on running, and the
-// ticks say it.
-func TestI25ADeadCredentialIsFoundWhileOldPodsRun(t *testing.T) {
+// ticks say it. I59: the token of a pull secret had been revoked, the image was public: the updater resolved it anonymously, rolled
+// it out, and no pod could pull.
+func TestI25I59ADeadCredentialIsFoundWhileOldPodsRun(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
 	registry, digest := someRegistry(t, s)
 	mount(t, s, "regcred", entries{someHost: goodLogin})
-	refreshedFrom(t, s, somePrivate, digest, "regcred")
+	refreshedFrom(t, s, somePublic, digest, "regcred")
 	registry.RemoveAccount(goodLogin.user)
-	moved := s.Push(somePrivate, image("second"))
+	moved := s.Push(somePublic, image("second"))
 	for tick, exit := range []int{0, 0, 1, 1} {
 		s.Forget()
 		failed := requireOutcome(t, s.Tick(), exit, []string{"skipped", "failed"}[exit], "unauthorized")
 		for _, text := range []string{
-			somePrivate, "pull secret " + s.Namespace + "/regcred", "account good", "entry registry.example.com", "the token endpoint " + someTokens,
+			somePublic, "pull secret " + s.Namespace + "/regcred", "account good", "entry registry.example.com", "the token endpoint " + someTokens,
 			"expired, disabled, deleted or have a wrong password, which a registry does not tell",
 		} {
 			assert.Contains(t, failed.Message, text)
 		}
 		d := s.Deployment("jobs")
-		assert.Equal(t, somePrivate+"@"+digest, workloads.Image(d, "api"))
+		assert.Equal(t, somePublic+"@"+digest, workloads.Image(d, "api"))
 		assert.Equal(t, 1, int(d.Status.AvailableReplicas))
 		assert.Equal(t, strconv.Itoa(min(tick+1, 3)), d.Annotations[failures])
 		assert.Equal(t, exit == 1, d.Annotations[lastError] != "")
 		assert.Equal(t, 2, logins(s, someTokens, goodLogin), "a proof and what pods ask for, and not asked with again after both were refused")
 	}
+	requireCheck(t, check(t, s, 1), "credential", "failed", s.Namespace+"/regcred")
 	events := eventsOf(s, "ResolveFailing")
 	require.Len(t, events, 1)
 	assert.Contains(t, events[0], s.Namespace+"/regcred")
@@ -56,7 +58,7 @@ func TestI25ADeadCredentialIsFoundWhileOldPodsRun(t *testing.T) {
 	registry.AddAccount(goodLogin.user, goodLogin.password, "team/private")
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	d := s.Deployment("jobs")
-	assert.Equal(t, somePrivate+"@"+moved, workloads.Image(d, "api"))
+	assert.Equal(t, somePublic+"@"+moved, workloads.Image(d, "api"))
 	assert.NotContains(t, d.Annotations, failures)
 	assert.NotContains(t, d.Annotations, lastError)
 }
@@ -99,25 +101,6 @@ func TestI42ADeadCredentialBesideAGoodOne(t *testing.T) {
 	assert.Zero(t, result.Report.Target("ingestor").Failures)
 	assert.Equal(t, "refreshed", result.Report.Target("ingestor").Workload("with-dead").Outcome)
 	assert.Equal(t, image("with-good"), image("with-dead"))
-}
-
-// I59: the token of a pull secret had been revoked, the image was public: the updater resolved it anonymously, rolled it out,
-// and no pod could pull. A refused login counts before anything is rolled.
-func TestI59ARefusedLoginStopsTheRolloutOfAPublicImage(t *testing.T) {
-	t.Parallel()
-	s, digest, moved := behindTag(t, jobsManager, image("first"), image("second"), "pullSecrets: [puller]")
-	hubAccount(t, s, "puller")
-	s.Site.DockerHub.RemoveAccount("puller")
-	for _, exit := range []int{0, 0, 1} {
-		failed := requireOutcome(t, s.Tick(), exit, []string{"skipped", "failed"}[exit], "unauthorized")
-		assert.Contains(t, failed.Message, "pull secret "+s.Namespace+"/puller (account puller, entry docker.io) was rejected by the token endpoint "+hubTokens)
-		assert.Equal(t, digest, live(s))
-		assert.Empty(t, slotWrites(s, "deployments", "jobs"))
-	}
-	requireCheck(t, check(t, s, 1), "credential", "failed", s.Namespace+"/puller")
-	hubAccount(t, s, "puller") // created anew
-	requireOutcome(t, s.Tick(), 0, "refreshed", "")
-	assert.Equal(t, moved, live(s))
 }
 
 // A login is refused where both questions are: what pods ask for, and one about the account alone. Whatever is no verdict on

@@ -2,17 +2,14 @@ package scenario_test
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
-	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 const harborHost = "harbor.example.com"
@@ -147,64 +144,4 @@ func TestI25HarborsTable(t *testing.T) {
 			assert.Empty(t, warnings(t, result))
 		})
 	}
-}
-
-// A proxy-cache project answers 404 while its upstream is down: counted, and no reason to drop a known digest.
-func TestHarborsProxyCacheWithoutItsUpstream(t *testing.T) {
-	t.Parallel()
-	s := environment.Scenario(t)
-	h, digest := startHarbor(t, s)
-	robot(t, s, h, "private", "valid", registries.RobotValid)
-	refreshedFrom(t, s, harborHost+"/private/app:1", digest, "valid")
-	h.SetUpstream("private", false)
-	for _, exit := range []int{0, 0, 1} {
-		requireOutcome(t, s.Tick(), exit, []string{"skipped", "failed"}[exit], "not-found")
-		assert.Equal(t, harborHost+"/private/app:1@"+digest, workloads.Image(s.Deployment("jobs"), "api"))
-	}
-	h.SetUpstream("private", true)
-	requireOutcome(t, s.Tick(), 0, "unchanged", "")
-}
-
-// Many images of one robot are asked for with one token, as long as Harbor's nginx takes it: names may be long.
-func TestManyImagesOfOneHarbor(t *testing.T) {
-	t.Parallel()
-	s := environment.Scenario(t)
-	h, _ := startHarbor(t, s)
-	valid := robot(t, s, h, "private", "valid", registries.RobotValid)
-	expired := robot(t, s, h, "private", "expired", registries.RobotExpired)
-	const images = 60
-	options, config := []workloads.Option{workloads.PullSecret("valid")}, "targets:\n"
-	for i := range images {
-		name := strconv.Itoa(i)
-		reference := harborHost + "/private/" + strings.Repeat("a-rather-long-name/", i%2*5) + name + ":1"
-		s.Push(reference, image("one"))
-		options = append(options, workloads.Container("c"+name, reference))
-		config += targetOf("t"+name, "", entry("CronJob", "many", "c"+name))
-	}
-	s.Create(workloads.CronJob("many", options...))
-	s.Configure(config)
-	result := s.Tick()
-	harness.RequireExit(t, 0, result)
-	require.Len(t, result.Report.Targets, images)
-	for _, target := range result.Report.Targets {
-		assert.Empty(t, target.Cause, target.Message)
-	}
-	tokens := s.Site.Front.Calls(registries.At(harborHost, registries.Token))
-	assert.LessOrEqual(t, len(tokens), 4, "a proof, and few tokens")
-	for _, token := range tokens {
-		assert.LessOrEqual(t, len(token.Scopes), 50)
-	}
-	assert.Equal(t, images, asked(s, harborHost, registries.Head))
-	assert.Equal(t, 1, asked(s, harborHost, registries.Ping))
-	assert.Equal(t, len(tokens), logins(s, harborHost, valid))
-
-	// Once it is dead, Harbor gives it tokens that grant nothing: it is proved once, and costs no login for each image.
-	mount(t, s, "valid", entries{harborHost: expired})
-	s.Forget()
-	for _, target := range s.Tick().Report.Targets {
-		assert.Equal(t, "unauthorized", target.Cause)
-	}
-	assert.LessOrEqual(t, logins(s, harborHost, expired), 4, "a proof, and few tokens")
-	assert.Equal(t, images, asked(s, harborHost, registries.Head), "once each")
-	assert.Empty(t, s.Site.Front.Calls(func(c registries.Call) bool { return c.Status == 400 }))
 }

@@ -1,7 +1,6 @@
 package scenario_test
 
 import (
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +20,7 @@ import (
 // goneLines are the warnings that a digest in use is gone.
 func goneLines(result *product.Result) []string {
 	var lines []string
-	for _, line := range strings.Split(result.Stderr, "\n") {
+	for line := range strings.Lines(result.Stderr) {
 		if strings.Contains(line, "no longer has") {
 			lines = append(lines, line)
 		}
@@ -29,119 +28,109 @@ func goneLines(result *product.Result) []string {
 	return lines
 }
 
+// purge takes a digest from the registry.
+func purge(t *testing.T, s *harness.Scenario, digest string) {
+	t.Helper()
+	require.NoError(t, s.Site.Delete("ghcr.io/tracebloc/ingestor@"+digest))
+}
+
 // I61: a retention rule purged the untagged digest that pods were pinned to, and the next drained node took the service down.
 // Wherever a tick leaves something else than latest in use, the registry is asked whether it still has that.
 func TestI61WhatIsInUseAndGoneFromTheRegistryIsSaid(t *testing.T) {
 	t.Parallel()
+	stuck := func(s *harness.Scenario) {
+		s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Stuck() })
+		s.Kubectl("rollout", "restart", "deployment", "jobs")
+	}
 	for name, c := range map[string]struct {
-		lines   []string
+		line    string
 		leave   func(s *harness.Scenario)
 		exit    int
 		outcome string
 	}{
-		"held by the label": {exit: 0, outcome: "held", leave: func(s *harness.Scenario) {
-			s.Kubectl("label", "deployment", "jobs", "tracebloc.io/refresh-hold=true")
-		}},
-		"deferred":     {exit: 0, outcome: "deferred", lines: []string{"minAge: 1h"}},
-		"notify":       {exit: 0, outcome: "pending", lines: []string{"mode: notify"}},
-		"a gate's no":  {exit: 0, outcome: "skipped", lines: []string{"platforms: [linux/s390x]"}},
-		"not settled":  {exit: 0, outcome: "waiting", leave: func(s *harness.Scenario) { restartStuck(s) }},
-		"for too long": {exit: 1, outcome: "failed", leave: func(s *harness.Scenario) { restartStuck(s); s.Setenv("UNSETTLED_THRESHOLD", "1") }, lines: []string{"mode: notify"}},
+		"held by the label": {leave: func(s *harness.Scenario) { s.Kubectl("label", "deployment", "jobs", "tracebloc.io/refresh-hold=true") }, outcome: "held"},
+		"held by hand": {leave: func(s *harness.Scenario) {
+			requireOutcome(t, s.Tick(), 0, "refreshed", "")
+			s.Kubectl("set", "env", "deployment/jobs", slot+"="+s.Push("ghcr.io/tracebloc/ingestor:hotfix", image("hotfix")))
+			s.Settle(workloads.Deployment("jobs"))
+		}, outcome: "held"},
+		"rejected": {leave: func(s *harness.Scenario) {
+			behave(s, s.Push(ingestor, image("crashing")), crash())
+			s.Setenv("ROLLOUT_TIMEOUT", "6s")
+			requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
+		}, exit: 1, outcome: "rejected"},
+		"deferred":    {line: "minAge: 1h", outcome: "deferred"},
+		"notify":      {line: "mode: notify", outcome: "pending"},
+		"a gate's no": {line: "platforms: [linux/s390x]", outcome: "skipped"},
+		"not settled": {leave: stuck, outcome: "waiting"},
+		"for too long": {leave: func(s *harness.Scenario) {
+			stuck(s)
+			s.Setenv("UNSETTLED_THRESHOLD", "1")
+		}, line: "mode: notify", exit: 1, outcome: "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, before, _ := behindTag(t, ingestor, image("a"), image("b"), c.lines...)
+			s := environment.Scenario(t)
+			before := s.Push(ingestor, image("a"))
+			s.Push(ingestor, image("b"))
+			s.Deploy(adoptedJobs(before, workloads.Recreate()))
+			followTag(s, ingestor, c.line)
 			if c.leave != nil {
 				c.leave(s)
 			}
 			s.Forget()
 			result := s.Tick()
-			requireOutcome(t, result, c.exit, c.outcome, result.Report.Target("ingestor").Workload("jobs").Cause)
+			assert.Equal(t, c.outcome, result.Report.Target("ingestor").Workload("jobs").Outcome)
+			harness.RequireExit(t, c.exit, result)
 			assert.Empty(t, goneLines(result), "it is there")
-			heads := s.Site.Front.Calls(func(call registries.Call) bool { return call.Stage == registries.Head && call.Reference == before })
-			assert.Len(t, heads, 1, "asked once")
+			used := live(s)
+			assert.Len(t, s.Site.Front.Calls(func(call registries.Call) bool { return call.Stage == registries.Head && call.Reference == used }), 1, "asked once")
 
-			require.NoError(t, s.Site.Delete("ghcr.io/tracebloc/ingestor@"+before))
+			purge(t, s, used)
 			for range 2 {
-				requireGoneIsSaid(t, s, s.Tick(), before)
+				lines := goneLines(s.Tick())
+				require.Len(t, lines, 1)
+				assert.Contains(t, lines[0], `"level":"WARN"`)
+				checked := requireCheck(t, check(t, s, 1), "image", "failed", "ingestor on Deployment "+s.Namespace+"/jobs")
+				for _, text := range []string{"ghcr.io/tracebloc/ingestor@" + used, "Deployment " + s.Namespace + "/jobs", "retention rule", "docs/runbook.md#not-found"} {
+					assert.Contains(t, lines[0], text)
+					assert.Contains(t, checked.Message, text)
+				}
 			}
-			assert.Equal(t, before, live(s))
+			assert.Equal(t, used, live(s))
 		})
 	}
-}
-
-func restartStuck(s *harness.Scenario) {
-	s.Behave(func(*corev1.Pod) fakenode.Behaviour { return fakenode.Stuck() })
-	s.Kubectl("rollout", "restart", "deployment", "jobs")
-}
-
-// requireGoneIsSaid asserts that a tick warns of a digest in use that is gone, and that a check fails for it.
-func requireGoneIsSaid(t *testing.T, s *harness.Scenario, result *product.Result, digest string) {
-	t.Helper()
-	lines := goneLines(result)
-	require.Len(t, lines, 1, result.Stderr)
-	for _, line := range []string{lines[0], requireCheck(t, check(t, s, 1), "image", "failed", "ingestor on Deployment "+s.Namespace+"/jobs").Message} {
-		for _, text := range []string{"ghcr.io/tracebloc/ingestor@" + digest, "Deployment " + s.Namespace + "/jobs", "retention rule", "docs/runbook.md#not-found"} {
-			assert.Contains(t, line, text)
-		}
-	}
-	assert.Contains(t, lines[0], `"level":"WARN"`)
-}
-
-// I61: the same for what a person has chosen, and for what stands there again after another digest was rejected.
-func TestI61APersonsChoiceAndARestoredDigestAreAskedFor(t *testing.T) {
-	t.Parallel()
-	t.Run("held by hand", func(t *testing.T) {
-		t.Parallel()
-		s, _, _ := refreshedOnce(t)
-		chosen := s.Push("ghcr.io/tracebloc/ingestor:hotfix", image("hotfix"))
-		s.Kubectl("set", "env", "deployment/jobs", slot+"="+chosen)
-		s.Settle(workloads.Deployment("jobs"))
-		result := s.Tick()
-		requireOutcome(t, result, 0, "held", "")
-		assert.Empty(t, goneLines(result))
-		require.NoError(t, s.Site.Delete("ghcr.io/tracebloc/ingestor@"+chosen))
-		result = s.Tick()
-		requireOutcome(t, result, 0, "held", "")
-		assert.Len(t, goneLines(result), 1)
-	})
-	t.Run("rejected", func(t *testing.T) {
-		t.Parallel()
-		s, first := adopted(t, workloads.Recreate())
-		behave(s, s.Push(ingestor, image("second")), crash())
-		s.Setenv("ROLLOUT_TIMEOUT", "6s")
-		requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
-		require.NoError(t, s.Site.Delete("ghcr.io/tracebloc/ingestor@"+first))
-		result := s.Tick()
-		requireOutcome(t, result, 1, "rejected", "rollout-failed")
-		assert.Len(t, goneLines(result), 1)
-	})
 }
 
 // Only a clear 404 is gone: whatever else keeps a registry from saying so says nothing of the digest.
 func TestI61OnlyAClear404IsGone(t *testing.T) {
 	t.Parallel()
+	reply := func(status int) faultinject.Action { return faultinject.Reply(status, "") }
 	for name, c := range map[string]struct {
-		do   faultinject.Action
-		gone bool
+		head, get faultinject.Action
+		gone      bool
 	}{
-		"404":                              {faultinject.Reply(404, ""), true},
-		"410":                              {faultinject.Reply(410, ""), true},
-		"401":                              {faultinject.Reply(401, ""), false},
-		"403":                              {faultinject.Reply(403, ""), false},
-		"429":                              {faultinject.Reply(429, ""), false},
-		"500":                              {faultinject.Reply(500, ""), false},
-		"200 without what makes it useful": {faultinject.Reply(200, ""), false},
-		"no answer":                        {faultinject.Hang(), false},
-		"a cut connection":                 {faultinject.Reset(), false},
-		"no HEAD, and it is there":         {headless(200), false},
-		"no HEAD, and it is not there":     {headless(404), true},
+		"404":                          {reply(404), nil, true},
+		"410":                          {reply(410), nil, true},
+		"401":                          {reply(401), nil, false},
+		"403":                          {reply(403), nil, false},
+		"429":                          {reply(429), nil, false},
+		"500":                          {reply(500), nil, false},
+		"200 without a type":           {reply(200), reply(200), false},
+		"no answer":                    {faultinject.Hang(), nil, false},
+		"a cut connection":             {faultinject.Reset(), nil, false},
+		"no HEAD, and it is there":     {reply(405), nil, false},
+		"no HEAD, and it is not there": {reply(405), reply(404), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, before, _ := behindTag(t, ingestor, image("a"), image("b"), "minAge: 1h")
 			s.Setenv("RESOLVE_TIMEOUT", "3s")
-			s.Site.Front.Inject(registries.Fault{Match: ofDigest(before), Do: c.do})
+			for stage, do := range map[registries.Stage]faultinject.Action{registries.Head: c.head, registries.Get: c.get} {
+				if do != nil {
+					inject(s, func(call registries.Call) bool { return call.Stage == stage && call.Reference == before }, do)
+				}
+			}
 			result := s.Tick()
 			requireOutcome(t, result, 0, "deferred", "")
 			assert.Equal(t, c.gone, len(goneLines(result)) == 1, result.Stderr)
@@ -149,88 +138,72 @@ func TestI61OnlyAClear404IsGone(t *testing.T) {
 	}
 }
 
-// headless is a registry without HEAD, which answers GET with a status, or as usual.
-func headless(status int) faultinject.Action {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		switch {
-		case r.Method == http.MethodHead:
-			w.WriteHeader(http.StatusMethodNotAllowed)
-		case status != http.StatusOK:
-			w.WriteHeader(status)
-		default:
-			next.ServeHTTP(w, r)
-		}
-	}
-}
-
 // I61: what a rollout would be taken back to is asked for first. Where the registry no longer has it, what failed stays where
 // replicas of it serve, and the message says why.
 func TestI61ARestorationAsksFirst(t *testing.T) {
 	t.Parallel()
-	t.Run("what failed serves", func(t *testing.T) {
-		t.Parallel()
-		s, first, second := halfServing(t)
-		require.NoError(t, s.Site.Delete("ghcr.io/tracebloc/ingestor@"+first))
-		failed := requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed")
-		assert.Contains(t, failed.Message, "left in place")
-		assert.Contains(t, failed.Message, "no longer has "+first[:19])
-		assert.Contains(t, failed.Message, "retention rule")
-		assert.Equal(t, second, live(s))
-		assert.Equal(t, first, s.Deployment("jobs").Annotations[recorded])
-		for range 2 {
-			requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
-		}
-		assert.Equal(t, second, live(s))
-		third := s.Push(ingestor, image("third"))
-		s.Setenv("ROLLOUT_TIMEOUT", "30s")
-		requireOutcome(t, s.Tick(), 0, "refreshed", "")
-		assert.Equal(t, third, live(s))
-	})
-	t.Run("what failed serves, and the registry does not say", func(t *testing.T) {
-		t.Parallel()
-		s, first, _ := halfServing(t)
-		s.Site.Front.Inject(registries.Fault{Match: ofDigest(first), Do: faultinject.Reply(503, "")})
-		requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
-		assert.Equal(t, first, live(s))
-	})
-	t.Run("nothing serves", func(t *testing.T) {
-		t.Parallel()
-		s, first := adopted(t, workloads.Recreate())
-		behave(s, s.Push(ingestor, image("second")), crash())
-		require.NoError(t, s.Site.Delete("ghcr.io/tracebloc/ingestor@"+first))
-		s.Setenv("ROLLOUT_TIMEOUT", "6s")
-		restored := requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
-		assert.Contains(t, restored.Message, "no longer has "+first[:19], "only a node that still has it can start it")
-		assert.Equal(t, first, live(s))
-	})
+	for name, c := range map[string]struct {
+		options []workloads.Option
+		serves  bool // one pod of what fails serves, the other crashes
+		silent  bool // the registry does not say whether it has what was there
+		outcome string
+		says    string
+	}{
+		"what failed serves":                {[]workloads.Option{workloads.Replicas(2)}, true, false, "failed", "left in place"},
+		"what failed serves, and no answer": {[]workloads.Option{workloads.Replicas(2)}, true, true, "rolled-back", ""},
+		"nothing serves":                    {[]workloads.Option{workloads.Recreate()}, false, false, "rolled-back", "only a node that still has it can start it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, first := adopted(t, c.options...)
+			second := s.Push(ingestor, image("second"))
+			s.Setenv("ROLLOUT_TIMEOUT", "6s")
+			s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
+			s.Behave(oneServes(second, c.serves))
+			if c.serves { // the next tick finds out that the other one crashes
+				requireOutcome(t, s.Tick(), 0, "waiting", "")
+			}
+			if c.silent {
+				inject(s, ofDigest(first), faultinject.Reply(503, ""))
+			} else {
+				purge(t, s, first)
+			}
+			ended := requireOutcome(t, s.Tick(), 1, c.outcome, "rollout-failed")
+			assert.Contains(t, ended.Message, c.says)
+			assert.Equal(t, !c.silent, strings.Contains(ended.Message, "no longer has "+first[:19]))
+			assert.Equal(t, map[string]string{"failed": second, "rolled-back": first}[c.outcome], live(s))
+			assert.Equal(t, first, s.Deployment("jobs").Annotations[recorded])
+			if c.outcome == "failed" {
+				assert.Contains(t, ended.Message, "retention rule")
+				requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
+				assert.Equal(t, second, live(s))
+				third := s.Push(ingestor, image("third"))
+				s.Setenv("ROLLOUT_TIMEOUT", "30s")
+				requireOutcome(t, s.Tick(), 0, "refreshed", "")
+				assert.Equal(t, third, live(s))
+			}
+		})
+	}
 }
 
-// halfServing is a Deployment of two replicas whose tag has moved on to a digest that one pod of two serves with, and the other
-// crashes with, as the tick after this one finds out.
-func halfServing(t *testing.T) (s *harness.Scenario, first, second string) {
-	t.Helper()
-	s, first = adopted(t, workloads.Replicas(2))
-	second = s.Push(ingestor, image("second"))
+// oneServes has pods with a digest crash, but for the first one, where that serves.
+func oneServes(digest string, serves bool) fakenode.Policy {
 	var mu sync.Mutex
-	serves := ""
-	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+	serving := ""
+	return func(pod *corev1.Pod) fakenode.Behaviour {
 		mu.Lock()
 		defer mu.Unlock()
-		if !fakenode.Runs(pod, second) {
+		if !fakenode.Runs(pod, digest) {
 			return fakenode.Ready()
 		}
-		if serves == "" {
-			serves = pod.Name
+		if serves && serving == "" {
+			serving = pod.Name
 		}
-		if pod.Name != serves {
-			return crash()
+		if pod.Name == serving {
+			return fakenode.Ready()
 		}
-		return fakenode.Ready()
-	})
-	s.Setenv("ROLLOUT_TIMEOUT", "6s")
-	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
-	requireOutcome(t, s.Tick(), 0, "waiting", "")
-	return s, first, second
+		return crash()
+	}
 }
 
 // I61: a digest is gone where all the places say so in which pods look for it.
@@ -238,31 +211,26 @@ func TestI61ADigestIsGoneFromAllMirrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		answers map[string]int // by host; others have it
-		gone    bool
+		gone    int
 	}{
-		"all say so":              {map[string]int{firstMirror: 404, secondMirror: 404, hubHost: 404}, true},
-		"one does not say":        {map[string]int{firstMirror: 503, secondMirror: 404, hubHost: 404}, false},
-		"the last one has it":     {map[string]int{firstMirror: 404, secondMirror: 404}, false},
-		"the first one forbids":   {map[string]int{firstMirror: 403, secondMirror: 404, hubHost: 404}, false},
-		"the first one has it":    {map[string]int{secondMirror: 404, hubHost: 404}, false},
-		"only the first lacks it": {map[string]int{firstMirror: 404}, false},
+		"all say so":              {map[string]int{firstMirror: 404, secondMirror: 404, hubHost: 404}, 1},
+		"one does not say":        {map[string]int{firstMirror: 503, secondMirror: 404, hubHost: 404}, 0},
+		"the last one has it":     {map[string]int{firstMirror: 404, secondMirror: 404}, 0},
+		"the first one forbids":   {map[string]int{firstMirror: 403, secondMirror: 404, hubHost: 404}, 0},
+		"the first one has it":    {map[string]int{secondMirror: 404, hubHost: 404}, 0},
+		"only the first lacks it": {map[string]int{firstMirror: 404}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, live, _ := mirrored(t, true)
 			s.Kubectl("label", "deployment", "jobs", "tracebloc.io/refresh-hold=true")
 			for host, status := range c.answers {
-				s.Site.Front.Inject(registries.Fault{
-					Match: func(call registries.Call) bool { return call.Host == host && call.Reference == live }, Do: faultinject.Reply(status, ""),
-				})
+				inject(s, func(call registries.Call) bool { return call.Host == host && call.Reference == live }, faultinject.Reply(status, ""))
 			}
 			result := s.Tick()
 			requireOutcome(t, result, 0, "held", "")
-			lines := goneLines(result)
-			assert.Equal(t, c.gone, len(lines) == 1, result.Stderr)
-			for _, line := range lines {
-				assert.Contains(t, line, "the registry no longer has docker.io/")
-			}
+			assert.Len(t, goneLines(result), c.gone)
+			assert.Equal(t, c.gone, strings.Count(result.Stderr, "the registry no longer has docker.io/"))
 		})
 	}
 }

@@ -1,13 +1,17 @@
 package scenario_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	oracle "github.com/google/go-containerregistry/pkg/crane"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -17,192 +21,123 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// registryAnswer is what a registry says in its own way, and what becomes of it.
-type registryAnswer struct {
-	account bool // asked for with an account of docker.io
-	prepare func(s *harness.Scenario)
-	// cause and says are what is made of it; without a cause it resolves.
-	cause, says string
-	// craneResolves says why crane resolves what this program refuses.
-	craneResolves string
-}
-
-// ping, token, head and manifest answer at a stage of docker.io's flow.
-func ping(do faultinject.Action) func(*harness.Scenario) {
-	return func(s *harness.Scenario) { inject(s, registries.At(hubHost, registries.Ping), do) }
-}
-
-func token(status int, text string) func(*harness.Scenario) {
-	return func(s *harness.Scenario) {
-		inject(s, registries.At(hubTokens, registries.Token), faultinject.Reply(status, text))
-	}
-}
-
-func head(do faultinject.Action) func(*harness.Scenario) {
-	return func(s *harness.Scenario) { inject(s, registries.At(hubHost, registries.Head), do) }
-}
-
-func manifest(do faultinject.Action) func(*harness.Scenario) {
-	return func(s *harness.Scenario) { inject(s, ofManifests(hubHost), do) }
-}
-
-// withheld answers HEAD, which has no body, and GET with a status and an error of the registry's own.
-func withheld(status int, code string) func(*harness.Scenario) {
-	return manifest(faultinject.Reply(status, `{"errors":[{"code":"`+code+`","message":"no"}]}`))
-}
-
-// challenges has docker.io say how to authenticate.
-func challenges(values ...string) func(*harness.Scenario) {
-	var headers []string
-	for _, value := range values {
-		headers = append(headers, "WWW-Authenticate", value)
-	}
-	return ping(faultinject.Reply(401, "", headers...))
-}
-
-// digest has the header of the manifest's digest changed; without a value it is missing.
-func digestHeader(value ...string) faultinject.Action {
-	return faultinject.Header("Docker-Content-Digest", value...)
+// answered is what a registry says in its own way, though it has the tag: at a stage, to an account or to nobody.
+type answered struct {
+	match   registries.Matcher
+	do      faultinject.Action
+	account bool
 }
 
 // registryAnswers are answers of real registries, and of what stands before them.
-func registryAnswers() map[string]registryAnswer {
+func registryAnswers(s *harness.Scenario) map[string]answered {
 	const page, hub = "<html>not for you</html>", `Bearer realm="https://auth.docker.io/token",service="registry.docker.io"`
-	hex := strings.Repeat("a", 64)
-	reply := faultinject.Reply
-	resolves := func(prepare func(*harness.Scenario)) registryAnswer { return registryAnswer{prepare: prepare} }
-	resolvesAs := func(prepare func(*harness.Scenario)) registryAnswer {
-		return registryAnswer{prepare: prepare, account: true}
+	ping, token := registries.At(hubHost, registries.Ping), registries.At(hubTokens, registries.Token)
+	head, get, manifest := registries.At(hubHost, registries.Head), registries.At(hubHost, registries.Get), ofManifests(hubHost)
+	reply, header, elsewhere := faultinject.Reply, faultinject.Header, redirect("https://"+cdnHost)
+	challenges := func(values ...string) faultinject.Action {
+		return reply(401, "", strings.Split("WWW-Authenticate\n"+strings.Join(values, "\nWWW-Authenticate\n"), "\n")...)
 	}
-	fails := func(prepare func(*harness.Scenario), cause, says string) registryAnswer {
-		return registryAnswer{prepare: prepare, cause: cause, says: says}
-	}
-	failsAs := func(prepare func(*harness.Scenario), cause, says string) registryAnswer {
-		return registryAnswer{prepare: prepare, cause: cause, says: says, account: true}
-	}
-	crane := func(row registryAnswer, why string) registryAnswer {
-		row.craneResolves = why
-		return row
-	}
-	malformed := func(header string) registryAnswer {
-		return crane(fails(manifest(digestHeader(header)), "bad-response", "64 lowercase hex digits"), "a digest that its registry spells otherwise is not believed")
-	}
-	return map[string]registryAnswer{
-		"as ever":                         resolves(head(func(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) })),
-		"HEAD is not allowed":             resolves(head(reply(405, ""))),
-		"HEAD is not implemented":         resolves(head(reply(501, ""))),
-		"HEAD without a type":             resolves(head(faultinject.Header("Content-Type"))),
-		"HEAD without a length":           resolves(head(faultinject.Header("Content-Length"))),
-		"HEAD without a digest":           resolves(head(digestHeader())),
-		"no digest at all":                resolves(manifest(digestHeader())),
-		"HEAD with a digest that is none": resolves(head(digestHeader("sha256:zz"))),
-		"HEAD with another algorithm": crane(resolves(head(digestHeader("sha512:"+hex+hex))),
-			"to what the header says, where this program computes the digest that it can write"),
-
-		"/v2/ says 401 and not how":     resolves(challenges()),
-		"/v2/ says 404":                 resolves(ping(reply(404, page))),
-		"/v2/ says 403, to an account":  resolvesAs(ping(reply(403, page))),
-		"/v2/ is a login page":          resolves(ping(loginPage)),
-		"/v2/ is half a body":           resolves(ping(faultinject.Short(20))),
-		"/v2/ is cut off":               resolves(ping(faultinject.Truncate(20))),
-		"/v2/ is a gigabyte":            resolves(ping(faultinject.Huge(1 << 30))),
-		"several ways to ask":           resolvesAs(challenges("Negotiate", `Basic realm="x"`, hub)),
-		"half a challenge more":         resolves(challenges(hub + `, Basic realm="unterminated`)),
-		"another scope":                 resolves(vanity),
-		"a challenge after a redirect":  resolves(func(s *harness.Scenario) { sendsTo(s, cdnHost, s.Site.DockerHub) }),
-		"storage inside":                resolves(func(s *harness.Scenario) { sendsTo(s, s.Site.Front.TLSAddr(), s.Site.DockerHub.Store) }),
-		"a token that is not valid yet": resolves(revoked),
-
-		"a firewall's 403 for a token":    failsAs(token(403, page), "forbidden", "and not as a registry does"),
-		"a plain 403 for a token":         failsAs(token(403, "blocked"), "forbidden", "a geo block"),
-		"402 for a token":                 failsAs(token(402, "pay"), "forbidden", "a bill that is due"),
-		"a registry's 403 for a token":    failsAs(token(403, `{"errors":[{"code":"DENIED"}]}`), "unauthorized", "was rejected by the token endpoint"),
-		"401 for a manifest, and not how": failsAs(withheld(401, "UNAUTHORIZED"), "unauthorized", "was refused to pull secret"),
-		"nothing there, to an account":    failsAs(withheld(404, "NAME_UNKNOWN"), "not-found", "which some registries hide behind a 404"),
-		"a policy, 412":                   fails(withheld(412, "PROJECTPOLICYVIOLATION"), "forbidden", "412 (PROJECTPOLICYVIOLATION), a policy of its own"),
-		"a scan's 403":                    fails(withheld(403, "DENIED_BY_SCAN"), "forbidden", "403 (DENIED_BY_SCAN)"),
-		"gone":                            fails(withheld(410, "GONE"), "not-found", "answered 410"),
-		"locked":                          fails(withheld(423, "LOCKED"), "forbidden", "423 (LOCKED)"),
-		"for legal reasons":               fails(withheld(451, "LEGAL"), "forbidden", "451 (LEGAL)"),
-
-		"a realm in clear":        failsAs(challenges(`Bearer realm="http://auth.docker.io/token"`), "bad-response", "X-Forwarded-Proto"),
-		"a relative realm":        failsAs(challenges(`Bearer realm="/token"`), "bad-response", "X-Forwarded-Proto"),
-		"a realm on this machine": failsAs(challenges(`Bearer realm="https://127.0.0.1/token"`), "bad-response", "on this machine"),
-		"a metadata service":      failsAs(challenges(`Bearer realm="https://169.254.169.254/latest"`), "bad-response", "named a token endpoint"),
-
-		"no hex":            malformed("sha256:zz"),
-		"another algorithm": malformed("sha512:" + hex + hex),
-		"upper case":        malformed("sha256:" + strings.ToUpper(hex)),
-		"four thousand":     malformed("sha256:" + strings.Repeat("a", 4000)),
-		"quotes":            malformed(`"sha256:` + hex + `"`),
-		"injection":         malformed(`sha256:` + hex + `","other":"x`),
-		"HEAD refused though GET is not": crane(fails(head(reply(403, "")), "forbidden", "403"),
-			"nodes ask by HEAD, and are refused"),
-		"a login page": crane(fails(manifest(loginPage), "bad-response", "no image manifest"), "the digest of a page is no image's"),
+	return map[string]answered{
+		"as ever":                         {manifest, faultinject.Delay(0), false},
+		"HEAD is not allowed":             {head, reply(405, ""), false},
+		"HEAD is not implemented":         {head, reply(501, ""), false},
+		"HEAD without a type":             {head, header("Content-Type"), false},
+		"HEAD without a length":           {head, header("Content-Length"), false},
+		"HEAD without a digest":           {head, header("Docker-Content-Digest"), false},
+		"HEAD with a digest that is none": {head, header("Docker-Content-Digest", "sha256:zz"), false},
+		"no digest at all":                {manifest, header("Docker-Content-Digest"), false},
+		"an OCI index as a docker list":   {manifest, header("Content-Type", string(types.DockerManifestList)), false},
+		"a gzip that nobody asked for":    {get, zipped, false},
+		"another scope":                   {manifest, behind(s), false},
+		"a challenge after a redirect":    {manifest, redirect("https://other.example.com"), false},
+		"storage inside":                  {manifest, redirect("https://" + s.Site.Front.TLSAddr()), false},
+		"a token that is not valid yet":   {head, faultinject.Before(sync.OnceFunc(s.Site.DockerHub.RevokeTokens)), false},
+		"/v2/ says 401 and not how":       {ping, reply(401, ""), false},
+		"/v2/ says 404":                   {ping, reply(404, page), false},
+		"/v2/ is a login page":            {ping, loginPage, false},
+		"/v2/ is half a body":             {ping, faultinject.Short(20), false},
+		"/v2/ is cut off":                 {ping, faultinject.Truncate(20), false},
+		"/v2/ is a gigabyte":              {ping, faultinject.Huge(1 << 30), false},
+		"half a challenge more":           {ping, challenges(hub + `, Basic realm="unterminated`), false},
+		"several ways to ask":             {ping, challenges("Negotiate", `Basic realm="x"`, hub), true},
+		"/v2/ says 403, to an account":    {ping, reply(403, page), true},
+		"/v2/ is elsewhere":               {ping, elsewhere, true},
+		"tokens are elsewhere":            {token, elsewhere, true},
+		"the tag is elsewhere":            {head, elsewhere, true},
+		"manifests are elsewhere":         {get, elsewhere, true},
+		"configurations are elsewhere":    {registries.At(hubHost, registries.Blob), elsewhere, true},
 	}
 }
 
-// vanity is a path-rewriting proxy in front of the registry: the manifest's 401 wants the scope of the repository behind it.
-func vanity(s *harness.Scenario) {
-	s.Site.Front.Handle(hubHost, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// behind is a path-rewriting proxy before the registry: the manifest's 401 wants the scope of the repository behind it.
+func behind(s *harness.Scenario) faultinject.Action {
+	s.Push("docker.io/behind/jobs-manager:prod", image("second"))
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		r.URL.Path = strings.Replace(r.URL.Path, "/v2/tracebloc/", "/v2/behind/", 1)
-		s.Site.DockerHub.ServeHTTP(w, r)
-	}))
-	if _, err := s.Site.Push("docker.io/behind/jobs-manager:prod", image("one")); err != nil {
-		panic(err)
+		next.ServeHTTP(w, r)
 	}
 }
 
-// sendsTo has the registry ask nobody, and send everybody to an address, as those do that have their storage elsewhere.
-func sendsTo(s *harness.Scenario, address string, handler http.Handler) {
-	s.Site.Front.Handle(address, handler)
-	manifest(redirect("https://" + address))(s)
+// zipped answers as ever, in a gzip.
+func zipped(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.Header().Set("Content-Encoding", "gzip")
+	faultinject.Edit(func(body []byte) []byte {
+		var folded bytes.Buffer
+		into := gzip.NewWriter(&folded)
+		_, _ = into.Write(body) // into memory
+		_ = into.Close()
+		return folded.Bytes()
+	})(w, r, next)
 }
 
-// revoked has a token refused once.
-func revoked(s *harness.Scenario) {
-	s.Site.Front.Inject(registries.Fault{Match: registries.At(hubHost, registries.Head), Times: 1, Do: faultinject.Before(s.Site.DockerHub.RevokeTokens)})
-}
-
-// I32: a registry answered 200 with a login page. I37: the digest header was garbage. Whatever crane resolves as the same
-// account, the program resolves, or the row says why not; and what it does not resolve it says in its own terms, and writes
-// nothing. No account leaves for where it is not meant to go.
-func TestI32I37AnswersOfRegistriesWithCraneBeside(t *testing.T) {
+// Whatever crane resolves as the same account, the program resolves, to what crane says. No account leaves for where it is not
+// meant to go, and no token follows a redirect to another host.
+func TestAnswersOfRegistriesWithCraneBeside(t *testing.T) {
 	t.Parallel()
-	for name, row := range registryAnswers() {
+	for name := range registryAnswers(environment.Scenario(t)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, _ := onTag(t, jobsManager)
-			digest := s.Push(jobsManager, image("one"))
+			row := registryAnswers(s)[name]
+			digest := s.Push(jobsManager, image("second"))
+			if name == "configurations are elsewhere" {
+				digest = s.Push(jobsManager, registries.Image("second", "linux/amd64"))
+			}
+			s.Site.Front.Handle("other.example.com", s.Site.DockerHub)
+			s.Site.Front.Handle(s.Site.Front.TLSAddr(), s.Site.DockerHub.Store)
+			s.Site.Front.Handle(cdnHost, s.Site.DockerHub.Store) // whoever knows the address is served
+			if name == "/v2/ is elsewhere" || name == "tokens are elsewhere" {
+				s.Site.Front.Handle(cdnHost, s.Site.DockerHub)
+			}
 			as := authn.Anonymous
 			if row.account {
 				hubAccount(t, s, "puller")
 				as = authn.FromConfig(authn.AuthConfig{Username: "puller", Password: "hunter2-of-puller"})
 				followTag(s, jobsManager, "pullSecrets: [puller]")
 			}
-			row.prepare(s)
+			remove := inject(s, row.match, row.do)
 			through, err := s.Site.Transport()
 			require.NoError(t, err)
 			api := strings.Replace(jobsManager, "docker.io/", hubHost+"/", 1) // which crane would call index.docker.io
 			theirs, err := oracle.Digest(api, oracle.WithTransport(through), oracle.WithAuth(as), oracle.WithContext(t.Context()))
-			if err == nil && row.craneResolves == "" {
+			if err == nil {
 				assert.Equal(t, digest, theirs)
-				assert.Empty(t, row.cause, "crane resolves it")
 			}
-			assert.False(t, err != nil && row.craneResolves != "", "crane does not: %v", err)
 
-			row.prepare(s)
+			remove()
+			row = registryAnswers(s)[name] // what happens once happens again
+			inject(s, row.match, row.do)
 			s.Forget()
-			result := s.Tick()
-			harness.RequireExit(t, 0, result)
-			if row.cause == "" {
-				requireResolved(t, result, "ingestor", digest)
-				assert.Equal(t, digest, live(s))
-			} else {
-				requireFailed(t, result, "ingestor", row.cause, row.says)
-				assert.Empty(t, slotWrites(s, "deployments", "jobs"))
+			requireResolved(t, s.Tick(), "ingestor", digest)
+			assert.Equal(t, digest, live(s))
+			elsewhere := s.Site.Front.Calls(registries.At(cdnHost))
+			assert.Equal(t, strings.Contains(name, " elsewhere"), len(elsewhere) > 0)
+			for _, call := range elsewhere {
+				assert.Empty(t, call.Scheme, "%s %s", call.Method, call.Path)
 			}
-			for _, call := range s.Site.Front.Calls(func(c registries.Call) bool { return c.User != "" }) {
+			logins := s.Site.Front.Calls(func(c registries.Call) bool { return c.User != "" })
+			assert.Equal(t, row.account && name != "/v2/ is elsewhere", len(logins) > 0, "a token endpoint that another host names gets no login")
+			for _, call := range logins {
 				assert.True(t, call.TLS)
 				assert.Equal(t, hubTokens, call.Host)
 			}

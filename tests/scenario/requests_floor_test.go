@@ -5,9 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -78,18 +76,6 @@ func requireFloor(t *testing.T, s *harness.Scenario, images int, hosts []counted
 	s.Forget()
 }
 
-// loginsOf counts requests with an account.
-func loginsOf(s *harness.Scenario, user string) (proofs, others int) {
-	for _, call := range s.Site.Front.Calls(func(c registries.Call) bool { return c.User == user }) {
-		if len(call.Scopes) == 0 && !strings.Contains(call.Path, "/manifests/") {
-			proofs++
-		} else {
-			others++
-		}
-	}
-	return proofs, others
-}
-
 // A tick in which nothing has changed costs a HEAD an image, a ping a registry and a token for fifty images. Requests to one
 // host share one connection, over HTTP/2. Nothing is kept from one tick to the next.
 func TestTheRequestFloor(t *testing.T) {
@@ -154,44 +140,8 @@ func TestWhatAChangeCosts(t *testing.T) {
 	}
 }
 
-// An account costs one proof more, however many images it is for; it gets tokens of its own.
-func TestAnAccountCostsOneProof(t *testing.T) {
-	t.Parallel()
-	const images, accounts = 60, 2
-	s := fleet(t, images, []counted{hub}, "pullSecrets: [puller-0]", "pullSecrets: [puller-1]")
-	for i := range accounts {
-		hubAccount(t, s, fmt.Sprintf("puller-%d", i))
-	}
-	requireOutcomes(t, s.Tick(), 0, "unchanged")
-	for i := range accounts {
-		proofs, others := loginsOf(s, fmt.Sprintf("puller-%d", i))
-		assert.Equal(t, 1, proofs)
-		assert.Equal(t, 1, others, "a token")
-	}
-	assert.Equal(t, images+1+accounts*2, asked(s, ""))
-}
-
-// No more images are asked for at once than CONCURRENCY says.
-func TestConcurrencyIsBounded(t *testing.T) {
-	t.Parallel()
-	s := fleet(t, 20, []counted{hub})
-	s.Setenv("CONCURRENCY", "3")
-	var now, most atomic.Int32
-	inject(s, registries.At(hubHost, registries.Head), func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		for here := now.Add(1); ; {
-			if before := most.Load(); here <= before || most.CompareAndSwap(before, here) {
-				break
-			}
-		}
-		defer now.Add(-1)
-		time.Sleep(20 * time.Millisecond)
-		next.ServeHTTP(w, r)
-	})
-	requireOutcomes(t, s.Tick(), 0, "unchanged")
-	assert.Equal(t, int32(3), most.Load())
-}
-
-// I18: a registry that answers nothing costs a few images their time, not all of them.
+// I18: a registry that answers nothing costs a few images their time, not all of them; and no more are asked for at once than
+// CONCURRENCY says.
 func TestI18ASilentRegistryIsGivenUp(t *testing.T) {
 	t.Parallel()
 	const images, atOnce = 40, 4
