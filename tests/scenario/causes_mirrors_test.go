@@ -173,11 +173,11 @@ func TestPlainHTTPWhereItIsSaidAlone(t *testing.T) {
 			watch(s, map[string]pull{"ingestor": {image: at(c.image), secrets: []string{"puller"}}}, "registries: ["+at(c.registries)+"]")
 			result := s.Run("plan")
 			if c.cause == "" {
-				requireResolved(t, result, "ingestor", digest)
+				requireTarget(t, result, "ingestor", digest, "")
 				assert.NotContains(t, result.Stderr, "is for none of the images", "an entry for a token endpoint is of use")
 				return
 			}
-			requireFailed(t, result, "ingestor", c.cause, host)
+			requireTarget(t, result, "ingestor", "", c.cause, host)
 			for _, call := range s.Site.Front.Calls(nil) {
 				assert.Equal(t, c.cause == "bad-response", !call.TLS && call.Host == host, "%s%s", call.Host, call.Path)
 				assert.Empty(t, call.Scheme)
@@ -210,13 +210,13 @@ func TestAProxyThatReadsTLSAndIsTrusted(t *testing.T) {
 			s.Site.Proxy.InterceptAs(authority)
 			result := s.Tick()
 			harness.RequireExit(t, 0, result)
-			requireResolved(t, result, "hub", digest)
+			requireTarget(t, result, "hub", digest, "")
 			assert.NotZero(t, asked(s, hubTokens, registries.Token))
 			if where == "SSL_CERT_FILE" {
-				requireResolved(t, result, "ghcr", digest)
+				requireTarget(t, result, "ghcr", digest, "")
 				return
 			}
-			requireFailed(t, result, "ghcr", "tls", "caFile of the registry")
+			requireTarget(t, result, "ghcr", "", "tls", "caFile of the registry")
 			assert.Zero(t, asked(s, "ghcr.io"))
 		})
 	}

@@ -128,11 +128,11 @@ func TestI25ValidAndDeadCredentialsByRegistry(t *testing.T) {
 			for target, p := range pulls {
 				why, failing := fails[target]
 				if !failing {
-					requireResolved(t, result, target, digest)
+					requireTarget(t, result, target, digest, "")
 					continue
 				}
 				secret := p.secrets[0]
-				requireFailed(t, result, target, why.cause, why.says, s.Namespace+"/"+secret+" (account "+secret+"-puller, entry "+d.host+")")
+				requireTarget(t, result, target, "", why.cause, why.says, s.Namespace+"/"+secret+" (account "+secret+"-puller, entry "+d.host+")")
 				message := result.Report.Target(target).Message
 				if secret == "dead" {
 					assert.Contains(t, message, d.prover)
@@ -172,11 +172,11 @@ func TestWhatOneRepositoryWantsSaysNothingOfAnother(t *testing.T) {
 			s.Setenv("CONCURRENCY", atOnce)
 			result := s.Tick()
 			harness.RequireExit(t, 0, result)
-			requireFailed(t, result, "private", "unauthorized")
-			requireResolved(t, result, "public", digest)
+			requireTarget(t, result, "private", "", "unauthorized")
+			requireTarget(t, result, "public", digest, "")
 			second := s.Push(somePublic, image("two")) // and what it holds is asked when all is known of the other
 			result = s.Run("plan")
-			requireResolved(t, result, "public", second)
+			requireTarget(t, result, "public", second, "")
 			outcomeOf(t, result, "public", "public", "pending", "")
 		})
 	}

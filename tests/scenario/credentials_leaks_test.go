@@ -140,11 +140,7 @@ func TestAPasswordGoesToItsHostAlone(t *testing.T) {
 			defer inject(s, c.match, c.do)()
 			s.Forget()
 			result := s.Run("plan")
-			if c.cause == "" {
-				requireResolved(t, result, "private", digest)
-			} else {
-				requireFailed(t, result, "private", c.cause)
-			}
+			requireTarget(t, result, "private", digest, c.cause)
 			elsewhere := s.Site.Front.Calls(func(call registries.Call) bool { return call.Host != someHost || !call.TLS })
 			assert.Equal(t, c.calls, len(elsewhere) > 0)
 			for _, call := range elsewhere {

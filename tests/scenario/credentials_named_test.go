@@ -2,13 +2,19 @@ package scenario_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
@@ -48,12 +54,8 @@ func TestOnlyNamedSecretsCount(t *testing.T) {
 		result := s.Tick()
 		harness.RequireExit(t, 0, result)
 		for name, row := range rows {
-			if row.cause == "" {
-				requireResolved(t, result, name, digest)
-				continue
-			}
-			requireFailed(t, result, name, row.cause, row.says)
-			assert.Equal(t, tick+1, result.Report.Target(name).Failures)
+			requireTarget(t, result, name, digest, row.cause, row.says)
+			assert.Equal(t, row.cause != "", result.Report.Target(name).Failures == tick+1, name)
 		}
 		missing := map[string]int{}
 		for _, said := range warnings(t, result) {
@@ -82,7 +84,7 @@ func TestAServiceAccountThatMayNotBeRead(t *testing.T) {
 	watch(s, map[string]pull{"private": {image: somePrivate}, "public": {image: somePublic}})
 	result := s.Tick()
 	harness.RequireExit(t, 0, result)
-	requireResolved(t, result, "public", digest)
+	requireTarget(t, result, "public", digest, "")
 	assert.Equal(t, "unauthorized", result.Report.Target("private").Cause, "anonymously, and no failure of the API server")
 	assert.NotContains(t, result.Stderr, "service account", "which is nothing to warn of: the chart grants it only where it is told to")
 	s.Grant(s.Namespace, harness.Rules()...)
@@ -93,42 +95,40 @@ func TestAServiceAccountThatMayNotBeRead(t *testing.T) {
 	mount(t, s, "dead", entries{someHost: deadLogin})
 	watch(s, map[string]pull{"named": {image: somePrivate, secrets: []string{"good"}}})
 	s.Forget()
-	requireResolved(t, s.Tick(), "named", digest)
+	requireTarget(t, s.Tick(), "named", digest, "")
 	assert.Zero(t, logins(s, someTokens, deadLogin))
 }
 
-// Pull secrets are matched by the kubelet's rules: which accounts a registry is asked with, and in which order.
+// Pull secrets are matched by the kubelet's rules: which accounts a registry is asked with, and in which order. Whoever may edit
+// the workload would choose where the account of an entry with a glob is sent, where the target names no image.
 func TestPullSecretsMatchAsTheKubeletMatchesThem(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
 	known := map[string]*registries.Registry{someHost: tokenRegistry(t, s, someHost), "docker.io": s.Site.DockerHub}
 	right, wrong, other := login{"right", "password-of-right"}, login{"wrong", "password-of-wrong"}, login{"other", "password-of-other"}
-	const host, nobody = someHost, ""
+	const host, hub, refusedTo, none, glob = someHost, "docker.io", "was refused to pull secret SECRET (account wrong, entry ",
+		"none of the pull secrets named (SECRET", "pull secret SECRET (account right, entry *.example.com) stands for any host of that form"
 	rows := map[string]struct {
 		at      string
 		secrets []entries
-		asked   []string
-		refused bool
-		bare    bool // the reference is the workload's, not the target's
+		asked   []string // empty for nobody
+		refused string
+		bare    bool // the target names no image
 	}{
-		"host":       {at: host, secrets: []entries{{host: right}}, asked: []string{"right"}},
-		"path":       {at: host, secrets: []entries{{host + "/team": right}}, asked: []string{"right"}},
-		"path-other": {at: host, secrets: []entries{{host + "/other": right}}, asked: []string{nobody}, refused: true},
-		"glob":       {at: host, secrets: []entries{{"*.example.com": right}}, asked: []string{"right"}},
-		"longest":    {at: host, secrets: []entries{{"*.example.com": other, host: right, host + "/team": wrong}}, asked: []string{"wrong", "right"}},
-		"every":      {at: host, secrets: []entries{{host: wrong}, {host: other}, {host: right}}, asked: []string{"wrong", "other", "right"}},
-		"first":      {at: host, secrets: []entries{{host: right}, {host: wrong}}, asked: []string{"right"}},
-		"no-nobody":  {at: host, secrets: []entries{{host: wrong}, {host: other}}, asked: []string{"wrong", "other"}, refused: true},
-		"elsewhere":  {at: host, secrets: []entries{{"ghcr.io": right}}, asked: []string{nobody}, refused: true},
-		"second":     {at: host, secrets: []entries{{"ghcr.io": wrong}, {host: right}}, asked: []string{"right"}},
-
-		"hub-login":    {at: "docker.io", secrets: []entries{{"https://index.docker.io/v1/": right}}, asked: []string{"right"}},
-		"hub-fallback": {at: "docker.io", secrets: []entries{{"docker.io": wrong, "index.docker.io": right}}, asked: []string{"wrong"}, refused: true},
-		"hub-api":      {at: "docker.io", secrets: []entries{{"registry-1.docker.io": right}}, asked: []string{nobody}, refused: true},
-
-		// Whoever may edit the workload would choose where the account of an entry with a glob is sent.
-		"bare-host": {at: host, secrets: []entries{{host: right}}, asked: []string{"right"}, bare: true},
-		"bare-glob": {at: host, secrets: []entries{{"*.example.com": right}}, asked: []string{nobody}, refused: true, bare: true},
+		"host":      {host, []entries{{host: right}}, []string{"right"}, "", false},
+		"path":      {host, []entries{{host + "/other": right}}, []string{""}, none, false},
+		"glob":      {host, []entries{{"*.example.com": right}}, []string{"right"}, "", false},
+		"longest":   {host, []entries{{"*.example.com": other, host: right, host + "/team": wrong}}, []string{"wrong", "right"}, "", false},
+		"every":     {host, []entries{{host: wrong}, {host: other}, {host: right}}, []string{"wrong", "other", "right"}, "", false},
+		"first":     {host, []entries{{host: right}, {host: wrong}}, []string{"right"}, "", false},
+		"no-nobody": {host, []entries{{host: wrong}, {host: other}}, []string{"wrong", "other"}, refusedTo, false},
+		"elsewhere": {host, []entries{{"ghcr.io": right}}, []string{""}, none, false},
+		"second":    {host, []entries{{"ghcr.io": wrong}, {host: right}}, []string{"right"}, "", false},
+		"hub-login": {hub, []entries{{"https://index.docker.io/v1/": right}}, []string{"right"}, "", false},
+		"hub-both":  {hub, []entries{{"docker.io": wrong, "index.docker.io": right}}, []string{"wrong"}, refusedTo, false},
+		"hub-api":   {hub, []entries{{"registry-1.docker.io": right}}, []string{""}, none, false},
+		"bare-host": {host, []entries{{host: right}}, []string{"right"}, "", true},
+		"bare-glob": {host, []entries{{"*.example.com": right}}, []string{""}, glob, true},
 	}
 	digests, pulls, repositories := map[string]string{}, map[string]pull{}, []string{}
 	for name, row := range rows {
@@ -152,18 +152,13 @@ func TestPullSecretsMatchAsTheKubeletMatchesThem(t *testing.T) {
 	harness.RequireExit(t, 0, result)
 	for name, row := range rows {
 		assert.Equal(t, row.asked, askers(t, s, "team/"+name), name)
-		switch first := "pull secret " + s.Namespace + "/" + name + "-0"; {
-		case !row.refused:
-			requireResolved(t, result, name, digests[name])
-		case row.bare:
-			requireFailed(t, result, name, "unauthorized", first+" (account right, entry *.example.com) stands for any host of that form")
-			assert.Contains(t, result.Stderr, "/team/bare-glob:1 is resolved without one of its credentials: "+first)
-		case row.asked[0] == nobody:
-			requireFailed(t, result, name, "unauthorized", "none of the pull secrets named ("+strings.TrimPrefix(first, "pull secret "))
-		default:
-			requireFailed(t, result, name, "unauthorized", "was refused to "+first+" (account wrong, entry ")
+		cause := ""
+		if row.refused != "" {
+			cause = "unauthorized"
 		}
+		requireTarget(t, result, name, digests[name], cause, strings.Replace(row.refused, "SECRET", s.Namespace+"/"+name+"-0", 1))
 	}
+	assert.Contains(t, result.Stderr, "/team/bare-glob:1 is resolved without one of its credentials: pull secret ")
 }
 
 // I60: one of two pull secrets did not parse: the updater went on with the other, the kubelet pulled nothing.
@@ -173,32 +168,26 @@ func TestI60FormsOfPullSecrets(t *testing.T) {
 	_, digest := someRegistry(t, s)
 	mount(t, s, "good", entries{someHost: goodLogin})
 	s.Secret("password-in-clear", "the-identity-token")
+	const bad, json = "is no docker configuration, so nodes pull nothing for these pods", ".dockerconfigjson"
 	entry := `{"` + someHost + `":{"auth":"` + goodLogin.auth() + `"}}`
-	const malformed = "is no docker configuration, so nodes pull nothing for these pods"
 	rows := map[string]struct{ file, content, cause, says string }{
-		"auth":       {".dockerconfigjson", `{"auths":` + entry + `}`, "", ""},
-		"legacy":     {".dockercfg", entry, "", ""},
-		"misplaced":  {".dockercfg", `{"auths":` + entry + `}`, "unauthorized", "none of the pull secrets named"},
-		"identity":   {".dockerconfigjson", `{"auths":{"` + someHost + `":{"identitytoken":"the-identity-token"}}}`, "unauthorized", "an identity token"},
-		"helper":     {".dockerconfigjson", `{"auths":{"` + someHost + `":{}},"credHelpers":{"` + someHost + `":"x"}}`, "unauthorized", "a helper program"},
-		"no-base64":  {".dockerconfigjson", `{"auths":{"quay.io":{"auth":"%password-in-clear%"}}}`, "credential-missing", malformed},
-		"a-bom":      {".dockerconfigjson", "\ufeff" + `{"auths":{}}`, "credential-missing", malformed},
-		"a-number":   {".dockerconfigjson", `{"auths":{"quay.io":{"username":"me","password":12345}}}`, "credential-missing", malformed},
-		"not-json":   {".dockerconfigjson", `password-in-clear`, "credential-missing", malformed},
-		"no-objects": {".dockerconfigjson", `{"auths":["password-in-clear"]}`, "credential-missing", malformed},
+		"legacy":    {".dockercfg", entry, "", ""},
+		"misplaced": {".dockercfg", `{"auths":` + entry + `}`, "unauthorized", "none of the pull secrets named"},
+		"identity":  {json, `{"auths":{"` + someHost + `":{"identitytoken":"the-identity-token"}}}`, "unauthorized", "an identity token"},
+		"helper":    {json, `{"auths":{"` + someHost + `":{}},"credHelpers":{"` + someHost + `":"x"}}`, "unauthorized", "a helper program"},
+		"no-base64": {json, `{"auths":{"quay.io":{"auth":"%password-in-clear%"}}}`, "credential-missing", bad},
+		"a-bom":     {json, "\ufeff" + `{"auths":{}}`, "credential-missing", bad},
+		"a-number":  {json, `{"auths":{"quay.io":{"username":"me","password":12345}}}`, "credential-missing", bad},
+		"not-json":  {json, `password-in-clear`, "credential-missing", bad},
 	}
 	pulls := map[string]pull{"public": {image: somePublic, secrets: []string{"helper"}}}
-	failing := map[string]string{} // the pull secret that is to blame, by target
+	blamed := map[string]string{} // the pull secret, by target
 	for name, row := range rows {
 		mountFile(t, s, s.Namespace+"/"+name+"/"+row.file, row.content)
-		pulls[name] = pull{image: somePrivate, secrets: []string{name}}
-		if row.cause == "credential-missing" {
+		pulls[name], blamed[name] = pull{image: somePrivate, secrets: []string{name}}, name
+		if row.says == bad {
 			pulls[name] = pull{image: somePrivate, secrets: []string{"good", name}}
-			pulls["own-"+name] = pull{image: somePrivate, own: []string{name, "good"}, env: true}
-			failing["own-"+name] = name
-		}
-		if row.cause != "" {
-			failing[name] = name
+			pulls["own-"+name], blamed["own-"+name] = pull{image: somePrivate, own: []string{name, "good"}, env: true}, name
 		}
 	}
 	watch(s, pulls)
@@ -206,13 +195,9 @@ func TestI60FormsOfPullSecrets(t *testing.T) {
 		result := s.Tick()
 		harness.RequireExit(t, 0, result)
 		for target := range pulls {
-			secret, fails := failing[target]
-			if !fails {
-				requireResolved(t, result, target, digest)
-				continue
-			}
-			requireFailed(t, result, target, rows[secret].cause, rows[secret].says, s.Namespace+"/"+secret)
-			assert.Equal(t, tick+1, result.Report.Target(target).Failures, target)
+			row := rows[blamed[target]]
+			requireTarget(t, result, target, digest, row.cause, row.says, s.Namespace+"/"+blamed[target])
+			assert.Equal(t, row.cause != "", result.Report.Target(target).Failures == tick+1, target)
 		}
 	}
 	failed := map[string]int{}
@@ -221,5 +206,78 @@ func TestI60FormsOfPullSecrets(t *testing.T) {
 			failed[line.Cause]++
 		}
 	}
-	assert.Equal(t, map[string]int{"credential-missing": 10, "unauthorized": 3}, failed)
+	assert.Equal(t, map[string]int{"credential-missing": 8, "unauthorized": 3}, failed)
+}
+
+// DOCKER_CONFIG as everywhere, where no secret is named: entries, helpers and identity tokens; then anonymously.
+func TestDockerConfig(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	_, digest := someRegistry(t, s)
+	s.Secret("the-identity-token", "another-identity-token")
+	mount(t, s, "elsewhere", entries{"ghcr.io": goodLogin})
+	folder, programs := filepath.Join(s.Dir, "docker"), filepath.Join(s.Dir, "programs")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	require.NoError(t, os.Mkdir(programs, 0o700))
+	for name, script := range map[string]string{
+		"good":   `read server; echo "$server $1" >> "` + programs + `/asked"; echo '{"Username":"` + goodLogin.user + `","Secret":"` + goodLogin.password + `"}'`,
+		"none":   `echo "credentials not found in native keychain"; exit 1`,
+		"broken": `echo "` + goodLogin.password + `"; echo "` + goodLogin.password + `" >&2; exit 1`,
+		"hung":   `exec sleep 60`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(programs, "docker-credential-"+name), []byte("#!/bin/sh\n"+script), 0o700))
+	}
+	s.Setenv("PATH", programs+":"+os.Getenv("PATH"))
+	inject(s, func(c registries.Call) bool { return c.Stage == registries.Token && c.Method == http.MethodPost }, exchange)
+	watch(s, map[string]pull{
+		"private": {image: somePrivate}, "public": {image: somePublic},
+		"missing": {image: somePrivate, secrets: []string{"absent"}}, "elsewhere": {image: somePrivate, secrets: []string{"elsewhere"}},
+	})
+	identity := func(token string) string { return `{"auths":{"` + someHost + `":{"identitytoken":"` + token + `"}}}` }
+	const entry = "DOCKER_CONFIG's entry (account "
+	for name, row := range map[string]struct{ config, cause, says string }{
+		"an entry":               {entries{someHost: goodLogin}.config(), "", ""},
+		"a dead one":             {entries{someHost: deadLogin}.config(), "unauthorized", entry + "dead, entry " + someHost + ") was rejected by the token endpoint " + someTokens},
+		"an identity token":      {identity("the-identity-token"), "", ""},
+		"another identity token": {identity("another-identity-token"), "unauthorized", entry + "of an identity token, entry " + someHost + ") was rejected by"},
+		"a helper for the host":  {`{"credHelpers":{"` + someHost + `":"good"}}`, "", ""},
+		"a helper for all hosts": {`{"credsStore":"good"}`, "", ""},
+		"one that has nothing":   {`{"credsStore":"none"}`, "unauthorized", "without a credential"},
+		"one that fails":         {`{"credsStore":"broken"}`, "credential-missing", "docker-credential-broken, which DOCKER_CONFIG names, is missing or failed"},
+		"one that hangs":         {`{"credsStore":"hung"}`, "credential-missing", "docker-credential-hung"},
+		"no folder":              {"", "unauthorized", "name a pull secret for it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.Setenv("DOCKER_CONFIG", folder)
+			require.NoError(t, os.WriteFile(filepath.Join(folder, "config.json"), []byte(row.config), 0o600))
+			if row.config == "" {
+				s.Unsetenv("DOCKER_CONFIG")
+			}
+			s.Forget()
+			result := s.Run("plan")
+			harness.RequireExit(t, 0, result)
+			requireTarget(t, result, "public", digest, "")
+			requireTarget(t, result, "missing", "", "credential-missing")
+			requireTarget(t, result, "elsewhere", "", "unauthorized", "none of the pull secrets named")
+			requireTarget(t, result, "private", digest, row.cause, row.says)
+			logins := s.Site.Front.Calls(func(c registries.Call) bool { return c.User != "" })
+			assert.True(t, len(logins) == 0 || row.cause == "" || strings.Contains(row.says, entry))
+		})
+	}
+	helped, err := os.ReadFile(filepath.Join(programs, "asked"))
+	require.NoError(t, err)
+	assert.Equal(t, strings.Repeat(someHost+" get\n", 2), string(helped), "once a tick, however many images")
+}
+
+// exchange gives tokens for an identity token, as docker login writes it for some clouds, in a form of its own.
+func exchange(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if r.ParseForm() != nil || r.PostForm.Get("grant_type") != "refresh_token" || r.PostForm.Get("refresh_token") != "the-identity-token" {
+		faultinject.Reply(401, `{"errors":[{"code":"UNAUTHORIZED"}]}`)(w, r, next)
+		return
+	}
+	as := r.Clone(r.Context()) // which that token stands for
+	as.Method = http.MethodGet
+	as.URL.RawQuery = url.Values{"service": r.PostForm["service"], "scope": strings.Fields(r.PostForm.Get("scope"))}.Encode()
+	as.SetBasicAuth(goodLogin.user, goodLogin.password)
+	next.ServeHTTP(w, as)
 }

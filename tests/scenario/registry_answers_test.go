@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +17,6 @@ import (
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
-	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // answered is what a registry says in its own way, though it has the tag: at a stage, to an account or to nobody.
@@ -128,7 +126,7 @@ func TestAnswersOfRegistriesWithCraneBeside(t *testing.T) {
 			row = registryAnswers(s)[name] // what happens once happens again
 			inject(s, row.match, row.do)
 			s.Forget()
-			requireResolved(t, s.Tick(), "ingestor", digest)
+			requireTarget(t, s.Tick(), "ingestor", digest, "")
 			assert.Equal(t, digest, live(s))
 			elsewhere := s.Site.Front.Calls(registries.At(cdnHost))
 			assert.Equal(t, strings.Contains(name, " elsewhere"), len(elsewhere) > 0)
@@ -178,12 +176,14 @@ func TestI47ForeignTextIsCutAndCleaned(t *testing.T) {
 // A registry that goes away in the middle of a request (a rolling update of its own, a load balancer) is asked again.
 func TestARegistryThatGoesAwayInMidRequest(t *testing.T) {
 	t.Parallel()
-	const manifest = "/v2/tracebloc/ingestor/manifests/0.3"
 	for name, c := range map[string]struct {
-		path   string
-		leaves int
+		path        string
+		leaves      int
+		cause, says string
 	}{
-		"once, at the ping": {"/v2/", 1}, "once, at the manifest": {manifest, 1}, "each time": {manifest, 1000},
+		"once, at the ping":     {"/v2/", 1, "", ""},
+		"once, at the manifest": {"/v2/tracebloc/ingestor/manifests/0.3", 1, "", ""},
+		"each time":             {"/v2/tracebloc/ingestor/manifests/0.3", 1000, "connection-refused", "cut the connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -194,55 +194,7 @@ func TestARegistryThatGoesAwayInMidRequest(t *testing.T) {
 			s.Site.Add(address, store, store)
 			digest := s.Push(address+"/tracebloc/ingestor:0.3", image("one"))
 			watch(s, map[string]pull{"ingestor": {image: address + "/tracebloc/ingestor:0.3"}})
-			result := s.Run("plan")
-			if c.leaves == 1 {
-				requireResolved(t, result, "ingestor", digest)
-				return
-			}
-			requireFailed(t, result, "ingestor", "connection-refused", "cut the connection")
+			requireTarget(t, s.Run("plan"), "ingestor", digest, c.cause, c.says)
 		})
 	}
-}
-
-// I1: ghcr.io was blocked by the egress proxy, docker.io was not; every tick warned and exited 0. I2: below the threshold a blip
-// pages nobody.
-func TestI1I2OneRegistryBlockedAtTheProxy(t *testing.T) {
-	t.Parallel()
-	s, first := adopted(t)
-	s.Deploy(workloads.Deployment("proxy", workloads.Container("proxy", jobsManager), workloads.Env("proxy", slot, s.Push(jobsManager, image("m")))))
-	s.Configure(ingestorConfig + targetOf("manager", jobsManager, entry("Deployment", "proxy", "proxy", "env: "+slot)))
-	harness.RequireExit(t, 0, s.Tick())
-
-	latest := s.Push(ingestor, image("latest"))
-	unblock := s.Site.Proxy.Refuse("ghcr.io", http.StatusForbidden)
-	for tick, exit := range []int{0, 0, 1, 1} {
-		moved := s.Push(jobsManager, image("m"+strconv.Itoa(tick)))
-		result := s.Tick()
-		failed := requireOutcome(t, result, exit, []string{"skipped", "failed"}[exit], "proxy")
-		assert.Contains(t, failed.Message, "ghcr.io")
-		assert.Contains(t, failed.Message, "proxy")
-		count := min(tick+1, 3)
-		requireFailed(t, result, "ingestor", "proxy")
-		assert.Equal(t, count, result.Report.Target("ingestor").Failures, "capped at the threshold")
-		assert.Equal(t, 3, result.Report.Target("ingestor").Threshold)
-		d := s.Deployment("jobs")
-		assert.Equal(t, strconv.Itoa(count), d.Annotations[failures])
-		if exit == 1 {
-			assert.Regexp(t, `^proxy: .*ghcr\.io`, d.Annotations[lastError])
-		} else {
-			assert.NotContains(t, d.Annotations, lastError)
-		}
-		assert.Equal(t, first, live(s), "the slot is untouched")
-		outcomeOf(t, result, "manager", "proxy", "refreshed", "")
-		value, _ := workloads.EnvValue(s.Deployment("proxy"), "proxy", slot)
-		assert.Equal(t, moved, value, "docker.io goes on")
-	}
-	assert.Len(t, eventsOf(s, "ResolveFailing"), 1, "one Event a change of state")
-
-	unblock()
-	requireOutcome(t, s.Tick(), 0, "refreshed", "")
-	requireRolled(t, s, "jobs", latest, 2)
-	d := s.Deployment("jobs")
-	assert.NotContains(t, d.Annotations, failures, "one good resolve clears the count")
-	assert.NotContains(t, d.Annotations, lastError)
 }

@@ -202,24 +202,38 @@ func hubAccount(t *testing.T, s *harness.Scenario, user string) {
 	mount(t, s, user, entries{"docker.io": {user, password}})
 }
 
-// requireResolved asserts that a target resolves to a digest.
-func requireResolved(t *testing.T, result *product.Result, name, digest string) {
+// requireTarget asserts that a target resolves to a digest or, where there is a cause, that it does not, and what its message says.
+func requireTarget(t *testing.T, result *product.Result, name, digest, cause string, says ...string) {
 	t.Helper()
 	target := result.Report.Target(name)
-	assert.Empty(t, target.Cause, target.Message)
-	assert.Equal(t, digest, target.Digest)
-	assert.Zero(t, target.Failures)
+	assert.Equal(t, cause, target.Cause, "%s: %s", name, target.Message)
+	if cause == "" {
+		assert.Equal(t, digest, target.Digest, name)
+		assert.Zero(t, target.Failures, name)
+		return
+	}
+	assert.Empty(t, target.Digest, name)
+	requireSays(t, target.Message, says...)
 }
 
-// requireFailed asserts that a target does not resolve, and what its message says.
-func requireFailed(t *testing.T, result *product.Result, name, cause string, says ...string) {
+// requireFailing asserts that a tick fails for a cause, below its threshold with exit code 0 and at it with 1.
+func requireFailing(t *testing.T, result *product.Result, exit int, cause string, says ...string) {
 	t.Helper()
-	target := result.Report.Target(name)
-	assert.Equal(t, cause, target.Cause, target.Message)
-	assert.Empty(t, target.Digest)
-	for _, text := range says {
-		assert.Contains(t, target.Message, text)
+	requireSays(t, requireOutcome(t, result, exit, []string{"skipped", "failed"}[exit], cause).Message, says...)
+}
+
+func requireSays(t *testing.T, message string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		assert.Contains(t, message, text)
 	}
+}
+
+// requireUntouched asserts that the slot of the Deployment "jobs" was not written.
+func requireUntouched(t *testing.T, s *harness.Scenario, digest string) {
+	t.Helper()
+	assert.Equal(t, digest, live(s), "the slot is untouched")
+	assert.Empty(t, slotWrites(s, "deployments", "jobs"))
 }
 
 // logins counts the requests that carried an account's password to a host.
