@@ -20,7 +20,7 @@ func TestBudgetOfAllocations(t *testing.T) {
 		outcome decide.Outcome
 		most    float64
 	}{
-		{"unchanged", input(latest(digestA)), decide.Unchanged, 2},
+		{"unchanged", input(latest(a)), decide.Unchanged, 2},
 		{"refreshed", input(), decide.Refreshed, 11},
 	} {
 		require.Equal(t, c.outcome, decide.Decide(c.input).Outcome, c.name)

@@ -55,11 +55,11 @@ var (
 		attempt(annotate.Attempt{Digest: digestB, Reverted: true, Held: map[string]annotate.Content{"0": a}}),
 	}
 	changers = dimension{
-		nothing, deployer("helm"), person("kubectl-set"), all(deployer("argocd"), relabelled(decide.Writer{Manager: "argocd"})),
+		nothing, helm, person, all(deployer("argocd"), relabelled(decide.Writer{Manager: "argocd"})),
 	}
 	latests      = dimension{unasked, nothing, gateSaysNo, unknown}
 	rollouts     = dimension{nothing, unsettled, awaitsDelete, noReplica}
-	rejections   = dimension{nothing, rejected(b, byFailure), rejected(b, byPerson)}
+	rejections   = dimension{nothing, failedB, thrownOutB}
 	leftB        = func(in *decide.Input) { in.Record.State.Left = b }
 	reapplyings  = dimension{nothing, all(leftB, reapplied(3, 0, false)), all(leftB, reapplied(3, 2*time.Hour, true))}
 	restrictions = times(dimension{nothing, notify}, dimension{nothing, young})
@@ -274,7 +274,7 @@ func TestEveryConclusion(t *testing.T) {
 		}
 	}
 	attempts := append(attempts, attempt(annotate.Attempt{Digest: digestB, Failed: 2, Served: 2})) // of a release that notes no more
-	answers := dimension{podsSay(decide.PodProblems{}), podsSay(crashing), pullFailed, all(podsSay(crashing), isServed(digestA, false))}
+	answers := dimension{podsSay(decide.PodProblems{}), podsSay(crashing), pullFailed, all(podsSay(crashing), isServed(a, false))}
 	rest := or(times(dimension{nothing, noRollback, notify, down}, answers, countings), times(answers[:1], countings[:1], holds))
 	waits := []decide.Wait{forB, forBoth, waited(joint, restoredToo), waited(interrupted), {Digest: digestB}}
 	dimensions := []dimension{marks, recordeds, attempts, lives, changers, rollouts, rejections, rest}

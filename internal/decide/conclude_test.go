@@ -12,7 +12,6 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
-	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 func settled(in *decide.Input) {
@@ -68,18 +67,17 @@ func TestConclude(t *testing.T) {
 	t.Parallel()
 	isAgain := func(in *decide.Input) { in.Record.State.Attempt.Again = true }
 	further := setRollout(decide.Rollout{Fresh: 2, Available: 2})
-	byHelm := all(live(a), deployer("helm"))
+	byHelm := all(live(a), helm)
 	counted := func(in *decide.Input) { in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1 }
-	moved := all(live(c), record(c, a), attempted(digestC, 0), func(in *decide.Input) { in.Record.State.Left = b }) // by another tick
-	restored := all(live(a), mark(a), func(in *decide.Input) { in.Record.State.Attempt.Failed = 1 })                // by another tick
+	moved := all(live(c), record(c, a), attempted(c, 0), func(in *decide.Input) { in.Record.State.Left = b }) // by another tick
+	restored := all(live(a), mark(a), func(in *decide.Input) { in.Record.State.Attempt.Failed = 1 })          // by another tick
 	conclude(t, []conclusion{
-		{"recorded, only once settled, I3 I4", input(ours(0), settled), forB,
-			"refreshed event=DigestRefreshed recorded=B attempt=-"},
+		{"recorded, only once settled, I3 I4", input(ours(0), settled), forB, "refreshed event=DigestRefreshed recorded=B attempt=-"},
 		{"a re-application is recorded, I8", input(ours(0), settled, isAgain), forB,
 			"reapplied event=DigestReapplied recorded=B attempt=-"},
 		{"a re-application of what was recorded is over, I8", input(ours(0), settled, isAgain, record(b, b)), forB,
 			"reapplied event=DigestReapplied attempt=-"},
-		{"settled: streak and rejection go", input(ours(2), settled, streak(3), rejected(b, byFailure)), forB,
+		{"settled: streak and rejection go", input(ours(2), settled, streak(3), failedB), forB,
 			"refreshed settled event=DigestRefreshed recorded=B attempt=- unrejected=B"},
 		{"settled: re-applications are counted on, I38", input(ours(0), settled, isAgain, reapplied(2, 0, false)), forB,
 			"reapplied event=DigestReapplied recorded=B attempt=-"},
@@ -87,12 +85,10 @@ func TestConclude(t *testing.T) {
 			"failed/contested event=DigestReapplied recorded=B attempt=-"},
 		{"another tick has recorded it, I28", input(live(b), record(b, b)), forB, "refreshed"},
 		{"another tick has recorded it, unsettled since", input(live(b), record(b, b), unsettled), forB, "waiting"},
-		{"another tick has restored A, and somebody has brought B back, I44", input(ours(1), mark(a), person("kubectl")), forB,
-			"waiting"},
+		{"another tick has restored A, and somebody has brought B back, I44", input(ours(1), mark(a), person), forB, "waiting"},
 		{"the state was removed by hand: attempted all the same", input(live(b), record(b, a), unsettled), forB,
 			"waiting counted attempt=B fresh=1"},
-		{"held in mid-rollout, settled", input(ours(0), settled, held), forB,
-			"refreshed event=DigestRefreshed recorded=B attempt=-"},
+		{"held in mid-rollout, settled", input(ours(0), settled, held), forB, "refreshed event=DigestRefreshed recorded=B attempt=-"},
 		{"held in mid-rollout: nothing is counted or restored", input(ours(2), held), forB, "held"},
 		{"paused in mid-rollout: nothing is counted or restored", input(ours(2), paused), forB, "held"},
 		{"settled, and no replica runs it: not recorded, I56", input(ours(2), noReplica, streak(3)), forB,
@@ -101,8 +97,7 @@ func TestConclude(t *testing.T) {
 		{"OnDelete", input(ours(0), awaitsDelete), forB, "waiting: OnDelete"},
 		{"told to end", input(ours(2)), waited(interrupted), "waiting"},
 		{"progress is no failure, I43", input(ours(2), further, streak(3)), forB, "waiting counted failed=0 fresh=2: 4/8"},
-		{"progress of two ticks counts once, I28 I43", input(ours(2), further, lostStreak(3)), forB,
-			"waiting failed=0 fresh=2: 3/8"},
+		{"progress of two ticks counts once, I28 I43", input(ours(2), further, lostStreak(3)), forB, "waiting failed=0 fresh=2: 3/8"},
 		{"progress for too long is loud, no rejection, I43", input(ours(2), further, streak(7)), forB,
 			"failed/not-settled counted event=RefreshFrozen failed=0 fresh=2"},
 
@@ -110,12 +105,11 @@ func TestConclude(t *testing.T) {
 			"waiting reverted reapplied=1 reappliedAt=now: helm"},
 		{"reverted meanwhile: counted once, I28", input(ours(1), byHelm, counted), forB, "waiting"},
 		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, time.Hour, true)), forB, "waiting reverted reappliedAt=now"},
-		{"a person was faster, I9", input(ours(1), live(a), person("kubectl")), forB, "held: kubectl"},
+		{"a person was faster, I9", input(ours(1), live(a), person), forB, "held: kubectl"},
 		{"another tick has moved on, I28", input(moved), forB, "waiting: another tick"},
 		{"another tick has restored it, I28", input(ours(1), restored), forB, "rolled-back/rollout-failed"},
 		{"the slot went away", input(ours(1), slots(problem(failure.SlotInvalid))), forB, "failed/slot-invalid"},
-		{"held meanwhile, with another tag", input(ours(1), held, slots(problem(failure.SlotMismatch))), forB,
-			"held: refresh-hold"},
+		{"held meanwhile, with another tag", input(ours(1), held, slots(problem(failure.SlotMismatch))), forB, "held: refresh-hold"},
 	})
 }
 
@@ -127,11 +121,14 @@ func TestConcludeFailures(t *testing.T) {
 	down := setRollout(decide.Rollout{Desired: 2})
 	fewer := setRollout(decide.Rollout{Fresh: 1, Available: 1, Desired: 2})
 	asMany := setRollout(decide.Rollout{Fresh: 1, Available: 2, Desired: 2})
+	scaledDown := setRollout(decide.Rollout{Available: 1, Desired: 1})
+	served := func(n int) func(*decide.Input) { return func(in *decide.Input) { in.Record.State.Attempt.Served = n } }
+	allReady := podsSay(decide.PodProblems{AllReady: true})
 	one := func(in *decide.Input) { in.Policy.RolloutFailures = 1 }
 	failedThen := func(n int) func(*decide.Input) { return func(in *decide.Input) { in.Began = input(ours(n)).Record } }
 	unblocking := func(in *decide.Input) { in.Record.State.Attempt.Unblock = true }
 	nothingKnown := all(record(b, tag), stoodBefore(tag))
-	gone := isServed(digestA, false)
+	gone := isServed(a, false)
 	const (
 		failed   = "? failed/rollout-failed event=RolloutFailed "
 		restored = "?A rolled-back/rollout-failed back=A event=RolloutFailed,RolledBack "
@@ -146,8 +143,7 @@ func TestConcludeFailures(t *testing.T) {
 			failed + "failed=1: ProgressDeadlineExceeded; crash"},
 		{"rejected and restored at the threshold, I13", input(ours(2), hangs), forB,
 			restored + "failed=3 " + badB + ": the digest is rejected"},
-		{"never more than the threshold", input(ours(3), hangs, record(b, b), stoodBefore(b)), forB,
-			failed + badB + ": attempt 3/3"},
+		{"never more than the threshold", input(ours(3), hangs, record(b, b), stoodBefore(b)), forB, failed + badB + ": attempt 3/3"},
 		{"a threshold of one", input(ours(0), hangs, one), forB, restored + "failed=1 " + badB + ": the digest is rejected"},
 		{"ROLLBACK=false", input(ours(2), hangs, noRollback), forB, failed + "failed=3 " + badB + ": ROLLBACK is false"},
 		{"nothing recorded", input(ours(2), hangs, nothingKnown), forB,
@@ -166,9 +162,16 @@ func TestConcludeFailures(t *testing.T) {
 			restored + "failed=1: the next tick tries again"},
 		{"down by a failed pull, at the threshold: for a day, I71", input(ours(2), down, pullFailed), forB,
 			restored + "failed=3 rejected=B:failure:crash: the digest is rejected"},
-		{"fewer available than before, I39", input(ours(0), fewer), forB,
-			restored + "failed=1 " + badB + ": the digest is rejected"},
+		{"fewer available than before, I39", input(ours(0), fewer), forB, restored + "failed=1 " + badB + ": the digest is rejected"},
 		{"as many available as before", input(ours(0), asMany), forB, failed + "failed=1: goes on waiting"},
+		{"down, and it was down before, I39", input(ours(0), down, served(0)), forB, failed + "failed=1: goes on waiting"},
+		{"as few available as before", input(ours(0), fewer, served(1)), forB, failed + "failed=1: goes on waiting"},
+		{"fewer, since it was scaled down, I85", input(ours(0), scaledDown), forB, failed + "failed=1: goes on waiting"},
+		{"no pod speaks against it, I49 I50", input(ours(2), hangs, podsSay(decide.PodProblems{})), forB, "failed/not-settled: it stays and goes on"},
+		{"all are ready, and something else is waited for, I83", input(ours(2), hangs, allReady), forB, "waiting counted: minReadySeconds"},
+		{"all are ready, for too long", input(ours(2), hangs, allReady, streak(7)), forB, "failed/not-settled counted event=RefreshFrozen"},
+		{"what pods say cannot be read: it counts", input(ours(0), hangs, podsSay(decide.PodProblems{Unreadable: true})), forB,
+			"failed/rollout-failed event=RolloutFailed failed=1"},
 
 		{"what would be restored is gone, and some serve: left and rejected, I61", input(ours(2), hangs, gone), forB,
 			failed + "failed=3 " + badB + ": the digest is rejected and left in place, because the registry no longer has sha256:aaaa"},
@@ -178,7 +181,7 @@ func TestConcludeFailures(t *testing.T) {
 			"? rolled-back/rollout-failed back=A event=RolloutFailed,RolledBack failed=1 " + badB + ": ; the registry no longer has sha256:aaaa"},
 		{"what would be restored is gone, several targets: left, and tried alone, I61", input(ours(2), hangs, gone), forBoth,
 			failed + "alone: it is left in place, because the registry no longer has"},
-		{"it is another digest that is gone", input(ours(2), hangs, isServed(digestC, false)), forB,
+		{"it is another digest that is gone", input(ours(2), hangs, isServed(c, false)), forB,
 			restored + "failed=3 " + badB + ": the digest is rejected"},
 
 		{"an unblock attempt proves nothing, I45", input(ours(2), hangs, unblocking), forB,
@@ -233,95 +236,6 @@ func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
 	}
 }
 
-// Whatever is put there before one attempt has settled, what stood before the first comes back (I74).
-func TestWhatStoodBeforeTheFirstAttemptComesBack_I74(t *testing.T) {
-	t.Parallel()
-	crashes := setRollout(decide.Rollout{Desired: 2})
-	next := func(in decide.Input, d decide.Decision, changes ...func(*decide.Input)) decide.Input {
-		for at, digest := range d.Set {
-			in.Slots = append([]decide.Slot(nil), in.Slots...)
-			in.Slots[at].Live = annotate.Of(digest)
-		}
-		in.Record, in.Began = d.Record, d.Record
-		all(changes...)(&in)
-		return in
-	}
-	concluded := func(in decide.Input) decide.Decision {
-		wait := decide.Wait{Digest: in.Record.State.Attempted()}
-		podsSay(crashing)(&in)
-		return decide.Conclude(in, wait)
-	}
-	in := input()
-	putB := next(in, decide.Decide(in), crashes)
-	putC := next(putB, decide.Decide(next(putB, decide.Decision{Record: putB.Record}, latest(digestC))), crashes)
-	assert.Equal(t, digestC, putC.Record.State.Attempted())
-	assert.Equal(t, []image.Digest{digestA}, concluded(putC).Set, "B crashed, then C: A is what served")
-
-	settledB := next(putB, decide.Decision{Record: putB.Record}, settled)
-	onB := next(settledB, concluded(settledB))
-	putC = next(onB, decide.Decide(next(onB, decide.Decision{Record: onB.Record}, latest(digestC))), crashes)
-	assert.Equal(t, []image.Digest{digestB}, concluded(putC).Set, "B settled, then C crashed: B is what served")
-
-	in = input(live(d), deployer("helm")) // D has settled, brought by a deployer
-	putB = next(in, decide.Decide(in), crashes)
-	restored := concluded(putB)
-	assert.Equal(t, []image.Digest{digestD}, restored.Set)
-	assert.Equal(t, d, restored.Record.Mark)
-	assert.Equal(t, d, restored.Record.Recorded)
-
-	in = input(live(none), noReplica) // at zero replicas C replaces B, which no replica ever ran
-	putB = next(in, decide.Decide(in), noReplica)
-	putC = next(putB, decide.Decide(next(putB, decide.Decision{Record: putB.Record}, latest(digestC))), crashes, func(in *decide.Input) {
-		attempt := *in.Record.State.Attempt
-		attempt.Served = 1
-		in.Record.State.Attempt = &attempt
-	})
-	assert.Equal(t, []image.Digest{digestA}, concluded(putC).Set, "the slot was empty: what was recorded")
-}
-
-// What was down before is not taken down by what is put there (I39, I45), and who served then is remembered for the
-// ticks after, whatever became of the tick that patched (I19).
-func TestServed(t *testing.T) {
-	t.Parallel()
-	available := func(n int) func(*decide.Input) {
-		return func(in *decide.Input) { in.Facts.Rollout.Available = n }
-	}
-	attempted := func(served int) func(*decide.Input) {
-		return attempt(annotate.Attempt{Digest: digestC, Failed: 1, Served: served})
-	}
-	for name, c := range map[string]struct {
-		in   decide.Input
-		want int
-	}{
-		"a healthy workload":                 {input(), 2},
-		"an unblock attempt":                 {input(unsettled, available(0), streak(7)), 0},
-		"in place of what took it down, I45": {input(ours(0), latest(digestC), available(0)), 2},
-		"again, while it is being restored":  {input(attempted(2), available(1)), 2},
-		"again, where it has been scaled up": {input(attempted(1)), 2},
-	} {
-		got := decide.Decide(c.in)
-		require.NotNil(t, got.Record.State.Attempt, name)
-		assert.Equal(t, c.want, got.Record.State.Attempt.Served, name)
-	}
-
-	served := func(n int) func(*decide.Input) {
-		return func(in *decide.Input) { in.Record.State.Attempt.Served = n }
-	}
-	for name, c := range map[string]struct {
-		in   decide.Input
-		want decide.Outcome
-	}{
-		"down, and it served":             {input(ours(0), setRollout(decide.Rollout{})), decide.RolledBack},
-		"down, and it was":                {input(ours(0), setRollout(decide.Rollout{}), served(0)), decide.Failed},
-		"fewer than served":               {input(ours(0), setRollout(decide.Rollout{Available: 1, Desired: 2})), decide.RolledBack},
-		"fewer, since it was scaled down": {input(ours(0), setRollout(decide.Rollout{Available: 1, Desired: 1})), decide.Failed},
-		"as few as served":                {input(ours(0), setRollout(decide.Rollout{Available: 1, Desired: 2}), served(1)), decide.Failed},
-	} {
-		podsSay(crashing)(&c.in)
-		assert.Equal(t, c.want, decide.Conclude(c.in, forB).Outcome, name)
-	}
-}
-
 // Who reverts is known before the slot is written to, and is no other afterwards (I38).
 func TestAContestedRefreshNamesWhoReverts(t *testing.T) {
 	t.Parallel()
@@ -338,46 +252,16 @@ func TestAContestedRefreshNamesWhoReverts(t *testing.T) {
 	assert.Contains(t, decide.Conclude(after, wait).Failure.Message, "somebody reverts")
 }
 
-// Ticks that have lost the race to count are as loud as the one that won it (I28).
-func TestAContestedSlotIsLoudInEveryTick(t *testing.T) {
-	t.Parallel()
-	in := input(record(b, b), reapplied(3, time.Hour, true), deployer("argocd-controller"))
-	in.Began.State.Contested = false
-	got := decide.Decide(in)
-	assert.Equal(t, decide.Failed, got.Outcome)
-	assert.Equal(t, failure.Contested, got.Failure.Cause)
-	assert.Equal(t, in.Record, got.Record)
-}
-
 // The record of an input is shared with whoever read it: a decision never changes it in place.
 func TestInputsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
-	for _, change := range []func(*decide.Input){ours(2), rejected(b, byFailure), reapplied(3, 0, false)} {
+	for _, change := range []func(*decide.Input){ours(2), failedB, reapplied(3, 0, false)} {
 		in, same := input(change), input(change)
 		decide.Questions(in)
 		decide.Decide(in)
 		decide.ConclusionQuestions(in, forB)
 		decide.Conclude(in, forB)
 		assert.Equal(t, same, in)
-	}
-}
-
-// What stood before an old attempt is not put back once another digest has been recorded since (I58).
-func TestWhatIsRecordedSinceIsNotForgottenForAnOldAttempt_I58(t *testing.T) {
-	t.Parallel()
-	// B failed once and A was restored; a deployer brought D, which was latest, and a tick has recorded it.
-	onD := input(live(d), record(d, d), attempt(annotate.Attempt{Digest: digestB, Failed: 1, Served: 1, Held: map[string]annotate.Content{"0": a}}))
-	sameD := onD
-	latest(digestD)(&sameD)
-	confirmed := decide.Decide(sameD)
-	require.Equal(t, decide.Unchanged, confirmed.Outcome)
-	for name, change := range map[string]func(*decide.Input){"scaled to zero for the night": noReplica, "stuck for eight ticks": all(unsettled, streak(7))} {
-		in := onD
-		in.Record, in.Began = confirmed.Record, confirmed.Record
-		all(latest(digestC), change)(&in)
-		put := decide.Decide(in)
-		require.True(t, put.Rolls(), name)
-		assert.Equal(t, map[string]annotate.Content{"0": d}, put.Record.State.Attempt.Held, name)
 	}
 }
 

@@ -89,7 +89,7 @@ func TestCountersMove(t *testing.T) {
 // Where none of a target's own workloads exists, its counters stand where it has no slot.
 func TestCountersStandWhereTheTargetHasNoSlot(t *testing.T) {
 	t.Parallel()
-	w := counting(carrying(input(unasked, latest(digestA))), 0, 0, 2)
+	w := counting(carrying(input(unasked, latest(a))), 0, 0, 2)
 	w.Homes = append(w.Homes, decide.Home{Target: 1})
 	of := targets(2)
 	of[0].Digest, of[1].Failure = digestA, failing

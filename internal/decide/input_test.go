@@ -112,8 +112,10 @@ func leftEmpty(places ...int) func(*decide.Input) {
 	}
 }
 
-func latest(digest image.Digest) func(*decide.Input) {
-	return func(in *decide.Input) { in.Latest, in.Answers = decide.Latest{Digest: digest}, mayRollOut(digest, nil) }
+func latest(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) {
+		in.Latest, in.Answers = decide.Latest{Digest: content.Digest()}, mayRollOut(content.Digest(), nil)
+	}
 }
 
 func unknown(in *decide.Input) {
@@ -161,8 +163,8 @@ func answered(question decide.Question, answer decide.Answer) func(*decide.Input
 }
 
 // isServed says whether the registry still has a digest.
-func isServed(digest image.Digest, yes bool) func(*decide.Input) {
-	return answered(decide.Question{Kind: decide.StillServed, Digest: digest}, decide.Answer{Yes: yes})
+func isServed(content annotate.Content, yes bool) func(*decide.Input) {
+	return answered(decide.Question{Kind: decide.StillServed, Digest: content.Digest()}, decide.Answer{Yes: yes})
 }
 
 func young(in *decide.Input)  { in.Policy.MinAge = time.Hour }
@@ -187,15 +189,15 @@ func saw(content annotate.Content) func(*decide.Input) {
 }
 
 // inVain says that the digest was put there to unblock the workload.
-func inVain(digest image.Digest) func(*decide.Input) {
-	return func(in *decide.Input) { in.Record.State.UnblockFailed = digest }
+func inVain(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) { in.Record.State.UnblockFailed = content.Digest() }
 }
 
 // waitsForTurn is how it is where MAX_ROLLOUTS has left the workload no place so far.
 func waitsForTurn(in *decide.Input) { in.Record.State.TurnSince = &earlier }
 
-func attempted(digest image.Digest, failed int) func(*decide.Input) {
-	return attempt(annotate.Attempt{Digest: digest, Failed: failed})
+func attempted(content annotate.Content, failed int) func(*decide.Input) {
+	return attempt(annotate.Attempt{Digest: content.Digest(), Failed: failed})
 }
 
 func attempt(attempt annotate.Attempt) func(*decide.Input) {
@@ -222,6 +224,8 @@ func rejected(content annotate.Content, by annotate.Rejecter) func(*decide.Input
 	}
 }
 
+var failedB, thrownOutB, helm = rejected(b, byFailure), rejected(b, byPerson), deployer("helm")
+
 // reapplied says how often the digest was put back, how long ago that was last, and whether it is contested.
 func reapplied(count int, ago time.Duration, contested bool) func(*decide.Input) {
 	return func(in *decide.Input) {
@@ -230,16 +234,14 @@ func reapplied(count int, ago time.Duration, contested bool) func(*decide.Input)
 	}
 }
 
-// person says that a person claims every slot, by this field manager.
-func person(manager string) func(*decide.Input) {
-	return func(in *decide.Input) {
-		for i := range in.Slots {
-			in.Slots[i].Person = manager
-		}
+// person says that a person claims every slot.
+func person(in *decide.Input) {
+	for i := range in.Slots {
+		in.Slots[i].Person = "kubectl"
 	}
 }
 
-// deployer says the same of a deployer.
+// deployer says that a deployer does, by this field manager.
 func deployer(manager string) func(*decide.Input) {
 	return func(in *decide.Input) {
 		for i := range in.Slots {

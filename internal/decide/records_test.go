@@ -94,7 +94,7 @@ func TestRecordsThatChangeWhileATickWaits_Q6(t *testing.T) {
 	d := decide.Conclude(replaced, forB)
 	assert.Equal(t, failure.Contested, d.Failure.Cause)
 	assert.True(t, d.Record.State.Attempt.Reverted, "and the next tick puts it back")
-	replaced = input(ours(0), live(a), person("kubectl-replace"), func(in *decide.Input) {
+	replaced = input(ours(0), live(a), person, func(in *decide.Input) {
 		in.Record = annotate.Record{}
 		in.Writers.Template = decide.Writer{Manager: "kubectl-replace", Person: true}
 	})

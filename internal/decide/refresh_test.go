@@ -25,48 +25,50 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		})
 	}
 	// B was put there, and a deployer took it out before it settled; and the tick that waited has counted that.
-	reverted := all(record(b, a), attempted(digestB, 1), func(in *decide.Input) { in.Record.State.Left = a }, deployer("argocd"))
+	reverted := all(record(b, a), attempted(b, 1), func(in *decide.Input) { in.Record.State.Left = a }, deployer("argocd"))
 	seenReverted := all(reverted, func(in *decide.Input) { in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1 })
 	refused := func(in *decide.Input) {
 		in.Record.State.Refused = &annotate.Refusal{Digest: digestB, Why: "linux/arm64"}
+	}
+	contestedNow := func(in *decide.Input) {
+		reapplied(3, time.Hour, false)(in)
+		in.Began = in.Record
+		in.Record.State.Contested = true
 	}
 	flip := func(in *decide.Input) { in.Record.State.Left = b } // B was just left for A
 	run(t, []row{
 		{"gates first", input(unasked), "asks gates of B"},
 		{"gate says no, I24", input(gateSaysNo), "11 skipped/platform-missing gated stood=B refused=B:linux/arm64"},
 		{"gate said no of another digest", input(gateSaysNo, movedOn), "asks gates of C"},
-		{"a gate refused what a deployer has put there since: not fresh, I24", input(live(b), deployer("helm"), unasked, refused),
+		{"a gate refused what a deployer has put there since: not fresh, I24", input(live(b), helm, unasked, refused),
 			"11 skipped/platform-missing gated: linux/arm64"},
 		{"the same, in notify", input(live(b), record(b, b), notify, refused), "11 skipped/platform-missing gated"},
 		{"the same, and it is young", input(live(b), record(b, b), young, refused), "11 skipped/platform-missing gated"},
 		{"what a gate refused is asked for again, though it was recorded or left since", input(record(b, b), flip, unasked, refused),
 			"asks gates of B"},
-		{"what a gate refused is another one", input(live(b), record(b, b), latest(digestC), unasked, refused),
-			"asks gates of C"},
+		{"what a gate refused is another one", input(live(b), record(b, b), latest(c), unasked, refused), "asks gates of C"},
 		{"the gates have nothing against it any more", input(refused), "12 refreshed put=B left=A refused=-"},
 		{"too young", input(young, unasked), "11 deferred stood=B seen=B:now:now"},
 		{"still too young: no write", input(seen(age-1, age-1)), "11 deferred stood=B"},
 		{"old enough", input(seen(age, age)), "12 refreshed put=B left=A seen=-"},
-		{"the tag moved while it waited", input(seen(age, 2*age), latest(digestC)), "11 deferred stood=C seen=C:now:-2h"},
+		{"the tag moved while it waited", input(seen(age, 2*age), latest(c)), "11 deferred stood=C seen=C:now:-2h"},
 		{"not deferred for ever", input(seen(0, 3*age)), "12 refreshed put=B left=A seen=-"},
-		{"what was here before is not new", input(young, record(b, b), deployer("helm")),
-			"12 reapplied put=B again reapplied=1 reappliedAt=now"},
+		{"what was here before is not new", input(young, record(b, b), helm), "12 reapplied put=B again reapplied=1 reappliedAt=now"},
 		{"notify", input(notify), "11 pending stood=B passed=B"},
 		{"notify: gates once a digest", input(notify, unasked, passed), "11 pending stood=B"},
 		{"notify no more: gates again", input(unasked, passed), "asks gates of B"},
 		{"notify: gates count", input(notify, gateSaysNo), "11 skipped/platform-missing gated stood=B refused=B:linux/arm64"},
-		{"notify: a deployer's revert is pending", input(notify, record(b, b), deployer("helm")), "11 pending"},
+		{"notify: a deployer's revert is pending", input(notify, record(b, b), helm), "11 pending"},
 
 		{"refresh, I23 I26 I35", input(), "12 refreshed put=B left=A"},
 		{"another tick was faster, and resolved later, I28", input(began(c)), "12 waiting stood=B: another tick"},
 		{"it has waited for its turn, I57", input(waitsForTurn), "12 refreshed put=B left=A turnSince=-"},
 		{"scaled to zero, I56", input(noReplica), "12 refreshed put=B left=A"},
-		{"in place of what no replica ever ran, I56 I74", input(ours(0), noReplica, latest(digestC)),
-			"12 refreshed put=C held=A left=B"},
+		{"in place of what no replica ever ran, I56 I74", input(ours(0), noReplica, latest(c)), "12 refreshed put=C served=2 wanted=2 held=A left=B"},
 		{"from a tag", input(live(tag), record(tag, tag)), "12 refreshed put=B"},
-		{"slots that differ", input(live(a, b), deployer("helm")), "12 refreshed put=B left=A"},
+		{"slots that differ", input(live(a, b), helm), "12 refreshed put=B left=A"},
 		{"what is proved needs no gate", input(unasked, flip), "12 reapplied put=B again left=A reapplied=1 reappliedAt=now"},
-		{"a deployer's revert, I8", input(record(b, b), deployer("helm")), "12 reapplied put=B again reapplied=1 reappliedAt=now"},
+		{"a deployer's revert, I8", input(record(b, b), helm), "12 reapplied put=B again reapplied=1 reappliedAt=now"},
 		{"reverted before it settled, I38", input(reverted), "12 reapplied put=B failed=1 again reapplied=1 reappliedAt=now"},
 		{"reverted before it settled counts once, I38", input(seenReverted), "12 reapplied put=B failed=1 again reappliedAt=now"},
 		{"the tag flips, I46", input(flip, reapplied(1, 0, false)), "12 reapplied put=B again left=A reapplied=2"},
@@ -75,13 +77,14 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		{"contested: said once, I38", input(flip, reapplied(3, time.Hour, true)), "12 failed/contested stood=B"},
 		{"contested: the count does not fall while the slot is found reverted, I53", input(flip, reapplied(3, almost2h, true)),
 			"12 failed/contested stood=B"},
+		{"contested: as loud in a tick that lost the race to count, I28", input(flip, contestedNow), "12 failed/contested stood=B"},
 		{"contested: put back once in two hours", input(flip, reapplied(3, 2*time.Hour, true)),
 			"12 failed/contested put=B again left=A reappliedAt=now"},
-		{"contested: a third digest is not contested", input(latest(digestC), flip, reapplied(3, time.Hour, true)),
+		{"contested: a third digest is not contested", input(latest(c), flip, reapplied(3, time.Hour, true)),
 			"12 refreshed put=C left=A contested=false"},
 		{"failed attempts go on counting, I13 I39", input(attempt(annotate.Attempt{Digest: digestB, Failed: 2, Alone: true})),
 			"12 refreshed put=B failed=2 alone left=A"},
-		{"a new digest starts from zero, I13", input(attempted(digestC, 2)), "12 refreshed put=B left=A"},
+		{"a new digest starts from zero, I13", input(attempted(c, 2)), "12 refreshed put=B left=A"},
 		{"settled: the skip streak ends", input(streak(5)), "12 refreshed put=B settled left=A"},
 	})
 }
@@ -90,7 +93,7 @@ func TestRowsOfTheRefresh(t *testing.T) {
 // doubtful. How long a digest has waited, for its age or for its turn, does not, nor who owned the slots (I28).
 func TestADoubtfulTagIsNotPut(t *testing.T) {
 	t.Parallel()
-	in := input(ours(1), live(a), record(a, a), settled, deployer("helm"))
+	in := input(ours(1), live(a), record(a, a), settled, helm)
 	for name, c := range map[string]struct {
 		change func(*annotate.State)
 		put    bool
@@ -118,7 +121,7 @@ func TestADoubtfulTagIsNotPut(t *testing.T) {
 		in.Began = began
 		assert.False(t, decide.Decide(in).Rolls(), name)
 	}
-	whole := input(deployer("helm"))
+	whole := input(helm)
 	whole.Began.Mark = annotate.Content(a.Mark())
 	assert.True(t, decide.Decide(whole).Rolls(), "a mark is the digest that it is the mark of")
 }

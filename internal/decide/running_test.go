@@ -36,7 +36,7 @@ func sameImage(answer decide.Answer, ids string) func(*decide.Input) {
 func runsA(in *decide.Input) {
 	podsRun(image.IDOf(digestA))(in)
 	sameImage(decide.Answer{}, "@"+string(digestA))(in)
-	isServed(digestA, true)(in)
+	isServed(a, true)(in)
 }
 
 var (
@@ -66,8 +66,7 @@ func TestRowsOfABareTag(t *testing.T) {
 		}
 	}
 	run(t, []row{
-		{"adopted, and what runs is latest", input(bare(noRecord, runsB)),
-			"4 adopted mark=tag recorded=B: all pods run sha256:bbbb"},
+		{"adopted, and what runs is latest", input(bare(noRecord, runsB)), "4 adopted mark=tag recorded=B: all pods run sha256:bbbb"},
 		{"adopted, and what runs is the configuration of latest, I70", input(bare(noRecord, runsConfigB)),
 			"4 adopted mark=tag recorded=B runs=D run B of B"},
 		{"adopted, and what runs is older, I6 I68", input(bare(noRecord, runsA)),
@@ -78,16 +77,14 @@ func TestRowsOfABareTag(t *testing.T) {
 			"4 adopted mark=tag recorded=tag stood=B"},
 		{"adopted, and pods were not read", input(bare(noRecord, notRead)), "4 adopted mark=tag recorded=tag stood=B"},
 		{"adopted, and latest is unknown", input(bare(noRecord, unknown)), "4 adopted mark=tag recorded=tag"},
-		{"adopted, and the registry does not say", input(bare(noRecord, runsUnknown)),
-			"4 adopted mark=tag recorded=tag stood=B"},
-		{"adopted, and what runs is gone", input(bare(noRecord, runsA, isServed(digestA, false))),
+		{"adopted, and the registry does not say", input(bare(noRecord, runsUnknown)), "4 adopted mark=tag recorded=tag stood=B"},
+		{"adopted, and what runs is gone", input(bare(noRecord, runsA, isServed(a, false))),
 			"4 adopted mark=tag recorded=tag stood=B runs=A run - of B"},
 
 		{"runs latest already, Q20", input(bare(runsB)), "8 unchanged recorded=B: already"},
 		{"and nothing is written", input(bare(runsB, record(tag, b))), "8 unchanged"},
 		{"two containers", input(bare(two, runsB)), "8 unchanged recorded=B"},
-		{"an upgrade brought the tag back, and it runs latest", input(bare(runsB, record(b, b), deployer("helm"))),
-			"8 unchanged mark=tag"},
+		{"an upgrade brought the tag back, and it runs latest", input(bare(runsB, record(b, b), helm)), "8 unchanged mark=tag"},
 		{"pods could not be read, I16", input(bare(notRead)), "8 failed/api stood=B"},
 
 		{"runs an older one, I26", input(bare(runsA)), "12 refreshed put=B recorded=A left=A"},
@@ -97,7 +94,7 @@ func TestRowsOfABareTag(t *testing.T) {
 		{"the tag has moved on from what runs", input(bare(record(tag, a), runsA)), "12 refreshed put=B left=A"},
 		{"pinAtOnce", input(bare(pinAtOnce, runsB)), "12 refreshed put=B recorded=B"},
 		{"platforms, I67", input(bare(platforms, runsB)), "12 refreshed put=B recorded=B"},
-		{"an upgrade brought the tag back, and it runs an older one", input(bare(runsA, record(b, b), deployer("helm"))),
+		{"an upgrade brought the tag back, and it runs an older one", input(bare(runsA, record(b, b), helm)),
 			"12 reapplied put=B again reapplied=1 reappliedAt=now"},
 		{"what was noted goes with the patch", input(bare(runsA, record(tag, a), noted(digestB, digestA))),
 			"12 refreshed put=B left=A runs=-"},
@@ -114,13 +111,13 @@ func TestRowsOfABareTag(t *testing.T) {
 			"11 skipped/timeout gated recorded=A stood=B runs=A run A of B"},
 		{"too young: what runs is pinned, and its age goes on", input(bare(young, runsA)),
 			"11 refreshed put=A recorded=A seen=B:now:now"},
-		{"refused, and an upgrade brought the tag back", input(bare(platforms, runsB, record(a, a), deployer("helm")), gateSaysNo),
+		{"refused, and an upgrade brought the tag back", input(bare(platforms, runsB, record(a, a), helm), gateSaysNo),
 			"11 reapplied put=A gated again reapplied=1 reappliedAt=now refused=B:linux/arm64"},
 
 		{"not settled: nobody is asked", input(bare(unsettled)), "10 waiting counted stood=B"},
-		{"rejected by a person: nobody is asked", input(bare(rejected(b, byPerson))), "9 held"},
-		{"a person pins another one on a bare tag, Q9", input(bare(live(c), record(tag, b), person("kubectl-set"))),
-			"6 held event=RefreshHeld mark=C recorded=C rejected=B:person:kubectl-set"},
+		{"rejected by a person: nobody is asked", input(bare(thrownOutB)), "9 held"},
+		{"a person pins another one on a bare tag, Q9", input(bare(live(c), record(tag, b), person)),
+			"6 held event=RefreshHeld mark=C recorded=C rejected=B:person:kubectl"},
 	})
 }
 
@@ -129,10 +126,10 @@ func TestEveryCombinationOfABareTag(t *testing.T) {
 	t.Parallel()
 	dimensions := []dimension{
 		marks, recordeds,
-		{nothing, attempted(digestA, 2), attempted(digestB, 0)},
+		{nothing, attempted(a, 2), attempted(b, 0)},
 		{nothing, unknown},
 		{nothing, runsA, runsB, runsConfigB, podsRun(), podsRun(""), notRead},
-		{nothing, deployer("helm"), person("kubectl-set")},
+		{nothing, helm, person},
 		rollouts,
 		append(rejections, rejected(a, byFailure)),
 		{nothing, gateSaysNo},

@@ -19,7 +19,7 @@ import (
 // shown is all that a decision does, in words and in this order, so that a row of a table is one line:
 //
 //	12 refreshed        the row that decided, none after a wait; the outcome, and with a slash the cause of a failure
-//	put=B               B goes into every slot; it is the mark, is attempted, is waited for, and what the slots held is noted
+//	put=B               B goes into every slot; it is the mark, is attempted, is waited for, and what the slots held and served is noted
 //	back=A              after a wait: A goes back into every slot, and is the mark and recorded
 //	wait=B              what is waited for, where nothing is put
 //	counted, settled    the ticks in a row in which the workload was not settled: one more, or over
@@ -74,14 +74,15 @@ func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 	switch {
 	case is != nil && d.Rolls() && d.Row > 0 && set.Is(is.Digest):
 		filled := slices.DeleteFunc(slices.Clone(in.Slots), func(s decide.Slot) bool { return s.Left })
-		was = &annotate.Attempt{Digest: is.Digest, Held: heldBy(filled)}
+		rollout := in.Facts.Rollout
+		was = &annotate.Attempt{Digest: is.Digest, Held: heldBy(filled), Served: rollout.Available, Wanted: rollout.Desired}
 	case is != nil && (was == nil || was.Digest != is.Digest):
 		was = &annotate.Attempt{}
 	}
 	if is == nil {
 		say(was != nil, "attempt=-")
 	} else {
-		words = append(words, changed(reflect.ValueOf(*was), reflect.ValueOf(*is), "Served", "Wanted")...) // TestServed has these
+		words = append(words, changed(reflect.ValueOf(*was), reflect.ValueOf(*is))...)
 	}
 	words = append(words, changed(reflect.ValueOf(before.State), reflect.ValueOf(after.State), "Attempt", "Rejected")...)
 	for _, rejection := range before.State.Rejected {

@@ -92,7 +92,7 @@ func TestNeedsAttention(t *testing.T) {
 // that of now.
 func TestFailuresInARow(t *testing.T) {
 	t.Parallel()
-	unresolved, fine, gated := input(unknown), input(latest(digestA)), input(gateSaysNo)
+	unresolved, fine, gated := input(unknown), input(latest(a)), input(gateSaysNo)
 	notAsked := input(slots(problem(failure.SlotInvalid)), func(in *decide.Input) { in.Latest = decide.Latest{} })
 	for _, c := range []struct {
 		name          string
@@ -133,7 +133,7 @@ func countOf(target decide.Target) string {
 // The last error goes with the last failure.
 func TestTheLastErrorGoes(t *testing.T) {
 	t.Parallel()
-	w := counting(carrying(input(latest(digestA))), 0, 3)
+	w := counting(carrying(input(latest(a))), 0, 3)
 	w.Object.Annotations[keys.LastError("t0")] = "dns: the name does not resolve"
 	assert.Equal(t, "unchanged failures:t0= error:t0=", told(planned(t, begun(w), targets(1))))
 }
@@ -183,7 +183,7 @@ func TestARefusalGoesOnCounting_Q19(t *testing.T) {
 // What the gates say on any workload counts for the target, and the worst is what it fails with.
 func TestGatesCountForTheTarget_I24(t *testing.T) {
 	t.Parallel()
-	home, away := carrying(input(latest(digestA))), carrying(input(gateSaysNo))
+	home, away := carrying(input(latest(a))), carrying(input(gateSaysNo))
 	away.Homes = nil
 	home, away = begun(home), begun(away)
 	for cause, want := range map[failure.Cause]failure.Cause{
@@ -281,8 +281,8 @@ func TestPace_I57(t *testing.T) {
 func TestWhoWaitsForItsTurnNotesSinceWhen_I57(t *testing.T) {
 	t.Parallel()
 	for name, inputs := range map[string][]decide.Input{
-		"another one's turn": {input(), input(latest(digestA))},
-		"undone":             {input(live(a), record(b, a), person("kubectl"), latest(digestC))},
+		"another one's turn": {input(), input(latest(a))},
+		"undone":             {input(live(a), record(b, a), person, latest(c))},
 	} {
 		w := carryingFrom(1, inputs...)
 		for tick := range 3 {
@@ -338,14 +338,14 @@ func TestStale(t *testing.T) {
 		in    decide.Input
 		since time.Duration
 	}{
-		"fresh":              {input(latest(digestA), policy, seen(a, allowed)), allowed},
+		"fresh":              {input(latest(a), policy, seen(a, allowed)), allowed},
 		"held":               {input(held, policy, seen(b, allowed)), allowed},
 		"refreshed":          {input(policy, seen(b, allowed)), allowed},
-		"rejected":           {input(policy, rejected(b, byFailure), seen(b, allowed)), allowed},
-		"rejected, put back": {input(policy, live(c), rejected(b, byFailure), seen(b, allowed)), allowed},
+		"rejected":           {input(policy, failedB, seen(b, allowed)), allowed},
+		"rejected, put back": {input(policy, live(c), failedB, seen(b, allowed)), allowed},
 		"adopted":            {input(policy, noRecord), 0},
 		"moved":              {input(policy, held, seen(a, allowed)), 0},
-		"a person":           {input(policy, record(b, b), person("kubectl"), seen(b, allowed)), allowed},
+		"a person":           {input(policy, record(b, b), person, seen(b, allowed)), allowed},
 		"unresolved":         {input(unknown, policy, seen(a, allowed)), allowed},
 	} {
 		got := decide.Decide(c.in).Record.State.Seen

@@ -39,11 +39,11 @@ func ends(w decide.Workload, waits decide.Waits, before []decide.Decision) decid
 // What is waited for: what this tick has put there, or what an earlier one did.
 func TestWaitsAreForWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	_, _, waits := begins(t, carrying(input(latest(digestA)), input(latest(digestA), notify)))
+	_, _, waits := begins(t, carrying(input(latest(a)), input(latest(a), notify)))
 	assert.False(t, waits.Any())
 
-	contested := input(record(b, b), deployer("helm"), reapplied(3, 2*time.Hour, true))
-	_, step, waits := begins(t, carrying(input(), input(latest(digestA)), contested))
+	contested := input(record(b, b), helm, reapplied(3, 2*time.Hour, true))
+	_, step, waits := begins(t, carrying(input(), input(latest(a)), contested))
 	assert.True(t, waits.Any())
 	assert.NotNil(t, step.Decisions[2].Failure)
 	assert.Equal(t, []decide.Wait{
@@ -52,7 +52,7 @@ func TestWaitsAreForWhatIsUnderWay(t *testing.T) {
 		{Digest: digestB, Namespace: "ns", Joint: true, Contested: step.Decisions[2].Failure},
 	}, waits.Of)
 
-	_, _, waits = begins(t, carrying(input(ours(0)), input(latest(digestA), unsettled)))
+	_, _, waits = begins(t, carrying(input(ours(0)), input(latest(a), unsettled)))
 	assert.True(t, waits.Any())
 	assert.Equal(t, []decide.Wait{{Digest: digestB, Namespace: "ns"}, {}}, waits.Of, "alone in its rollout")
 }
@@ -60,7 +60,7 @@ func TestWaitsAreForWhatIsUnderWay(t *testing.T) {
 // When a wait is over.
 func TestAWaitIsOver(t *testing.T) {
 	t.Parallel()
-	_, _, waits := begins(t, carrying(input(), input(latest(digestA))))
+	_, _, waits := begins(t, carrying(input(), input(latest(a))))
 	type contents = []annotate.Content
 	for name, c := range map[string]struct {
 		rollout  decide.Rollout
@@ -115,12 +115,12 @@ func TestATickThatIsToldToEndCountsNothing(t *testing.T) {
 // A target that was not waited for keeps what was decided before, and its record.
 func TestTheOthersKeepWhatWasDecided(t *testing.T) {
 	t.Parallel()
-	w, step, waits := begins(t, carrying(input(), input(rejected(b, byFailure))))
+	w, step, waits := begins(t, carrying(input(), input(failedB)))
 	remember(w, 1, annotate.Record{Mark: a, Recorded: a}) // a person has removed its state since
 	concluded := ends(rolling(w, input().Facts.Rollout), waits, step.Decisions)
 	assert.Equal(t, "refreshed,rejected recorded:t0=B state:t0=set event:t0=DigestRefreshed", told(concluded))
 
-	w, step, waits = begins(t, begun(counting(carrying(input(ours(0)), input(latest(digestA), unsettled)), 3)))
+	w, step, waits = begins(t, begun(counting(carrying(input(ours(0)), input(latest(a), unsettled)), 3)))
 	assert.Equal(t, "waiting,waiting streak=4", told(step))
 	concluded = ends(w, waits, step.Decisions)
 	assert.Equal(t, "failed,waiting state:t0=set event:t0=RolloutFailed", told(concluded), "what was counted before is not counted again")
@@ -165,7 +165,7 @@ func TestAJointFailureRestoresAll(t *testing.T) {
 	assert.Equal(t, []annotate.Attempt{{Failed: 2, Alone: true}, {Failed: 1, Alone: true}}, attempts(written(w, concluded.Change)))
 	w, step, waits = begins(t, carrying(input(ours(1)), input(ours(0)))) // neither is at its threshold
 	assert.Empty(t, puts(ends(w, waits, step.Decisions).Change))
-	w, step, waits = begins(t, carrying(input(ours(2)), input(latest(digestA), unsettled))) // the other was not waited for
+	w, step, waits = begins(t, carrying(input(ours(2)), input(latest(a), unsettled))) // the other was not waited for
 	concluded = ends(w, waits, step.Decisions)
 	assert.Equal(t, []decide.Outcome{decide.RolledBack, decide.Waiting}, outcomes(concluded.Decisions))
 	assert.Len(t, recordOf(written(w, concluded.Change), 0).State.Rejected, 1, "and so its own fault is known")

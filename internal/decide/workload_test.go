@@ -60,7 +60,7 @@ func TestWhatAChangeContains(t *testing.T) {
 		w    decide.Workload
 		want string
 	}{
-		{"unchanged: nothing", carrying(input(latest(digestA))), "unchanged"},
+		{"unchanged: nothing", carrying(input(latest(a))), "unchanged"},
 		{"a refresh: slots, mark, intent", carrying(input()), "refreshed 0.0=B mark:t0=B state:t0=set"},
 		{"a refresh of two slots", carrying(input(live(a, a))), "refreshed 0.0=B 0.1=B mark:t0=B state:t0=set"},
 		{"adopted: mark and record, and latest as it was seen", carrying(input(noRecord)), "adopted mark:t0=A recorded:t0=A state:t0=set"},
@@ -72,8 +72,8 @@ func TestWhatAChangeContains(t *testing.T) {
 		{"held: garbage in place of a record", garbage(carrying(input(held, live(tag)))), "held recorded:t0=- state:t0="},
 		{"no slot: even garbage is left", garbage(carrying(broken)), "failed"},
 		{"a newer release's state: nothing", counting(newer(carrying(input(unknown, unsettled, live(none)))), 3, 2), "failed"},
-		{"the skip streak is over", counting(carrying(input(latest(digestA))), 3), "unchanged streak="},
-		{"nobody waits for a turn any more", carrying(input(latest(digestA), waitsForTurn)), "unchanged state:t0="},
+		{"the skip streak is over", counting(carrying(input(latest(a))), 3), "unchanged streak="},
+		{"nobody waits for a turn any more", carrying(input(latest(a), waitsForTurn)), "unchanged state:t0="},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +95,7 @@ func TestWhatAChangeContains(t *testing.T) {
 // I28, I43). One that counts, and one that would clear, count.
 func TestTheSkipStreakCountsOnceForAllTargets(t *testing.T) {
 	t.Parallel()
-	three := carrying(input(latest(digestA), unsettled), input(latest(digestA), unsettled), input(unsettled, saw(b)))
+	three := carrying(input(latest(a), unsettled), input(latest(a), unsettled), input(unsettled, saw(b)))
 	steps := func(w decide.Workload) decide.Step { return planned(t, w, targets(len(w.Bindings))) }
 	assert.Equal(t, "waiting,waiting,waiting streak=1", told(steps(three)))
 	four := begun(counting(three, 3))
@@ -107,7 +107,7 @@ func TestTheSkipStreakCountsOnceForAllTargets(t *testing.T) {
 	}
 	assert.Equal(t, "failed,failed,refreshed 2.0=B mark:t2=B state:t2=set streak=8 event:t0=RefreshFrozen event:t1=RefreshFrozen",
 		told(steps(begun(counting(three, 7)))), "and the unblock attempt of one is put there")
-	assert.Equal(t, "held,held streak=", told(steps(begun(counting(carrying(input(latest(digestA)), input(held)), 3)))), "on hold, and settled")
+	assert.Equal(t, "held,held streak=", told(steps(begun(counting(carrying(input(latest(a)), input(held)), 3)))), "on hold, and settled")
 
 	w := begun(counting(carrying(input(ours(0)), input(ours(0))), 3))
 	waits := rules.Waits(w, targets(2), steps(w).Decisions)
@@ -120,8 +120,8 @@ func TestTheSkipStreakCountsOnceForAllTargets(t *testing.T) {
 // A person's undo rewinds the annotations of the whole workload: the counters of all its targets are of another time (I44).
 func TestAnUndoRewindsTheCountersOfAllTargets_I44(t *testing.T) {
 	t.Parallel()
-	undone := input(live(a), record(b, a), person("kubectl"), unsettled) // neither recorded nor attempted is the mark
-	w := begun(counting(carrying(undone, input(latest(digestA), unsettled)), 7, 0, 2))
+	undone := input(live(a), record(b, a), person, unsettled) // neither recorded nor attempted is the mark
+	w := begun(counting(carrying(undone, input(latest(a), unsettled)), 7, 0, 2))
 	of := targets(2)
 	of[1].Failure = failing
 	step := planned(t, w, of)
@@ -144,7 +144,7 @@ func TestAfterAJointFailureTargetsAreTriedOneByOne(t *testing.T) {
 	}{
 		{"two that failed together", carrying(input(alone), input(alone)), "refreshed,waiting 0.0=B mark:t0=B state:t0=set state:t1=set"},
 		{"one that failed, and a new one", carrying(input(), input(alone)), "waiting,refreshed 1.0=B state:t0=set mark:t1=B state:t1=set"},
-		{"the first is held back by a person", carrying(input(alone, rejected(b, byPerson)), input(alone)), "held,refreshed 1.0=B mark:t1=B state:t1=set"},
+		{"the first is held back by a person", carrying(input(alone, thrownOutB), input(alone)), "held,refreshed 1.0=B mark:t1=B state:t1=set"},
 		{"nothing has failed: both at once", carrying(input(), input()),
 			"refreshed,refreshed 0.0=B 1.0=B mark:t0=B state:t0=set mark:t1=B state:t1=set"},
 	} {
@@ -179,9 +179,9 @@ func TestOwnersAreNotedAndReturned(t *testing.T) {
 		w.Bindings[0].Latest, w.Bindings[0].Answers = input(change).Latest, input(change).Answers
 		return written(w, planned(t, w, targets(2)).Change)
 	}
-	before := own(carrying(input(live(a, a)), input(latest(digestA))), false, "helm", "kubectl")
+	before := own(carrying(input(live(a, a)), input(latest(a))), false, "helm", "kubectl")
 	assert.Empty(t, rules.ToReturn(before, targets(2)), "nothing is ours")
-	patched := own(step(before, latest(digestB)), true)
+	patched := own(step(before, latest(b)), true)
 	both := []string{"helm", "kubectl"}
 	assert.Equal(t, map[string][]string{"0.0": both, "0.1": both}, recordOf(patched, 0).State.Owners)
 	back := []decide.SlotOwners{{Binding: 0, Slot: 0, Owners: both}, {Binding: 0, Slot: 1, Owners: both}, {Binding: 1, Slot: 0}}
@@ -190,16 +190,16 @@ func TestOwnersAreNotedAndReturned(t *testing.T) {
 	unreadable.Object.Slots[0][1].Problem = failing
 	assert.Equal(t, append(back[:1:1], back[2]), rules.ToReturn(unreadable, targets(2)))
 
-	again := step(own(patched, true), latest(digestC)) // before the slots are given back
+	again := step(own(patched, true), latest(c)) // before the slots are given back
 	assert.Equal(t, digestC, recordOf(again, 0).State.Attempted())
 	assert.Equal(t, map[string][]string{"0.0": both, "0.1": both}, recordOf(again, 0).State.Owners, "and not what owns them now")
-	again = step(own(patched, false, "argocd"), latest(digestC)) // they were, and a deployer of another name owns them since
+	again = step(own(patched, false, "argocd"), latest(c)) // they were, and a deployer of another name owns them since
 	assert.Equal(t, map[string][]string{"0.0": {"argocd"}, "0.1": {"argocd"}}, recordOf(again, 0).State.Owners)
 
-	assert.Len(t, recordOf(step(own(patched, true), latest(digestB)), 0).State.Owners, 2, "settled: noted as long as a slot is ours")
-	assert.Empty(t, recordOf(step(own(patched, false), latest(digestB)), 0).State.Owners)
+	assert.Len(t, recordOf(step(own(patched, true), latest(b)), 0).State.Owners, 2, "settled: noted as long as a slot is ours")
+	assert.Empty(t, recordOf(step(own(patched, false), latest(b)), 0).State.Owners)
 
-	nobody := recordOf(step(carrying(input(), input(latest(digestA))), latest(digestB)), 0).State.Owners
+	nobody := recordOf(step(carrying(input(), input(latest(a))), latest(b)), 0).State.Owners
 	assert.Contains(t, nobody, "0.0")
 	assert.Empty(t, nobody["0.0"], "given to nobody")
 

@@ -15,8 +15,8 @@ import (
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
-// breachWorlds are enough to notice each breach.
-const breachWorlds = 100_000
+// breachStates are enough to notice each breach.
+const breachStates = 100_000
 
 // A breach is a rule broken on purpose, by a wrapper around the product's functions.
 type breach struct {
@@ -64,8 +64,8 @@ func wraps(before func(*decide.Workload), after func(decide.Workload, *decide.St
 	}
 }
 
-// state changes the state that the product is shown.
-func state(change func(*annotate.State)) func(*decide.Workload) {
+// remembering changes the state that the product is shown.
+func remembering(change func(*annotate.State)) func(*decide.Workload) {
 	return func(w *decide.Workload) {
 		annotations := map[string]string{}
 		for key, text := range w.Object.Annotations {
@@ -116,7 +116,7 @@ func TestBrokenRules(t *testing.T) {
 	failing := scenario{shape: one(1).recreating(), chart: 1, may: budget{tags: 1}}
 	slots := scenario{shape: twoSlots(1), chart: 1, may: budget{tags: 1, deploys: 1}}
 	aDay := scenario{shape: wholeTicks().recreating(), chart: 1, may: budget{tags: 1, leaps: 3}}
-	down := scenario{shape: shape{workloads: 1, targets: 1, slots: 1, parallel: 1}, chart: 1, may: budget{tags: 1, registry: 1, ticks: 9}}
+	down := scenario{shape: shape{workloads: 1, targets: 1, slots: 1, parallel: 1, ticks: 8}, chart: 1, may: budget{tags: 1, registry: 1}}
 	bare := scenario{shape: one(1).saying(), gates: true, chart: unpinned, may: budget{tags: 1, registry: 1, starts: 1}}
 	recorded, stored, mark := keys.Recorded(names[0]), keys.State(names[0]), keys.Mark(names[0])
 	concludes := func(step *decide.Step, outcomes ...decide.Outcome) bool {
@@ -168,7 +168,7 @@ func TestBrokenRules(t *testing.T) {
 			}
 		}), "(d) tick"},
 		{"a manual change not told from a deployer's, I9", simple, asks(func(w *decide.Workload) { w.Object.Slots[0][0].Person = "" }), "a person's choice wins"},
-		{"rejections are forgotten, I13", failing, asks(state(func(s *annotate.State) { s.Rejected = nil })), "what is rejected"},
+		{"rejections are forgotten, I13", failing, asks(remembering(func(s *annotate.State) { s.Rejected = nil })), "what is rejected"},
 		{"what stands for a rejected digest is left away, Q4", simple, says(func(step *decide.Step) {
 			if d := step.Decisions[0]; d.Row > 9 && d.Outcome == decide.Rejected {
 				step.Decisions[0] = decide.Decision{Row: 9, Outcome: decide.Rejected, Failure: d.Failure}
@@ -177,7 +177,7 @@ func TestBrokenRules(t *testing.T) {
 		}), "is put back where latest is rejected"},
 		{"another digest than latest", simple, says(func(step *decide.Step) {
 			for i := range step.Change.Slots {
-				step.Change.Slots[i].Digest = digestOf(novel)
+				step.Change.Slots[i].Digest = digestOf[novel]
 			}
 		}), "only latest"},
 		{"a hold that is not looked at", simple, asks(func(w *decide.Workload) {
@@ -208,7 +208,7 @@ func TestBrokenRules(t *testing.T) {
 			}
 		}, "count once"},
 		{"an older answer of the registry wins, I28", overlap, asks(func(w *decide.Workload) { w.Began.Records = remembered(*w).Records }), "(b) one rollout"},
-		{"a restoration puts recorded everywhere, I58", slots, asks(state(func(s *annotate.State) {
+		{"a restoration puts recorded everywhere, I58", slots, asks(remembering(func(s *annotate.State) {
 			if s.Attempt != nil {
 				attempt := *s.Attempt
 				attempt.Held = nil
@@ -234,8 +234,8 @@ func TestBrokenRules(t *testing.T) {
 				delete(step.Change.Labels, mark)
 			}
 		}), "mark and record are what was restored"},
-		{"the configuration's order alone gives turns, I57", scenario{shape: inTurns(), chart: 1, may: budget{tags: 4, ticks: 6}},
-			asks(state(func(s *annotate.State) { s.TurnSince = nil })), "waited longest"},
+		{"the configuration's order alone gives turns, I57", scenario{shape: inTurns(), chart: 1, may: budget{tags: 4}},
+			asks(remembering(func(s *annotate.State) { s.TurnSince = nil })), "waited longest"},
 		{"what runs already is rolled out", bare, wraps(func(*decide.Workload) {}, func(w decide.Workload, step *decide.Step) {
 			if step.Decisions[0].Outcome == decide.Unchanged && w.Object.Slots[0][0].Live == annotate.Unpinned {
 				step.Change.Slots = append(step.Change.Slots, decide.SlotChange{Digest: w.Bindings[0].Latest.Digest})
@@ -258,8 +258,8 @@ func TestBrokenRules(t *testing.T) {
 		{"zero replicas prove a digest, I56", scenario{shape: one(1), chart: 1, may: budget{tags: 1, scales: 2}},
 			asks(func(w *decide.Workload) { w.Object.Rollout.NoReplica = false }), "(c)"},
 		{"a gate's no is forgotten, I24", scenario{shape: wholeTicks().refusing(2).settling(), gates: true, chart: 2, may: budget{tags: 4, deploys: 2}},
-			asks(state(func(s *annotate.State) { s.Refused = nil })), "a gate refused"},
-		{"what pods say nothing of is rejected for good, I49", aDay, asks(state(func(s *annotate.State) {
+			asks(remembering(func(s *annotate.State) { s.Refused = nil })), "a gate refused"},
+		{"what pods say nothing of is rejected for good, I49", aDay, asks(remembering(func(s *annotate.State) {
 			s.Rejected = slices.Clone(s.Rejected)
 			for i := range s.Rejected {
 				s.Rejected[i].Evidence = true
@@ -292,23 +292,23 @@ func TestBrokenRules(t *testing.T) {
 				return whole.again(ahead(t, &w), targets, w, turn)
 			}
 		}, "for its minimum age"},
-		{"each digest waits anew", scenario{shape: wholeTicks().aging(2).settling(), chart: 1, may: budget{tags: 7}}, asks(state(func(s *annotate.State) {
+		{"each digest waits anew", scenario{shape: wholeTicks().aging(2).settling(), chart: 1, may: budget{tags: 7}}, asks(remembering(func(s *annotate.State) {
 			if s.Seen != nil {
 				s.Seen = &annotate.Seen{Digest: s.Seen.Digest, Since: s.Seen.Since, Deferred: s.Seen.Since}
 			}
 		})), "three minimum ages"},
 		{"a fresh tick ends a fight, I53", scenario{shape: wholeTicks().settling(), chart: 1, may: budget{tags: 1, deploys: 8}}, asks(func(w *decide.Workload) {
 			if w.Object.Slots[0][0].Live.Is(w.Bindings[0].Latest.Digest) {
-				state(func(s *annotate.State) { s.Reapplied = 0 })(w)
+				remembering(func(s *annotate.State) { s.Reapplied = 0 })(w)
 			}
 		}), "once in two hours"},
 		{"a contested digest is put back in every tick, I38", scenario{shape: wholeTicks().settling(), chart: 1, may: budget{tags: 1, deploys: 8}},
-			asks(state(func(s *annotate.State) { s.ReappliedAt = nil })), "once in two hours"},
+			asks(remembering(func(s *annotate.State) { s.ReappliedAt = nil })), "once in two hours"},
 		{"only progress within a tick counts, I52", failing, func(p *product) {
 			whole := *p
 			p.conclude = func(t decide.Tick, w decide.Workload, targets []decide.Target, waits decide.Waits, decisions []decide.Decision) decide.Step {
 				before := w
-				state(func(s *annotate.State) {
+				remembering(func(s *annotate.State) {
 					if s.Attempt != nil {
 						attempt := *s.Attempt
 						attempt.Fresh = w.Object.Rollout.Fresh
@@ -326,11 +326,11 @@ func TestBrokenRules(t *testing.T) {
 			m := rule.in.model()
 			rule.breaks(&m.core.product)
 			m.looks = strings.HasPrefix(rule.finds, "(d)") || strings.HasPrefix(rule.finds, "(e)") // the future notices most
-			got := m.explore(breachWorlds)
+			got := m.explore(breachStates)
 			require.NotEmpty(t, got.broken, "the checker does not notice")
 			assert.Contains(t, got.broken, rule.finds, got.example)
 			assert.NotEmpty(t, got.example)
-			t.Logf("%d worlds, %s:\n%s", got.worlds, got.broken, got.example)
+			t.Logf("%d states, %s:\n%s", got.states, got.broken, got.example)
 		})
 	}
 }

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"strings"
-	"time"
+
+	"github.com/tracebloc/image-refresh/internal/decide"
 )
 
 // model is a configuration of the checker.
@@ -14,14 +15,14 @@ type model struct {
 	gates   bool  // gates may say no
 	undoes  bool  // a person may undo: ReplicaSets are kept
 	chart   uint8 // what a deployer renders into every slot
-	initial world
-	futures map[world]string
+	initial state
+	futures map[state]string
 	looks   bool                          // into the future
-	parts   func(w *world, place, at int) // told of every end of a tick's part; nil: nobody listens
+	parts   func(s *state, place, at int) // told of every end of a tick's part; nil: nobody listens
 }
 
-// A node is how a world was first reached. The worlds themselves are not kept, only their hashes: two worlds
-// with one 64-bit hash would hide one of them, which at ten million worlds has a chance of one in 300,000.
+// A node is how a state was first reached. The states themselves are not kept, only their hashes: two states with one 64-bit hash
+// would hide one of them, which at ten million states has a chance of one in 300,000.
 type node struct {
 	parent uint32
 	event  event
@@ -29,108 +30,214 @@ type node struct {
 
 // found is what an exploration came to.
 type found struct {
-	worlds, events, depth int
-	whole                 bool // every world was visited that can be reached
+	states, events, depth int
+	whole                 bool // every state was visited that can be reached
 	broken                string
 	example               string // the shortest sequence of events that breaks the invariant
 }
 
-// explore visits the worlds that can be reached, those reached by the fewest events first, up to so many worlds, or to the
+// explore visits the states that can be reached, those reached by the fewest events first, up to so many states, or to the
 // first broken invariant.
-func (m *model) explore(most int) found {
-	m.futures = map[world]string{}
+func (m *model) explore(most int) (result found) {
+	type reached struct {
+		state
+		node uint32
+	}
+	m.futures = map[state]string{}
 	seed := maphash.MakeSeed()
-	seen := map[uint64]struct{}{}
+	seen := map[uint64]bool{maphash.Comparable(seed, m.initial): true}
 	nodes := []node{{}}
-	var result found
-	level, ids := []world{m.initial}, []uint32{0}
-	seen[maphash.Comparable(seed, m.initial)] = struct{}{}
-	for len(level) > 0 && len(nodes) < most {
-		var next []world
-		var nextIDs []uint32
-		for i, w := range level {
-			if broken := m.future(w); broken != "" {
-				result.broken, result.example = broken, m.tell(nodes, ids[i], nil)
-				result.worlds = len(nodes)
+	level := []reached{{m.initial, 0}}
+	for ; len(level) > 0 && len(nodes) < most; result.depth++ {
+		var next []reached
+		for _, from := range level {
+			if broken := m.future(from.state); broken != "" {
+				result.states, result.broken, result.example = len(nodes), broken, m.retell(nodes, from.node)
 				return result
 			}
-			for _, e := range m.events(&w) {
+			for _, e := range m.events(&from.state) {
 				result.events++
-				s := m.happen(w, e)
-				if s.broken != "" {
-					result.broken, result.example = s.broken, m.tell(nodes, ids[i], &e)
-					result.worlds = len(nodes)
-					return result
-				}
-				hash := maphash.Comparable(seed, s.world)
-				if _, known := seen[hash]; known {
+				s := m.happen(from.state, e)
+				hash := maphash.Comparable(seed, s.state)
+				if s.broken == "" && seen[hash] {
 					continue
 				}
-				seen[hash] = struct{}{}
-				nodes = append(nodes, node{ids[i], e})
-				next = append(next, s.world)
-				nextIDs = append(nextIDs, uint32(len(nodes)-1))
+				seen[hash] = true
+				nodes = append(nodes, node{from.node, e})
+				next = append(next, reached{s.state, uint32(len(nodes) - 1)})
+				if s.broken != "" {
+					result.states, result.broken, result.example = len(nodes), s.broken, m.retell(nodes, uint32(len(nodes)-1))
+					return result
+				}
 			}
 		}
-		level, ids = next, nextIDs
-		if len(level) > 0 {
-			result.depth++
-		}
+		level = next
 	}
-	result.whole = len(level) == 0
-	result.worlds = len(nodes)
+	result.states, result.whole = len(nodes), len(level) == 0
 	return result
 }
 
-// tell retells how a world was reached.
-func (m *model) tell(nodes []node, at uint32, last *event) string {
+// retell says how a state was reached.
+func (m *model) retell(nodes []node, at uint32) string {
 	var events []event
 	for ; at != 0; at = nodes[at].parent {
 		events = append([]event{nodes[at].event}, events...)
 	}
-	if last != nil {
-		events = append(events, *last)
-	}
-	w := m.initial
-	var text strings.Builder
-	fmt.Fprintf(&text, "  0. %s\n", m.describe(&w))
+	s := step{state: m.initial}
+	text := "  0. " + m.describe(&s.state)
 	for i, e := range events {
-		s := m.happen(w, e)
-		fmt.Fprintf(&text, "%3d. %s\n     %s\n", i+1, e, m.describe(&s.world))
-		w = s.world
+		s = m.happen(s.state, e)
+		text += fmt.Sprintf("\n%3d. %s\n     %s", i+1, e, m.describe(&s.state))
 	}
-	return text.String()
+	return text
 }
 
-// describe shows what matters of a world.
-func (m *model) describe(w *world) string {
-	var text strings.Builder
-	for t := range m.targets {
-		fmt.Fprintf(&text, "tag %d is %s%s; ", t, contentName(w.tags[t]), [...]string{"", ", registry down", ", a gate says no", ", half"}[w.registry[t]])
-	}
+// describe shows what matters of a state.
+func (m *model) describe(s *state) string {
+	short := strings.NewReplacer(string(digestOf[1]), "1", string(digestOf[2]), "2", string(digestOf[3]), "3", string(digestOf[novel]), "4")
+	text := fmt.Sprint("tags ", s.tags, ", registry ", s.registry)
 	for at := range m.workloads {
-		o := &w.objects[at]
-		fmt.Fprintf(&text, "workload %d %s", at, [...]string{settled: "settled", hangs: "hangs", moves: "moves", further: "moves further", gaveUp: "gave up", lost: "lost"}[o.rollout])
-		if o.zero {
-			text.WriteString(" at zero")
-		}
-		for t := range m.targets {
-			for s := range m.slots {
-				fmt.Fprintf(&text, " [%s %03b]", contentName(o.slots[t][s].content), o.slots[t][s].claims)
+		o := &s.objects[at]
+		text += fmt.Sprintf("; workload %d, rollout %d, zero %t, slots %v, %s %s", at, o.rollout, o.zero, o.slots,
+			short.Replace(fmt.Sprint(m.core.texts[o.labels])), short.Replace(fmt.Sprint(m.core.texts[o.annotations])))
+		for place, t := range s.ticks {
+			if t.running {
+				text += fmt.Sprintf("; tick %d %s", place, [...]string{"is done", "writes", "returns", "waits"}[t.each[at].phase])
 			}
 		}
-		short := strings.NewReplacer("sha256:", "", "1111", "", "2222", "", "3333", "", "4444", "", `"version":1,`, "", epoch.Format(time.RFC3339), "")
-		fmt.Fprintf(&text, " %s %s; ", short.Replace(fmt.Sprint(m.core.texts[o.labels])), short.Replace(fmt.Sprint(m.core.texts[o.annotations])))
 	}
-	for i, t := range w.ticks {
-		if !t.running {
+	return text
+}
+
+// patience is within how many ticks quiet surroundings must lead to an end: invariant (e). After that, every tick
+// of endlessly many must end well; watched is a whole round of the count to eight of a contested digest.
+const (
+	patience = 5
+	watched  = 10
+)
+
+// surroundings are how everything around behaves while nobody does anything any more.
+type surroundings struct {
+	name     string
+	rollout  uint8 // what becomes of rollouts that are not settled
+	registry uint8
+	moved    bool // the tags have moved to a digest that nobody has ever seen, and that works
+}
+
+// future checks what must become of a state if nothing happens to it any more but ticks, one after another.
+// Whatever tick was running is dead.
+func (m *model) future(s state) string {
+	if !m.looks {
+		return ""
+	}
+	s.ticks, s.may, s.history, s.begun = [2]tick{}, budget{}, history{}, 0
+	for at := range s.objects {
+		s.objects[at].revisions = [mostRevisions]revision{}
+	}
+	s.registry = [mostTargets]uint8{}
+	return memo(m.futures, s, func() string {
+		for _, around := range []surroundings{
+			{"all is well", settled, up, false},
+			{"rollouts hang", hangs, up, false},
+			{"rollouts are given up", gaveUp, up, false},
+			{"the registry is down", settled, down, false},
+			{"the registry is down and rollouts hang", hangs, down, false},
+			{"a gate says no", settled, gateNo, false},
+			{"a new good digest", settled, up, true},
+		} {
+			if broken := m.watch(s, around); broken != "" {
+				return "(e) " + around.name + ": " + broken
+			}
+		}
+		return ""
+	})
+}
+
+// watch runs ticks in these surroundings.
+func (m *model) watch(s state, around surroundings) string {
+	for t := range m.targets {
+		s.registry[t] = around.registry
+		if around.moved {
+			s.tags[t] = novel
+		}
+	}
+	patient := patience + 3*(m.targets-1) + m.workloads - 1
+	for n := 1; n <= patient+watched; n++ {
+		before := s
+		last, well := m.whole(&s, around.rollout)
+		switch {
+		case n < patient:
 			continue
+		case !well:
+			return fmt.Sprintf("tick %d ends with %q, and the slots are not fresh: %s", n, last, m.describe(&s))
 		}
-		fmt.Fprintf(&text, "tick %d", i)
+		writes := false
 		for at := range m.workloads {
-			fmt.Fprintf(&text, " %s", [...]string{"done", "writes", "returns", "waits"}[t.each[at].phase])
+			o, earlier := &s.objects[at], &before.objects[at]
+			held := m.core.texts[o.labels][keys.Hold()] != ""
+			for t := range m.targets {
+				outcome := last[at][t]
+				if around.moved && outcome != decide.Unchanged && !held && !o.zero {
+					return fmt.Sprintf("tick %d ends with %q, which leads nowhere: %s", n, last, m.describe(&s))
+				}
+				counts := m.core.recordOf(o.texts, t).State.Reapplied != m.core.recordOf(earlier.texts, t).State.Reapplied
+				quiet := (outcome == decide.Unchanged || outcome == decide.Held) && m.targets*m.workloads == 1
+				if quiet && o.texts != earlier.texts && !counts {
+					return fmt.Sprintf("(d) tick %d is %q and writes: %s", n, outcome, m.describe(&s))
+				}
+			}
+			writes = writes || *o != *earlier
 		}
-		text.WriteString("; ")
+		if !writes {
+			return ""
+		}
 	}
-	return text.String()
+	return ""
+}
+
+// whole runs one tick from beginning to end, and says how it ended, and whether that is fine.
+func (m *model) whole(s *state, rollout uint8) (ended [mostWorkloads][mostTargets]decide.Outcome, well bool) {
+	after := step{state: *s}
+	after.history = history{}
+	m.turn(&after.state, rollout)
+	well = true
+	parts := m.parts
+	m.parts = func(s *state, place, at int) {
+		for t := range m.targets {
+			ended[at][t] = outcomes[s.ticks[place].each[at].outcomes[t]]
+		}
+		well = well && m.allFine(s, place, at)
+	}
+	m.run(&after, rollout, podsCrash)
+	m.parts = parts
+	m.turn(&after.state, rollout)
+	*s = after.state
+	s.history = history{}
+	return ended, well
+}
+
+// turn lets all rollouts that are not settled come to something.
+func (m *model) turn(s *state, rollout uint8) {
+	for at := range m.workloads {
+		if o := &s.objects[at]; o.rollout != settled {
+			o.rollout = rollout
+		}
+		m.prove(s, at)
+	}
+}
+
+// run is a tick from beginning to end. What it waits for comes to the same in all workloads, and pods say the same.
+func (m *model) run(s *step, rollout, pods uint8) {
+	m.begin(s)
+	for s.ticks[0].running {
+		for at := range m.workloads {
+			switch phase := s.ticks[0].each[at].phase; {
+			case phase == done || !s.ticks[0].running:
+				continue
+			case phase == waiting:
+				m.turn(&s.state, rollout)
+			}
+			m.advance(s, 0, at, pods)
+		}
+	}
 }

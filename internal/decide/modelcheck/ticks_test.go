@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // The steps of a tick, between any two requests that can be told apart from outside. A write that is refused because the
@@ -12,9 +11,9 @@ import (
 // from the object as it is. Only a decision without a write is made on what was read at the beginning, since nothing tells
 // it that the object has changed.
 
-// step is a world after something has happened, and the invariant that this broke; empty for none.
+// step is a state after something has happened, and the invariant that this broke; empty for none.
 type step struct {
-	world
+	state
 	broken string
 }
 
@@ -30,26 +29,24 @@ func (m *model) begin(s *step) {
 	if s.ticks[0].running {
 		place = 1
 	}
-	t := tick{running: true, knows: m.resolve(&s.world)}
-	key := planKey{knows: t.knows}
+	key := planned{knows: m.resolve(&s.state)}
 	for at := range m.workloads {
-		key.views[at] = s.objects[at].view()
+		key.views[at] = s.objects[at].view
 	}
-	planned := m.core.planOf(key)
-	t.knows = planned.knows
+	plan := m.core.planOf(key)
+	t := &s.ticks[place]
+	*t = tick{running: true, knows: plan.knows}
 	for at := range m.workloads {
-		o := &s.objects[at]
-		t.each[at] = part{phase: writing, turn: planned.steps[at].turn, beganLabels: o.labels, began: o.annotations}
+		t.each[at] = part{phase: writing, turn: plan.steps[at].turn, began: s.objects[at].texts}
 	}
-	s.ticks[place] = t
 	if !m.ageless {
 		s.pass(1)
 	}
 	m.seen(s, place)
 	for at := range m.workloads {
-		o, got := &s.objects[at], planned.steps[at]
+		o, got := &s.objects[at], plan.steps[at]
 		m.refusals(s, place, at, got)
-		if m.weOwn(o) || got.sets() || got.labels != o.labels || got.annotations != o.annotations {
+		if m.weOwn(o) || got.sets() || got.texts != o.texts {
 			continue
 		}
 		m.decided(s, place, at, got)
@@ -58,23 +55,22 @@ func (m *model) begin(s *step) {
 }
 
 // resolve is what a tick learns of the tags.
-func (m *model) resolve(w *world) knowledge {
-	k := knowledge{targets: uint8(m.targets), now: w.clock}
-	unanswered := &failure.Error{Cause: failure.Proxy, Message: "why"}
+func (m *model) resolve(s *state) knowledge {
+	k := knowledge{targets: uint8(m.targets), now: s.clock}
 	for t := range m.targets {
 		answers := make([][]decide.Latest, m.workloads)
 		for at := range answers {
-			answer := decide.Latest{Digest: digestOf(w.tags[t])}
-			if w.registry[t] == down || w.registry[t] == half && at > 0 {
-				answer = decide.Latest{Failure: unanswered}
+			answer := decide.Latest{Digest: digestOf[s.tags[t]]}
+			if s.registry[t] == down || s.registry[t] == half && at > 0 {
+				answer = decide.Latest{Failure: unresolved}
 			}
 			answers[at] = []decide.Latest{answer}
 		}
 		target, latest := decide.Agree(decide.Target{Name: names[t], Threshold: threshold}, true, answers)
-		k.failed[t], k.gateNo[t] = target.Failure != nil, w.registry[t] == gateNo || m.refuses == w.tags[t]
+		k.failed[t], k.gateNo[t] = target.Failure != nil, s.registry[t] == gateNo || m.refuses == s.tags[t]
 		for at := range latest {
 			if latest[at].Digest != "" {
-				k.latest[at][t] = w.tags[t]
+				k.latest[at][t] = s.tags[t]
 			}
 		}
 	}
@@ -83,8 +79,8 @@ func (m *model) resolve(w *world) knowledge {
 
 func (m *model) weOwn(o *object) bool {
 	for t := range m.targets {
-		for s := range m.slots {
-			if o.slots[t][s].claims&claimUs != 0 {
+		for i := range m.slots {
+			if o.slots[t][i].claims&claimUs != 0 {
 				return true
 			}
 		}
@@ -92,10 +88,9 @@ func (m *model) weOwn(o *object) bool {
 	return false
 }
 
-func (m *model) stepKey(s *step, place, at int) stepKey {
+func (m *model) asked(s *step, place, at int) asked {
 	t := &s.ticks[place]
-	p := &t.each[at]
-	return stepKey{view: s.objects[at].view(), beganLabels: p.beganLabels, began: p.began, knows: t.knows, at: uint8(at), turn: p.turn}
+	return asked{view: s.objects[at].view, began: t.each[at].began, knows: t.knows, at: uint8(at), turn: t.each[at].turn}
 }
 
 // advance takes a tick one step further on one workload. pods is what they say, where somebody asks.
@@ -107,7 +102,7 @@ func (m *model) advance(s *step, place, at int, pods uint8) {
 			m.giveBack(o)
 			return
 		}
-		got := m.core.stepOf(m.stepKey(s, place, at))
+		got := m.core.stepOf(m.asked(s, place, at))
 		m.refusals(s, place, at, got)
 		m.decided(s, place, at, got)
 		m.write(s, place, at, got, false)
@@ -116,19 +111,18 @@ func (m *model) advance(s *step, place, at int, pods uint8) {
 			m.proceed(s, place, at, got)
 			return
 		}
-		p.phase = returning
-		p.wait = wait{digest: got.wait, contested: got.contested, labels: got.labels, annotations: got.annotations}
+		p.phase, p.wait = returning, wait{digest: got.wait, contested: got.contested, began: got.texts}
 	case returning:
 		m.giveBack(o)
 		if p.wait.restoring {
 			m.finish(s, place, at)
 			return
 		}
-		beginWait(p)
+		p.beginWait()
 	case waiting:
 		p.wait.restoring = false
-		key := endKey{stepKey: m.stepKey(s, place, at), wait: p.wait, pods: pods}
-		key.turn = false
+		key := m.asked(s, place, at)
+		key.turn, key.wait, key.pods = false, p.wait, pods
 		if s.purged {
 			key.purged, key.tags = true, s.tags
 		}
@@ -152,20 +146,20 @@ func (m *model) advance(s *step, place, at int, pods uint8) {
 }
 
 // beginWait begins a wait from what was written last, or read.
-func beginWait(p *part) {
+func (p *part) beginWait() {
 	p.phase, p.beaten = waiting, p.beaten&^(countsAttempt|countsAttempt<<2)
 }
 
 // proceed is what follows a decision that set nothing.
 func (m *model) proceed(s *step, place, at int, got answer) {
-	o, p := &s.objects[at], &s.ticks[place].each[at]
+	p := &s.ticks[place].each[at]
 	p.outcomes, p.failures = got.outcomes, got.failures
 	if got.wait == [mostTargets]uint8{} {
 		m.finish(s, place, at)
 		return
 	}
-	p.wait = wait{digest: got.wait, contested: got.contested, labels: o.labels, annotations: o.annotations}
-	beginWait(p)
+	p.wait = wait{digest: got.wait, contested: got.contested, began: s.objects[at].texts}
+	p.beginWait()
 }
 
 // write applies what was decided to the object.
@@ -177,10 +171,10 @@ func (m *model) write(s *step, place, at int, got answer, concluding bool) {
 		key := keys.Mark(names[t])
 		o.foreign[t] = o.foreign[t] && m.core.texts[o.labels][key] == m.core.texts[got.labels][key]
 	}
-	o.labels, o.annotations = got.labels, got.annotations
+	o.texts = got.texts
 	for t := range m.targets {
-		for i := range m.slots {
-			if d := got.set[t][i]; d != 0 {
+		for i, d := range got.set[t] {
+			if d != 0 {
 				o.slots[t][i] = slot{d, claimUs}
 			}
 		}
@@ -194,9 +188,9 @@ func (m *model) write(s *step, place, at int, got answer, concluding bool) {
 
 // giveBack gives the slots that are ours to those who were noted.
 func (m *model) giveBack(o *object) {
-	for t, claims := range m.core.returnOf(o.view()) {
-		for s, claim := range claims {
-			o.slots[t][s].claims = claim
+	for t, claims := range m.core.returnOf(o.view) {
+		for i, claim := range claims {
+			o.slots[t][i].claims = claim
 		}
 	}
 }
@@ -204,8 +198,7 @@ func (m *model) giveBack(o *object) {
 // finish ends a tick's part in a workload and, with the last one, the tick.
 func (m *model) finish(s *step, place, at int) {
 	t := &s.ticks[place]
-	t.each[at].phase = done
-	t.each[at].wait, t.each[at].beaten = wait{}, 0
+	t.each[at].phase, t.each[at].wait, t.each[at].beaten = done, wait{}, 0
 	m.ended(s, place, at)
 	if !slices.ContainsFunc(t.each[:m.workloads], func(p part) bool { return p.phase != done }) {
 		m.endedAll(s, place)
@@ -214,9 +207,9 @@ func (m *model) finish(s *step, place, at int) {
 }
 
 // drop removes a tick.
-func (w *world) drop(place int) {
-	w.ticks[place] = tick{}
+func (s *state) drop(place int) {
+	s.ticks[place] = tick{}
 	if place == 0 {
-		w.ticks[0], w.ticks[1] = w.ticks[1], tick{}
+		s.ticks[0], s.ticks[1] = s.ticks[1], tick{}
 	}
 }

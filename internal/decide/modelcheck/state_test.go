@@ -1,9 +1,9 @@
-// Package modelcheck explores what package decide does, with the product's own functions, in a small world: up to two
+// Package modelcheck explores what package decide does, with the product's own functions, in a small environment: up to two
 // workloads that carry up to two targets in up to two slots each, and two ticks side by side. Whatever may happen around a
 // tick or between two, it lets happen in every order, and looks for a sequence of events that breaks an invariant
 // (invariants_test.go).
 //
-// The model knows how Kubernetes behaves (world_test.go, events_test.go): that a slot changes hands, that an undo brings
+// The model knows how Kubernetes behaves (state_test.go, events_test.go): that a slot changes its owner, that an undo brings
 // annotations back, that a rollout settles or hangs. It knows nothing of what the program does. It calls Remember,
 // Questions, Plan, Again, Waits, ConclusionQuestions, Conclude, ToReturn, Agree and NeedsAttention, applies the changes that
 // these return, and lets other events happen in between (ticks_test.go).
@@ -12,7 +12,7 @@
 // is new gets the next number. What is left out: OnDelete, the text of messages.
 package modelcheck
 
-// The largest world.
+// The largest environment.
 const (
 	mostWorkloads = 2
 	mostTargets   = 2
@@ -28,6 +28,13 @@ const (
 	unpinned = 5
 	contents = 6
 )
+
+// set is a set of contents.
+type set uint8
+
+func (s set) has(content uint8) bool { return s&(1<<content) != 0 }
+
+func (s *set) add(content uint8) { *s |= 1 << content }
 
 // Who claims a slot in managedFields, as a set.
 const (
@@ -60,6 +67,9 @@ type slot struct{ content, claims uint8 }
 // template is what the slots hold: by target and slot.
 type template [mostTargets][mostSlots]uint8
 
+// texts are labels and annotations, by what they say.
+type texts struct{ labels, annotations id }
+
 // revision is a ReplicaSet: a template, and the annotations that the workload had under it.
 type revision struct {
 	exists      bool
@@ -69,20 +79,24 @@ type revision struct {
 
 // object is a workload.
 type object struct {
-	slots               [mostTargets][mostSlots]slot
-	labels, annotations id
-	foreign             [mostTargets]bool // somebody else has written the mark last
-	rollout             uint8
-	zero                bool               // scaled to zero
-	runs                [mostTargets]uint8 // the digest that all pods run in slots that hold a tag alone; nothing: they differ, or do not say
-	revisions           [mostRevisions]revision
+	view
+	revisions [mostRevisions]revision
 }
 
-func (o *object) template() template {
-	var t template
-	for i := range o.slots {
-		for j := range o.slots[i] {
-			t[i][j] = o.slots[i][j].content
+// view is what a tick can see of a workload.
+type view struct {
+	texts
+	slots   [mostTargets][mostSlots]slot
+	foreign [mostTargets]bool // somebody else has written the mark last
+	rollout uint8
+	zero    bool               // scaled to zero
+	runs    [mostTargets]uint8 // the digest that all pods run in slots that hold a tag alone; nothing: they differ, or do not say
+}
+
+func (v view) template() (t template) {
+	for i := range v.slots {
+		for j := range v.slots[i] {
+			t[i][j] = v.slots[i][j].content
 		}
 	}
 	return t
@@ -112,13 +126,13 @@ type count struct {
 
 // part is a tick's part in one workload.
 type part struct {
-	phase              uint8
-	turn               bool
-	beganLabels, began id // what it read first
-	outcomes           [mostTargets]uint8
-	failures           [mostTargets]uint8 // of the targets whose counters stand there
-	wait               wait
-	beaten             uint8 // what other ticks have counted while this one was running
+	phase    uint8
+	turn     bool
+	began    texts // what it read first
+	outcomes [mostTargets]uint8
+	failures [mostTargets]uint8 // of the targets whose counters stand there
+	wait     wait
+	beaten   uint8 // what other ticks have counted while this one was running
 }
 
 // The phases of a part.
@@ -131,14 +145,14 @@ const (
 
 // wait is what is waited for.
 type wait struct {
-	digest              [mostTargets]uint8
-	contested           [mostTargets]bool
-	labels, annotations id   // when it began
-	restoring           bool // what follows the return of ownership is the end
+	digest    [mostTargets]uint8
+	contested [mostTargets]bool
+	began     texts // when it began
+	restoring bool  // what follows the return of ownership is the end
 }
 
-// world is a state of the model. It is comparable.
-type world struct {
+// state is a state of the model. It is comparable.
+type state struct {
 	tags     [mostTargets]uint8
 	registry [mostTargets]uint8
 	purged   bool  // registries have nothing but what tags stand for now
@@ -147,52 +161,39 @@ type world struct {
 	ticks    [2]tick
 	clock    uint16 // the API server's, in quarters of an hour
 	may      budget
-	ghost    ghost
+	begun    uint8 // ticks, where that is bounded
+	history  history
 }
 
-// budget is how often the surroundings may still act.
-type budget struct {
-	tags, registry, manual, undos, holds, forgets, deploys, breaks, kills, scales, leaps, starts, purges, others uint8
-	ticks                                                                                                        uint8 // 0: endless
-}
-
-// ghost is what no tick can see, kept for the invariants.
-type ghost struct {
-	before [mostWorkloads]template // what the slots held before the first attempt since the workload was proven last
-	// recordable are the digests that were proven on a workload, or chosen by a person, by target.
-	recordable [mostWorkloads][mostTargets][contents]bool
-	puts       [mostWorkloads][mostTargets][contents]uint8 // patches to the digest since the surroundings last asked for one
+// history is what no tick can see, kept for the invariants.
+type history struct {
+	before     [mostWorkloads]template                     // what the slots held before the first attempt since the workload was proven last
+	recordable [mostWorkloads][mostTargets]set             // what was proven on a workload, or chosen by a person
+	puts       [mostWorkloads][mostTargets][contents]uint8 // patches to the digest since anybody last gave a reason for one
 	thrown     [mostWorkloads][mostTargets]uint8           // what a person threw out, unless that was overtaken
 	stale      [mostWorkloads]uint8                        // ticks in a row that were green, with slots neither fresh nor held
 	deferred   [mostWorkloads]uint8                        // ticks in a row in which it had no turn
-	fresh      [mostWorkloads]uint8                        // the most replicas that were fresh at the end of a wait for what was put there last
+	fresh      [mostWorkloads]uint8                        // the most replicas fresh at the end of a wait for what was put there last
 	refused    [mostWorkloads][mostTargets]set             // what gates have refused here for what it is
 	ages       ages
 }
 
-// set is a set of contents.
-type set uint8
-
-func (s set) has(content uint8) bool { return s&(1<<content) != 0 }
-
-func (s *set) add(content uint8) { *s |= 1 << content }
-
-// demand says that the surroundings have given a reason for another rollout of a workload.
-func (w *world) demand(at int) {
-	w.ghost.puts[at], w.ghost.stale[at] = [mostTargets][contents]uint8{}, 0
+// demand says that there is a reason for another rollout of a workload.
+func (s *state) demand(at int) {
+	s.history.puts[at], s.history.stale[at] = [mostTargets][contents]uint8{}, 0
 }
 
-func (w *world) demandAll() {
-	for at := range w.objects {
-		w.demand(at)
+func (s *state) demandAll() {
+	for at := range s.objects {
+		s.demand(at)
 	}
 }
 
 // together is what the slots of a target hold together, as the contract says it.
 func (m *model) together(o *object, target int) uint8 {
 	joint := o.slots[target][0].content
-	for s := range m.slots {
-		switch content := o.slots[target][s].content; {
+	for i := range m.slots {
+		switch content := o.slots[target][i].content; {
 		case content == empty:
 			return empty
 		case content != joint:
@@ -200,6 +201,16 @@ func (m *model) together(o *object, target int) uint8 {
 		}
 	}
 	return joint
+}
+
+// bare says whether the slots of a target hold a tag alone, each of them.
+func (m *model) bare(o *object, target int) bool {
+	for i := range m.slots {
+		if o.slots[target][i].content != unpinned {
+			return false
+		}
+	}
+	return true
 }
 
 // start is how pods start by what their slots hold: by a tag alone, with what it means now.
@@ -211,34 +222,20 @@ func (m *model) start(o *object, tags [mostTargets]uint8) {
 	}
 }
 
-// bare says whether the slots of a target hold a tag alone, each of them.
-func (m *model) bare(o *object, target int) bool {
-	for s := range m.slots {
-		if o.slots[target][s].content != unpinned {
-			return false
-		}
-	}
-	return true
-}
-
 // synchronise copies the annotations to the ReplicaSet of what is live. The controller never drops one that was removed
 // (https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/deployment/util/deployment_util.go, SetNewReplicaSetAnnotations).
 func (m *model) synchronise(o *object) {
 	if !m.undoes {
 		return
 	}
-	template := o.template()
+	fresh := revision{true, o.template(), o.annotations}
 	for i := range o.revisions {
-		r := &o.revisions[i]
-		if r.exists && r.template == template {
-			r.annotations = m.core.merge(r.annotations, o.annotations)
+		switch r := &o.revisions[i]; {
+		case !r.exists:
+			*r = fresh
 			return
-		}
-	}
-	fresh := revision{true, template, o.annotations}
-	for i := range o.revisions {
-		if !o.revisions[i].exists {
-			o.revisions[i] = fresh
+		case r.template == fresh.template:
+			r.annotations = m.core.with(r.annotations, m.core.texts[o.annotations])
 			return
 		}
 	}
