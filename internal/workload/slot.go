@@ -20,7 +20,6 @@ type Slot struct {
 	Env       string           // empty: image mode
 	Follows   image.Reference  // what is followed: the target's image, or the container's own reference
 	Live      annotate.Content // None: the variable is empty or missing
-	Missing   bool             // the variable is not listed at all
 	Untagged  bool             // in image mode: a digest, and no tag
 	Left      bool             // the variable is empty or missing, and is to be left so
 	write     func(image.Digest) string
@@ -174,13 +173,10 @@ func (o *Object) envSlot(slot Slot, container corev1.Container, target config.Ta
 		return slot, o.failure(failure.SlotInvalid, "list the variable with a value, which may be empty",
 			"container %s does not list %s, and its envFrom may set it",
 			container.Name, entry.Env)
-	case len(found) == 0:
-		slot.Missing, slot.Left = true, entry.LeaveEmpty
-		return slot, nil
 	case len(found) > 1:
 		return slot, o.failure(failure.SlotInvalid, "list it once",
 			"container %s lists %s %d times", container.Name, entry.Env, len(found))
-	case found[0].ValueFrom != nil:
+	case len(found) == 1 && found[0].ValueFrom != nil:
 		return slot, o.failure(failure.SlotInvalid, "give it a plain value, which may be empty",
 			"%s of container %s comes from elsewhere (valueFrom)",
 			entry.Env, container.Name)

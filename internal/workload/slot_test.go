@@ -18,7 +18,7 @@ import (
 type found struct {
 	pod  corev1.PodSpec
 	live annotate.Content
-	how  string // what else is so of the slot: init, missing, left
+	how  string // what else is so of the slot: init, left
 
 	cause failure.Cause // why there is none
 	says  string        // that the message holds
@@ -41,7 +41,6 @@ func (f found) check(t *testing.T, of config.Target, entry config.Workload, key,
 	assert.Equal(t, writes, slot.Value(digestB))
 	assert.Equal(t, f.live, slot.Live)
 	assert.Equal(t, strings.Contains(f.how, "init"), slot.Init)
-	assert.Equal(t, strings.Contains(f.how, "missing"), slot.Missing)
 	assert.Equal(t, strings.Contains(f.how, "left"), slot.Left)
 }
 
@@ -159,8 +158,8 @@ func TestASlotInAVariable(t *testing.T) {
 		"a digest beside envFrom": {pod: from(holds(a)), live: live},
 		"never pulled":            {pod: never(holds(a)), live: live},
 		"I7: empty":               {pod: holds("")},
-		"I7: missing":             {pod: holds(), how: "missing"},
-		"in another case":         {pod: pod(container("api", "nginx", env("digest", "x"))), how: "missing"},
+		"I7: missing":             {pod: holds()},
+		"in another case":         {pod: pod(container("api", "nginx", env("digest", "x")))},
 		"blanks and quotes":       {pod: holds(` "" `)},
 		"in blanks":               {pod: holds(" " + a + "\n"), live: unpinned},
 		"in quotes":               {pod: holds(`"` + a + `"`), live: unpinned},
@@ -178,13 +177,13 @@ func TestASlotInAVariable(t *testing.T) {
 	})
 	entry.LeaveEmpty = true
 	all(t, target(t, ingestor), entry, "api/DIGEST", ingestor, string(digestB), map[string]found{
-		"left empty": {pod: holds(""), how: "left"}, "left missing": {pod: holds(), how: "missing left"}, "not empty": {pod: holds(a), live: live},
+		"left empty": {pod: holds(""), how: "left"}, "left missing": {pod: holds(), how: "left"}, "not empty": {pod: holds(a), live: live},
 	})
 	all(t, target(t, ingestor), config.Workload{Env: "DIGEST"}, "api/DIGEST", ingestor, string(digestB), map[string]found{
-		"unnamed: the only container":          {pod: holds(), how: "missing"},
+		"unnamed: the only container":          {pod: holds()},
 		"unnamed: the one that lists it":       {pod: pod(container("web", "nginx"), lists("api", a)), live: live},
 		"unnamed: the init container lists it": {pod: withInit(pod(container("web", "nginx")), lists("api", "")), how: "init"},
-		"unnamed: nobody lists it, one serves": {pod: withInit(holds(), container("init", "nginx")), how: "missing"},
+		"unnamed: nobody lists it, one serves": {pod: withInit(holds(), container("init", "nginx"))},
 		"unnamed: nobody lists it, two serve":  none(invalid, "2 of its containers can be meant (api, web)", pod(container("api", "x"), container("web", "x"))),
 		"unnamed: two list it":                 none(invalid, "2 of its containers can be meant", pod(lists("api", ""), lists("web", ""))),
 	})
