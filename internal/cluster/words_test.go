@@ -13,11 +13,11 @@ func TestWhatAPullSaysOfTheDigest(t *testing.T) {
 	const containerd = `failed to pull and unpack image "ghcr.io/tracebloc/api@sha256:bbbb": `
 	for _, message := range []string{
 		containerd + `failed to resolve reference "ghcr.io/tracebloc/api@sha256:bbbb": ghcr.io/tracebloc/api@sha256:bbbb: not found`,
-		containerd + `failed to copy: httpReadSeeker: failed open: content at https://ghcr.io/v2/tracebloc/api/manifests/sha256:cccc not found: not found`,
 		containerd + `failed to copy: httpReadSeeker: failed open: could not fetch content descriptor sha256:cccc (application/vnd.oci.image.layer.v1.tar+gzip) from remote: not found`,
 		`reading manifest sha256:bbbb in quay.io/tracebloc/api: manifest unknown`,
 		`unable to pull image or OCI artifact: pull image err: copying system image from manifest list: determining manifest MIME type for docker://quay.io/x/y@sha256:bbbb: reading manifest sha256:cccc in quay.io/x/y: manifest unknown; artifact err: get manifest: build image source: choosing image instance`,
 		`parsing image configuration: fetching blob: blob unknown to registry`,
+		containerd + `failed to copy: httpReadSeeker: failed open: content at https://ghcr.io/v2/x/manifests/sha256:cccc not found: not found`,
 		`Error response from daemon: manifest for tracebloc/api@sha256:bbbb not found: manifest unknown: manifest unknown`,
 		`reading manifest sha256:bbbb in quay.io/unauthorized/forbidden-timeout: manifest unknown`,
 		containerd + `no match for platform in manifest: not found`,
@@ -33,16 +33,13 @@ func TestWhatAPullSaysOfTheDigest(t *testing.T) {
 	for _, message := range []string{
 		containerd + `failed to resolve reference "x": unexpected status from HEAD request to https://registry-1.docker.io/v2/x/manifests/sha256:bbbb: 429 Too Many Requests`,
 		`failed to copy: httpReadSeeker: failed open: unexpected status code https://x/v2/y/blobs/sha256:cccc: 429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit`,
-		`reading manifest sha256:bbbb in docker.io/x/y: toomanyrequests: You have reached your unauthenticated pull rate limit`,
 		`failed to do request: Head "https://ghcr.io/v2/x/manifests/sha256:bbbb": dial tcp 140.82.121.34:443: i/o timeout`,
 		`failed to do request: Head "https://ghcr.io/v2/x": dial tcp: lookup ghcr.io on 10.96.0.10:53: no such host`,
 		`failed to resolve reference "x": failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://ghcr.io/token: 401 Unauthorized`,
 		`failed to resolve reference "x": failed to authorize: failed to fetch oauth token: unexpected status from POST request to https://x/token: 404 Not Found`,
 		`failed to resolve reference "x": pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed`,
-		`failed to resolve reference "x": unexpected status from HEAD request to https://x/v2/y: 503 Service Unavailable`,
 		`failed to do request: Head "https://x/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority`,
 		`(Mirrors also failed: [mirror.example.com/x@sha256:bbbb: reading manifest sha256:bbbb in mirror.example.com/x: manifest unknown]): quay.io/x@sha256:bbbb: pinging container registry quay.io: Get "https://quay.io/v2/": dial tcp 1.2.3.4:443: i/o timeout`,
-		`failed to resolve reference "x": failed to do request: Head "https://x/v2/y/manifests/sha256:bbbb": EOF`,
 		`failed to copy: httpReadSeeker: failed open: failed to do request: unexpected EOF`,
 		`failed commit on ref "layer-sha256:cccc": failed size validation: 12467913 != 94124544: failed precondition`,
 		`failed commit on ref "layer-sha256:cccc": unexpected commit digest sha256:e3b0, expected sha256:cccc: failed precondition`,
@@ -51,7 +48,6 @@ func TestWhatAPullSaysOfTheDigest(t *testing.T) {
 		`failed to prepare extraction snapshot "extract-1 sha256:cccc": parent snapshot sha256:dddd does not exist: not found`,
 		`failed to get credentials: exec: "docker-credential-ecr-login": executable file not found in $PATH`,
 		`Container image "x" is not present with pull policy of Never`,
-		`Failed to apply default image tag "x:@y": couldn't parse image name: invalid reference format`,
 		`Back-off pulling image "ghcr.io/tracebloc/api@sha256:bbbb"`,
 		``,
 	} {

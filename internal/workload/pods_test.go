@@ -44,27 +44,6 @@ func TestI84AWorkloadOwnsThePodsThatItControls(t *testing.T) {
 	}
 }
 
-func TestWhatAPodHoldsWhereASlotIs(t *testing.T) {
-	t.Parallel()
-	spec := withInit(pod(
-		container("api", pinned("nginx:1"), env("PLAIN", string(digestA)), env("REFERENCE", pinned("nginx")), env("TAG", "nginx:1"),
-			env("TWICE", string(digestA)), env("TWICE", string(digestB))),
-		container("tag", "nginx:1"), container("digest", string(digestA)),
-	), container("init", pinned("nginx")))
-	for want, slots := range map[bool][]workload.Slot{
-		true: {{Container: "api"}, {Container: "init", Init: true}, {Container: "api", Env: "PLAIN"}, {Container: "api", Env: "REFERENCE"}},
-		false: {
-			{Container: "init"}, {Container: "api", Init: true}, {Container: "tag"}, {Container: "digest"}, {Container: "gone"},
-			{Container: "api", Env: "TWICE"}, {Container: "api", Env: "TAG"}, {Container: "api", Env: "GONE"},
-		},
-	} {
-		for _, slot := range slots {
-			assert.Equal(t, want, slot.HeldIn(&spec, digestA), slot.Key())
-			assert.False(t, slot.HeldIn(&spec, ""), "no digest is held nowhere")
-		}
-	}
-}
-
 // Pods that are ready and do not count yet.
 func TestI83SecondsThatPodsMustBeReady(t *testing.T) {
 	t.Parallel()
@@ -74,8 +53,6 @@ func TestI83SecondsThatPodsMustBeReady(t *testing.T) {
 		of   any
 		want int32
 	}{
-		"a Deployment":  {&appsv1.Deployment{Spec: spec, Status: waits}, 30},
-		"none waits":    {&appsv1.Deployment{Spec: spec, Status: appsv1.DeploymentStatus{ReadyReplicas: 2, AvailableReplicas: 2}}, 0},
 		"not observed":  {&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Generation: 2}, Spec: spec, Status: waits}, 0},
 		"a StatefulSet": {&appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{MinReadySeconds: 30}, Status: appsv1.StatefulSetStatus{ReadyReplicas: 3}}, 30},
 		"a DaemonSet":   {&appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{MinReadySeconds: 30}, Status: appsv1.DaemonSetStatus{NumberReady: 3}}, 30},

@@ -79,14 +79,12 @@ func TestASlotInAnImage(t *testing.T) {
 		"an init container":      {pod: withInit(pod(container("web", "nginx")), container("api", pinned(ingestor))), live: live, how: "init"},
 		"no container":           none(failure.WorkloadMissing, `no container "api", only web`, pod(container("web", ingestor))),
 		"I41: another tag":       none(mismatch, "ingestor:0.4, and the target follows "+ingestor, api("ghcr.io/tracebloc/ingestor:0.4")),
-		"I41: the same, pinned":  none(mismatch, "", api(pinned("ghcr.io/tracebloc/ingestor:0.4"))),
 		"I41: no tag is another": none(mismatch, "", api("ghcr.io/tracebloc/ingestor")),
 		"I41: another name":      none(mismatch, "", api("ghcr.io/tracebloc/other:0.3")),
 		"I41: another host":      none(mismatch, "", api("harbor.example.com/tracebloc/ingestor:0.3")),
 		"I89: never pulled":      none(invalid, "imagePullPolicy Never", never(api(ingestor))),
 		"I89: another one's":     {pod: never(pod(container("web", "nginx"), container("api", ingestor))), live: unpinned},
 		"no reference":           none(invalid, "", api("Not An Image")),
-		"no image at all":        none(invalid, "", api("")),
 	})
 	all(t, target(t, ingestor), config.Workload{}, "api", ingestor, writes, map[string]found{
 		"unnamed: the only one":                 {pod: api(pinned(ingestor)), live: live},
@@ -94,7 +92,6 @@ func TestASlotInAnImage(t *testing.T) {
 		"unnamed: an init container runs it":    {pod: withInit(pod(container("web", "nginx")), container("api", ingestor)), live: unpinned, how: "init"},
 		"unnamed: of two the one with the tag":  {pod: pod(container("old", "ghcr.io/tracebloc/ingestor:0.2"), container("api", ingestor)), live: unpinned},
 		"unnamed: two run it":                   none(invalid, "2 of its containers can be meant (api, migrate)", withInit(api(ingestor), container("migrate", ingestor))),
-		"unnamed: two of three run it":          none(invalid, "2 of its containers", pod(container("x", "nginx"), container("a", ingestor), container("b", ingestor))),
 		"I41: unnamed: the only one does not":   none(mismatch, "docker.io/library/nginx:1", api("nginx:1")),
 		"I41: unnamed: none of several does so": none(mismatch, "none of its containers (api, web)", pod(container("api", "nginx:1"), container("web", "nginx:1"))),
 	})
@@ -167,7 +164,6 @@ func TestASlotInAVariable(t *testing.T) {
 		"an init container":       {pod: withInit(pod(container("web", "nginx")), lists("api", "")), how: "init"},
 		"I88: a word":             none(invalid, `holds "0.3", and not a digest (envValue: digest)`, holds("0.3")),
 		"I88: a flag":             none(invalid, `holds "--image=sha256:`, holds("--image="+a)),
-		"I88: two digests":        none(invalid, `holds "sha256:`, holds(a+","+a)),
 		"I88: no whole digest":    none(invalid, `holds "sha256:zz"`, holds("sha256:zz")),
 		"I88: a reference":        none(invalid, `holds "`+ingestor+"@sha256:", holds(pinned(ingestor))),
 		"I40: from elsewhere":     none(invalid, "valueFrom", elsewhere),
@@ -195,7 +191,6 @@ func TestASlotInAVariable(t *testing.T) {
 		"reference: a tag":            {pod: holds(ingestor), live: unpinned},
 		"reference: empty":            {pod: holds("")},
 		"reference: in blanks":        {pod: holds(" " + pinned(bare)), live: unpinned},
-		"reference: in quotes":        {pod: holds(`'` + ingestor + `'`), live: unpinned},
 		"reference: in capitals":      {pod: holds("GHCR.IO/tracebloc/ingestor@" + strings.ToUpper(a)), live: unpinned},
 		"I41: reference: another tag": none(mismatch, "refers to ghcr.io/tracebloc/ingestor:0.4", holds("ghcr.io/tracebloc/ingestor:0.4")),
 		"I41: reference: another":     none(mismatch, "refers to docker.io/library/nginx:0.3", holds("nginx:0.3")),
@@ -203,7 +198,6 @@ func TestASlotInAVariable(t *testing.T) {
 			`holds "?!", and not a reference by tag or digest (envValue: reference), as in ghcr.io/tracebloc/ingestor@sha256:4f53…`, holds("?!")),
 		"reference: a word":         none(invalid, `holds "true"`, holds("true")),
 		"reference: a URL":          none(invalid, `holds "docker://`, holds("docker://"+ingestor)),
-		"reference: two":            none(invalid, `holds "`, holds(ingestor+" "+ingestor)),
 		"reference: a digest alone": none(invalid, `holds "sha256:`, holds(a)),
 	})
 	found{pod: holds(bare), live: unpinned}.check(t, target(t, bare), reference, "api/DIGEST", bare+":latest", bare+"@"+string(digestB))
