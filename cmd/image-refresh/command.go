@@ -85,7 +85,7 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %s", err, seeHelp) })
 	root.SetHelpFunc(func(command *cobra.Command, _ []string) { p.printHelp(command) })
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.explainCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.initCommand(), p.explainCommand(), p.versionCommand())
 	return root
 }
 

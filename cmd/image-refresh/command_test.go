@@ -125,7 +125,7 @@ func TestEachCommandHasAHelpOfItsOwn(t *testing.T) {
 	t.Parallel()
 	whole := runMain(nil, "-h").stdout
 	for command, example := range map[string]string{
-		"run": "-n shop", "plan": "--changed-only", "check": "check -f", "explain": "explain rollout-failed", "version": "", "completion": "",
+		"run": "-n shop", "plan": "--changed-only", "check": "check -f", "init": "init -A", "explain": "explain rollout-failed", "version": "", "completion": "",
 	} {
 		assert.Contains(t, whole, "\n  "+command+" ")
 		for _, line := range []string{command + " -h", "help " + command} {

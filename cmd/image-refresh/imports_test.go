@@ -59,8 +59,8 @@ func TestOnePackageAloneImportsEachLibrary(t *testing.T) {
 		"github.com/google/go-containerregistry":           {"internal/image", "internal/resolver", "internal/resolver/transport"},
 		"github.com/docker/":                               {"internal/resolver/dockerconfig"},
 		"os/exec":                                          {"internal/resolver/dockerconfig"},
-		"k8s.io/api/":                                      {"internal/cluster", "internal/workload"},
-		"go.yaml.in/yaml":                                  {"internal/config", "internal/result"},
+		"k8s.io/api/":                                      {"internal/cluster", "internal/proposal", "internal/workload"},
+		"go.yaml.in/yaml":                                  {"internal/config", "internal/proposal", "internal/result"},
 		"net/http":                                         {"internal/cluster", "internal/resolver", "internal/resolver/transport"},
 	} {
 		for name, one := range all {
@@ -89,6 +89,7 @@ func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 		"internal/resolver":           {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},
 		"internal/resolver/transport": {module + "internal/resolver", module + "internal/credential", module + "internal/image"},
 		"internal/workload":           {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
+		"internal/proposal":           {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", asking},
 		"internal/result":             {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/", "net/http"},
 		"internal/config":             {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go", "k8s.io/api/"},
 		"internal/decide":             {module + "internal/workload", module + "internal/config", "k8s.io/", "net/http", "log/slog", asking},

@@ -1,0 +1,192 @@
+// Package proposal writes the targets of a configuration for what runs in a cluster: one for each tag that floats.
+package proposal
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/workload"
+)
+
+// Workload is one that runs, and the names of the pull secrets that its pods use.
+type Workload struct {
+	*workload.Object
+	Secrets []string
+}
+
+// use is a container that runs an image.
+type use struct {
+	of        Workload
+	container string
+}
+
+// proposal collects what floats, by the normalised reference, and what was left out.
+type proposal struct {
+	prefix  string // of our labels
+	images  map[string]image.Reference
+	uses    map[string][]use
+	leftOut []string
+	digests []string // variables that look like digests
+}
+
+// Write writes the targets for workloads, in an order that depends on nothing but them. A tag without a digest floats, and so
+// does one with a digest that this program has put there, which its label, with this prefix, tells. Comments say what was left out.
+func Write(out io.Writer, workloads []Workload, prefix string) error {
+	p := proposal{prefix: prefix, images: map[string]image.Reference{}, uses: map[string][]use{}}
+	for _, w := range slices.SortedFunc(slices.Values(workloads), func(a, b Workload) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	}) {
+		p.add(w)
+	}
+	return p.write(out)
+}
+
+// component is the label of what the chart installs.
+const component = "app.kubernetes.io/component"
+
+func (p *proposal) add(w Workload) {
+	if w.Meta.Labels[component] == workload.FieldManager {
+		p.leave("%s is this program itself", w.Ref)
+		return
+	}
+	if controller := w.Controller(); controller != "" {
+		p.leave("%s is rendered by %s: set its image there, or have it leave the image alone", w.Ref, controller)
+		return
+	}
+	for _, container := range slices.Concat(w.Pod.InitContainers, w.Pod.Containers) {
+		p.addContainer(w, container)
+	}
+}
+
+func (p *proposal) leave(format string, args ...any) {
+	p.leftOut = append(p.leftOut, fmt.Sprintf(format, args...))
+}
+
+func (p *proposal) addContainer(w Workload, container corev1.Container) {
+	for _, variable := range container.Env {
+		p.addVariable(w, container.Name, variable)
+	}
+	ref, err := image.ParseReference(container.Image)
+	named := fmt.Sprintf("%s, container %s: %s", w.Ref, container.Name, failure.Clean(container.Image))
+	switch {
+	case err != nil:
+		p.leave("%s is no image reference", named)
+	case ref.Tag == "":
+		p.leave("%s is pinned by a digest alone, which is its owner's", named)
+	case ref.Digest != "" && !p.ours(w, ref.Digest):
+		p.leave("%s is pinned by its owner", named)
+	case container.ImagePullPolicy == corev1.PullNever:
+		p.leave("%s has imagePullPolicy Never", named)
+	default:
+		ref.Digest = ""
+		key := ref.String()
+		if _, known := p.images[key]; !known {
+			p.images[key] = ref
+		}
+		p.uses[key] = append(p.uses[key], use{w, container.Name})
+	}
+}
+
+// ours says whether a target of ours has put a digest there.
+func (p *proposal) ours(w Workload, digest image.Digest) bool {
+	for key, value := range w.Meta.Labels {
+		mark, _, _ := strings.Cut(value, ".") // what follows names the slots
+		if strings.HasPrefix(key, p.prefix+"/") && strings.HasSuffix(key, "-digest") && mark == annotate.Mark(digest) {
+			return true
+		}
+	}
+	return false
+}
+
+// addVariable proposes a variable that holds a digest: which tag it stands for is not known.
+func (p *proposal) addVariable(w Workload, container string, variable corev1.EnvVar) {
+	follow, form := "REPOSITORY:TAG", ""
+	if ref, err := image.ParseReference(variable.Value); err == nil && ref.Digest != "" {
+		follow, form = ref.Spelled+":TAG", ", envValue: reference"
+	} else if _, err := image.ParseDigest(variable.Value); err != nil {
+		return
+	}
+	p.digests = append(p.digests, fmt.Sprintf(
+		"  - name: %s\n    image: %s\n    workloads:\n      - {kind: %s, namespace: %s, name: %s, container: %s, env: %s%s}",
+		label(variable.Name), follow, w.Kind, w.Namespace, w.Name, container, variable.Name, form))
+}
+
+// entry is a target as it is written.
+type entry struct {
+	Name        string      `yaml:"name"`
+	Image       string      `yaml:"image"`
+	PullSecrets []string    `yaml:"pullSecrets,omitempty,flow"`
+	Workloads   []yaml.Node `yaml:"workloads"`
+}
+
+func (p *proposal) write(out io.Writer) error {
+	targets := []entry{}
+	names := p.names()
+	for _, key := range slices.Sorted(maps.Keys(p.images)) {
+		ref := p.images[key]
+		target := entry{Name: names[key], Image: ref.Spelled + ":" + ref.Tag, PullSecrets: p.secrets(p.uses[key])}
+		for _, one := range p.uses[key] {
+			var node yaml.Node
+			if err := node.Encode(struct{ Kind, Namespace, Name, Container string }{
+				string(one.of.Kind), one.of.Namespace, one.of.Name, one.container,
+			}); err != nil {
+				return err
+			}
+			node.Style = yaml.FlowStyle
+			target.Workloads = append(target.Workloads, node)
+		}
+		targets = append(targets, target)
+	}
+	var text strings.Builder
+	text.WriteString("# Made by image-refresh init: a target for each tag that floats. See what a tick would do: image-refresh plan -f FILE\n")
+	encoder := yaml.NewEncoder(&text)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(map[string]any{"targets": targets}); err != nil {
+		return err
+	}
+	comment(&text, "Variables that look like digests. Where a tag stands for one, give it a name and a tag, and add it:", p.digests)
+	comment(&text, "Pull secrets that these pods use, as NAMESPACE/NAME, for the chart's value pullSecrets:", p.mounts())
+	comment(&text, "Left out:", p.leftOut)
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+func comment(text *strings.Builder, title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(text, "\n# %s\n# %s\n", title, strings.ReplaceAll(strings.Join(lines, "\n"), "\n", "\n# "))
+}
+
+// secrets are those that all pods of a target use; none where they differ, as each workload's own are used then.
+func (p *proposal) secrets(uses []use) []string {
+	for _, one := range uses {
+		if !slices.Equal(one.of.Secrets, uses[0].of.Secrets) {
+			return nil
+		}
+	}
+	return uses[0].of.Secrets
+}
+
+// mounts are the pull secrets of all targets.
+func (p *proposal) mounts() []string {
+	all := map[string]bool{}
+	for _, uses := range p.uses {
+		for _, one := range uses {
+			for _, secret := range one.of.Secrets {
+				all[one.of.Namespace+"/"+secret] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
