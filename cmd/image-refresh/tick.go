@@ -144,19 +144,12 @@ type wired struct {
 // wire makes a runner from the configuration.
 func (p *program) wire(read config.Config, log *slog.Logger, checks bool) (wired, error) {
 	agent := workload.FieldManager + "/" + version.Version()
-	var registries []resolver.Registry
-	for _, registry := range read.Registries {
-		registries = append(registries, resolver.Registry(registry))
-	}
 	dockerConfig, _ := p.lookup.Lookup("DOCKER_CONFIG")
-	registry, err := resolver.New(resolver.Options{
-		Registries: registries, PullSecretsDir: string(read.PullSecretsDir), DockerConfig: dockerConfig,
+	registry := resolver.New(resolver.Options{
+		Registries: read.Registries, PullSecretsDir: string(read.PullSecretsDir), DockerConfig: dockerConfig,
 		Timeout: time.Duration(read.ResolveTimeout), Concurrency: int(read.Concurrency), Logger: log, UserAgent: agent,
 		Check: checks,
 	})
-	if err != nil {
-		return wired{}, &config.Invalid{Problems: []error{err}}
-	}
 	client, err := cluster.Connect(cluster.Options{
 		Context: p.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log,
 	})

@@ -15,17 +15,8 @@ import (
 // Config is a valid configuration.
 type Config struct {
 	Env
-	Registries []Registry
+	Registries []image.Registry
 	Targets    []Target
-}
-
-// Registry is how one registry host is reached.
-type Registry struct {
-	Host      string
-	Mirrors   []string // host, or host/path, asked in order
-	Fallback  bool     // after the mirrors, the host itself is asked
-	CAFile    string   // PEM, added to the system's roots
-	PlainHTTP bool
 }
 
 // Target is one floating image reference that is kept fresh.

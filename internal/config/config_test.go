@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"net/http/httptest"
@@ -79,9 +80,12 @@ func TestTheContractsExampleMeansWhatItSays(t *testing.T) {
 	got, problems := read(t, write(t, strings.Replace(string(text), "/etc/image-refresh/ca/harbor.crt", ca, 1)), nil)
 	assert.Empty(t, problems)
 	assert.Empty(t, got.Warnings())
-	assert.Equal(t, []Registry{
+	roots := got.Registries[1].Roots
+	_, err = server.Certificate().Verify(x509.VerifyOptions{Roots: roots})
+	require.NoError(t, err)
+	assert.Equal(t, []image.Registry{
 		{Host: "docker.io", Mirrors: []string{"harbor.example.com/dockerhub"}, Fallback: true},
-		{Host: "harbor.example.com", Fallback: true, CAFile: ca},
+		{Host: "harbor.example.com", Fallback: true, Roots: roots},
 	}, got.Registries)
 	reference := func(text string) *image.Reference {
 		ref, err := image.ParseReference(text)

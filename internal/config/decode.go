@@ -33,12 +33,12 @@ func (p problem) Error() string {
 
 // decode decodes the file strictly. What could be decoded is returned beside the problems; nil where nothing
 // could be.
-func decode(text []byte) (*file, []error) {
+func decode(text []byte) (*configFile, []error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
 	err := decoder.Decode(&document)
 	if errors.Is(err, io.EOF) {
-		return &file{}, nil // empty: it is the missing targets that are the problem
+		return &configFile{}, nil // empty: it is the missing targets that are the problem
 	}
 	if err != nil {
 		return nil, []error{errors.New("is not YAML: " + failure.Clean(strings.TrimPrefix(err.Error(), "yaml: ")))}
@@ -47,7 +47,7 @@ func decode(text []byte) (*file, []error) {
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		problems = append(problems, errors.New("has more than one YAML document: only the first would count"))
 	}
-	decoded := new(file)
+	decoded := new(configFile)
 	var d yamlDecoder
 	d.decode(document.Content[0], "", reflect.ValueOf(decoded).Elem())
 	if d.expanded > maxExpanded {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 func TestKeysThatCannotBeDecoded(t *testing.T) {
@@ -55,7 +57,7 @@ targets:
 `), env)
 	assert.Empty(t, problems)
 	assert.Equal(t, bare.Targets, got.Targets)
-	assert.Equal(t, []Registry{{Host: "ghcr.io", Fallback: true}}, got.Registries)
+	assert.Equal(t, []image.Registry{{Host: "ghcr.io", Fallback: true}}, got.Registries)
 	assert.Equal(t, 7, got.Targets[0].ResolveFailureThreshold, "the environment's threshold is the default")
 }
 

@@ -3,17 +3,17 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"time"
+
+	"github.com/tracebloc/image-refresh/internal/file"
 )
 
 // maxFile bounds the configuration file. A thousand workloads take about 150 KiB.
 const maxFile = 4 << 20
 
-// file is CONFIG_FILE as it is written. Pointers tell "left out" from "given".
-type file struct {
+// configFile is CONFIG_FILE as it is written. Pointers tell "left out" from "given".
+type configFile struct {
 	Registries []registryEntry `yaml:"registries"`
 	Targets    []targetEntry   `yaml:"targets"`
 }
@@ -53,18 +53,13 @@ type workloadEntry struct {
 
 // readFile decodes the configuration file strictly. What could be decoded is returned beside the problems,
 // so that its contents are validated in the same go; nil where nothing could be.
-func readFile(path string) (*file, []error) {
-	handle, err := os.Open(path) //nolint:gosec // the path is configuration
-	if err != nil {
-		return nil, []error{unreadable(err)}
-	}
-	defer handle.Close() //nolint:errcheck // only read from
-	text, err := io.ReadAll(io.LimitReader(handle, maxFile+1))
-	if err != nil {
-		return nil, []error{unreadable(err)}
-	}
-	if len(text) > maxFile {
+func readFile(path string) (*configFile, []error) {
+	text, err := file.Read(path, maxFile)
+	if errors.Is(err, file.ErrTooLong) {
 		return nil, []error{fmt.Errorf("is larger than %d MiB: split the targets over several installations", maxFile>>20)}
+	}
+	if err != nil {
+		return nil, []error{unreadable(err)}
 	}
 	return decode(text)
 }

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/tracebloc/image-refresh/internal/file"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
@@ -55,8 +55,8 @@ func (v *validator) add(path, what string, args ...any) {
 	v.problems = append(v.problems, problem{path: path, what: fmt.Sprintf(what, args...)})
 }
 
-func (v *validator) registries(entries []registryEntry) []Registry {
-	var registries []Registry
+func (v *validator) registries(entries []registryEntry) []image.Registry {
+	var registries []image.Registry
 	seen := map[string]int{}
 	for i, entry := range entries {
 		path := fmt.Sprintf("registries[%d]", i)
@@ -80,20 +80,36 @@ func (v *validator) registries(entries []registryEntry) []Registry {
 		if !fallback && len(entry.Mirrors) == 0 {
 			v.add(path+".fallback", "is false, and there are no mirrors: nothing would ever be asked")
 		}
-		if entry.CAFile != "" {
-			if entry.PlainHTTP {
-				v.add(path+".caFile", "means nothing beside plainHTTP: true: leave one of them out")
-			} else if pem, err := os.ReadFile(entry.CAFile); err != nil {
-				v.add(path+".caFile", "cannot be read: mount the file, or leave the key out")
-			} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-				v.add(path+".caFile", "must hold at least one PEM certificate")
-			}
-		}
-		registries = append(registries, Registry{
-			Host: entry.Host, Mirrors: entry.Mirrors, Fallback: fallback, CAFile: entry.CAFile, PlainHTTP: entry.PlainHTTP,
+		registries = append(registries, image.Registry{
+			Host: entry.Host, Mirrors: entry.Mirrors, Fallback: fallback, Roots: v.roots(path+".caFile", entry), PlainHTTP: entry.PlainHTTP,
 		})
 	}
 	return registries
+}
+
+// roots are the certificates that are trusted for a registry with some of its own: the system's, and those.
+func (v *validator) roots(path string, entry registryEntry) *x509.CertPool {
+	if entry.CAFile == "" {
+		return nil
+	}
+	if entry.PlainHTTP {
+		v.add(path, "means nothing beside plainHTTP: true: leave one of them out")
+		return nil
+	}
+	pem, err := file.Read(entry.CAFile, maxFile)
+	if err != nil {
+		v.add(path, "cannot be read: mount the file, or leave the key out")
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		v.add(path, "is added to the system's certificates, which cannot be read: see SSL_CERT_FILE and SSL_CERT_DIR")
+		return nil
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		v.add(path, "must hold at least one PEM certificate")
+	}
+	return pool
 }
 
 // registryHost is a host as references that are normalised name it. A name without a dot or a port is none:

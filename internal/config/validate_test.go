@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // The texts that cases replace in the valid configuration.
@@ -149,7 +151,7 @@ targets:
 `), nil)
 	assert.Empty(t, problems)
 	assert.Len(t, got.Warnings(), 2, "a missing tag and latest are accepted with a warning")
-	assert.Equal(t, []Registry{
+	assert.Equal(t, []image.Registry{
 		{Host: "localhost:5000", Fallback: true, PlainHTTP: true},
 		{Host: "[::1]:5000", Mirrors: []string{"harbor.example.com:8443", "harbor.example.com/a/b_c"}},
 	}, got.Registries)

@@ -2,15 +2,15 @@ package credential
 
 import (
 	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
+
+	"github.com/tracebloc/image-refresh/internal/file"
 )
 
-// maxFile bounds what is read of one file: a Secret holds 1 MiB at most.
-const maxFile = 1 << 20
+// MaxFile bounds what is read of one file: a Secret holds 1 MiB at most.
+const MaxFile = 1 << 20
 
 // State says why a named secret gives nothing.
 type State int
@@ -58,13 +58,13 @@ func secret(pullSecretsDir string, name Name) (found []Credential, helpers bool,
 		return nil, false, NotMounted
 	}
 	directory := filepath.Join(pullSecretsDir, name.Namespace, name.Name)
-	data, err := Read(filepath.Join(directory, ".dockerconfigjson"))
+	data, err := file.Read(filepath.Join(directory, ".dockerconfigjson"), MaxFile)
 	if err == nil {
 		found, helpers, err = parseConfig(data, name)
 		return found, helpers, malformed(err)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if data, err = Read(filepath.Join(directory, ".dockercfg")); err == nil {
+		if data, err = file.Read(filepath.Join(directory, ".dockercfg"), MaxFile); err == nil {
 			found, err = parseLegacy(data, name)
 			return found, false, malformed(err)
 		}
@@ -80,18 +80,4 @@ func malformed(err error) State {
 		return Malformed
 	}
 	return 0
-}
-
-// Read returns a file's content, up to what a Secret may hold; a longer one is an error.
-func Read(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the directories are configuration and the names are checked above
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // read only: nothing can be lost
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = errors.New("longer than a Secret can be")
-	}
-	return data, err
 }

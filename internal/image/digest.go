@@ -1,4 +1,5 @@
-// Package image holds what the program knows of images without asking anybody: digests, references, platforms.
+// Package image holds what the program knows of images without asking anybody: digests, references, platforms, and how
+// registries are to be asked.
 package image
 
 import (

@@ -23,7 +23,7 @@ func (e endpoint) name() string { return e.host + "/" + e.repository }
 // endpoints lists where an image is asked for, in order: the mirrors of its registry, then the registry itself
 // where the configuration does not say otherwise. A mirror serves the whole repository name under its own
 // path, library/ included.
-func endpoints(ref image.Reference, registries map[string]Registry) []endpoint {
+func endpoints(ref image.Reference, registries map[string]image.Registry) []endpoint {
 	config, configured := registries[hostKey(ref.Host)]
 	var all []endpoint
 	for _, mirror := range config.Mirrors {

@@ -16,13 +16,13 @@ func TestEndpoints(t *testing.T) {
 	const hub, harbor, mirror = "docker.io/library/nginx", "harbor.example.com/dockerhub/library/nginx", "mirror.example.com:5000/library/nginx"
 	mirrors := []string{"harbor.example.com/dockerhub", "mirror.example.com:5000"}
 	for _, c := range []struct {
-		registries map[string]Registry
+		registries map[string]image.Registry
 		want       []string
 	}{
 		{nil, []string{hub}},
-		{map[string]Registry{"docker.io": {CAFile: "x"}}, []string{hub}},
-		{map[string]Registry{"docker.io": {Mirrors: mirrors}}, []string{harbor, mirror}},
-		{map[string]Registry{"docker.io": {Mirrors: mirrors, Fallback: true}}, []string{harbor, mirror, hub}},
+		{map[string]image.Registry{"docker.io": {PlainHTTP: true}}, []string{hub}},
+		{map[string]image.Registry{"docker.io": {Mirrors: mirrors}}, []string{harbor, mirror}},
+		{map[string]image.Registry{"docker.io": {Mirrors: mirrors, Fallback: true}}, []string{harbor, mirror, hub}},
 	} {
 		var names []string
 		for _, e := range endpoints(nginx, c.registries) {

@@ -94,7 +94,7 @@ func (r *Resolver) host(named string) *host {
 	}
 	// References and mirrors have been parsed by the same library; what it refuses all the same no name resolves to.
 	h.registry, _ = name.NewRegistry(h.address, options...)
-	h.network = wire.To(h.address, r.roots[key], r.network)
+	h.network = wire.To(h.address, r.registries[key].Roots, r.network)
 	r.hosts[key] = h
 	return h
 }

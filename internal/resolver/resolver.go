@@ -15,13 +15,11 @@ package resolver
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver/dockerconfig"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
@@ -30,12 +28,11 @@ import (
 // New and may be used from several goroutines.
 type Resolver struct {
 	options      Options
-	registries   map[string]Registry // by hostKey
+	registries   map[string]image.Registry // by hostKey
 	dockerConfig *dockerconfig.File
 	network      wire.Options
-	roots        map[string]*x509.CertPool // of registries with certificates of their own
-	inFlight     chan struct{}             // images asked for at once
-	inClear      sync.Map                  // hosts that were asked without TLS
+	inFlight     chan struct{} // images asked for at once
+	inClear      sync.Map      // hosts that were asked without TLS
 
 	mu       sync.Mutex
 	hosts    map[string]*host
@@ -50,13 +47,12 @@ type answered struct {
 	endpoint endpoint
 }
 
-// New makes a Resolver. Its error names every certificate file that cannot be used.
-func New(o Options) (*Resolver, error) {
+// New makes a Resolver.
+func New(o Options) *Resolver {
 	r := &Resolver{
 		options:      o,
-		registries:   map[string]Registry{},
+		registries:   map[string]image.Registry{},
 		dockerConfig: dockerconfig.Read(o.DockerConfig),
-		roots:        map[string]*x509.CertPool{},
 		inFlight:     make(chan struct{}, o.Concurrency),
 		hosts:        map[string]*host{},
 		read:         map[string]credential.Keyring{},
@@ -66,20 +62,10 @@ func New(o Options) (*Resolver, error) {
 		Timeout: o.Timeout, Concurrency: o.Concurrency, Logger: o.Logger, UserAgent: o.UserAgent, AllowHTTP: r.allowHTTP,
 		Large: make(chan struct{}, 1),
 	}
-	var problems []error
-	for i, registry := range o.Registries {
-		key := hostKey(registry.Host)
-		r.registries[key] = registry
-		if registry.CAFile == "" {
-			continue
-		}
-		own, err := roots(registry.CAFile)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("registries[%d] (%s).caFile: %s %w", i, registry.Host, registry.CAFile, err))
-		}
-		r.roots[key] = own
+	for _, registry := range o.Registries {
+		r.registries[hostKey(registry.Host)] = registry
 	}
-	return r, errors.Join(problems...)
+	return r
 }
 
 // Resolve answers every query, in the order given, side by side as far as the concurrency allows. Each has its own time,

@@ -30,8 +30,7 @@ func TestImagesThatAreNotAskedAbout(t *testing.T) {
 		{over, "a.invalid/i:1", "before its turn came", failure.Timeout},
 		{t.Context(), "a.invalid/i@" + someDigest, "has no tag", failure.SlotInvalid},
 	} {
-		r, err := New(Options{Timeout: time.Minute, Concurrency: 1, Logger: slog.New(slog.DiscardHandler)})
-		require.NoError(t, err)
+		r := New(Options{Timeout: time.Minute, Concurrency: 1, Logger: slog.New(slog.DiscardHandler)})
 		ref, err := image.ParseReference(c.image)
 		require.NoError(t, err)
 		answer := r.Resolve(c.ctx, []Query{{Image: ref}})[0]

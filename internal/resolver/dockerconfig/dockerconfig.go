@@ -14,6 +14,7 @@ import (
 	"github.com/docker/cli/cli/config/credentials"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
+	"github.com/tracebloc/image-refresh/internal/file"
 )
 
 // hub is the name under which docker keeps Docker Hub's credentials.
@@ -34,7 +35,7 @@ func Read(directory string) *File {
 	if directory == "" {
 		return f
 	}
-	text, err := credential.Read(filepath.Join(directory, "config.json"))
+	text, err := file.Read(filepath.Join(directory, "config.json"), credential.MaxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
