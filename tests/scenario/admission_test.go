@@ -2,15 +2,16 @@ package scenario_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	corev1 "k8s.io/api/core/v1"
 
-	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -24,7 +25,7 @@ func (r *release) confine(config string) {
 		"--values", file(r.t, r.Scenario, "values.yaml", values), "--show-only", "templates/admissionpolicy.yaml"))
 	r.Kubectl("apply", "-f", policy)
 	r.t.Cleanup(func() {
-		command := exec.CommandContext(context.Background(), r.Cluster.Kubectl(), "--kubeconfig", r.Cluster.Kubeconfig(), "delete", "--wait=false", "-f", policy)
+		command := exec.CommandContext(context.Background(), r.Cluster.Kubectl(), "--kubeconfig", r.Cluster.Kubeconfig(), "delete", "--wait=false", "--ignore-not-found", "-f", policy)
 		output, err := command.CombinedOutput()
 		assert.NoError(r.t, err, "%s", output)
 	})
@@ -42,8 +43,19 @@ func (r *release) refused() bool {
 func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 	forEachHelm(t, func(r *release) {
 		r.install(applicationConfig)
-		r.confine(applicationConfig)
+		r.confine("targets:\n" + everyKind("manager", appImage))
+		r.Configure(applicationConfig)
 		r.tick("adopted")
+		r.push("refused")
+		r.WithoutPlan() // it does not see what a policy refuses
+		result := r.Tick()
+		harness.RequireExit(r.t, 1, result)
+		refused := outcomeOf(r.t, result, "ingestor", "deployment", "failed", "api").Message
+		assert.Contains(r.t, refused, "admission policy")
+		assert.NotContains(r.t, refused, "grant the verb")
+		r.confine(applicationConfig)
+		r.Eventually("the policy knows both targets", func() bool { return r.Tick().ExitCode == 0 })
+		r.Settle(r.workloads()...)
 		digest, reference := r.refresh("second")
 		r.requireSlots(digest, reference, r.owners, r.owners) // handed back by a write of managedFields alone
 		r.upgrade("--reuse-values", "--set", "note=changed")
@@ -53,8 +65,9 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 		// A bad build is tried, rejected and taken back.
 		r.Setenv("ROLLOUT_TIMEOUT", "10s")
 		r.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
-		r.Behave(inDeployments(r.Push(ingestor, image("bad")), crash()))
-		result := r.Tick()
+		r.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "deployment", "api", "env: "+slot)))
+		breaks(r.Scenario, crash(), r.Push(ingestor, image("bad")))
+		result = r.Tick()
 		harness.RequireExit(r.t, 1, result)
 		outcomeOf(r.t, result, "ingestor", "deployment", "rolled-back", "rollout-failed")
 		value, _ := workloads.EnvValue(r.Deployment("deployment"), "api", slot)
@@ -71,14 +84,13 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 		harness.RequireExit(r.t, 1, result)
 		assert.Contains(r.t, r.Deployment("deployment").Annotations, lastError)
 		unblock()
-		digest = r.Push(ingestor, image("good"))
-		harness.RequireExit(r.t, 0, r.Tick())
+		r.Push(ingestor, image("good"))
+		requireOutcomes(r.t, r.Tick(), 0, "refreshed")
 		assert.NotContains(r.t, r.Deployment("deployment").Annotations, lastError)
 		r.Settle(r.workloads()...)
-		r.requireSlots(digest, reference, r.owners, r.owners)
 
 		// So is a workload that is not settled.
-		r.Behave(inDeployments("changed again", crash()))
+		breaks(r.Scenario, crash(), "changed again")
 		r.Kubectl("set", "env", "deployment/deployment", "--containers=side", "MORE=changed again")
 		for _, count := range []string{"1", ""} {
 			harness.RequireExit(r.t, 0, r.Tick())
@@ -90,14 +102,79 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 	})
 }
 
-// inDeployments makes the pods of Deployments that run a text behave in a way; all others are Ready.
-func inDeployments(text string, behaviour fakenode.Behaviour) fakenode.Policy {
-	return func(pod *corev1.Pod) fakenode.Behaviour {
-		for _, owner := range pod.OwnerReferences {
-			if owner.Kind == "ReplicaSet" && fakenode.Runs(pod, text) {
-				return behaviour
-			}
+// mutate changes what the program writes to Deployments, as a mutating admission webhook does: what is stored, and answered, is
+// not what was written.
+func mutate(s *harness.Scenario, pattern, replacement string) {
+	expression := regexp.MustCompile(pattern)
+	s.API.Inject(apiproxy.Fault{Match: patches, Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
 		}
-		return fakenode.Ready()
+		changed := expression.ReplaceAllString(string(body), replacement)
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(changed)), int64(len(changed))
+		next.ServeHTTP(w, r)
+	}})
+}
+
+// I82: a webhook dropped labels that it did not know, and each tick adopted anew; or annotations, and no failure added up.
+func TestI82WhatAWebhookTakesOutIsSaid(t *testing.T) {
+	t.Parallel()
+	const values = `":{(?:"(?:[^"\\]|\\.)*"[:,]?|null,?)*}`
+	for says, takes := range map[string]string{"label " + mark: `"labels` + values, "annotation " + recorded: `"annotations` + values} {
+		t.Run(says, func(t *testing.T) {
+			t.Parallel()
+			s := environment.Scenario(t)
+			s.Deploy(jobs(s.Push(ingestor, image("first"))))
+			s.Push(ingestor, image("second"))
+			s.Configure(ingestorConfig)
+			mutate(s, takes, `"ownerReferences":[]`)
+			for range 2 {
+				lost := requireOutcome(t, s.Tick(), 1, "failed", "contested")
+				assert.Contains(t, lost.Message, says)
+				assert.Contains(t, lost.Message, "webhook")
+				s.Settle(workloads.Deployment("jobs"))
+			}
+		})
 	}
+}
+
+// A webhook that sets the slot to something else fights with us; one that spells the same image in another way does not.
+func TestI82ASlotThatAWebhookSets(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		pattern, sets  string
+		exit           int
+		outcome, cause string
+	}{
+		"to another repository": {`"image":"ghcr.io`, `"image":"mirror.example.com`, 1, "failed", "contested"},
+		"to another digest":     {`("image":"[^"]*)....",`, `${1}0000",`, 1, "failed", "contested"},
+		"to another spelling":   {`("image":"[^"]*):0.3@`, `$1@`, 0, "refreshed", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := environment.Scenario(t)
+			s.Deploy(workloads.Deployment("jobs", workloads.Container("api", ingestor+"@"+s.Push(ingestor, image("first")))))
+			s.Configure(byImage())
+			requireOutcome(t, s.Tick(), 0, "adopted", "")
+			s.Push(ingestor, image("second"))
+			mutate(s, c.pattern, c.sets)
+			s.Settle(workloads.Deployment("jobs"))
+			message := requireOutcome(t, s.Tick(), c.exit, c.outcome, c.cause).Message
+			assert.Equal(t, c.exit == 1, strings.Contains(message, "webhook"), message)
+		})
+	}
+}
+
+// A refusal at admission is no missing permission, and names who refuses.
+func TestARefusalAtAdmissionNamesWhoRefuses(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	s.Deploy(jobs(s.Push(ingestor, image("first"))))
+	s.Configure(ingestorConfig)
+	denied := apiproxy.Refuse(403, "Forbidden", `admission webhook "rules.example.com" denied the request: only on Mondays`)
+	s.API.Inject(apiproxy.Fault{Match: patches, Do: denied})
+	refused := requireOutcome(t, s.Tick(), 1, "failed", "api")
+	assert.Regexp(t, "webhook rules.example.com.*only on Mondays", refused.Message)
+	assert.NotContains(t, refused.Message, "grant the verb")
 }

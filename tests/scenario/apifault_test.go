@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,14 +16,6 @@ import (
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/workloads"
-)
-
-// What the API server may answer.
-var (
-	conflict    = apiproxy.Refuse(409, "Conflict", "the object has been modified")
-	forbidden   = apiproxy.Refuse(403, "Forbidden", "is forbidden: User cannot do that")
-	internal    = apiproxy.Refuse(500, "InternalError", "etcd is away")
-	unavailable = apiproxy.Refuse(503, "ServiceUnavailable", "the server is starting")
 )
 
 // The requests of a refresh. Each write is known by what is in it and in no other.
@@ -63,91 +56,100 @@ func requireRefreshed(t *testing.T, s *harness.Scenario, latest string, events i
 	assert.Len(t, eventsOf(s, "DigestRefreshed"), events)
 }
 
-// What passes by itself is waited out, at each request of a refresh: the tick succeeds.
-func TestAPITroubleThatPassesIsWaitedOut(t *testing.T) {
-	t.Parallel()
-	writes := []apiproxy.Matcher{isSlotPatch, isHandBack, isRecord}
-	all := slices.Concat(writes, []apiproxy.Matcher{reads, waits, tells})
-	for name, c := range map[string]struct {
-		do    faultinject.Action // nil: another writer is quicker
-		times int
-		at    []apiproxy.Matcher
-	}{
-		"429 with Retry-After": {apiproxy.TooManyRequests(1), 1, all},
-		"500":                  {internal, 2, all},
-		"503":                  {unavailable, 2, all},
-		"reset":                {faultinject.Reset(), 2, all},
-		"answer lost":          {faultinject.Lose(), 1, slices.Concat(writes, []apiproxy.Matcher{reads, tells})}, // a watch has no end
-		"storm of conflicts":   {nil, 5, writes},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, _, latest := moved(t, fakenode.Ready())
-			if c.do == nil {
-				c.do = faultinject.Before(func() {
-					s.Patch("kubectl-annotate", s.Deployment("jobs"), `{"metadata":{"annotations":{"other":"`+rand.Text()+`"}}}`)
-				})
-			}
-			for _, match := range c.at {
-				s.API.Inject(apiproxy.Fault{Match: match, Do: c.do, Times: c.times})
-			}
-			harness.RequireExit(t, 0, s.Tick())
-			requireRefreshed(t, s, latest, 1)
-		})
-	}
+// troubles are what the API server may answer, or not, by their names.
+var troubles = map[string]faultinject.Action{
+	"conflict":  apiproxy.Refuse(409, "Conflict", "the object has been modified"),
+	"forbidden": apiproxy.Refuse(403, "Forbidden", "is forbidden: User cannot do that"),
+	"gone":      apiproxy.Refuse(410, "Expired", "too old resource version"),
+	"soon":      apiproxy.TooManyRequests(1),
+	"tomorrow":  apiproxy.TooManyRequests(86400),
+	"500":       apiproxy.Refuse(500, "InternalError", "etcd is away"),
+	"503":       apiproxy.Refuse(503, "ServiceUnavailable", "the server is starting"),
+	"reset":     faultinject.Reset(),
+	"lost":      faultinject.Lose(),
+	"silent":    faultinject.Hang(),
+	"never": func(w http.ResponseWriter, r *http.Request, next http.Handler) { // the request is carried out
+		faultinject.After(func() { <-r.Context().Done() })(w, r, next)
+	},
+	// Of watches:
+	"dropped": faultinject.Cut(100 * time.Millisecond),
+	"closed":  apiproxy.Gone(),
+	"garbage": faultinject.Reply(200, `{"type":"MODIFIED","object":{"kind":"Deployment",`, "Content-Type", "application/json"),
+	"mute": func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush() // the client may be gone: its own loss
+		<-r.Context().Done()
+	},
 }
 
-// What does not pass is an operator's, exit code 1 within a bounded time, unless the refresh itself went well; nothing is changed
-// or recorded that was not seen, and the next tick finishes the work.
-func TestAPITroubleThatStaysIsLoudAndContinued(t *testing.T) {
+// What passes by itself is waited out, at each request of a refresh, and whatever becomes of the watch the rollout is seen: the
+// object is read again. What does not pass is an operator's, exit code 1 within a bounded time, unless the refresh itself went
+// well; nothing is changed, recorded or counted that was not seen. The next tick finishes the work.
+func TestAPITroubleIsWaitedOutOrLoudAndContinued(t *testing.T) {
 	t.Parallel()
-	never := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		faultinject.After(func() { <-r.Context().Done() })(w, r, next)
-	}
-	lasting := map[string]faultinject.Action{"conflicts for ever": conflict, "500": internal, "forbidden": forbidden}
-	type ends struct {
-		exit           int
-		outcome, cause string
-		patched        bool
-		recorded       bool
-		owner          string
-		events         int // once all is well
-	}
+	writes := []apiproxy.Fault{{Match: isSlotPatch}, {Match: isHandBack}, {Match: isRecord}}
+	all := append(slices.Clone(writes), apiproxy.Fault{Match: reads}, apiproxy.Fault{Match: tells}, apiproxy.Fault{Match: waits})
 	for where, c := range map[string]struct {
-		match    apiproxy.Matcher
-		troubles map[string]faultinject.Action
-		ends     ends
+		at                []apiproxy.Fault
+		troubles          string
+		times             int    // 0: for ever
+		ends              string // exit code, outcome, cause
+		patched, recorded bool
+		owner             string
+		events            int // once all is well
 	}{
-		"patch": {patches, map[string]faultinject.Action{
-			"conflicts for ever": conflict, "429 to come back tomorrow": apiproxy.TooManyRequests(86400), "500": internal, "503": unavailable,
-			"forbidden": forbidden, "silent": faultinject.Hang(), "reset": faultinject.Reset(),
-		}, ends{1, "failed", "api", false, false, "helm/Apply", 1}},
-		"answer to the patch": {isSlotPatch, map[string]faultinject.Action{"never": never},
-			ends{1, "failed", "api", true, false, "image-refresh/Update", 1}},
-		"hand back": {isHandBack, lasting, ends{0, "refreshed", "", true, true, "image-refresh/Update", 1}},
-		"record":    {isRecord, lasting, ends{1, "failed", "api", true, false, "helm/Apply", 1}},
-		"Event":     {tells, map[string]faultinject.Action{"forbidden": forbidden}, ends{0, "refreshed", "", true, true, "helm/Apply", 0}},
+		"anywhere, twice":    {all, "500 503 reset", 2, "0 refreshed ", true, true, "helm/Apply", 1},
+		"anywhere, once":     {all[:5], "soon lost", 1, "0 refreshed ", true, true, "helm/Apply", 1}, // a watch has no end
+		"at each write":      {writes, "overtaken", 5, "0 refreshed ", true, true, "helm/Apply", 1},
+		"patch":              {all[:1], "conflict tomorrow 500 503 forbidden silent reset", 0, "1 failed api", false, false, "helm/Apply", 1},
+		"answer":             {all[:1], "never", 0, "1 failed api", true, false, "image-refresh/Update", 1},
+		"hand back":          {all[1:2], "conflict 500 forbidden", 0, "0 refreshed ", true, true, "image-refresh/Update", 1},
+		"record":             {all[2:3], "conflict 500 forbidden", 0, "1 failed api", true, false, "helm/Apply", 1},
+		"Event":              {all[4:5], "forbidden", 0, "0 refreshed ", true, true, "helm/Apply", 0},
+		"watch":              {all[5:], "dropped reset gone closed forbidden soon 500 garbage mute", 0, "0 refreshed ", true, true, "helm/Apply", 1},
+		"reading, in a wait": {[]apiproxy.Fault{{Match: reads, Skip: 1}, {Match: waits}}, "forbidden 500 silent", 0, "1 failed api", true, false, "helm/Apply", 1},
 	} {
-		for name, trouble := range c.troubles {
-			t.Run(where+": "+name, func(t *testing.T) {
+		for name := range strings.FieldsSeq(c.troubles) {
+			t.Run(where+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				s, first, latest := moved(t, fakenode.Ready())
-				remove := s.API.Inject(apiproxy.Fault{Match: c.match, Do: trouble})
-				result := s.Tick()
-				message := requireOutcome(t, result, c.ends.exit, c.ends.outcome, c.ends.cause).Message
-				assert.Less(t, result.Duration, time.Minute)
-				if c.ends.exit == 1 {
-					assert.Contains(t, message, "jobs")
+				s, first, latest := moved(t, fakenode.ReadyAfter(2*time.Second))
+				s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
+				if name == "mute" || where == "reading, in a wait" {
+					s.Setenv("ROLLOUT_TIMEOUT", "10s") // what ends only with the wait: a watch is given 45 s
 				}
+				do := troubles[name]
+				if name == "overtaken" {
+					do = faultinject.Before(func() {
+						s.Patch("kubectl-annotate", s.Deployment("jobs"), `{"metadata":{"annotations":{"other":"`+rand.Text()+`"}}}`)
+					})
+				}
+				var remove []func()
+				for _, fault := range c.at {
+					fault.Do, fault.Times = do, c.times
+					remove = append(remove, s.API.Inject(fault))
+				}
+				result := s.Tick()
+				workload := result.Report.Target("ingestor").Workload("jobs")
+				assert.Equal(t, c.ends, fmt.Sprint(result.ExitCode, " ", workload.Outcome, " ", workload.Cause), workload.Message)
+				assert.Less(t, result.Duration, time.Minute)
+				digests := map[bool]string{false: first, true: latest}
 				d := s.Deployment("jobs")
-				assert.Equal(t, c.ends.patched, live(s) == latest)
-				assert.Equal(t, map[bool]string{false: first, true: latest}[c.ends.recorded], d.Annotations[recorded])
-				assert.Equal(t, c.ends.patched, workloads.Revision(d) == 2)
-				assert.Equal(t, []string{c.ends.owner}, slotOwners(s))
-				remove()
+				assert.Equal(t, digests[c.patched], live(s))
+				assert.Equal(t, digests[c.recorded], d.Annotations[recorded])
+				assert.NotContains(t, d.Annotations[state], "failed")
+				assert.Equal(t, []string{c.owner}, slotOwners(s))
+				assert.Less(t, len(s.API.Requests(waits)), 40, "it does not spin")
+				for _, request := range s.API.Requests(waits) {
+					assert.Equal(t, "metadata.name=jobs", request.Query.Get("fieldSelector"), "a watch of all may be forbidden")
+				}
+				assert.Empty(t, s.API.Requests(apiproxy.Verb("list", "deployments")))
+				for _, one := range remove {
+					one()
+				}
 				s.Settle(workloads.Deployment("jobs"))
 				harness.RequireExit(t, 0, s.Tick())
-				requireRefreshed(t, s, latest, c.ends.events)
+				requireRefreshed(t, s, latest, c.events)
 				assert.NoError(t, s.Apply(harness.Helm, jobs(first)))
 			})
 		}
@@ -161,7 +163,7 @@ func TestI12AClearThatMeetsOnlyConflictsIsAWarning(t *testing.T) {
 	unblock := s.Site.Proxy.Refuse("ghcr.io", 403)
 	requireOutcome(t, s.Tick(), 0, "skipped", "proxy")
 	unblock()
-	remove := s.API.Inject(apiproxy.Fault{Match: patches, Do: conflict})
+	remove := s.API.Inject(apiproxy.Fault{Match: patches, Do: troubles["conflict"]})
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
 	assert.Contains(t, s.Deployment("jobs").Annotations, failures)
 	remove()
@@ -180,73 +182,6 @@ func TestOne401IsAskedAgain(t *testing.T) {
 	s.Forget()
 	requireOutcome(t, s.Tick(), 1, "failed", "api")
 	assert.Len(t, s.API.Requests(reads), 2, "asked again once")
-}
-
-// Whatever becomes of the watch, the rollout is seen: the object is read again. The program needs to know the object only by
-// name: a list or watch of all is forbidden.
-func TestARolloutIsSeenWhateverBecomesOfTheWatch(t *testing.T) {
-	t.Parallel()
-	for name, trouble := range map[string]faultinject.Action{
-		"dropped":               faultinject.Cut(100 * time.Millisecond),
-		"reset":                 faultinject.Reset(),
-		"gone":                  apiproxy.Refuse(410, "Expired", "too old resource version"),
-		"gone once it was open": apiproxy.Gone(),
-		"forbidden":             forbidden,
-		"too many requests":     apiproxy.TooManyRequests(1),
-		"500":                   internal,
-		"garbage":               faultinject.Reply(200, `{"type":"MODIFIED","object":{"kind":"Deployment",`, "Content-Type", "application/json"),
-		"silent": func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusOK)
-			_ = http.NewResponseController(w).Flush() // the client may be gone: its own loss
-			<-r.Context().Done()
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, _, latest := moved(t, fakenode.ReadyAfter(2*time.Second))
-			if name == "silent" {
-				s.Setenv("ROLLOUT_TIMEOUT", "10s") // it ends only with the wait: a watch is given 45 s
-			}
-			s.API.Inject(apiproxy.Fault{Match: waits, Do: trouble})
-			requireOutcome(t, s.Tick(), 0, "refreshed", "")
-			requireRefreshed(t, s, latest, 1)
-			watches := s.API.Requests(waits)
-			assert.Less(t, len(watches), 40, "it does not spin")
-			for _, request := range watches {
-				assert.Equal(t, "metadata.name=jobs", request.Query.Get("fieldSelector"))
-			}
-			assert.Empty(t, s.API.Requests(apiproxy.Verb("list", "deployments")))
-		})
-	}
-}
-
-// Reading goes away in the middle of a wait: nothing is known of the rollout any more, so nothing is concluded
-// from it.
-func TestReadingThatGoesAwayInTheMiddleIsLoudAndConcludesNothing(t *testing.T) {
-	t.Parallel()
-	for name, trouble := range map[string]faultinject.Action{"forbidden": forbidden, "500": internal, "silent": faultinject.Hang()} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, first, latest := moved(t, fakenode.ReadyAfter(3*time.Second))
-			s.Setenv("ROLLOUT_TIMEOUT", "5s")
-			s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
-			readable := s.API.Inject(apiproxy.Fault{Match: reads, Skip: 1, Do: trouble})
-			watchable := s.API.Inject(apiproxy.Fault{Match: waits, Do: trouble})
-			result := s.Tick()
-			requireOutcome(t, result, 1, "failed", "api")
-			assert.Less(t, result.Duration, time.Minute)
-			d := s.Deployment("jobs")
-			assert.Equal(t, latest, live(s), "not rolled back")
-			assert.Equal(t, first, d.Annotations[recorded], "not recorded")
-			assert.NotContains(t, d.Annotations[state], "failed", "not counted")
-			readable()
-			watchable()
-			s.Settle(jobs(latest))
-			requireOutcome(t, s.Tick(), 0, "unchanged", "")
-			requireRefreshed(t, s, latest, 1)
-		})
-	}
 }
 
 // The object is deleted in the middle of a wait.

@@ -39,10 +39,7 @@ const (
 	pairB       = "ghcr.io/tracebloc/b:1"
 )
 
-var (
-	kinds      = []string{"Deployment", "StatefulSet", "DaemonSet", "CronJob"}
-	getOptions = metav1.GetOptions{}
-)
+var kinds = []string{"Deployment", "StatefulSet", "DaemonSet", "CronJob"}
 
 // image is an index for the one platform that these tests use.
 func image(build string) registries.Content { return registries.Index(build, "linux/amd64") }
@@ -289,17 +286,12 @@ func requireRolled(t *testing.T, s *harness.Scenario, name, digest string, revis
 	assert.Equal(t, revision, workloads.Revision(d))
 }
 
-// requireQuiet asserts that a tick finds everything fresh and writes nothing.
-func requireQuiet(t *testing.T, s *harness.Scenario) {
+// requireQuiet asserts that a tick finds everything fresh and writes nothing, once the controllers have seen the last write to
+// these objects.
+func requireQuiet(t *testing.T, s *harness.Scenario, objects ...workloads.Object) {
 	t.Helper()
+	s.Settle(objects...)
 	s.Forget()
 	requireOutcomes(t, s.Tick(), 0, "unchanged")
 	assert.Empty(t, s.API.Writes(), "an unchanged tick writes nothing")
-}
-
-// requireQuietOnceSettled is requireQuiet after the controllers have seen the last annotation write.
-func requireQuietOnceSettled(t *testing.T, s *harness.Scenario, objects ...workloads.Object) {
-	t.Helper()
-	s.Settle(objects...)
-	requireQuiet(t, s)
 }

@@ -1,12 +1,22 @@
 package scenario_test
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 )
 
@@ -44,43 +54,81 @@ func TestBadConfiguration(t *testing.T) {
 	requireInvalid("targets[0].resolveFailureThreshold", "targets[0].mode", "CONCURRENCY", "ROLLOUT_TIMEOUT")
 }
 
-// An empty variable means its default: a hand-edited CronJob must run.
+// An empty variable means its default: a hand-edited CronJob must run. The table is for people; stdout never holds a log line.
 func TestEmptyVariablesMeanTheirDefaults(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
-	for _, key := range []string{
-		"POD_NAMESPACE", "ANNOTATION_PREFIX", "RESOLVE_FAILURE_THRESHOLD", "ROLLOUT_FAILURE_THRESHOLD", "UNSETTLED_THRESHOLD",
-		"CONTESTED_THRESHOLD", "ROLLOUT_TIMEOUT", "ROLLBACK", "MAX_ROLLOUTS", "RESOLVE_TIMEOUT", "CONCURRENCY", "PULL_SECRETS_DIR",
-		"LOG_LEVEL", "LOG_FORMAT",
-	} {
+	for key := range strings.FieldsSeq("POD_NAMESPACE ANNOTATION_PREFIX RESOLVE_FAILURE_THRESHOLD ROLLOUT_FAILURE_THRESHOLD UNSETTLED_THRESHOLD" +
+		" CONTESTED_THRESHOLD ROLLOUT_TIMEOUT ROLLBACK MAX_ROLLOUTS RESOLVE_TIMEOUT CONCURRENCY PULL_SECRETS_DIR LOG_LEVEL LOG_FORMAT") {
 		s.Setenv(key, "")
 	}
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
+	table := s.Run("run", "-o", "table")
+	harness.RequireExit(t, 0, table)
+	assert.Regexp(t, `(?sm)^TARGET +WORKLOAD +SLOT +LIVE +LATEST +OUTCOME.*unchanged`, table.Stdout)
+	assert.NotContains(t, table.Stdout, `"level"`)
 }
 
-// The table is for people; stdout never holds a log line.
-func TestTableOutput(t *testing.T) {
+// I20: kubectl in the image did not find its in-cluster configuration, IPv6 API addresses broke the URL, and the
+// token was visible in argv. Here the program runs as in a pod: a service account's files where a kubelet mounts
+// them (in a mount namespace of its own), an IPv6 service address, and no kubeconfig.
+func TestI20InClusterOverIPv6WithNoChildAndNoTokenInArgv(t *testing.T) {
 	t.Parallel()
 	s, _ := adopted(t)
-	result := s.Run("run", "-o", "table")
-	harness.RequireExit(t, 0, result)
-	assert.Regexp(t, `(?m)^TARGET +WORKLOAD +SLOT +LIVE +LATEST +OUTCOME`, result.Stdout)
-	assert.Contains(t, result.Stdout, "unchanged")
-	assert.NotContains(t, result.Stdout, `"level"`)
-}
+	kubeconfig, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
+	require.NoError(t, err)
+	server, err := url.Parse(kubeconfig.Host)
+	require.NoError(t, err)
+	account := filepath.Dir(file(t, s, "token", kubeconfig.BearerToken))
+	file(t, s, "ca.crt", string(kubeconfig.CAData))
+	file(t, s, "namespace", s.Namespace)
+	s.Unsetenv("KUBECONFIG")
+	s.Setenv("KUBERNETES_SERVICE_HOST", "::1")
+	s.Setenv("KUBERNETES_SERVICE_PORT", fmt.Sprint(forward(t, server.Host)))
 
-// An annotation with garbage is read as absent, with a warning, and nothing is lost.
-func TestGarbageInAnnotationsIsAWarning(t *testing.T) {
-	t.Parallel()
-	s, _ := adopted(t)
-	s.Patch("kubectl-annotate", s.Deployment("jobs"),
-		`{"metadata":{"annotations":{"`+state+`":"{\u001b[31m","`+failures+`":"many","`+streak+`":"-3","`+recorded+`":"sha256:zz"}}}`)
-	second := s.Push(ingestor, image("second"))
-	result := s.Tick()
-	requireOutcome(t, result, 0, "adopted", "") // what was recorded is gone: a person took it away
-	for _, key := range []string{state, failures, streak, recorded} {
-		assert.Contains(t, result.Stderr, key+" is read as absent")
+	release, held := make(chan struct{}), make(chan struct{})
+	s.API.Inject(apiproxy.Fault{Match: reads, Times: 1, Do: faultinject.Then(faultinject.Before(func() { close(held) }), faultinject.Hold(release))})
+	const mounted = "/run/secrets/kubernetes.io/serviceaccount"
+	run := s.StartAs("unshare", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs none /run && mkdir -p "+mounted+
+		" && cd "+account+" && cp token ca.crt namespace "+mounted+" && exec "+s.Binary)
+	<-held
+	process := fmt.Sprintf("/proc/%d/", run.PID())
+	tasks, err := filepath.Glob(process + "task/*/children")
+	require.NoError(t, err)
+	require.NotEmpty(t, tasks)
+	for _, path := range append(tasks, process+"cmdline", process+"environ") {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.NotContains(t, string(content), kubeconfig.BearerToken, path)
+		if strings.HasSuffix(path, "children") {
+			assert.Empty(t, strings.TrimSpace(string(content)), "no child process")
+		}
 	}
-	requireOutcome(t, s.Tick(), 0, "refreshed", "")
-	requireRolled(t, s, "jobs", second, 2)
+	close(release)
+	workload := requireOutcome(t, run.Finish(), 0, "unchanged", "")
+	assert.Equal(t, s.Namespace, workload.Namespace, "the service account's namespace")
+}
+
+// forward listens on the IPv6 loopback address and leads to an address. It returns the port.
+func forward(t *testing.T, to string) int {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "[::1]:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for client, err := listener.Accept(); err == nil; client, err = listener.Accept() {
+			server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", to)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			for from, into := range map[net.Conn]net.Conn{client: server, server: client} {
+				go func() {
+					_, _ = io.Copy(into, from) // whichever end closes first ends both
+					_ = into.Close()
+				}()
+			}
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port
 }

@@ -1,12 +1,12 @@
 package scenario_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/harness"
@@ -113,142 +113,7 @@ func TestAWorkloadInAnotherNamespace(t *testing.T) {
 	result = s.Tick()
 	harness.RequireExit(t, 0, result)
 	assert.Equal(t, other, outcomeOf(t, result, "agent", "agent", "refreshed", "").Namespace)
-	agent, err := s.Client.AppsV1().DaemonSets(other).Get(t.Context(), "agent", getOptions)
+	agent, err := s.Client.AppsV1().DaemonSets(other).Get(t.Context(), "agent", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, ingestor+"@"+second, workloads.Image(agent, "main"))
-}
-
-// OnDelete: the new digest is put there once, runs as somebody deletes the old pods, is not counted meanwhile,
-// and recorded once every pod runs it.
-func TestOnDeleteWaitsUncountedUntilThePodsAreDeleted(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []string{"StatefulSet", "DaemonSet"} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			s := environment.Scenario(t)
-			first := s.Push(ingestor, image("first"))
-			followed(t, s, ingestor, build(kind, "jobs", workloads.OnDelete(), workloads.Replicas(2), workloads.Container("main", ingestor+"@"+first)))
-			second := s.Push(ingestor, image("second"))
-			s.Setenv("UNSETTLED_THRESHOLD", "2")
-			for range 4 {
-				assert.Contains(t, requireOutcome(t, s.Tick(), 0, "waiting", "").Message, "OnDelete")
-				o := look(s, kind, "jobs")
-				assert.Equal(t, ingestor+"@"+second, workloads.Image(o, "main"))
-				assert.Equal(t, first, o.GetAnnotations()[recorded], "no pod runs it yet")
-				assert.NotContains(t, o.GetAnnotations(), streak)
-				assert.NotContains(t, o.GetAnnotations()[state], `"failed"`)
-			}
-			assert.Len(t, slotWrites(s, strings.ToLower(kind)+"s", "jobs"), 1)
-			s.Kubectl("delete", "pod", "-l", "app.kubernetes.io/name=jobs", "--wait=false")
-			s.Eventually("every pod runs the new digest", func() bool {
-				if kind == "DaemonSet" {
-					return workloads.Settled(s.DaemonSet("jobs"))
-				}
-				// The revision that an OnDelete StatefulSet calls current never changes.
-				status := s.StatefulSet("jobs").Status
-				return status.UpdatedReplicas == 2 && status.AvailableReplicas == 2
-			})
-			harness.RequireExit(t, 0, s.Tick())
-			assert.Equal(t, second, look(s, kind, "jobs").GetAnnotations()[recorded])
-			requireQuiet(t, s)
-		})
-	}
-}
-
-// A partition keeps pods below it on the old revision; they are not waited for, as long as one replica is above it.
-func TestAPartitionIsNotWaitedFor(t *testing.T) {
-	t.Parallel()
-	for _, partition := range []int32{1, 2} {
-		t.Run(fmt.Sprint(partition), func(t *testing.T) {
-			t.Parallel()
-			s := environment.Scenario(t)
-			first := s.Push(ingestor, image("first"))
-			followed(t, s, ingestor, partitioned(partition, "jobs", workloads.Replicas(3), workloads.Container("main", ingestor+"@"+first)))
-			second := s.Push(ingestor, image("second"))
-			requireOutcomes(t, s.Tick(), 0, "refreshed")
-			for ordinal := range int32(3) {
-				pod, err := s.Client.CoreV1().Pods(s.Namespace).Get(t.Context(), fmt.Sprintf("jobs-%d", ordinal), getOptions)
-				require.NoError(t, err)
-				digest := second
-				if ordinal < partition {
-					digest = first
-				}
-				assert.Equal(t, ingestor+"@"+digest, pod.Spec.Containers[0].Image)
-			}
-			assert.Equal(t, second, s.StatefulSet("jobs").Annotations[recorded])
-			requireQuiet(t, s)
-		})
-	}
-}
-
-// A paused Deployment is held, green and listed each tick, and refreshed once it is resumed. What fails to
-// resolve meanwhile is counted all the same.
-func TestAPausedDeploymentIsHeldUntilItIsResumed(t *testing.T) {
-	t.Parallel()
-	s, first := adopted(t)
-	s.Kubectl("rollout", "pause", "deployment/jobs")
-	second := s.Push(ingestor, image("second"))
-	s.Forget()
-	for range 2 {
-		assert.Contains(t, requireOutcome(t, s.Tick(), 0, "held", "").Message, "paused")
-	}
-	assert.Equal(t, first, live(s))
-	assert.Empty(t, s.API.Writes())
-	unblock := s.Site.Proxy.Refuse("ghcr.io", 403)
-	result := s.Tick()
-	requireOutcome(t, result, 0, "held", "")
-	assert.Equal(t, 1, result.Report.Target("ingestor").Failures)
-	assert.Equal(t, "1", s.Deployment("jobs").Annotations[failures])
-	unblock()
-	s.Kubectl("rollout", "resume", "deployment/jobs")
-	s.Settle(jobs(first))
-	requireOutcome(t, s.Tick(), 0, "refreshed", "")
-	requireRolled(t, s, "jobs", second, 2)
-}
-
-// A container that is left out is the only one that can be meant: the one with the repository, or with the
-// variable. Where several can be meant, they are listed, and nothing is touched.
-func TestAContainerThatIsLeftOut(t *testing.T) {
-	t.Parallel()
-	s := environment.Scenario(t)
-	first := s.Push(ingestor, image("first"))
-	one, two := workloads.Container("one", jobsManager), workloads.Container("two", ingestor)
-	variable := "env: " + slot
-	s.Deploy(
-		workloads.Deployment("by-repository", one, two),
-		workloads.Deployment("by-variable", one, two, workloads.Env("two", slot, first)),
-		workloads.Deployment("twice", one, two, workloads.Env("one", slot, first), workloads.Env("two", slot, first)),
-		workloads.Deployment("nowhere", one, two),
-		workloads.Deployment("same", workloads.Container("one", ingestor), workloads.InitContainer("two", ingestor)),
-	)
-	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "by-repository", "")+entry("Deployment", "by-variable", "", variable)+
-		entry("Deployment", "twice", "", variable)+entry("Deployment", "nowhere", "", variable)+entry("Deployment", "same", "")))
-	result := s.Tick()
-	harness.RequireExit(t, 1, result)
-	assert.Equal(t, "two", outcomeOf(t, result, "ingestor", "by-repository", "adopted", "").Container)
-	assert.Equal(t, "two", outcomeOf(t, result, "ingestor", "by-variable", "adopted", "").Container)
-	for _, name := range []string{"twice", "nowhere", "same"} {
-		assert.Contains(t, outcomeOf(t, result, "ingestor", name, "failed", "slot-invalid").Message, "one, two")
-		assert.NotContains(t, s.Deployment(name).Labels, mark)
-	}
-}
-
-// Two targets on one workload change in one patch and one rollout, and so does their record.
-func TestTwoTargetsOnOneWorkloadAreOnePatchAndOneRollout(t *testing.T) {
-	t.Parallel()
-	s := pair(t)
-	a, b := s.Push(pairA, image("a2")), s.Push(pairB, image("b2"))
-	s.Forget()
-	requireOutcomes(t, s.Tick(), 0, "refreshed")
-	s.Settle(workloads.Deployment("jobs"))
-	d := s.Deployment("jobs")
-	assert.Equal(t, pairA+"@"+a, workloads.Image(d, "one"))
-	assert.Equal(t, pairB+"@"+b, workloads.Image(d, "two"))
-	assert.Equal(t, 2, workloads.Revision(d))
-	writes := slotWrites(s, "deployments", "jobs")
-	require.Len(t, writes, 1)
-	for _, text := range []string{a, b, "tracebloc.io/a-digest", "tracebloc.io/b-digest"} {
-		assert.Contains(t, string(writes[0].Body), text)
-	}
-	requireQuiet(t, s)
 }

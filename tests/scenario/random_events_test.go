@@ -58,8 +58,7 @@ type randomRun struct {
 type randomWorkload struct {
 	kind, name string
 	env        bool
-	held       bool // by the label
-	replicas   int
+	held       bool   // by the label
 	before     string // what the slot held before the last tick
 	// undone is what a person has thrown out, and what no tick may put there until the tag moves.
 	undone string
@@ -118,9 +117,9 @@ func newRandomRun(t *testing.T, seed uint64) *randomRun {
 	for i, name := range []string{"one", "two"} {
 		l := &randomWorkload{
 			kind: []string{"Deployment", "Deployment", "StatefulSet", "DaemonSet"}[w.rng.IntN(4)], name: name, env: w.rng.IntN(2) == 0,
-			replicas: 1 + w.rng.IntN(3), manual: map[string]bool{}, others: map[string]bool{w.latest: true},
+			manual: map[string]bool{}, others: map[string]bool{w.latest: true},
 		}
-		options, keys := []workloads.Option{workloads.Replicas(int32(l.replicas))}, []string{}
+		options, keys := []workloads.Option{workloads.Replicas(int32(1 + w.rng.IntN(3)))}, []string{}
 		if w.rng.IntN(3) == 0 {
 			options = append(options, workloads.Recreate())
 		}
@@ -136,7 +135,7 @@ func newRandomRun(t *testing.T, seed uint64) *randomRun {
 		}
 		entries += entry(l.kind, l.name, "api", keys...)
 		w.workloads = append(w.workloads, l)
-		w.note("%s %s, env %t, %d replicas, Recreate %t", l.kind, l.name, l.env, l.replicas, len(options) > 1)
+		w.note("%s, env %t, Recreate %t", l.path(), l.env, len(options) > 1)
 	}
 	w.Configure("targets:\n" + targetOf("ingestor", ingestor, entries))
 	w.atHour = playClock(w.Scenario)
@@ -226,9 +225,10 @@ func (w *randomRun) happens() {
 			w.Kubectl("apply", "--server-side", "--force-conflicts", "--field-manager="+harness.Argo, "-f", path)
 		})
 	case 11:
-		w.hold(l, !l.held)
+		l.held = !l.held
+		w.kubectl("label", l.path(), map[bool]string{true: hold + "=true", false: hold + "-"}[l.held])
 	case 12:
-		w.scale(l, []int{0, 1, 3}[w.rng.IntN(3)])
+		w.scale(l, w.rng.IntN(3))
 	case 13:
 		if w.unblock == nil {
 			w.unblock = w.Site.Proxy.Refuse("ghcr.io", 403)
@@ -237,9 +237,8 @@ func (w *randomRun) happens() {
 			w.registryUp()
 		}
 	case 14:
-		w.Kubectl("annotate", l.path(), state+"-")
+		w.kubectl("annotate", l.path(), state+"-")
 		l.undone, l.seen = "", ""
-		w.note("a person removes the state of %s", l.path())
 	case 15:
 		w.later(float64(w.rng.IntN(12)) - 4)
 	case 16:
@@ -256,17 +255,16 @@ func (w *randomRun) later(hours float64) {
 	w.note("the clock is %.0f hours ahead", w.hours)
 }
 
-func (w *randomRun) hold(l *randomWorkload, held bool) {
-	l.held = held
-	w.Kubectl("label", l.path(), map[bool]string{true: "tracebloc.io/refresh-hold=true", false: "tracebloc.io/refresh-hold-"}[held])
-	w.note("%s is held: %t", l.path(), held)
+const hold = "tracebloc.io/refresh-hold"
+
+func (w *randomRun) kubectl(args ...string) {
+	w.note("kubectl %s", strings.Join(args, " "))
+	w.Kubectl(args...)
 }
 
 func (w *randomRun) scale(l *randomWorkload, replicas int) {
 	if l.kind != "DaemonSet" {
-		l.replicas = replicas
-		w.Kubectl("scale", l.path(), fmt.Sprint("--replicas=", replicas))
-		w.note("%s has %d replicas", l.path(), replicas)
+		w.kubectl("scale", l.path(), fmt.Sprint("--replicas=", replicas))
 	}
 }
 

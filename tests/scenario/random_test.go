@@ -60,8 +60,9 @@ func TestRandomSequences(t *testing.T) {
 				return w.fresh(l) || w.leftToAPerson(l, outcome) || w.published[w.latest].blamed && outcome.Cause != ""
 			})
 			for _, l := range w.workloads {
-				w.hold(l, false)
-				w.scale(l, max(l.replicas, 1))
+				l.held = false
+				w.kubectl("label", l.path(), hold+"-")
+				w.scale(l, 2)
 			}
 			w.publish(randomBuilds[0])
 			w.later(25)

@@ -3,7 +3,6 @@ package scenario_test
 import (
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,18 +18,6 @@ import (
 // slotPatches counts the writes that have changed a slot.
 func slotPatches(s *harness.Scenario) int {
 	return len(s.API.Requests(func(r apiproxy.Request) bool { return isSlotPatch(r) && r.Status == 200 }))
-}
-
-// I28: eight ticks at once on a moved tag, whose pods take their time: one rollout, one record, one Event.
-func TestI28EightTicksAtOnceOnSlowPods(t *testing.T) {
-	t.Parallel()
-	s, _, latest := moved(t, fakenode.ReadyAfter(3*time.Second))
-	for _, result := range eightAtOnce(t, s) {
-		harness.RequireExit(t, 0, result)
-	}
-	assert.Equal(t, 1, slotPatches(s))
-	requireRefreshed(t, s, latest, 1)
-	requireOutcome(t, s.Tick(), 0, "unchanged", "")
 }
 
 // I28: eight ticks at once on a rollout that fails: one attempt, one Event, and all are loud.
@@ -57,22 +44,6 @@ func TestI28EightTicksAtOnceOnARolloutThatFails(t *testing.T) {
 	assert.Len(t, eventsOf(s, "RolledBack"), 1)
 	assert.Equal(t, []string{"helm/Apply"}, slotOwners(s))
 	requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
-}
-
-// I28: eight ticks at once on a workload that is not settled: one count.
-func TestI28EightTicksAtOnceOnAnUnsettledWorkload(t *testing.T) {
-	t.Parallel()
-	s, first := adopted(t)
-	s.Push(ingestor, image("second"))
-	breaks(s, fakenode.Stuck(), first)
-	s.Eventually("the pod is not ready", func() bool { return s.Deployment("jobs").Status.AvailableReplicas == 0 })
-	for _, count := range []string{"1", "2"} {
-		for _, result := range eightAtOnce(t, s) {
-			requireOutcome(t, result, 0, "waiting", "")
-		}
-		assert.Equal(t, count, s.Deployment("jobs").Annotations[streak])
-	}
-	assert.Equal(t, 0, slotPatches(s))
 }
 
 // overlapping starts a tick, and a second one in the middle of the first one's wait.
@@ -107,23 +78,6 @@ func TestI28ATickThatBeginsInTheMiddleOfAnother(t *testing.T) {
 			requireRefreshed(t, s, latest, 1)
 		})
 	}
-}
-
-// The same where the rollout fails: the second tick was running when the first one counted.
-func TestI28AFailureIsCountedOnceByTicksThatOverlap(t *testing.T) {
-	t.Parallel()
-	s, _, latest := moved(t, fakenode.Stuck())
-	s.Setenv("ROLLOUT_TIMEOUT", "8s")
-	remove := concludeTogether(s, 2, latest)
-	first, second := overlapping(t, s)
-	for _, run := range []*harness.Run{first, second} {
-		assert.Contains(t, requireOutcome(t, run.Finish(), 1, "failed", "rollout-failed").Message, "1/3")
-	}
-	remove()
-	s.Setenv("ROLLOUT_TIMEOUT", "1s")
-	assert.Contains(t, requireOutcome(t, s.Tick(), 1, "failed", "rollout-failed").Message, "2/3", "one that waits later is another tick")
-	assert.Equal(t, 1, slotPatches(s))
-	assert.Len(t, eventsOf(s, "RolloutFailed"), 2)
 }
 
 // I28: a tick that reads before another one counts, and decides after it, does not count again; one that reads after another has

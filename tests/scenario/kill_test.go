@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,13 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // moment is when a tick is killed: before or after the API server has carried a request out.
@@ -114,4 +119,87 @@ func concludeTogether(s *harness.Scenario, ticks int, digest string) (remove fun
 			next.ServeHTTP(w, r)
 		}
 	}})
+}
+
+// tooMany bounds the requests of one tick, conflicts with the controller included.
+const tooMany = 40
+
+// killAtEach publishes a build and kills a tick at one of its requests, under Helm 4, again and again, each time at another
+// request, until a tick ends before it comes so far. Next runs the ticks that follow, and returns what is to run then, after how
+// many rollouts.
+func killAtEach(t *testing.T, s *harness.Scenario, when moment, requests int, next func(digest string) (runs string, rollouts int)) {
+	t.Helper()
+	for n := range tooMany {
+		digest := s.Push(ingestor, image(fmt.Sprint("build ", n)))
+		s.Settle(workloads.Deployment("jobs"))
+		revision := workloads.Revision(s.Deployment("jobs"))
+		s.Forget()
+		if !killAt(t, s, apiproxy.Fault{Skip: n, Times: 1}, when) {
+			require.GreaterOrEqual(t, n, requests)
+			return
+		}
+		runs, rollouts := next(digest)
+		requireRolled(t, s, "jobs", runs, revision+rollouts)
+		assert.Equal(t, []string{"helm/Apply"}, slotOwners(s))
+		s.Forget()
+		if runs == digest {
+			requireOutcome(t, s.Tick(), 0, "unchanged", "")
+			assert.NotRegexp(t, "attempt|owners", s.Deployment("jobs").Annotations[state])
+		} else {
+			requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
+		}
+		assert.Empty(t, s.API.Writes(), "the tick after that has nothing left to do")
+		if t.Failed() {
+			t.Fatalf("killed at request %d", n+1)
+		}
+	}
+	t.Fatalf("a tick makes more than %d requests", tooMany)
+}
+
+// I19: a tick that is killed at any of its requests is continued by the next one, be it a quarter of an hour later or while the
+// rollout is still under way.
+func TestI19ATickKilledAtAnyRequestIsContinued(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		when  moment
+		later bool
+	}{"before": {before, true}, "after": {after, true}, "after, and continued at once": {after, false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := appliedBy(t, harness.Helm)
+			killAtEach(t, s, c.when, 5, func(digest string) (string, int) { // read, patch, hand back, record, Event
+				if c.later {
+					s.Settle(jobs(digest))
+				}
+				harness.RequireExit(t, 0, s.Tick())
+				return digest, 1
+			})
+		})
+	}
+}
+
+// I13, I19: a tick that is killed at any request while it rolls out, gives up and restores is continued by the
+// next ones: what was recorded runs again, the bad digest is rejected, and it was rolled out once more at most.
+func TestI13I19ATickKilledWhileItRestoresIsContinued(t *testing.T) {
+	t.Parallel()
+	s, good := appliedBy(t, harness.Helm)
+	s.Setenv("ROLLOUT_TIMEOUT", "1s")
+	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
+	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
+		if fakenode.Runs(pod, good) {
+			return fakenode.Ready()
+		}
+		return crash()
+	})
+	// Read, patch, hand back, pods, restore, hand back, Events; before one is after the one before.
+	killAtEach(t, s, before, 7, func(string) (string, int) {
+		outcome := ""
+		for ticks := 0; outcome != "rejected"; ticks++ {
+			require.Less(t, ticks, 3, "the last outcome is %s", outcome)
+			result := s.Tick()
+			harness.RequireExit(t, 1, result)
+			outcome = result.Report.Target("ingestor").Workload("jobs").Outcome
+		}
+		return good, 2
+	})
 }

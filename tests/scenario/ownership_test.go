@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -209,16 +210,133 @@ func collect(fields map[string]any, path string, value any) {
 	fields[path] = value
 }
 
-// kubectlApply applies YAML as a field manager, by server-side apply and never by force.
-func kubectlApply(t *testing.T, s *harness.Scenario, fieldManager, yaml string) {
-	t.Helper()
-	s.Kubectl("apply", "--server-side", "--field-manager="+fieldManager, "-f", file(t, s, "apply.yaml", yaml))
-}
-
 // file writes a file into the folder of the scenario, and returns its path.
 func file(t *testing.T, s *harness.Scenario, name, content string) string {
 	t.Helper()
 	path := filepath.Join(s.Dir, name)
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	return path
+}
+
+// I29: after a patch by another tool, an upgrade with Helm 4 failed on a conflict, and one with Helm 3 silently
+// reverted: every upgrade succeeds, and the next tick heals what it has reverted.
+func TestI29UpgradesSucceedAndTheNextTickHeals(t *testing.T) {
+	forEachHelm(t, func(r *release) {
+		r.Setenv("CONTESTED_THRESHOLD", "9") // more upgrades than a day has
+		first := r.install(applicationConfig)
+		before := everything(r.t, r.Scenario, r.slots...)
+		r.tick("adopted")
+		assert.Equal(r.t, before, everything(r.t, r.Scenario, r.slots...))
+		digest, reference := r.refresh("second")
+		r.requireSlots(digest, reference, r.owners, r.owners)
+
+		for _, flags := range [][]string{
+			{"--set", "digest=" + first},                               // unchanged values
+			{"--set", "digest=" + first, "--set", "note=changed"},      // changed ones
+			{"--reuse-values"},                                         // reused
+			{"--reuse-values", "--set", "note=again"},                  // reused, and a change
+			{"--reuse-values", "--set", "digest=" + digestOf("other")}, // another digest
+		} {
+			r.upgrade(flags...)
+			for _, object := range r.workloads() {
+				value, _ := workloads.EnvValue(object, "api", slot)
+				require.NotEqual(r.t, digest, value, "%v: an upgrade sets the chart's value", flags)
+				require.Equal(r.t, appImage, workloads.Image(object, "api"), flags)
+			}
+			r.tick("reapplied")
+			r.requireSlots(digest, reference, r.owners, r.owners)
+			r.tick("unchanged")
+		}
+
+		digest, reference = r.refresh("third")
+		for _, revert := range [][]string{{"upgrade", "app", application, "--reuse-values"}, {"rollback", "app", "1"}} {
+			r.run(revert...)
+			r.tick("reapplied")
+			r.requireSlots(digest, reference, r.owners, r.owners)
+		}
+	})
+}
+
+// I29: a chart that renders the live digest through lookup: nothing is reverted, so nothing is to be healed.
+func TestI29AChartThatRendersWhatIsLive(t *testing.T) {
+	forEachHelm(t, func(r *release) {
+		r.install(applicationConfig, "--set", "slots=lookup")
+		r.tick("adopted")
+		digest, reference := r.refresh("second")
+		revision := workloads.Revision(r.Deployment("deployment"))
+		r.upgrade("--reuse-values")
+		assert.Equal(r.t, revision, workloads.Revision(r.Deployment("deployment")), "an upgrade rolls nothing")
+		r.tick("unchanged")
+		r.upgrade("--reuse-values", "--set", "note=changed")
+		r.tick("unchanged")
+		r.requireSlots(digest, reference, r.owners, r.owners)
+		r.refresh("third")
+	})
+}
+
+// I29: a chart that leaves the variable out: it is filled, belongs to nobody, and survives upgrades.
+func TestI29AChartThatLeavesTheSlotOut(t *testing.T) {
+	forEachHelm(t, func(r *release) {
+		digest := r.install("targets:\n"+everyKind("ingestor", ingestor, "env: "+slot), "--set", "slots=absent")
+		r.tick("refreshed")
+		imageOwners := workloads.ImageOwners(r.Deployment("deployment"), "api") // Helm: no target follows it here
+		require.Len(r.t, imageOwners, 1)
+		r.upgrade("--reuse-values")
+		r.tick("unchanged")
+		r.upgrade("--reuse-values", "--set", "note=changed")
+		r.requireSlots(digest, appImage, nil, imageOwners)
+		digest, _ = r.refresh("second")
+		r.requireSlots(digest, appImage, nil, imageOwners)
+	})
+}
+
+// slotOwners are the managers that own the slot of the Deployment "jobs".
+func slotOwners(s *harness.Scenario) []string {
+	return workloads.EnvOwners(s.Deployment("jobs"), "api", slot)
+}
+
+// isHandBack matches the write that changes nothing but claims.
+func isHandBack(r apiproxy.Request) bool {
+	return r.Verb == "patch" && strings.Contains(string(r.Body), "managedFields")
+}
+
+// appliedBy makes a scenario in which a manager has applied the Deployment "jobs", and one tick has adopted it.
+func appliedBy(t *testing.T, fieldManager string) (s *harness.Scenario, digest string) {
+	t.Helper()
+	s = environment.Scenario(t)
+	digest = s.Push(ingestor, image("first"))
+	require.NoError(t, s.Apply(fieldManager, jobs(digest)))
+	s.Settle(jobs(digest))
+	s.Configure(ingestorConfig)
+	requireOutcome(t, s.Tick(), 0, "adopted", "")
+	return s, digest
+}
+
+// A manager whose entry holds the slot and nothing else: the server drops the entry when we patch, and it has
+// to come back.
+func TestI29AnEntryThatTheServerDroppedComesBack(t *testing.T) {
+	t.Parallel()
+	s, first := appliedBy(t, harness.Helm)
+	require.NoError(t, s.Apply(harness.Argo, jobs(first)))
+	const claim = `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:env":{"k:{\"name\":\"` + slot +
+		`\"}":{"f:value":{}}}}}}}}}`
+	entries := s.Deployment("jobs").ManagedFields
+	for i := range entries {
+		if entries[i].Manager == harness.Argo {
+			entries[i].FieldsV1.SetRawBytes([]byte(claim))
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"managedFields": entries}})
+	require.NoError(t, err)
+	s.Patch("test", s.Deployment("jobs"), string(patch))
+	require.Equal(t, []string{"argocd-controller/Apply", "helm/Apply"}, slotOwners(s))
+
+	s.Push(ingestor, image("second"))
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
+	assert.Equal(t, []string{"argocd-controller/Apply", "helm/Apply"}, slotOwners(s))
+	for _, entry := range s.Deployment("jobs").ManagedFields {
+		if entry.Manager == harness.Argo {
+			assert.JSONEq(t, claim, string(entry.FieldsV1.GetRawBytes()))
+		}
+	}
 }
