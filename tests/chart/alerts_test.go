@@ -17,9 +17,6 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// repository is where links into this repository lead.
-const repository = "https://github.com/tracebloc/image-refresh/blob/main/"
-
 // alerts are the rules of a PrometheusRule, as Prometheus reads them from a file.
 type alerts struct {
 	Groups []group `json:"groups"`
@@ -72,7 +69,8 @@ func renderAlerts(t *testing.T, h helm) alerts {
 	return rule.Spec
 }
 
-// Each alert fires when it should and not when it should not, as promtool tells from the rules that the chart renders.
+// Each alert fires when it should and not when it should not, as promtool tells from the rules that the chart renders, and has
+// the address of its section of the runbook, which tests/e2e looks up.
 func TestPrometheusAlertsFireWhenTheyShould(t *testing.T) {
 	var tested string
 	suites := matching(t, "alerts", "*.yaml")
@@ -93,28 +91,6 @@ func TestPrometheusAlertsFireWhenTheyShould(t *testing.T) {
 			run("test", "rules", filepath.Base(suite))
 		}
 	})
-}
-
-// Whoever is paged finds a section of the runbook that is about this alert.
-func TestRunbookLinksLead(t *testing.T) {
-	t.Parallel()
-	for _, rule := range renderAlerts(t, helms[0]).Groups[0].Rules {
-		path, found := strings.CutPrefix(rule.Annotations["runbook_url"], repository)
-		require.True(t, found, "%s: %s", rule.Alert, rule.Annotations["runbook_url"])
-		path, anchor, _ := strings.Cut(path, "#")
-		text, err := os.ReadFile(filepath.Join("../..", path))
-		require.NoError(t, err, rule.Alert)
-		assert.Contains(t, anchors(string(text)), anchor, rule.Alert)
-	}
-}
-
-// anchors are those that GitHub gives a page's headings.
-func anchors(markdown string) (found []string) {
-	dropped := regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
-	for _, heading := range regexp.MustCompile(`(?m)^#+ +(.*?) *$`).FindAllStringSubmatch(markdown, -1) {
-		found = append(found, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(heading[1]), ""), " ", "-"))
-	}
-	return found
 }
 
 // stable are the series of kube-state-metrics that its documentation calls STABLE, as far as they are of use here.

@@ -44,7 +44,7 @@ func TestArtifactHubAnnotationsAreWellFormed(t *testing.T) {
 		parsed, err := url.Parse(link.URL)
 		require.NoError(t, err)
 		assert.Equal(t, "https", parsed.Scheme)
-		if path, is := strings.CutPrefix(link.URL, repository); is {
+		if path, is := strings.CutPrefix(link.URL, "https://github.com/tracebloc/image-refresh/blob/main/"); is {
 			assert.FileExists(t, filepath.Join("../..", path))
 		}
 	}

@@ -2,26 +2,20 @@ package chart
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"maps"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
+	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/product"
 )
 
@@ -206,10 +200,15 @@ func read(t *testing.T, text string) (given map[string]any) {
 }
 
 func TestChartAndProgramAgree(t *testing.T) {
-	program, authority := buildProgram(t), certificate(t)
+	program, err := product.Build(t.Context(), t.TempDir(), false, os.Stderr)
+	require.NoError(t, err)
+	authority, err := pki.NewAuthority("registry")
+	require.NoError(t, err)
+	authorityFile := filepath.Join(t.TempDir(), "ca.crt")
+	require.NoError(t, authority.WriteFile(authorityFile))
 	forEachHelm(t, func(t *testing.T, h helm) {
 		judge := func(t *testing.T, text, key string, valid bool) {
-			given := read(t, strings.ReplaceAll(text, "$CA", authority))
+			given := read(t, strings.ReplaceAll(text, "$CA", authorityFile))
 			rendered, err := h.template(t, chartDir, valuesFile(t, given)...)
 			if !valid {
 				require.ErrorContains(t, err, key, "the chart takes it, or does not name the key")
@@ -257,7 +256,9 @@ func TestChartJudgesItsOwnValues(t *testing.T) {
 // The chart passes on what the program reads, with the defaults that the program tells in its own help.
 func TestChartAndProgramHaveTheSameDefaults(t *testing.T) {
 	t.Parallel()
-	output, err := exec.CommandContext(t.Context(), buildProgram(t), "-h").Output()
+	program, err := product.Build(t.Context(), t.TempDir(), false, os.Stderr)
+	require.NoError(t, err)
+	output, err := exec.CommandContext(t.Context(), program, "-h").Output()
 	require.NoError(t, err)
 	_, help, found := strings.Cut(string(output), "\nEnvironment")
 	require.True(t, found)
@@ -273,27 +274,6 @@ func TestChartAndProgramHaveTheSameDefaults(t *testing.T) {
 		got[variable.Name] = variable.Value
 	}
 	assert.Equal(t, want, got)
-}
-
-// buildProgram builds the program as it is in this tree.
-func buildProgram(t *testing.T) string {
-	t.Helper()
-	path, err := product.Build(t.Context(), t.TempDir(), false, os.Stderr)
-	require.NoError(t, err)
-	return path
-}
-
-// certificate is a file with a certificate, as caFile asks for.
-func certificate(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "ca.crt")
-	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return path
 }
 
 // accepts has the program read a configuration, and says whether it found it valid. There is no cluster to go on with.

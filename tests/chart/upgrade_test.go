@@ -1,7 +1,6 @@
 package chart
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,22 +56,8 @@ func TestI30MissingAndNullValuesHaveTheirDefaults(t *testing.T) {
 	})
 }
 
-// What is stored of each age still renders, under today's templates and schema. A file is added when a value changes, and none
-// is ever changed or removed: an upgrade with --reuse-values brings it along for ever.
-func TestI30StoredValuesRender(t *testing.T) {
-	forEachHelm(t, func(t *testing.T, h helm) {
-		for _, file := range matching(t, "testdata", "stored", "*.yaml") {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			image := tickOf(t, decode(t, h.mustTemplate(t, chartWith(t, text)))).Containers[0].Image
-			assert.Equal(t, "ghcr.io/tracebloc/image-refresh:"+appVersion(t), image, "%s: the image follows the chart", file)
-			// And the other way, --reset-then-reuse-values: the stored values upon today's.
-			decode(t, h.mustTemplate(t, chartDir, "--values", file))
-		}
-	})
-}
-
-// Every shape of values that was ever published stays among the stored ones: whoever adds a value adds a file.
+// Every shape of values that was ever published stays among the stored ones, from which releases are upgraded on a cluster:
+// whoever adds a value adds a file, and changes or removes none, since an upgrade with --reuse-values brings it along for ever.
 func TestTodaysValuesAreStored(t *testing.T) {
 	t.Parallel()
 	today := keys("", values(t, chartDir, "values.yaml"))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/components"
 	"github.com/tracebloc/image-refresh/tests/registries"
-	"github.com/tracebloc/image-refresh/tests/transcript"
 )
 
 var update = flag.Bool("update-readme", false, "put what the demo prints into the README")
@@ -36,7 +36,7 @@ func temporary(t *testing.T) (check func()) {
 func TestReadmeShowsTheDemo(t *testing.T) {
 	check := temporary(t)
 	var out strings.Builder
-	require.NoError(t, run(t.Context(), &transcript.Printer{Out: &out}, os.Stderr))
+	require.NoError(t, run(t.Context(), printer{out: &out}, os.Stderr))
 	check()
 	tests, err := components.Root()
 	require.NoError(t, err)
@@ -88,20 +88,19 @@ func TestAnInterruptedDemoLeavesNothing(t *testing.T) {
 		check := temporary(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		out := &canceller{text: text, cancel: cancel}
-		require.ErrorIs(t, run(ctx, &transcript.Printer{Out: out}, os.Stderr), context.Canceled)
+		require.ErrorIs(t, run(ctx, printer{out: out}, os.Stderr), context.Canceled)
 		assert.NotContains(t, out.String(), "\n3. ")
 		check()
 	}
 }
 
-func TestACommandThatDoesNotHoldSaysSo(t *testing.T) {
+func TestACommandThatFailsEndsTheDemo(t *testing.T) {
 	site, err := registries.Start(t.Context(), t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, site.Stop()) })
 	e := &environment{dir: t.TempDir(), site: site}
-	for _, wrong := range []command{{"echo a", 1, "a"}, {"echo a", 0, "b"}} {
-		require.ErrorContains(t, wrong.execute(t.Context(), &transcript.Printer{Out: &strings.Builder{}}, e), "echo a ended with 0")
-	}
+	err = execute(t.Context(), printer{out: io.Discard}, e, "echo why >&2; exit 3", 3)
+	require.ErrorContains(t, err, "ended with 3, not with 0:\nwhy")
 }
 
 func TestNoTerminalGetsNoColours(t *testing.T) {

@@ -12,20 +12,17 @@ import (
 	"syscall"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/cluster"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
-	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 const (
-	namespace     = "tracebloc" // where the application runs
-	settleTimeout = 30 * time.Second
-	tickTimeout   = time.Minute
+	namespace      = "tracebloc" // where the application runs
+	commandTimeout = time.Minute
 )
 
 // config is what image-refresh is told.
@@ -94,39 +91,9 @@ func (e *environment) stop() error {
 	return errors.Join(append(failures, err)...)
 }
 
-// install makes Deployments as Helm does, and waits for their pods.
-func (e *environment) install(ctx context.Context, deployments ...*appsv1.Deployment) error {
-	for _, d := range deployments {
-		client := e.Cluster.Client().AppsV1().Deployments(namespace)
-		if _, err := client.Create(ctx, d, metav1.CreateOptions{FieldManager: "helm"}); err != nil {
-			return err
-		}
-		if _, err := e.settled(ctx, d.Name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// settled waits until a Deployment is settled, and returns it.
-func (e *environment) settled(ctx context.Context, name string) (*appsv1.Deployment, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
-	defer cancel()
-	for {
-		d, err := e.Cluster.Client().AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("wait for Deployment %s: %w", name, err)
-		}
-		if workloads.Settled(d) {
-			return d, nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
 // shell runs what an operator types, and returns what it printed to standard output and standard error, and how it ended.
 func (e *environment) shell(ctx context.Context, line string) (printed, problems string, exit int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, tickTimeout)
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "sh", "-c", line) //nolint:gosec // the lines are the script's

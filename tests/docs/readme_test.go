@@ -138,19 +138,16 @@ func readersCluster(t *testing.T) (*cluster.Cluster, *registries.Site) {
 		}
 		return fakenode.Ready()
 	})
+	made := func(_ any, err error) { require.NoError(t, err) }
+	create, core := metav1.CreateOptions{}, c.Client().CoreV1()
 	for _, name := range []string{namespace, example} {
-		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		_, err = c.Client().CoreV1().Namespaces().Create(t.Context(), object, metav1.CreateOptions{})
-		require.NoError(t, err)
+		made(core.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, create))
 	}
-	_, err = c.Client().CoreV1().Secrets(namespace).Create(t.Context(), &corev1.Secret{
+	made(core.Secrets(namespace).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "stg-regcred"}, Type: corev1.SecretTypeDockerConfigJson,
 		StringData: map[string]string{corev1.DockerConfigJsonKey: pullSecret},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	old := workloads.CronJob("stg-image-refresh-script")
-	_, err = c.Client().BatchV1().CronJobs(namespace).Create(t.Context(), old, metav1.CreateOptions{})
-	require.NoError(t, err)
+	}, create))
+	made(c.Client().BatchV1().CronJobs(namespace).Create(t.Context(), workloads.CronJob("stg-image-refresh-script"), create))
 	for _, d := range []*appsv1.Deployment{
 		workloads.Deployment("api", workloads.InNamespace(example), workloads.Container("api", "ghcr.io/example/api:1.2")),
 		workloads.Deployment("stg-jobs-manager", workloads.InNamespace(namespace), workloads.PullSecret("stg-regcred"),
@@ -158,8 +155,7 @@ func readersCluster(t *testing.T) (*cluster.Cluster, *registries.Site) {
 		workloads.Deployment("stg-requests-proxy", workloads.InNamespace(namespace), workloads.PullSecret("stg-regcred"),
 			workloads.Container("proxy", image)),
 	} {
-		_, err := c.Client().AppsV1().Deployments(d.Namespace).Create(t.Context(), d, metav1.CreateOptions{})
-		require.NoError(t, err)
+		made(c.Client().AppsV1().Deployments(d.Namespace).Create(t.Context(), d, create))
 	}
 	return c, site
 }

@@ -19,13 +19,9 @@ var runbookPart = regexp.MustCompile("(?ms)^(?:#+ ([^\n]*)|\\*\\*(\\w+)\\.\\*\\*
 
 // Runbook reads the commands of docs/runbook.md, by the titles of their sections; without the block that sets the variables
 // which all others use.
-func Runbook() (map[string][]Script, error) {
+func Runbook() (scripts map[string][]Script, err error) {
 	text, err := read("docs/runbook.md")
-	return runbook(text), err
-}
-
-func runbook(text string) map[string][]Script {
-	scripts := map[string][]Script{}
+	scripts = map[string][]Script{}
 	var title, part string
 	for _, match := range runbookPart.FindAllStringSubmatch(text, -1) {
 		switch {
@@ -37,5 +33,5 @@ func runbook(text string) map[string][]Script {
 			scripts[title] = append(scripts[title], Script{Confirms: part == "Confirm", Text: match[3]})
 		}
 	}
-	return scripts
+	return scripts, err
 }

@@ -9,15 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRunbookIsReadBySections(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, map[string][]Script{
-		RunbookStart: {{Text: "look\n"}},
-		"dns":        {{Confirms: true, Text: "# first\n(\n  ask \"$HOST\"\n)\n"}, {Text: "fix ${NAME}\n"}},
-	}, runbook("# Runbook\n```sh\nexport NAME=a\n```\nnow\n```sh\nlook\n```\n### dns\n**Confirm.** It says so:\n\n"+
-		"```sh\n# first\n(\n  ask \"$HOST\"\n)\n```\n**Fix.** So:\n```sh\nfix ${NAME}\n```\n"))
-}
-
 func TestRunbookTellsItsReaderToSetEachVariable(t *testing.T) {
 	t.Parallel()
 	text, err := read("docs/runbook.md")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Exchange is part of whatever describes a request.
@@ -24,7 +25,6 @@ type Journal[T any, P interface {
 }] struct {
 	mu       sync.Mutex
 	requests []P
-	changed  chan struct{} // closed, and made anew, with each change; nil while nobody waits
 }
 
 // Add keeps a copy of a request, and numbers both. The answer is told of the copy.
@@ -34,7 +34,6 @@ func (j *Journal[T, P]) Add(request P) (kept P) {
 	request.exchange().Seq = len(j.requests) + 1
 	copied := *request
 	j.requests = append(j.requests, &copied)
-	j.announce()
 	return &copied
 }
 
@@ -43,21 +42,12 @@ func (j *Journal[T, P]) Answered(kept P, status int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	kept.exchange().Status = status
-	j.announce()
-}
-
-func (j *Journal[T, P]) announce() {
-	if j.changed != nil {
-		close(j.changed)
-		j.changed = nil
-	}
 }
 
 // Recorded returns what was recorded and matches; a nil matcher is any.
-func (j *Journal[T, P]) Recorded(match func(T) bool) []T {
+func (j *Journal[T, P]) Recorded(match func(T) bool) (requests []T) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var requests []T
 	for _, request := range j.requests {
 		if match == nil || match(*request) {
 			requests = append(requests, *request)
@@ -87,18 +77,12 @@ func (j *Journal[T, P]) Forget() {
 // Await waits until n requests match; answered or not.
 func (j *Journal[T, P]) Await(ctx context.Context, n int, match func(T) bool) error {
 	for {
-		j.mu.Lock()
-		if j.changed == nil {
-			j.changed = make(chan struct{})
-		}
-		changed := j.changed
-		j.mu.Unlock()
 		seen := len(j.Recorded(match))
 		if seen >= n {
 			return nil
 		}
 		select {
-		case <-changed:
+		case <-time.After(5 * time.Millisecond):
 		case <-ctx.Done():
 			return fmt.Errorf("%d of %d expected requests came: %w", seen, n, ctx.Err())
 		}
