@@ -46,7 +46,7 @@ const (
 )
 
 var faults = []fault{
-	{"a name that does not resolve", "dns", "name " + viaProxy, "the cluster's DNS", leadTo("nowhere.invalid", "name")},
+	{"a name that does not resolve", "dns", "name " + viaProxy, "the cluster's DNS", lead("nowhere.invalid", "name")},
 	{"a closed port", "connection-refused", "connect " + viaProxy, "allow egress", leadToPort(faultinject.ClosedPort)},
 	{"a port that swallows every packet", "timeout", "connect " + viaProxy, "allow egress to", leadToPort(faultinject.DeafPort)},
 	{"no answer", "timeout", "proxy", "allow egress to", func(c *trial) { c.Site.Proxy.Blackhole(hubHost) }}, // to CONNECT
@@ -92,7 +92,7 @@ var faults = []fault{
 	{"a 429", "rate-limited", perRequest, "authenticate with a pull secret, or use a mirror", answer(faultinject.Reply(429, ""))},
 	{"a 503", "server-error", perRequest, "nothing to do here", answer(faultinject.Reply(503, "down"))},
 	{"Harbor without its database", "server-error", perManifest, "refuses even valid accounts", func(c *trial) {
-		challenge(`Bearer realm="https://` + hubTokens + `/token",service="harbor-registry"`)(c)
+		c.challenge(hubHost, "https://"+hubTokens+"/token", "harbor-registry")
 		refuses(401, "UNAUTHORIZED")(c)
 	}},
 	{"a policy", "forbidden", "manifest", "412 (PROJECTPOLICYVIOLATION), a policy of its own", refuses(412, "PROJECTPOLICYVIOLATION")},
@@ -100,7 +100,6 @@ var faults = []fault{
 	{"a 401 to an account", "unauthorized", "manifest", "was refused to pull secret", account(refuses(401, "UNAUTHORIZED"))},
 	{"a 404 to an account", "not-found", "manifest", "which some registries hide behind a 404", account(refuses(404, "NAME_UNKNOWN"))},
 	{"a firewall's 403 to an account", "forbidden", "token", "and not as a registry does", account(answer(faultinject.Reply(403, "<html>")))},
-	{"a plain 403 to an account", "forbidden", "token", "a geo block", account(answer(faultinject.Reply(403, "blocked")))},
 	{"a 402 to an account", "forbidden", "token", "a bill that is due", account(answer(faultinject.Reply(402, "pay")))},
 	{"a registry's 403 to an account", "unauthorized", "token", "was rejected by the token endpoint", account(refuses(403, "DENIED"))},
 	{"storage that refuses", "forbidden", "index", "the storage " + cdnHost + ", to which the registry sends, answered 403", func(c *trial) {
@@ -109,10 +108,10 @@ var faults = []fault{
 		c.host = cdnHost
 		answer(redirect("https://" + cdnHost + "/?sig=signature-of-the-storage"))(c)
 	}},
-	{"a realm in clear", "bad-response", "ping", "X-Forwarded-Proto", account(challenge(`Bearer realm="http://auth.docker.io/token"`))},
-	{"a relative realm", "bad-response", "ping", "X-Forwarded-Proto", account(challenge(`Bearer realm="/token"`))},
-	{"a realm on this machine", "bad-response", "token", "on this machine", account(realm("127.0.0.1"))},
-	{"a realm of a metadata service", "bad-response", "token", "named a token endpoint", account(realm("169.254.169.254"))},
+	{"a realm in clear", "bad-response", "ping", "X-Forwarded-Proto", account(realm("http://auth.docker.io/token"))},
+	{"a relative realm", "bad-response", "ping", "X-Forwarded-Proto", account(realm("/token"))},
+	{"a realm on this machine", "bad-response", "token", "on this machine", account(realm("https://127.0.0.1/token"))},
+	{"a realm of a metadata service", "bad-response", "token", "named a token endpoint", account(realm("https://169.254.169.254/token"))},
 
 	{"a digest that is none", "bad-response", "manifest", "64 lowercase hex digits", digestHeader("sha256:zz")},
 	{"a digest in upper case", "bad-response", "manifest", "64 lowercase hex digits", digestHeader("sha256:" + strings.Repeat("A", 64))},
@@ -258,18 +257,19 @@ func refuses(status int, code string) func(*trial) {
 	return persists(faultinject.Reply(status, `{"errors":[{"code":"`+code+`","message":"no"}]}`))
 }
 
-// challenge has the registry say how to authenticate.
-func challenge(text string) func(*trial) {
-	return func(c *trial) {
-		inject(c.Scenario, registries.At(hubHost, registries.Ping), faultinject.Reply(401, "", "WWW-Authenticate", text))
-	}
+// challenge has a registry say where to get a token.
+func (c *trial) challenge(registry, realm, service string) {
+	inject(c.Scenario, registries.At(registry, registries.Ping), faultinject.Reply(
+		401, "", "WWW-Authenticate", `Bearer realm="`+realm+`",service="`+service+`"`))
 }
 
-// realm has the registry name a token endpoint.
-func realm(host string) func(*trial) {
+// realm is a token endpoint that the registry names; at the stage "token" that is to blame.
+func realm(address string) func(*trial) {
 	return func(c *trial) {
-		c.host = host
-		challenge(`Bearer realm="https://` + host + `/token"`)(c)
+		if c.stage == "token" {
+			c.host = strings.Split(address, "/")[2]
+		}
+		c.challenge(hubHost, address, "registry.docker.io")
 	}
 }
 
@@ -321,30 +321,29 @@ func holds(mediaType, text string) func(*trial) {
 
 // lead leads the stage to an address: it is the registry's, its proxy's, that of its token endpoint, or the one to which it
 // redirects. The failure is then one of the way, with the phrase of that.
-func (c *trial) lead(address, way string) {
-	c.host = address
-	c.Setenv("NO_PROXY", "127.0.0.1,localhost,.invalid")
-	switch c.stage {
-	case "proxy":
-		c.Setenv("HTTPS_PROXY", "http://"+address)
-	case "token":
-		registry := hubHost
-		if strings.HasPrefix(address, "127.") { // no registry elsewhere may name this machine
-			registry = c.Site.Front.TLSAddr()
-			c.image = registry + "/tracebloc/jobs-manager:prod"
+func lead(address, way string) func(*trial) {
+	return func(c *trial) {
+		c.host = address
+		c.Setenv("NO_PROXY", "127.0.0.1,localhost,.invalid")
+		switch c.stage {
+		case "proxy":
+			c.Setenv("HTTPS_PROXY", "http://"+address)
+		case "token":
+			c.phrases = append(c.phrases, stagePhrase[way])
+			registry := hubHost
+			if strings.HasPrefix(address, "127.") { // no registry elsewhere may name this machine
+				registry = c.Site.Front.TLSAddr()
+				c.image = registry + "/tracebloc/jobs-manager:prod"
+			}
+			c.challenge(registry, "https://"+address+"/token", "registry.docker.io")
+		case "manifest", "index":
+			answer(redirect("https://" + address))(c)
+			c.phrases = []string{stagePhrase[way]}
+		default:
+			c.image = address + "/tracebloc/jobs-manager:prod"
 		}
-		inject(c.Scenario, registries.At(registry, registries.Ping), faultinject.Reply(
-			401, "", "WWW-Authenticate", `Bearer realm="https://`+address+`/token",service="registry.docker.io"`))
-		c.phrases = append(c.phrases, stagePhrase[way])
-	case "manifest", "index":
-		answer(redirect("https://" + address))(c)
-		c.phrases = []string{stagePhrase[way]}
-	default:
-		c.image = address + "/tracebloc/jobs-manager:prod"
 	}
 }
-
-func leadTo(address, way string) func(*trial) { return func(c *trial) { c.lead(address, way) } }
 
 // leadToPort leads the stage to a port that is held for the length of the test.
 func leadToPort(hold func() (*faultinject.Port, error)) func(*trial) {
@@ -352,7 +351,7 @@ func leadToPort(hold func() (*faultinject.Port, error)) func(*trial) {
 		port, err := hold()
 		require.NoError(c.t, err)
 		c.t.Cleanup(func() { assert.NoError(c.t, port.Close()) })
-		c.lead(port.Address, "connect")
+		lead(port.Address, "connect")(c)
 	}
 }
 
@@ -361,7 +360,7 @@ func (c *trial) name(way string) string {
 	switch c.stage {
 	case "manifest", "index":
 		c.Site.Front.Handle(cdnHost, http.NotFoundHandler())
-		c.lead(cdnHost, way)
+		lead(cdnHost, way)(c)
 	case "token":
 		c.phrases = append(c.phrases, stagePhrase[way])
 	}
@@ -403,7 +402,7 @@ func stranger(t *testing.T) *pki.Authority {
 }
 
 func plainHTTP(c *trial) {
-	c.lead(c.Site.Front.PlainAddr(), "TLS")
+	lead(c.Site.Front.PlainAddr(), "TLS")(c)
 	if c.stage == "proxy" {
 		c.Setenv("HTTPS_PROXY", "https://"+c.host)
 	}

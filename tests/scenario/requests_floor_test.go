@@ -3,6 +3,7 @@ package scenario_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -77,43 +78,40 @@ func requireFloor(t *testing.T, s *harness.Scenario, images int, hosts []counted
 }
 
 // A tick in which nothing has changed costs a HEAD an image, a ping a registry and a token for fifty images. Requests to one
-// host share one connection, over HTTP/2. Nothing is kept from one tick to the next.
+// host share one connection, over HTTP/2; over HTTP/1.1, where one serves one request at a time, there are as many as requests at
+// once, and a few that were opened for a request that then took one that had come free. Nothing is kept from tick to tick.
 func TestTheRequestFloor(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		images int
 		hosts  []counted
-	}{{1, []counted{hub}}, {3, []counted{hub, ghcr, gitlab}}, {60, []counted{hub, ghcr}}, {200, []counted{hub}}, {200, []counted{hub, ghcr, gitlab}}} {
-		t.Run(fmt.Sprintf("%d images on %d registries", c.images, len(c.hosts)), func(t *testing.T) {
+		atOnce int // over HTTP/1.1
+	}{
+		{1, []counted{hub}, 0}, {3, []counted{hub, ghcr, gitlab}, 0}, {60, []counted{hub, ghcr}, 0}, {200, []counted{hub}, 0},
+		{200, []counted{hub, ghcr, gitlab}, 0}, {60, []counted{hub}, 4},
+	} {
+		t.Run(fmt.Sprintf("%d images on %d registries, %d", c.images, len(c.hosts), c.atOnce), func(t *testing.T) {
 			t.Parallel()
 			s := fleet(t, c.images, c.hosts)
+			most, proto := 1, "HTTP/2.0"
+			if c.atOnce > 0 {
+				most, proto = 2*c.atOnce, "HTTP/1.1"
+				s.Site.Proxy.Intercept(true)
+				s.Setenv("CONCURRENCY", strconv.Itoa(c.atOnce))
+			}
 			for range 2 {
 				requireOutcomes(t, s.Tick(), 0, "unchanged")
 				for _, call := range s.Site.Front.Calls(nil) {
-					assert.Equal(t, "HTTP/2.0", call.Proto, call.Path)
+					assert.Equal(t, proto, call.Proto, call.Path)
 				}
 				for _, one := range c.hosts {
-					assert.Len(t, s.Site.Proxy.Connects(one.host), 1, "connections to %s", one.host)
-					assert.LessOrEqual(t, len(s.Site.Proxy.Connects(one.tokens)), asked(s, one.tokens, registries.Token), "connections to %s", one.tokens)
+					assert.LessOrEqual(t, len(s.Site.Proxy.Connects(one.host)), most, "connections to %s", one.host)
+					assert.LessOrEqual(t, len(s.Site.Proxy.Connects(one.tokens)), max(most, asked(s, one.tokens, registries.Token)), "connections to %s", one.tokens)
 				}
 				requireFloor(t, s, c.images, c.hosts)
 			}
 		})
 	}
-}
-
-// Over HTTP/1.1, where a connection serves one request at a time, there are as many as requests at once; a few more may
-// have been opened for a request that then took one that had come free.
-func TestConnectionsAreReusedOverHTTP1(t *testing.T) {
-	t.Parallel()
-	const images, atOnce = 60, 4
-	s := fleet(t, images, []counted{hub})
-	s.Site.Proxy.Intercept(true)
-	s.Setenv("CONCURRENCY", strconv.Itoa(atOnce))
-	requireOutcomes(t, s.Tick(), 0, "unchanged")
-	assert.LessOrEqual(t, len(s.Site.Proxy.Connects(hubHost)), 2*atOnce)
-	assert.LessOrEqual(t, len(s.Site.Proxy.Connects(hubTokens)), 2*atOnce)
-	requireFloor(t, s, images, []counted{hub})
 }
 
 // A tag that has moved costs one GET by its digest, once for all who use it, where the platforms are named; the digest in use is
@@ -160,4 +158,88 @@ func TestI18ASilentRegistryIsGivenUp(t *testing.T) {
 	}
 	assert.LessOrEqual(t, images-given, 2*atOnce, "those that were asked for before the third had no answer")
 	assert.LessOrEqual(t, asked(s, hubHost, registries.Head), 2*atOnce)
+}
+
+// firstScope grants the first of several scopes alone, as some registries do.
+func firstScope(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	query := r.URL.Query()
+	query["scope"] = query["scope"][:1]
+	r.URL.RawQuery = query.Encode()
+	next.ServeHTTP(w, r)
+}
+
+// insteadOf401 answers with another status where the server says 401.
+func insteadOf401(status int) faultinject.Action {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		if answer.Code == http.StatusUnauthorized {
+			w.WriteHeader(status)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
+// A registry that does not give one token for several images is asked for one each: nothing is said of an image before it was
+// asked for with a token of its own.
+func TestOneTokenEachWhereARegistryWantsIt(t *testing.T) {
+	t.Parallel()
+	several, every := func(scopes int) bool { return scopes > 1 }, func(int) bool { return true }
+	reply := func(status int) faultinject.Action { return faultinject.Reply(status, "") }
+	for name, c := range map[string]struct {
+		images        int
+		broken        func(scopes int) bool // token requests for so many
+		token, head   faultinject.Action
+		tokens, heads int
+		account       string // the pull secret, if there is one
+	}{
+		"400 to several":      {3, several, reply(400), nil, 1 + 3, 3, ""},
+		"401 to several":      {3, several, reply(401), nil, 1 + 3, 3, ""},
+		"403 to several":      {3, several, reply(403), nil, 1 + 3, 3, ""},
+		"404 to several":      {3, several, reply(404), nil, 1 + 3, 3, ""},
+		"500 to several":      {3, several, reply(500), nil, 3 + 3, 3, ""},
+		"the first one alone": {3, every, firstScope, nil, 1 + 2, 3 + 2, ""},
+		// Some answer so for what a token was not granted for.
+		"the first one, or 403": {3, every, firstScope, insteadOf401(403), 1 + 2, 3 + 2, ""},
+		"the first one, or 404": {3, every, firstScope, insteadOf401(404), 1 + 2, 3 + 2, ""},
+		// An account that is refused by itself is none that is dead.
+		"401 to none or several": {3, func(scopes int) bool { return scopes != 1 }, reply(401), nil, 1 + 1 + 3, 3, "puller"},
+
+		"a 429 is not split":               {3, several, reply(429), nil, 1, 0, ""},
+		"no token for several":             {3, several, faultinject.Reply(200, "{}"), nil, 1, 0, ""},
+		"trouble is asked about once more": {30, every, reply(503), nil, 3 + 3, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := fleet(t, c.images, []counted{hub}, "pullSecrets: ["+c.account+"]")
+			hubAccount(t, s, "puller")
+			inject(s, func(call registries.Call) bool { return call.Stage == registries.Token && c.broken(len(call.Scopes)) }, c.token)
+			if c.head != nil {
+				inject(s, registries.At(hubHost, registries.Head), c.head)
+			}
+			outcome := "unchanged"
+			if c.heads == 0 {
+				outcome = "skipped"
+			}
+			requireOutcomes(t, s.Tick(), 0, outcome)
+			assert.Equal(t, 1, asked(s, hubHost, registries.Ping))
+			assert.Equal(t, c.tokens, asked(s, hubTokens, registries.Token))
+			assert.Equal(t, c.heads, asked(s, hubHost, registries.Head))
+		})
+	}
+}
+
+// ghcr.io gives no token at all where one of the images is not there: the others are not the worse for it.
+func TestOneImageThatIsNotThereCostsTheOthersATokenEach(t *testing.T) {
+	t.Parallel()
+	s := fleet(t, 3, []counted{ghcr})
+	s.Site.GHCR.SetPrivate("tracebloc/image-001", true)
+	result := s.Tick()
+	outcomeOf(t, result, "image-000", "jobs", "unchanged", "")
+	outcomeOf(t, result, "image-001", "jobs", "skipped", "unauthorized")
+	outcomeOf(t, result, "image-002", "jobs", "unchanged", "")
+	assert.Equal(t, 1, asked(s, "ghcr.io", registries.Ping))
+	assert.Equal(t, 1+3, asked(s, "ghcr.io", registries.Token))
+	assert.Equal(t, 2, asked(s, "ghcr.io", registries.Head))
 }
