@@ -55,7 +55,8 @@ func TestGarbageIsReadAsAbsent(t *testing.T) {
 	t.Parallel()
 	a := annotate.Mark(digestA)
 	for _, mark := range []string{"zz", a + ".", a + ".0123abc", a + ".0123ABCD", a + ".0123abcd.0123abcd", ".0123abcd", a[1:] + ".0123abcd"} {
-		record, warnings := keys.Read("t", map[string]string{"p/t-digest": mark}, map[string]string{"p/last-refreshed-t-digest": "zz", "p/t-refresh-state": "]"})
+		annotations := map[string]string{"p/last-refreshed-t-digest": "zz", "p/t-refresh-state": "]"}
+		record, warnings := keys.Read("t", map[string]string{"p/t-digest": mark}, annotations)
 		assert.Equal(t, annotate.Record{}, record, mark)
 		assert.Len(t, warnings, 3, mark)
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -27,7 +26,8 @@ func TestEvidenceIsByBinding(t *testing.T) {
 	pod.Spec.Containers[1].Image = "ghcr.io/tracebloc/proxy:1@" + oldDigest
 	both := query(newDigest, "istio-proxy")
 	both.Slots = append(both.Slots, workload.Slot{Container: "api", Env: "WORKER_DIGEST"})
-	got := diagnose(read(t, deployment("1", 1)), []workload.PodQuery{query(newDigest, "api"), query(oldDigest, "istio-proxy"), both}, []corev1.Pod{pod})
+	queries := []workload.PodQuery{query(newDigest, "api"), query(oldDigest, "istio-proxy"), both}
+	got := diagnose(read(t, deployment("1", 1)), queries, []corev1.Pod{pod})
 	assert.Equal(t, []bool{false, true, false}, got.Evidence)
 	assert.Equal(t, []bool{false, true, false}, got.Crashed)
 }
@@ -38,7 +38,7 @@ func TestStuckPodsOfAStatefulSetAreNamed(t *testing.T) {
 	for policy, want := range map[appsv1.PodManagementPolicyType][]string{
 		"": {"api-0"}, appsv1.OrderedReadyPodManagement: {"api-0"}, appsv1.ParallelPodManagement: nil,
 	} {
-		object := read(t, &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "api"}, Spec: appsv1.StatefulSetSpec{PodManagementPolicy: policy}})
+		object := read(t, &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{PodManagementPolicy: policy}})
 		got := diagnose(object, []workload.PodQuery{query(newDigest, "api")}, []corev1.Pod{
 			podOf(named("api-0"), waits("ErrImagePull", ""), old), podOf(named("api-1"), serves), podOf(named("api-2"), leaving),
 			podOf(named("api-3"), ended(corev1.PodFailed, "Evicted", "")), podOf(named("api-4"), alone),

@@ -48,8 +48,8 @@ func TestI17FailuresSayWhatToDo(t *testing.T) {
 		"forbids patch on deployments stg-api in namespace tracebloc": status(403, metav1.StatusReasonForbidden, "is forbidden"),
 		"is gone: it was deleted while the tick was running":          status(404, metav1.StatusReasonNotFound, "not found"),
 		"finds the change to Deployment tracebloc/stg-api invalid: b": status(422, metav1.StatusReasonInvalid, "\x1b[31mb"),
-		"the admission webhook v.example.com refuses to let us patch": status(400, metav1.StatusReasonBadRequest, `admission webhook "v.example.com" denied the request: no`),
-		"the admission webhook w refuses":                             status(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request without explanation`),
+		"the admission webhook v refuses to let us patch":             status(400, metav1.StatusReasonBadRequest, `admission webhook "v" denied the request: no`),
+		"the admission webhook w refuses":                             status(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request`),
 		"the admission policy signed-only refuses": status(403, metav1.StatusReasonForbidden,
 			`deployments.apps "stg-api" is forbidden: ValidatingAdmissionPolicy 'signed-only' with binding 'b' denied request: no`),
 	} {

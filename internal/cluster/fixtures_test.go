@@ -73,7 +73,8 @@ func sends(code int, object any, header ...string) answer {
 
 // refuses is an API server's error.
 func refuses(code int32, reason metav1.StatusReason) answer {
-	return sends(int(code), metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: code, Reason: reason})
+	kind := metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	return sends(int(code), metav1.Status{TypeMeta: kind, Status: metav1.StatusFailure, Code: code, Reason: reason})
 }
 
 // hangs never answers.
@@ -130,8 +131,8 @@ func podOf(what ...happened) corev1.Pod {
 		Status: corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{Name: "api"}}},
 	}
 	for _, step := range append([]happened{
-		condition(corev1.PodScheduled, true), condition(corev1.PodReadyToStartContainers, true), condition(corev1.PodInitialized, true),
-		condition(corev1.ContainersReady, false), condition(corev1.PodReady, false), waits("ContainerCreating", ""),
+		condition("PodScheduled", true), condition("PodReadyToStartContainers", true), condition("Initialized", true),
+		condition("ContainersReady", false), condition("Ready", false), waits("ContainerCreating", ""),
 	}, what...) {
 		step(&pod)
 	}
@@ -214,12 +215,12 @@ func crashes(pod *corev1.Pod) { loops(1, "Error")(pod) }
 // serves is a pod that is ready; alone is one whose containers are, and which is not.
 func serves(pod *corev1.Pod) {
 	alone(pod)
-	condition(corev1.PodReady, true)(pod)
+	condition("Ready", true)(pod)
 }
 
 func alone(pod *corev1.Pod) {
 	runs(true, true)(pod)
-	condition(corev1.ContainersReady, true)(pod)
+	condition("ContainersReady", true)(pod)
 }
 
 func leaving(pod *corev1.Pod) { pod.DeletionTimestamp = &metav1.Time{Time: time.Now()} }
@@ -266,7 +267,7 @@ func inInit(policy *corev1.ContainerRestartPolicy, before ...corev1.ContainerSta
 		pod.Status.InitContainerStatuses = slices.Concat(before, pod.Status.ContainerStatuses)
 		pod.Status.ContainerStatuses[0] = corev1.ContainerStatus{Name: "web"}
 		waiting("PodInitializing", "")(&pod.Status.ContainerStatuses[0])
-		condition(corev1.PodInitialized, false)(pod)
+		condition("Initialized", false)(pod)
 	}
 }
 

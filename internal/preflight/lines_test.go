@@ -20,7 +20,7 @@ import (
 func fine() Facts {
 	return Facts{
 		Source: "config.yaml", Targets: 1,
-		Permissions: []Permission{{What: "Deployment shop/web", Verb: "get", Access: "get deployments/web in namespace shop", Allowed: true, Workload: true}},
+		Permissions: []Permission{{What: "Deployment shop/web", Verb: "get", Access: "get deployments/web", Allowed: true, Workload: true}},
 		Registries:  []resolver.HostReport{{Host: "docker.io", Address: "registry-1.docker.io", Challenge: "bearer", TokenHost: "auth.docker.io"}},
 		Images:      []Image{{Name: "docker.io/shop/web:1", Answer: resolver.Answer{Digest: image.Digest("sha256:" + strings.Repeat("4f", 32))}}},
 		Slots:       []Slot{{Target: "web", Workload: "Deployment shop/web", Place: "web", Outcome: decide.Unchanged}},
@@ -91,19 +91,20 @@ func TestLines(t *testing.T) {
 		"a host without a line":   {resolves(at(failure.StageConnect, failure.ConnectionRefused, "cdn.example.com")), "image failed", ""},
 		"pulls are left":          {quota(7), "", "7 pulls are left in 6h"},
 		"no pulls are left":       {quota(0), "image failed", "runbook.md#rate-limited"},
-		"pods could not pull":     {func(f *Facts) { f.Images[0].Pods, f.Images[0].PodsOf = failed(failure.Unauthorized), "web" }, "image failed", "the pods of web"},
+		"pods could not pull":     {func(f *Facts) { f.Images[0].Pods = failed(failure.Unauthorized) }, "image failed", "which the pods of"},
 		"latest is stale":         {func(f *Facts) { f.Stale = []*failure.Error{failed(failure.Stale)} }, "image failed", ""},
 		"a mirror is passed over": {func(f *Facts) {
-			f.Registries = append(f.Registries, resolver.HostReport{Failure: at(failure.StageConnect, failure.ConnectionRefused, "mirror")}, resolver.HostReport{Host: "idle"})
+			mirror := resolver.HostReport{Failure: at(failure.StageConnect, failure.ConnectionRefused, "mirror")}
+			f.Registries = append(f.Registries, mirror, resolver.HostReport{Host: "idle"})
 		}, "registry warning, registry unchecked", ""},
 
 		// What registries made of credentials.
-		"accepted":                     {proves(resolver.Accepted, nil), "credential ok", "pull secret shop/pull at docker.io"},
-		"no verdict":                   {proves(resolver.NotVerified, nil), "credential unchecked", ""},
-		"dead, and the image public":   {proves(resolver.Rejected, nil), "credential failed", ""},
-		"dead":                         {proves(resolver.Rejected, at(failure.StageToken, failure.Unauthorized, tokens)), "credential failed, image failed", ""},
-		"the registry's own trouble":   {proves(resolver.Rejected, at(failure.StageManifest, failure.ServerError, hub)), "credential unchecked, image failed", ""},
-		"the registry cannot be asked": {proves(resolver.NotVerified, at(failure.StageTLS, failure.TLS, hub)), "registry failed, credential unchecked, image unchecked", ""},
+		"accepted":         {proves(resolver.Accepted, nil), "credential ok", "pull secret shop/pull at docker.io"},
+		"no verdict":       {proves(resolver.NotVerified, nil), "credential unchecked", ""},
+		"dead, but public": {proves(resolver.Rejected, nil), "credential failed", ""},
+		"dead":             {proves(resolver.Rejected, at(failure.StageToken, failure.Unauthorized, tokens)), "credential failed, image failed", ""},
+		"its own trouble":  {proves(resolver.Rejected, at(failure.StageManifest, failure.ServerError, hub)), "credential unchecked, image failed", ""},
+		"nobody is asked":  {proves(resolver.NotVerified, at(failure.StageTLS, failure.TLS, hub)), "registry failed, credential unchecked, image unchecked", ""},
 		"of DOCKER_CONFIG, which pods do not have": {func(f *Facts) {
 			f.Registries[0].Proofs = []resolver.Proof{{State: resolver.Accepted}}
 		}, "credential ok, credential warning", ""},
@@ -113,7 +114,7 @@ func TestLines(t *testing.T) {
 		}, "credential failed", ""},
 
 		// Permissions, and the API server itself.
-		"may not read":     {func(f *Facts) { f.Permissions[0].Allowed = false }, "permission failed, workload unchecked", "may not get deployments/web in namespace shop"},
+		"may not read":     {func(f *Facts) { f.Permissions[0].Allowed = false }, "permission failed, workload unchecked", "may not get deployments/web"},
 		"may not patch":    {asked(Permission{What: "Deployment shop/web", Access: "patch deployments/web", Workload: true}), "permission failed", "may not patch deployments/web"},
 		"need not":         {asked(Permission{What: "Pods in shop", Access: "list pods", Without: "reasons are unknown"}), "", "reasons are unknown"},
 		"one is not known": {asked(Permission{What: "Events in shop", Failure: failed(failure.API)}), "permission unchecked", ""},
@@ -129,8 +130,8 @@ func TestLines(t *testing.T) {
 		"waiting":           {slot(Slot{Outcome: decide.Waiting, Message: "not settled"}), "workload warning", "not settled"},
 		"held":              {slot(Slot{Outcome: decide.Held, Message: "by a person"}), "", "a tick would report held: by a person"},
 		"gone":              {slot(Slot{Gone: failed(failure.NotFound)}), "image failed", ""},
-		"it would conflict": {slot(Slot{Conflicts: []Conflict{{"api/IMAGE", "helm", "kubectl-set"}}}), "ownership warning", "helm applied this workload and kubectl-set has taken api/IMAGE"},
-		"an operator's":     {slot(Slot{Controller: "Database main (example.com/v1)"}), "ownership warning", "Database main (example.com/v1) controls this workload"},
+		"it would conflict": {slot(Slot{Conflicts: []Conflict{{"api/IMAGE", "helm", "kubectl-set"}}}), "ownership warning", "kubectl-set has taken api/IMAGE"},
+		"an operator's":     {slot(Slot{Controller: "Database main"}), "ownership warning", "Database main controls"},
 		"a leftover":        {func(f *Facts) { f.Leftovers = []Leftover{{"web", "is not read"}} }, "workload warning", "is not read"},
 		"killed early":      {scheduled(Schedule{Deadline: time.Minute, Longest: time.Hour}), "schedule failed", ""},
 		"suspended":         {scheduled(Schedule{Suspended: true}), "schedule warning", ""},
@@ -155,6 +156,7 @@ func TestLines(t *testing.T) {
 			assert.Equal(t, linesOfFine, all, name)
 		}
 	}
-	assert.Equal(t, []result.Check{{Name: "configuration", Status: result.Wrong, Message: result.Message{Text: "one"}}}, Invalid([]string{"one"}, true))
+	invalid := result.Check{Name: "configuration", Status: result.Wrong, Message: result.Message{Text: "one"}}
+	assert.Equal(t, []result.Check{invalid}, Invalid([]string{"one"}, true))
 	assert.Equal(t, failure.API, Invalid([]string{"one"}, false)[0].Cause)
 }

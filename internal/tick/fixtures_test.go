@@ -164,7 +164,9 @@ func (registry) Serves(context.Context, resolver.Query, image.Digest) (bool, err
 func deployment(name string, changes ...change) *appsv1.Deployment {
 	replicas := int32(1)
 	d := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "tracebloc", Name: name, Generation: 3, Labels: map[string]string{}, Annotations: map[string]string{}},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "tracebloc", Name: name, Generation: 3, Labels: map[string]string{}, Annotations: map[string]string{},
+		},
 		Spec: appsv1.DeploymentSpec{Replicas: &replicas, Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			Containers: []corev1.Container{{Name: "app", Image: "ghcr.io/tracebloc/" + name + ":1@" + string(digestA)}},
 		}}},

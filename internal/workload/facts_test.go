@@ -27,38 +27,42 @@ func binding(t *testing.T, name, follows string, containers ...string) workload.
 func TestLocateFindsEachSlotOnce(t *testing.T) {
 	t.Parallel()
 	o := object(t, config.Deployment, pod(
-		container("api", ingestor), container("web", ingestor), container("proxy", "nginx:1.2"), container("bare", pinned("ghcr.io/tracebloc/ingestor"))))
+		container("api", ingestor), container("web", ingestor), container("proxy", "nginx:1.2"), container("bare", pinned("ghcr.io/tracebloc/ingestor")),
+	))
+	type bindings = []workload.Binding
+	type causes = [][]failure.Cause
+	const invalid, mismatch = failure.SlotInvalid, failure.SlotMismatch
 	digestOnly := binding(t, "a", ingestor, "bare")
 	digestOnly.Target.DigestOnly = true
 	a, b := binding(t, "a", ingestor, "api"), binding(t, "b", ingestor, "web")
 	for name, c := range map[string]struct {
-		bindings []workload.Binding
-		want     [][]failure.Cause
+		bindings bindings
+		want     causes
 		mark     string
 	}{
-		"one slot each":                 {[]workload.Binding{a, b}, [][]failure.Cause{{""}, {""}}, ""},
-		"two slots of one":              {[]workload.Binding{binding(t, "a", ingestor, "api", "web")}, [][]failure.Cause{{"", ""}}, ""},
-		"two targets, one slot":         {[]workload.Binding{a, a}, [][]failure.Cause{{failure.SlotInvalid}, {failure.SlotInvalid}}, ""},
-		"one target, one slot, twice":   {[]workload.Binding{binding(t, "a", ingestor, "api", "api")}, [][]failure.Cause{{failure.SlotInvalid, failure.SlotInvalid}}, ""},
-		"three, and the third is fine":  {[]workload.Binding{a, binding(t, "b", ingestor, "api", "web")}, [][]failure.Cause{{failure.SlotInvalid}, {failure.SlotInvalid, ""}}, ""},
-		"one target follows two images": {[]workload.Binding{binding(t, "a", "", "api", "proxy")}, [][]failure.Cause{{"", failure.SlotMismatch}}, ""},
-		"no such container":             {[]workload.Binding{binding(t, "a", ingestor, "none"), b}, [][]failure.Cause{{failure.WorkloadMissing}, {""}}, ""},
-		"a digest alone":                {[]workload.Binding{binding(t, "a", ingestor, "bare")}, [][]failure.Cause{{failure.SlotMismatch}}, ""},
-		"a digest alone with our mark":  {[]workload.Binding{binding(t, "a", ingestor, "bare")}, [][]failure.Cause{{""}}, "x"},
-		"a digest alone, pin: digest":   {[]workload.Binding{digestOnly}, [][]failure.Cause{{""}}, ""},
+		"one slot each":                 {bindings{a, b}, causes{{""}, {""}}, ""},
+		"two slots of one":              {bindings{binding(t, "a", ingestor, "api", "web")}, causes{{"", ""}}, ""},
+		"two targets, one slot":         {bindings{a, a}, causes{{invalid}, {invalid}}, ""},
+		"one target, one slot, twice":   {bindings{binding(t, "a", ingestor, "api", "api")}, causes{{invalid, invalid}}, ""},
+		"three, and the third is fine":  {bindings{a, binding(t, "b", ingestor, "api", "web")}, causes{{invalid}, {invalid, ""}}, ""},
+		"one target follows two images": {bindings{binding(t, "a", "", "api", "proxy")}, causes{{"", mismatch}}, ""},
+		"no such container":             {bindings{binding(t, "a", ingestor, "none"), b}, causes{{failure.WorkloadMissing}, {""}}, ""},
+		"a digest alone":                {bindings{binding(t, "a", ingestor, "bare")}, causes{{mismatch}}, ""},
+		"a digest alone with our mark":  {bindings{binding(t, "a", ingestor, "bare")}, causes{{""}}, "x"},
+		"a digest alone, pin: digest":   {bindings{digestOnly}, causes{{""}}, ""},
 	} {
 		o.Meta.Labels = map[string]string{"mark": c.mark}
-		causes := make([][]failure.Cause, len(c.bindings))
+		got := make(causes, len(c.bindings))
 		for at, places := range o.Locate(c.bindings) {
 			for _, place := range places {
 				cause := failure.None
 				if place.Problem != nil {
 					cause = place.Problem.Cause
 				}
-				causes[at] = append(causes[at], cause)
+				got[at] = append(got[at], cause)
 			}
 		}
-		assert.Equal(t, c.want, causes, name)
+		assert.Equal(t, c.want, got, name)
 	}
 }
 

@@ -33,7 +33,7 @@ func TestPeopleAreToldFromDeployers(t *testing.T) {
 		assert.Equal(t, slot, factsOf(t, apply(manager, 1, itsImage)), "by server-side apply")
 	}
 	for _, manager := range []string{
-		"kubectl-client-side-apply", "helm", "argocd-controller", "kustomize-controller", "kubectlx", "rancher-agent", "mozilla", "before-first-apply",
+		"kubectl-client-side-apply", "helm", "argocd-controller", "kustomize-controller", "kubectlx", "rancher-agent", "mozilla",
 	} {
 		assert.Equal(t, decide.Slot{Key: "web", Image: true, Live: "unpinned", Deployer: manager}, factsOf(t, update(manager, 1, itsImage)))
 	}
@@ -78,7 +78,8 @@ func TestFactsAreTheSameEachTime(t *testing.T) {
 // was not before we wrote.
 func TestWhoHasWrittenTheRecords(t *testing.T) {
 	t.Parallel()
-	const label, annotation = `"f:metadata":{"f:labels":{"f:p/t-digest":{}}}`, `"f:metadata":{"f:annotations":{"f:p/last-refreshed-t-digest":{}}}`
+	const label = `"f:metadata":{"f:labels":{"f:p/t-digest":{}}}`
+	const annotation = `"f:metadata":{"f:annotations":{"f:p/last-refreshed-t-digest":{}}}`
 	const template = `"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:x":{}}}}}`
 	argo, helm, nobody := decide.Writer{Manager: "argocd"}, decide.Writer{Manager: "helm"}, decide.Writer{}
 	type entries = []metav1.ManagedFieldsEntry

@@ -56,9 +56,12 @@ func TestOwnershipIsGivenBackToWhoHadIt(t *testing.T) {
 		owners map[string][]string
 		after  entries // none: there is nothing to give back
 	}{
-		"to Helm 4": {entries{controller, apply("helm", 1, hasNone), ourBoth}, both, entries{controller, apply("helm", 1, hadBoth), update(ours, 9, records)}},
+		"to Helm 4": {
+			entries{controller, apply("helm", 1, hasNone), ourBoth}, both, entries{controller, apply("helm", 1, hadBoth), update(ours, 9, records)},
+		},
 		"to nobody: Helm 3 owns by Update": {
-			entries{update("helm", 1, hasNone), ourBoth}, map[string][]string{"api/DIGEST": {}}, entries{update("helm", 1, hasNone), update(ours, 9, records)},
+			entries{update("helm", 1, hasNone), ourBoth}, map[string][]string{"api/DIGEST": {}},
+			entries{update("helm", 1, hasNone), update(ours, 9, records)},
 		},
 		"to two, each its own slot": {
 			entries{apply("helm", 1, inPod(apiOwns(`{"f:name":{}}`))), apply("kubectl", 2, hasNames), ourBoth},
@@ -115,13 +118,15 @@ func TestOwnershipIsGivenBackToWhoHadIt(t *testing.T) {
 
 func TestClaimsAreReadForEachKind(t *testing.T) {
 	t.Parallel()
-	spec := `"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:image":{}}},"f:initContainers":{"k:{\"name\":\"init\"}":{"f:image":{}}}}}}`
+	spec := `"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"api\"}":{"f:image":{}}},` +
+		`"f:initContainers":{"k:{\"name\":\"init\"}":{"f:image":{}}}}}}`
 	for _, kind := range config.Kinds() {
 		fields := spec
 		if kind == config.CronJob {
 			fields = `"f:spec":{"f:jobTemplate":{` + spec + `}}`
 		}
-		o := object(t, kind, withInit(pod(container("api", ingestor)), container("init", ingestor)), apply("helm", 1, fields), broken("x", `{"f:spec":`))
+		pod := withInit(pod(container("api", ingestor)), container("init", ingestor))
+		o := object(t, kind, pod, apply("helm", 1, fields), broken("x", `{"f:spec":`))
 		for _, name := range []string{"api", "init"} {
 			assert.Equal(t, []string{"helm"}, o.Appliers(find(t, o, ingestor, config.Workload{Container: name})), "%s %s", kind, name)
 		}

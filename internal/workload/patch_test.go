@@ -31,9 +31,9 @@ func everything(t *testing.T, kind config.Kind) (*workload.Object, workload.Chan
 // A patch is guarded by the version that its decision was made on, and holds nothing but the change.
 func TestAPatchIsExactlyTheChange(t *testing.T) {
 	t.Parallel()
-	image := `"image":"` + ingestor + "@" + string(digestB) + `"`
+	image, value := `"image":"`+ingestor+"@"+string(digestB)+`"`, `"value":"`+string(digestB)+`"`
 	template := `{"template":{"spec":{` +
-		`"containers":[{"env":[{"name":"A","value":"` + string(digestB) + `"},{"name":"B","value":"` + string(digestB) + `"}],` + image + `,"name":"api"},` +
+		`"containers":[{"env":[{"name":"A",` + value + `},{"name":"B",` + value + `}],` + image + `,"name":"api"},` +
 		`{` + image + `,"name":"web"}],"initContainers":[{` + image + `,"name":"migrate"}]}}}`
 	for _, kind := range config.Kinds() {
 		spec := template
@@ -46,13 +46,14 @@ func TestAPatchIsExactlyTheChange(t *testing.T) {
 		assert.Equal(t, `{"metadata":{"annotations":{"p/ingestor-refresh-state":"{\"version\":1}","p/refresh-skip-streak":null},`+
 			`"labels":{"old":null,"p/ingestor-digest":"`+annotate.Mark(digestB)+`"},"resourceVersion":"42"},"spec":`+spec+`}`, string(body), kind)
 	}
+	const version = `{"metadata":{"resourceVersion":"42"}`
 	o, full := everything(t, config.Deployment)
 	for want, change := range map[string]workload.Change{
-		`{"metadata":{"resourceVersion":"42"}}`:                                                                                    {},
-		`{"metadata":{"labels":{"a":"b"},"resourceVersion":"42"}}`:                                                                 {Labels: map[string]string{"a": "b"}},
-		`{"metadata":{"annotations":{"a":null},"resourceVersion":"42"}}`:                                                           {Labels: map[string]string{}, Annotations: map[string]string{"a": ""}},
-		`{"metadata":{"annotations":{"a":"<&>\n\""},"resourceVersion":"42"}}`:                                                      {Annotations: map[string]string{"a": "<&>\n\""}},
-		`{"metadata":{"resourceVersion":"42"},"spec":{"template":{"spec":{"initContainers":[{` + image + `,"name":"migrate"}]}}}}`: {Slots: full.Slots[1:2]},
+		version + `}`: {},
+		`{"metadata":{"labels":{"a":"b"},"resourceVersion":"42"}}`:                                       {Labels: map[string]string{"a": "b"}},
+		`{"metadata":{"annotations":{"a":null},"resourceVersion":"42"}}`:                                 {Labels: map[string]string{}, Annotations: map[string]string{"a": ""}},
+		`{"metadata":{"annotations":{"a":"<&>\n\""},"resourceVersion":"42"}}`:                            {Annotations: map[string]string{"a": "<&>\n\""}},
+		version + `,"spec":{"template":{"spec":{"initContainers":[{` + image + `,"name":"migrate"}]}}}}`: {Slots: full.Slots[1:2]},
 	} {
 		body, err := change.StrategicMerge(o)
 		require.NoError(t, err)
