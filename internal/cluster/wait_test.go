@@ -24,7 +24,7 @@ func watches(r *http.Request) (*http.Response, error) {
 	go func() {
 		_ = json.NewEncoder(write).Encode(map[string]any{"type": "MODIFIED", "object": deployment("2", 1)})
 	}()
-	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: body, Request: r}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: body, Request: r}, nil
 }
 
 // A rollout is followed whatever becomes of the watch: the object is read again, and not too often. An API server that does not

@@ -117,21 +117,6 @@ func TestASlotThatFollowsItsContainer(t *testing.T) {
 		"api", "docker.io/library/nginx:latest", "nginx:latest@"+string(digestB))
 }
 
-// However docker.io is spelled in the configuration and in the container, it is the same repository, and the container's
-// spelling stays.
-func TestEverySpellingOfDockerHubIsOne(t *testing.T) {
-	t.Parallel()
-	spellings := []string{"nginx", "library/nginx", "docker.io/nginx", "docker.io/library/nginx", "index.docker.io/nginx"}
-	for _, configured := range spellings {
-		for _, used := range spellings {
-			found{pod: pod(container("api", pinned(used+":1"))), live: live}.check(t, target(t, configured+":1"), config.Workload{},
-				"api", "docker.io/library/nginx:1", used+":1@"+string(digestB))
-		}
-	}
-	const harbor = "harbor.example.com:8443/a/b:1"
-	found{pod: pod(container("api", harbor)), live: unpinned}.check(t, target(t, harbor), config.Workload{}, "api", harbor, harbor+"@"+string(digestB))
-}
-
 func TestASlotInAVariable(t *testing.T) {
 	t.Parallel()
 	a, invalid := string(digestA), failure.SlotInvalid
