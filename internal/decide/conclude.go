@@ -75,7 +75,10 @@ const (
 	awaitsDelete
 	interrupted
 	progressed
-	unfinished
+	almostReady
+	failed      // which counts against the digest
+	hangs       // which does not
+	unexplained // the pods are to be asked why
 )
 
 func (e evaluation) ending(wait Wait) ending {
@@ -101,9 +104,11 @@ func (e evaluation) ending(wait Wait) ending {
 		return interrupted
 	case rollout.Failure == "" && rollout.Fresh > e.freshBefore(wait.Digest):
 		return progressed
-	default:
-		return unfinished
 	}
+	if _, asked := e.Answers[Question{Kind: WhyNotReady}]; !asked {
+		return unexplained
+	}
+	return e.byPods(wait)
 }
 
 // freshBefore is how many replicas any tick before has seen updated and available.
@@ -135,8 +140,12 @@ func (e evaluation) conclude(wait Wait) Decision {
 		waiting.Message = "the tick was told to end: the next one continues"
 	case progressed:
 		return e.progressing()
-	case unfinished:
-		return e.unfinished(wait)
+	case almostReady:
+		return e.almost(wait)
+	case failed:
+		return e.fail(wait)
+	case hangs, unexplained:
+		return e.notSettled(wait)
 	}
 	return waiting
 }
@@ -241,32 +250,20 @@ func (e evaluation) progressing() Decision {
 		"the rollout of %s goes on: further replicas became available, %s", e.live.Short(), e.Unsettled)}
 }
 
-// unfinished decides on a rollout that is not settled and has not progressed, by what the pods say.
-func (e evaluation) unfinished(wait Wait) Decision {
-	switch {
-	case e.blamed(wait):
-		return e.fail(wait)
-	case e.podProblems().AllReady:
-		return e.almost(wait)
-	case e.Facts.Rollout.Fresh > e.freshBefore(wait.Digest): // whatever the controller reports
-		return e.progressing()
-	default:
-		return e.notSettled(wait)
-	}
-}
-
-// blamed says whether an unfinished rollout counts as a failure of its digest.
-func (e evaluation) blamed(wait Wait) bool {
+// byPods is how a wait ended for a rollout that is not settled and has not progressed as far as the controller says.
+func (e evaluation) byPods(wait Wait) ending {
 	pods := e.podProblems()
 	switch {
 	case pods.AllReady:
-		return false
+		return almostReady
 	case pods.Unreadable, e.evidence():
-		return true
-	case e.Facts.Rollout.Fresh > e.freshBefore(wait.Digest):
-		return false
+		return failed
+	case e.Facts.Rollout.Fresh > e.freshBefore(wait.Digest): // whatever the controller reports
+		return progressed
+	case wait.RestoredToo, pods.MayHangOnDigest && e.tookDown():
+		return failed
 	default:
-		return wait.RestoredToo || pods.MayHangOnDigest && e.tookDown()
+		return hangs
 	}
 }
 
@@ -333,8 +330,8 @@ type failedAttempt struct {
 	restore  bool   // it is time for one
 }
 
-// failed counts an attempt, and says whether it is time to reject and to restore (I13, I39).
-func (e evaluation) failed(wait Wait) failedAttempt {
+// attemptFailed counts an attempt, and says whether it is time to reject and to restore (I13, I39).
+func (e evaluation) attemptFailed(wait Wait) failedAttempt {
 	began := 0
 	if attempt := e.Began.State.Attempt; attempt != nil && attempt.Digest == wait.Digest {
 		began = attempt.Failed
@@ -368,7 +365,7 @@ func (e evaluation) goneOf(restored []Slot) annotate.Content {
 // fail counts an attempt, and rejects and restores where it is time. What the registry no longer has replaces nothing that
 // serves: pods would start only where a node still has it (I61).
 func (e evaluation) fail(wait Wait) Decision {
-	f := e.failed(wait)
+	f := e.attemptFailed(wait)
 	if !f.count.ByUs {
 		return Decision{Outcome: Failed, Record: e.Record, Failure: e.rolloutFailed(wait, f.count, "", "")}
 	}

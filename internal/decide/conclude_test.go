@@ -102,9 +102,9 @@ func TestConclude(t *testing.T) {
 			"failed/not-settled counted event=RefreshFrozen failed=0 fresh=2"},
 
 		{"reverted meanwhile: a re-application, no failed attempt, I38", input(ours(1), byHelm), forB,
-			"waiting reverted reapplied=1 reappliedAt=now: helm"},
+			"waiting reverted reapplied=1 at=now: helm"},
 		{"reverted meanwhile: counted once, I28", input(ours(1), byHelm, counted), forB, "waiting"},
-		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, time.Hour, true)), forB, "waiting reverted reappliedAt=now"},
+		{"reverted meanwhile: capped", input(ours(1), byHelm, reapplied(3, time.Hour, true)), forB, "waiting reverted at=now"},
 		{"a person was faster, I9", input(ours(1), live(a), person), forB, "held: kubectl"},
 		{"another tick has moved on, I28", input(moved), forB, "waiting: another tick"},
 		{"another tick has restored it, I28", input(ours(1), restored), forB, "rolled-back/rollout-failed"},
@@ -132,7 +132,7 @@ func TestConcludeFailures(t *testing.T) {
 	const (
 		failed   = "? failed/rollout-failed event=RolloutFailed "
 		restored = "?A rolled-back/rollout-failed back=A event=RolloutFailed,RolledBack "
-		badB     = "rejected=B:failure:crash!"
+		badB     = "rejected=B:failure!"
 	)
 	conclude(t, []conclusion{
 		{"counted, with the pods' reasons, I3 I13", input(ours(0), hangs), forB,
@@ -161,7 +161,7 @@ func TestConcludeFailures(t *testing.T) {
 		{"down by a failed pull: restored, tried again, I34 I39", input(ours(0), down, pullFailed), forB,
 			restored + "failed=1: the next tick tries again"},
 		{"down by a failed pull, at the threshold: for a day, I71", input(ours(2), down, pullFailed), forB,
-			restored + "failed=3 rejected=B:failure:crash: the digest is rejected"},
+			restored + "failed=3 rejected=B:failure: the digest is rejected"},
 		{"fewer available than before, I39", input(ours(0), fewer), forB, restored + "failed=1 " + badB + ": the digest is rejected"},
 		{"as many available as before", input(ours(0), asMany), forB, failed + "failed=1: goes on waiting"},
 		{"down, and it was down before, I39", input(ours(0), down, served(0)), forB, failed + "failed=1: goes on waiting"},
@@ -228,9 +228,9 @@ func TestARestorationPutsBackWhatEachSlotHeld_I58(t *testing.T) {
 		{"an unpinned slot, and nothing recorded: all stay", input(two, stoodBefore(c, tag), record(b, tag)), "", ""},
 		{"all held what fails", input(two, stoodBefore(b, b)), "", ""},
 	} {
-		want := "? failed/rollout-failed event=RolloutFailed failed=3 rejected=B:failure:crash!: no recorded digest to restore"
+		want := "? failed/rollout-failed event=RolloutFailed failed=3 rejected=B:failure!: no recorded digest to restore"
 		if r.back != "" {
-			want = "?" + r.asks + " rolled-back/rollout-failed back=" + r.back + " event=RolloutFailed,RolledBack failed=3 rejected=B:failure:crash!"
+			want = "?" + r.asks + " rolled-back/rollout-failed back=" + r.back + " event=RolloutFailed,RolledBack failed=3 rejected=B:failure!"
 		}
 		conclude(t, []conclusion{{r.name, r.in, forB, want}})
 	}

@@ -113,22 +113,24 @@ func Questions(in Input) []Question {
 // answered.
 func ConclusionQuestions(in Input, wait Wait) []Question {
 	e := evaluationAfter(in)
-	if e.ending(wait) != unfinished {
-		return nil
-	}
-	question := Question{Kind: WhyNotReady}
-	if _, answered := in.Answers[question]; !answered {
-		return []Question{question}
-	}
 	wait.RestoredToo = wait.RestoredToo || wait.Joint // which the others' conclusions tell
-	if !e.blamed(wait) {
+	switch e.ending(wait) {
+	case unexplained:
+		return []Question{{Kind: WhyNotReady}}
+	case failed:
+		return e.asksToRestore(wait)
+	default:
 		return nil
 	}
+}
+
+// asksToRestore asks whether the registry still has what a restoration would put into the slots.
+func (e evaluation) asksToRestore(wait Wait) []Question {
 	var questions []Question
-	failed := e.failed(wait)
-	for _, slot := range failed.restored {
+	attempt := e.attemptFailed(wait)
+	for _, slot := range attempt.restored {
 		question := Question{Kind: StillServed, Digest: slot.Live.Digest()}
-		if _, answered := in.Answers[question]; !answered && failed.restore && !slot.Live.Is(wait.Digest) && !slices.Contains(questions, question) {
+		if _, answered := e.Answers[question]; !answered && attempt.restore && !slot.Live.Is(wait.Digest) && !slices.Contains(questions, question) {
 			questions = append(questions, question)
 		}
 	}

@@ -36,7 +36,7 @@ func TestRowsOfRecords(t *testing.T) {
 		{"label, slot and record, I54", input(forSlots, relabelled(argo)),
 			"4a failed/contested event=RefreshContested stood=B overwritten: argocd-controller"},
 		{"the same, once it is said", input(forSlots, relabelled(argo), said),
-			"12 reapplied put=B again left=A reapplied=1 reappliedAt=now overwritten=false"},
+			"12 reapplied put=B again left=A reapplied=1 at=now overwritten=false"},
 		{"a mark of an earlier release, that somebody has moved along", input(relabelled(argo)), "12 refreshed put=B left=A"},
 		{"the record, I54", input(live(b), record(b, a), kept, rewritten(argo)),
 			"4a failed/contested event=RefreshContested recorded=B: argocd-controller"},

@@ -25,7 +25,9 @@ import (
 //	counted, settled    the ticks in a row in which the workload was not settled: one more, or over
 //	gated, rewound      a gate said no; an undo has rewound the annotations
 //	event=RefreshHeld   an Event on the workload
-//	left=A, attempt=-   what changes in the record, by name; - is nothing
+//	accepted=A          A becomes the mark, and recorded
+//	rejected=B:failure! B is rejected because pods crashed; without the mark, no pod spoke against it
+//	left=A, attempt=-   what else changes in the record, by name; - is nothing
 func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 	var words []string
 	say := func(yes bool, format string, values ...any) {
@@ -69,6 +71,10 @@ func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 		events = append(events, string(event.Reason))
 	}
 	say(len(events) > 0, "event=%s", strings.Join(events, ","))
+	if after.Mark == after.Recorded && after.Mark != before.Mark && after.Recorded != before.Recorded {
+		say(true, "accepted=%s", letter(after.Mark))
+		before.Mark, before.Recorded = after.Mark, after.Recorded
+	}
 	words = append(words, changed(reflect.ValueOf(before), reflect.ValueOf(after), "State")...)
 	was, is := before.State.Attempt, after.State.Attempt
 	switch {
@@ -88,14 +94,17 @@ func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 	for _, rejection := range before.State.Rejected {
 		say(!slices.Contains(after.State.Rejected, rejection), "unrejected=%s", letter(rejection.Digest))
 	}
+	var rejections []string
 	for _, rejection := range after.State.Rejected {
-		why := fmt.Sprintf("%s:%s:%s", letter(rejection.Digest), rejection.By, rejection.Why)
-		if rejection.Evidence {
-			why += "!"
+		if slices.Contains(before.State.Rejected, rejection) {
+			continue
 		}
-		say(!slices.Contains(before.State.Rejected, rejection), "rejected=%s", why)
-		assert.Equal(t, slices.Contains(before.State.Rejected, rejection), !rejection.At.Equal(now), "rejected now")
+		assert.Equal(t, now, rejection.At)
+		assert.Equal(t, map[annotate.Rejecter]string{byFailure: "crash", byPerson: "kubectl"}[rejection.By], rejection.Why)
+		evidence := map[bool]string{true: "!"}[rejection.Evidence]
+		rejections = append(rejections, letter(rejection.Digest)+":"+string(rejection.By)+evidence)
 	}
+	say(len(rejections) > 0, "rejected=%s", strings.Join(rejections, ","))
 	return strings.Join(words, " ")
 }
 
@@ -105,7 +114,7 @@ func changed(before, after reflect.Value, but ...string) (words []string) {
 		name, was, is := before.Type().Field(i).Name, before.Field(i).Interface(), after.Field(i).Interface()
 		if !slices.Contains(but, name) && !reflect.DeepEqual(was, is) {
 			word := strings.ToLower(name[:1]) + name[1:] + "=" + value(is)
-			words = append(words, strings.TrimSuffix(strings.Replace(word, "digest=", "attempt=", 1), "=true"))
+			words = append(words, strings.TrimSuffix(strings.NewReplacer("digest=", "attempt=", "reappliedAt=", "at=").Replace(word), "=true"))
 		}
 	}
 	return words
@@ -128,7 +137,7 @@ func value(of any) string {
 		}
 	case *annotate.Refusal:
 		if v != nil {
-			return letter(annotate.Of(v.Digest)) + ":" + v.Why
+			return letter(annotate.Of(v.Digest)) + strings.TrimPrefix(":"+v.Why, ":linux/arm64")
 		}
 	case *annotate.Runs:
 		if v != nil {
