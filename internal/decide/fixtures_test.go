@@ -255,8 +255,8 @@ func deployer(manager string) func(*decide.Input) {
 	}
 }
 
-// taken says that our patch still owns every slot.
-func taken(in *decide.Input) {
+// weOwn says that our patch still owns every slot.
+func weOwn(in *decide.Input) {
 	for i := range in.Slots {
 		in.Slots[i].Ours = true
 	}

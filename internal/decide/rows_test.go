@@ -190,7 +190,7 @@ func TestRowsOfManualChanges(t *testing.T) {
 			"12 refreshed put=D event=RefreshHeld recorded=C left=C stood=- rejected=A:person,B:person"},
 		{"a manual change counts once, I44", input(live(a), person, thrownOutB), "9 held: taken out by a person"},
 		{"an old claim is no new change, I9", input(person), "12 refreshed put=B left=A"},
-		{"our own claim is no manual change", input(live(c), taken), "12 refreshed put=B left=A"},
+		{"our own claim is no manual change", input(live(c), weOwn), "12 refreshed put=B left=A"},
 	})
 }
 
@@ -229,7 +229,7 @@ func TestRowsOfTheTag(t *testing.T) {
 		{"nobody waits for its age", input(fresh, seenB), "8 unchanged seen=-"},
 		{"nobody waits for its turn, I57", input(fresh, waitsForTurn), "8 unchanged turnSince=-"},
 		{"ownership returned", input(fresh, owned), "8 unchanged owners=map[]"},
-		{"ownership not returned yet", input(fresh, taken, owned), "8 unchanged"},
+		{"ownership not returned yet", input(fresh, weOwn, owned), "8 unchanged"},
 		{"ours, settled: recorded", input(ours(0), settled), "8 unchanged event=DigestRefreshed recorded=B attempt=-"},
 		{"ours, and no replica runs it: not this row, I56", input(ours(0), noReplica), "5 waiting: no replica runs"},
 		{"recorded, and scaled to zero since", input(fresh, noReplica), "8 unchanged"},
@@ -258,27 +258,27 @@ func TestRowsOfTheTag(t *testing.T) {
 func TestRowsOfWhatStandsForARejectedDigest_Q4(t *testing.T) {
 	t.Parallel()
 	const failed, chosen = byFailure, byPerson
-	taken := func(by annotate.Rejecter, content annotate.Content) func(*decide.Input) {
+	replaced := func(by annotate.Rejecter, content annotate.Content) func(*decide.Input) {
 		return all(unasked, rejected(b, by), live(content), helm)
 	}
 	attemptedAgain := attempt(annotate.Attempt{Digest: digestA, Again: true})
 	run(t, []row{
-		{"another digest", input(taken(failed, d)), "12 rejected/rollout-failed put=A again reapplied=1 at=now"},
-		{"the bare tag", input(taken(failed, tag)), "12 rejected/rollout-failed put=A again reapplied=1 at=now"},
-		{"what was rejected, and it crashes", input(taken(failed, b), unsettled),
+		{"another digest", input(replaced(failed, d)), "12 rejected/rollout-failed put=A again reapplied=1 at=now"},
+		{"the bare tag", input(replaced(failed, tag)), "12 rejected/rollout-failed put=A again reapplied=1 at=now"},
+		{"what was rejected, and it crashes", input(replaced(failed, b), unsettled),
 			"10 rejected/rollout-failed counted: meanwhile: not settled"},
-		{"a person chose it", input(taken(chosen, d)), "12 reapplied put=A again reapplied=1 at=now"},
-		{"not settled, below the bound", input(taken(chosen, d), unsettled), "10 waiting counted"},
-		{"not settled, at the bound: once", input(taken(chosen, d), unsettled, streak(8)),
+		{"a person chose it", input(replaced(chosen, d)), "12 reapplied put=A again reapplied=1 at=now"},
+		{"not settled, below the bound", input(replaced(chosen, d), unsettled), "10 waiting counted"},
+		{"not settled, at the bound: once", input(replaced(chosen, d), unsettled, streak(8)),
 			"12 reapplied put=A counted again unblock reapplied=1 at=now"},
-		{"not settled, and it was tried in vain", input(taken(chosen, d), unsettled, streak(8), inVain(a)),
+		{"not settled, and it was tried in vain", input(replaced(chosen, d), unsettled, streak(8), inVain(a)),
 			"10 failed/not-settled counted"},
-		{"again and again", input(taken(failed, d), reapplied(3, 0, false)),
+		{"again and again", input(replaced(failed, d), reapplied(3, 0, false)),
 			"12 failed/contested event=RefreshContested contested: has been put back 3 times and the field manager helm"},
-		{"notify", input(taken(failed, d), notify), "11 pending: sha256:aaaaaaaaaaaa is recorded"},
-		{"it is rejected too", input(taken(failed, d), rejected(a, failed)), "9 rejected/rollout-failed"},
-		{"nothing is recorded", input(taken(failed, d), record(a, tag), attempted(a, 0)), "9 rejected/rollout-failed"},
-		{"it is what is live", input(taken(failed, a), record(tag, a)), "9 rejected/rollout-failed"},
+		{"notify", input(replaced(failed, d), notify), "11 pending: sha256:aaaaaaaaaaaa is recorded"},
+		{"it is rejected too", input(replaced(failed, d), rejected(a, failed)), "9 rejected/rollout-failed"},
+		{"nothing is recorded", input(replaced(failed, d), record(a, tag), attempted(a, 0)), "9 rejected/rollout-failed"},
+		{"it is what is live", input(replaced(failed, a), record(tag, a)), "9 rejected/rollout-failed"},
 		{"what is rejected was left in place, Q13", input(rejected(b, failed), live(b), record(b, a), unsettled, attempted(b, 0)),
 			"5 rejected/rollout-failed"},
 		{"put back, and not settled yet", input(rejected(b, failed), unsettled, attemptedAgain),

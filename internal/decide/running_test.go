@@ -1,7 +1,6 @@
 package decide_test
 
 import (
-	"reflect"
 	"testing"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
@@ -129,84 +128,4 @@ func TestRowsOfABareTag(t *testing.T) {
 		{"a person pins another one on a bare tag, Q9", input(bare(live(c), record(tag, b), person)),
 			"6 held event=RefreshHeld accepted=C rejected=B:person"},
 	})
-}
-
-// Every combination of what a bare tag's fate depends on: nothing is asked twice, and a few things never happen.
-func TestEveryCombinationOfABareTag(t *testing.T) {
-	t.Parallel()
-	dimensions := []dimension{
-		marks, recordeds,
-		{nothing, attempted(a, 2), attempted(b, 0)},
-		{nothing, unknown},
-		{nothing, runsA, runsB, runsConfigB, podsRun(), podsRun(""), notRead},
-		{nothing, helm, person},
-		rollouts,
-		append(rejections, rejected(a, byFailure)),
-		{nothing, gateSaysNo},
-		{nothing, notify, pinAtOnce, young},
-		{beganSo},
-	}
-	every(t, input(bare()), dimensions, func(t *testing.T, in decide.Input) {
-		d := decide.Decide(in)
-		questions := decide.Questions(in)
-		for _, question := range questions {
-			if _, asked := in.Answers[question]; asked || d.Outcome != "" || d.Set != nil {
-				t.Fatalf("nobody is asked twice, and nothing is decided before: %+v\n%+v", questions, in)
-			}
-		}
-		if len(questions) > 0 || in.Record.Torn() {
-			return
-		}
-		if broken := violatesBare(in, d); broken != "" {
-			t.Fatalf("%s:\n%+v\nis decided as\n%+v", broken, in, d)
-		}
-	})
-}
-
-func violatesBare(in decide.Input, d decide.Decision) string {
-	after := d.Record
-	running := in.Answers[decide.Question{Kind: decide.WhatRuns}].Running
-	runs := tag
-	switch {
-	case len(running.Images) != 1:
-	case running.Images[0] == image.IDOf(digestA):
-		runs = a
-	case running.Images[0] == image.IDOf(digestB), running.Images[0] == configB:
-		runs = b
-	}
-	_, isRejected := in.Record.State.Rejection(b)
-	free := !in.Policy.PinAtOnce && in.Policy.MinAge == 0
-	var set annotate.Content
-	if d.Rolls() {
-		set = annotate.Of(d.Set[0])
-	}
-	firstSeen, handed := in.Record.Mark == none || d.Row == recordsRow, d.Row == 6 || in.Slots[0].Person != ""
-	switch {
-	case d.Outcome == "" || d.Failure == nil && d.Outcome.NeedsAttention():
-		return "there is an outcome, and a failure has a cause"
-	case d.Outcome == decide.Unchanged && (!free || isRejected || runs != b || !in.Facts.Rollout.Settled || after.Mark != tag || after.Recorded != b):
-		return "unchanged runs latest, and is marked and recorded so"
-	case d.Rolls() && in.Policy.Notify:
-		return "notify sets nothing"
-	case d.Rolls() && free && !isRejected && runs == b && in.Facts.Rollout.Settled && !handed && d.Gated == nil:
-		return "nothing is restarted for what runs already"
-	case d.Rolls() && set != b && (set != after.Recorded || d.Gated == nil && !isRejected && in.Policy.MinAge == 0):
-		return "what is put there is latest, or recorded where latest is kept out"
-	case d.Rolls() && set == b && isRejected:
-		return "what is rejected is not put there"
-	case d.Rolls() && set == b && d.Gated != nil && after.Recorded != b:
-		return "what a gate refuses is not put there, unless it runs"
-	case d.Rolls() && running.Failure != nil && in.Facts.Rollout.Settled && !isRejected && !handed:
-		return "nothing is put there where pods could not be read (I16)"
-	case after.Recorded != in.Record.Recorded && after.Recorded != tag && (after.Recorded != runs || !in.Facts.Rollout.Settled && !firstSeen) && !handed:
-		return "what all pods run is recorded, once that has settled"
-	case after.Mark != none && after.Torn():
-		return "what we write never looks like an undo"
-	case d.Rolls() && after.State.Runs != nil:
-		return "what ran is forgotten with the patch"
-	case d.Outcome == decide.Unchanged && in.Record.Mark == tag && in.Record.Recorded == b && in.Record.State.Attempt == nil &&
-		len(in.Record.State.Rejected) == 0 && running.Images[0] != configB && !reflect.DeepEqual(after, in.Record):
-		return "an unchanged tick writes nothing"
-	}
-	return ""
 }
