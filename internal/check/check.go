@@ -5,6 +5,7 @@ package check
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/preflight"
+	"github.com/tracebloc/image-refresh/internal/proposal"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/tick"
@@ -24,6 +26,7 @@ import (
 type Cluster interface {
 	CanI(context.Context, cluster.Permission) (bool, error)
 	Schedules(context.Context) ([]cluster.Schedule, error)
+	List(ctx context.Context, namespace, selector string) ([]*workload.Object, error)
 }
 
 // Registry is what a check asks beside what a tick does: what each registry made of it.
@@ -54,6 +57,7 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 	facts.Registries, facts.Stale = c.Registry.Report(), preview.Stale
 	if !preview.Interrupted {
 		facts.Slots = slots(preview)
+		aside.Go(func() { facts.Unfollowed = c.unfollowed(ctx, preview) })
 	}
 	for _, left := range preview.Leftovers {
 		facts.Leftovers = append(facts.Leftovers, preflight.Leftover{Workload: left.Ref.String(), Message: left.Message})
@@ -130,6 +134,40 @@ func (c *Checker) schedules(ctx context.Context) ([]preflight.Schedule, *failure
 		})
 	}
 	return schedules, nil
+}
+
+// unfollowed are the tags that float in the targets' namespaces and that no target follows. Where workloads may not be listed,
+// as in the chart's own pods, it is not known.
+func (c *Checker) unfollowed(ctx context.Context, preview tick.Preview) []preflight.Unfollowed {
+	followed := map[string]bool{}
+	namespaces := map[string]bool{}
+	for _, binding := range preview.Bindings {
+		namespaces[binding.Ref.Namespace] = true
+		if !binding.InImageMode() {
+			continue
+		}
+		for _, slot := range binding.Slots {
+			followed[binding.Ref.String()+", container "+slot.Container] = true
+		}
+	}
+	var all []preflight.Unfollowed
+	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
+		objects, err := c.Cluster.List(ctx, namespace, "")
+		if err != nil {
+			continue
+		}
+		one := preflight.Unfollowed{Namespace: namespace}
+		for _, object := range objects {
+			for container, ref := range proposal.Floating(object, string(c.Tick.Config.AnnotationPrefix)) {
+				if name := object.Ref.String() + ", container " + container; !followed[name] {
+					one.Tags = append(one.Tags, name+": "+ref.String())
+				}
+			}
+		}
+		slices.Sort(one.Tags)
+		all = append(all, one)
+	}
+	return all
 }
 
 // images joins what was asked with what was answered, and asks as pods would where they do not name the pull

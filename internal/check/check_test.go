@@ -43,6 +43,7 @@ func (o *outside) CanI(ctx context.Context, permission cluster.Permission) (bool
 func (*outside) Schedules(context.Context) ([]cluster.Schedule, error)              { return nil, nil }
 func (*outside) Date() time.Time                                                    { return time.Time{} }
 func (*outside) Resolve(context.Context, []resolver.Query) (none []resolver.Answer) { return none }
+func (*outside) List(context.Context, string, string) ([]*workload.Object, error)   { return nil, nil }
 func (*outside) Report() []resolver.HostReport                                      { return nil }
 
 // A check asks for all that a tick does, of each kind and in each namespace; and it says that it was told to end.

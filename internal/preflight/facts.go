@@ -26,6 +26,7 @@ type Facts struct {
 	Stale       []*failure.Error // of targets whose latest has not changed for too long
 	Slots       []Slot
 	Leftovers   []Leftover
+	Unfollowed  []Unfollowed
 	Schedules   []Schedule
 	// NoSchedules is why the CronJobs that run this program could not be read.
 	NoSchedules *failure.Error
@@ -76,6 +77,12 @@ type Conflict struct {
 // Leftover is what stands on a workload and nothing reads, with the commands that move or remove it.
 type Leftover struct {
 	Workload, Message string
+}
+
+// Unfollowed is a namespace, and the tags that float there and that no target follows: Deployment shop/web, container api: nginx:1.
+type Unfollowed struct {
+	Namespace string
+	Tags      []string
 }
 
 // Schedule is a CronJob that runs this program.

@@ -42,9 +42,28 @@ func Lines(f Facts) []result.Check {
 	for _, left := range f.Leftovers {
 		lines.add(checkWorkload, left.Workload, result.Warning, left.Message)
 	}
+	lines.unfollowed(f)
 	lines.schedules(f, server)
 	lines.add(checkNodes, "", result.Unchecked, "whether nodes can pull the images: the kubelet asks over the nodes' own network, proxy and certificates; a rollout tells")
 	return lines
+}
+
+// maxUnfollowed is how many tags that no target follows are named.
+const maxUnfollowed = 5
+
+// unfollowed says which tags float beside those that targets follow.
+func (l *list) unfollowed(f Facts) {
+	for _, one := range f.Unfollowed {
+		named := one.Tags[:min(len(one.Tags), maxUnfollowed)]
+		if len(named) == 0 {
+			continue
+		}
+		text := "no target follows " + strings.Join(named, "; ")
+		if more := len(one.Tags) - len(named); more > 0 {
+			text += fmt.Sprintf("; and %d more", more)
+		}
+		l.warn(checkWorkload, "namespace "+one.Namespace, &failure.Error{Message: text, Fix: "where they should be followed: image-refresh init -n " + one.Namespace + " writes targets"})
+	}
 }
 
 // Invalid says why nothing could be checked at all: a line each.

@@ -76,32 +76,55 @@ func (p *proposal) addContainer(w Workload, container corev1.Container) {
 	for _, variable := range container.Env {
 		p.addVariable(w, container.Name, variable)
 	}
+	ref, why := floating(w.Object, container, p.prefix)
+	if why != "" {
+		p.leave("%s, container %s: %s %s", w.Ref, container.Name, failure.Clean(container.Image), why)
+		return
+	}
+	key := ref.String()
+	if _, known := p.images[key]; !known {
+		p.images[key] = ref
+	}
+	p.uses[key] = append(p.uses[key], use{w, container.Name})
+}
+
+// Floating are the references that a workload's containers float on, by container. What this program or an operator renders is
+// not meant.
+func Floating(w *workload.Object, prefix string) map[string]image.Reference {
+	found := map[string]image.Reference{}
+	if w.Meta.Labels[component] == workload.FieldManager || w.Controller() != "" {
+		return found
+	}
+	for _, container := range slices.Concat(w.Pod.InitContainers, w.Pod.Containers) {
+		if ref, why := floating(w, container, prefix); why == "" {
+			found[container.Name] = ref
+		}
+	}
+	return found
+}
+
+// floating is the reference that a container floats on, without a digest, or why it floats on none.
+func floating(w *workload.Object, container corev1.Container, prefix string) (ref image.Reference, why string) {
 	ref, err := image.ParseReference(container.Image)
-	named := fmt.Sprintf("%s, container %s: %s", w.Ref, container.Name, failure.Clean(container.Image))
 	switch {
 	case err != nil:
-		p.leave("%s is no image reference", named)
+		return ref, "is no image reference"
 	case ref.Tag == "":
-		p.leave("%s is pinned by a digest alone, which is its owner's", named)
-	case ref.Digest != "" && !p.ours(w, ref.Digest):
-		p.leave("%s is pinned by its owner", named)
+		return ref, "is pinned by a digest alone, which is its owner's"
+	case ref.Digest != "" && !ours(w, ref.Digest, prefix):
+		return ref, "is pinned by its owner"
 	case container.ImagePullPolicy == corev1.PullNever:
-		p.leave("%s has imagePullPolicy Never", named)
-	default:
-		ref.Digest = ""
-		key := ref.String()
-		if _, known := p.images[key]; !known {
-			p.images[key] = ref
-		}
-		p.uses[key] = append(p.uses[key], use{w, container.Name})
+		return ref, "has imagePullPolicy Never"
 	}
+	ref.Digest = ""
+	return ref, ""
 }
 
 // ours says whether a target of ours has put a digest there.
-func (p *proposal) ours(w Workload, digest image.Digest) bool {
+func ours(w *workload.Object, digest image.Digest, prefix string) bool {
 	for key, value := range w.Meta.Labels {
 		mark, _, _ := strings.Cut(value, ".") // what follows names the slots
-		if strings.HasPrefix(key, p.prefix+"/") && strings.HasSuffix(key, "-digest") && mark == annotate.Mark(digest) {
+		if strings.HasPrefix(key, prefix+"/") && strings.HasSuffix(key, "-digest") && mark == annotate.Mark(digest) {
 			return true
 		}
 	}

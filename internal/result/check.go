@@ -58,7 +58,7 @@ func (r Report) writeChecks(w io.Writer, style Style) error {
 	count := map[Status]int{}
 	for _, check := range r.Checks {
 		count[check.Status]++
-		if _, err := fmt.Fprintln(w, style.wrap(style.status(check.Status, check.line().under()))); err != nil {
+		if _, err := fmt.Fprintln(w, style.wrap(style.status(check.Status, check.line().String()))); err != nil {
 			return err
 		}
 	}

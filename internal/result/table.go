@@ -112,7 +112,7 @@ func cell(pin, none string) string {
 func (r Report) Lines() []string {
 	var text []string
 	for _, line := range r.lines() {
-		text = append(text, line.begin+line.message.String())
+		text = append(text, line.String())
 	}
 	return text
 }
@@ -122,6 +122,8 @@ type line struct {
 	begin   string
 	message Message
 }
+
+func (l line) String() string { return l.begin + l.message.String() }
 
 // under has a fix under its sentence.
 func (l line) under() string { return strings.Join(l.message.lines(l.begin), "\n") }
