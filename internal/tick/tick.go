@@ -35,13 +35,13 @@ type Registry interface {
 	Serves(context.Context, resolver.Query, image.Digest) (bool, error)
 }
 
-// Reader reads from the API server. An error is a *fault.Error.
+// Reader reads from the API server. An error is a *failure.Error.
 type Reader interface {
 	Get(context.Context, workload.Ref) (*workload.Object, error)
 	PullSecrets(ctx context.Context, namespace, account string) ([]string, error)
 }
 
-// Writer writes to the API server, and returns the object as the write left it. An error is a *fault.Error, or
+// Writer writes to the API server, and returns the object as the write left it. An error is a *failure.Error, or
 // cluster.ErrConflict where the object has changed since it was read.
 type Writer interface {
 	Patch(context.Context, *workload.Object, workload.Change) (*workload.Object, error)
