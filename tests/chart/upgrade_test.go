@@ -12,7 +12,9 @@ import (
 )
 
 // groups are the chart's own maps of values, which are filled in key by key.
-var groups = []string{"admissionPolicy", "grafanaDashboard", "image", "networkPolicy", "prometheusRule", "proxy", "rbac", "serviceAccount"}
+var groups = []string{
+	"admissionPolicy", "grafanaDashboard", "image", "networkPolicy", "prometheusRule", "proxy", "rbac", "serviceAccount",
+}
 
 // everything switches every optional object on, so that the values of each are used.
 var everything = []string{"--values", filepath.Join("testdata", "everything.yaml")}

@@ -42,7 +42,8 @@ func files(t *testing.T, patterns ...string) iter.Seq2[string, string] {
 	t.Helper()
 	root, err := path("")
 	require.NoError(t, err)
-	list := exec.CommandContext(t.Context(), "git", append([]string{"ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"}, patterns...)...)
+	arguments := append([]string{"ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"}, patterns...)
+	list := exec.CommandContext(t.Context(), "git", arguments...)
 	list.Dir = root
 	names, err := list.Output()
 	require.NoError(t, err)
@@ -104,7 +105,7 @@ func TestNoCommandIsLeftOut(t *testing.T) {
 
 func TestCommandsAreFoundWhereTheyAreIndented(t *testing.T) {
 	t.Parallel()
-	text := "1. x\n\n   ```sh\n   # needs a cluster\n   a b\n     c\n   ```\n\n```sh\n# needs a cluster\nd\n```\n```sh\nmake e\n```\n"
+	text := "1. x\n\n   ```sh\n   # needs a cluster\n   a b\n     c\n   ```\n```sh\n# needs a cluster\nd\n```\n```sh\nmake e\n```\n"
 	assert.Equal(t, []string{"a b\n  c\n", "d\n"}, commands(text, needsCluster))
 }
 

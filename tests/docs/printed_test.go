@@ -34,7 +34,7 @@ func TestResultsThatNobodyDocumentedAreFound(t *testing.T) {
 		"a field missing":              {aRun, `"env":"X",`, ``},
 		"an unknown outcome":           {aRun, `"refreshed"`, `"renewed"`},
 		"an unknown cause":             {aRun, `"outcome":"refreshed","cause":""`, `"outcome":"refreshed","cause":"gremlins"`},
-		"an unknown exit code":         {aRun, `"exitCode":0`, `"exitCode":3`},
+		"an unknown exit code":         {aRun, `"exitCode":0`, `"exitCode":4`},
 		"another version":              {aRun, `"schemaVersion":1`, `"schemaVersion":2`},
 		"half a digest":                {aRun, `"digest":"sha256:bbbb`, `"digest":"sha256:`},
 		"a tag where a digest is":      {aRun, `"live":"` + digest, `"live":"0.3`},

@@ -43,7 +43,8 @@ func TestReady(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(tree, file), []byte(text), 0o600))
 	}
 	chart := regexp.MustCompile(`(?m)^(version|appVersion): .*$`).ReplaceAllString(read(t, "chart/Chart.yaml"), "$1: 1.2.3")
-	changes := "# Changelog\n\n## [Unreleased]\n\n- later\n\n## [1.2.3] - 2026-01-02\n\n### Fixed\n\n- a thing\n\n## [1.2.2] - 2026-01-01\n\n- older\n\n[1.2.3]: x\n"
+	changes := "# Changelog\n\n## [Unreleased]\n\n- later\n\n## [1.2.3] - 2026-01-02\n\n### Fixed\n\n- a thing\n\n" +
+		"## [1.2.2] - 2026-01-01\n\n- older\n\n[1.2.3]: x\n"
 	write("chart/Chart.yaml", chart)
 	write("CHANGELOG.md", changes)
 	code, notes, said := run(t, script, "1.2.3")
