@@ -154,9 +154,7 @@ func TestI82ASlotThatAWebhookSets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := environment.Scenario(t)
-			s.Deploy(workloads.Deployment("jobs", workloads.Container("api", ingestor+"@"+s.Push(ingestor, image("first")))))
-			s.Configure(byImage())
-			requireOutcome(t, s.Tick(), 0, "adopted", "")
+			followed(t, s, ingestor, workloads.Deployment("jobs", workloads.Container("api", ingestor+"@"+s.Push(ingestor, image("first")))))
 			s.Push(ingestor, image("second"))
 			mutate(s, c.pattern, c.sets)
 			s.Settle(workloads.Deployment("jobs"))

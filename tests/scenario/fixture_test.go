@@ -5,9 +5,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,11 +20,31 @@ import (
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/product"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
+
+const (
+	ingestor = "ghcr.io/tracebloc/ingestor:0.3"
+	slot     = "INGESTOR_IMAGE_DIGEST"
+
+	ingestorConfig = `
+targets:
+  - name: ingestor
+    image: ghcr.io/tracebloc/ingestor:0.3
+    workloads: [{kind: Deployment, name: jobs, container: api, env: INGESTOR_IMAGE_DIGEST}]
+`
+)
+
+// jobs is the application's Deployment with a digest in its slot.
+func jobs(digest string, options ...workloads.Option) workloads.Object {
+	return workloads.Deployment("jobs", append([]workloads.Option{
+		workloads.Container("api", jobsManager), workloads.Env("api", slot, digest),
+	}, options...)...)
+}
 
 // Annotations and labels of the target "ingestor", spelled out a second time on purpose: they are the contract.
 const (
@@ -94,6 +117,42 @@ func contested(t *testing.T) *harness.Scenario {
 		}
 	}
 	return s
+}
+
+// crash is what a bad build does, and unpullable what a missing one does.
+func crash() fakenode.Behaviour {
+	return fakenode.Failing("CrashLoopBackOff", "back-off restarting failed container")
+}
+
+func unpullable() fakenode.Behaviour {
+	return fakenode.Failing("ImagePullBackOff", "401 Unauthorized")
+}
+
+// behave makes the pods that run a digest behave in a way; all others are Ready.
+func behave(s *harness.Scenario, digest string, behaviour fakenode.Behaviour) {
+	breaks(s, behaviour, digest)
+}
+
+// eventsOf are the notes of the Events with a reason.
+func eventsOf(s *harness.Scenario, reason string) (notes []string) {
+	for _, event := range s.Events() {
+		if event.Reason == reason {
+			notes = append(notes, event.Note)
+		}
+	}
+	return notes
+}
+
+// playClock has the API server's answers say that it is so many hours later than now, as the function that it returns is told.
+func playClock(s *harness.Scenario) (at func(hours float64)) {
+	var ahead atomic.Int64
+	s.API.Inject(apiproxy.Fault{
+		Match: func(r apiproxy.Request) bool { return r.Verb != "watch" },
+		Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			faultinject.Header("Date", time.Now().Add(time.Duration(ahead.Load())).UTC().Format(http.TimeFormat))(w, r, next)
+		},
+	})
+	return func(hours float64) { ahead.Store(int64(hours * float64(time.Hour))) }
 }
 
 // set is the strategic merge patch that puts a value into the slot of the Deployment "jobs".

@@ -103,7 +103,10 @@ var readings = map[string]struct {
 	"bad-response":       {also(atFault("a login page with status 200", "manifest"), registries.Ping, loginPage), "(?s)HTTP/2 200.*please log in"},
 	"stale": {func(t *testing.T) subject {
 		t.Helper()
-		s, atHour := staleSoon(t)
+		s, _ := adopted(t)
+		s.Configure(ingestorConfig + "    staleAfter: 240h\n")
+		atHour := playClock(s)
+		requireOutcome(t, s.Tick(), 0, "unchanged", "")
 		atHour(241)
 		return subject{s, ingestor, "ghcr.io"}
 	}, "sha256:"},

@@ -2,7 +2,7 @@ package scenario_test
 
 import (
 	"encoding/json"
-	"maps"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,38 +10,48 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
-	"github.com/tracebloc/image-refresh/tests/fakenode"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// push NAME [REFERENCE] [PLATFORM...] moves a tag on to a build, whose digest is $NAME from then on.
+// push NAME [REFERENCE] [PLATFORM...] [BEHAVIOUR...] moves a tag on to a build whose pods behave so. Its digest is $NAME from then
+// on, and $NAME_short as messages have it.
 func (s *script) push(args []string) {
-	reference, platforms := ingestor, args[1:]
-	if len(platforms) > 0 && strings.Contains(platforms[0], ":") {
-		reference, platforms = platforms[0], platforms[1:]
+	reference, platforms, rest := ingestor, []string(nil), args[1:]
+	for ; len(rest) > 0 && strings.ContainsAny(rest[0], ":/"); rest = rest[1:] {
+		if strings.Contains(rest[0], ":") {
+			reference = rest[0]
+		} else {
+			platforms = append(platforms, rest[0])
+		}
 	}
-	if len(platforms) == 0 {
-		platforms = []string{"linux/amd64"}
+	content := image(args[0])
+	if len(platforms) > 0 {
+		content = registries.Index(args[0], platforms...)
 	}
-	content := registries.Index(args[0], platforms...)
 	digest := s.Push(reference, content)
 	s.builds[digest] = content
 	s.TestScript.Setenv(args[0], digest)
+	s.TestScript.Setenv(args[0]+"_short", digest[:19])
+	if len(rest) > 0 {
+		s.pods(append([]string{digest}, rest...))
+	}
 }
 
-func (s *script) untag([]string) { s.Check(s.Site.Delete(ingestor)) }
+// untag [REFERENCE] deletes from the registry.
+func (s *script) untag(args []string) { s.Check(s.Site.Delete(append(args, ingestor)[0])) }
 
 // retag DIGEST moves the tag back to a digest.
 func (s *script) retag(args []string) { s.Check(s.Site.Tag(ingestor, args[0])) }
@@ -55,8 +65,9 @@ func (s *script) unblocked([]string) { s.unblock() }
 //	DIGEST                the container api with the digest in its variable, a slot
 //	CONTAINER=IMAGE       a container whose image is a slot; a digest alone is one of the tag
 //	CONTAINER/NAME=VALUE  a variable that is a slot
-//	+CONTAINER=IMAGE, +CONTAINER/NAME=VALUE  the same, and no slot
-//	recreate, never, replicas:N, deadline:SECONDS, label:KEY=VALUE, selector:KEY=VALUE, and spec:JSON for anything else
+//	+CONTAINER=IMAGE, +CONTAINER/NAME=VALUE  the same, and no slot; -CONTAINER/NAME is a slot that is not there
+//	from:CONTAINER/NAME   a variable that is a slot, fed from a ConfigMap; envFrom:CONTAINER is all variables of a container
+//	recreate, rolling, never, replicas:N, label:KEY=VALUE, selector:KEY=VALUE, and spec:JSON for anything else
 func (s *script) deploy(args []string) {
 	kind, name := "Deployment", "jobs"
 	if isKind.MatchString(args[0]) {
@@ -70,6 +81,8 @@ func (s *script) deploy(args []string) {
 	for _, arg := range args {
 		what, value, _ := strings.Cut(arg, ":")
 		switch what {
+		case "rolling":
+			continue
 		case "recreate":
 			options = append(options, workloads.Recreate())
 			continue
@@ -78,11 +91,16 @@ func (s *script) deploy(args []string) {
 				pod.Spec.Containers[0].ImagePullPolicy = corev1.PullNever
 			}))
 			continue
+		case "from", "envFrom":
+			container, variable, _ := strings.Cut(value, "/")
+			options = append(options, workloads.Container(container, jobsManager), workloads.EnvFrom(container, "settings"))
+			if what == "from" {
+				d.slots = append(d.slots, place{container, variable})
+				options[len(options)-1] = workloads.EnvFromConfigMap(container, variable, "settings", "digest")
+			}
+			continue
 		case "replicas":
 			options = append(options, workloads.Replicas(int32(s.number(value))))
-			continue
-		case "deadline":
-			options = append(options, workloads.ProgressDeadline(int32(s.number(value))))
 			continue
 		case "label", "selector":
 			key, text, _ := strings.Cut(value, "=")
@@ -99,7 +117,10 @@ func (s *script) deploy(args []string) {
 		where, value, _ := strings.Cut(arg, "=")
 		container, variable, isEnv := strings.Cut(strings.TrimPrefix(where, "+"), "/")
 		if !strings.HasPrefix(where, "+") {
-			d.slots = append(d.slots, place{container, variable})
+			d.slots = append(d.slots, place{strings.TrimPrefix(container, "-"), variable})
+		}
+		if strings.HasPrefix(where, "-") {
+			continue
 		}
 		switch {
 		case !isEnv:
@@ -116,7 +137,12 @@ func (s *script) deploy(args []string) {
 	if spec != "" {
 		s.Check(json.Unmarshal([]byte(spec), d.Object))
 	}
-	s.Deploy(d.Object)
+	if s.byHand {
+		s.Kubectl("create", "-f", s.file(d.Object))
+		s.Settle(d.Object)
+	} else {
+		s.Deploy(d.Object)
+	}
 	if i := slices.IndexFunc(s.deployed, func(other *deployment) bool { return d.is(other.kind() + "/" + other.GetName()) }); i >= 0 {
 		s.deployed[i] = d
 		return
@@ -156,9 +182,40 @@ func (s *script) pick(args []string) (*deployment, []string) {
 	return s.deployed[0], args
 }
 
-// configure [LINE...] has the target "ingestor" follow every slot that is deployed, with further lines.
+// adopt [DEPLOY...] [-- CONFIGURE...] deploys, configures, and has a tick adopt everything.
+func (s *script) adopt(args []string) {
+	deploy, lines := args, []string(nil)
+	if i := slices.Index(args, "--"); i >= 0 {
+		deploy, lines = args[:i], args[i+1:]
+	}
+	if len(deploy) > 0 {
+		s.deploy(deploy)
+	}
+	s.configure(lines)
+	s.tick([]string{"0", "adopted"})
+}
+
+// refresh NAME pushes a build, and has a tick roll it out.
+func (s *script) refresh(args []string) {
+	s.push(args)
+	s.tick([]string{"0", "refreshed"})
+}
+
+// create is deploy by kubectl create.
+func (s *script) create(args []string) {
+	s.byHand = true
+	s.deploy(args)
+}
+
+// configure [LINE...] has the target "ingestor" follow every slot that is deployed, with further lines; KEY=VALUE is one without
+// blanks.
 func (s *script) configure(lines []string) {
 	entries := ""
+	for i, line := range lines {
+		if !strings.Contains(line, ": ") {
+			lines[i] = strings.Replace(line, "=", ": ", 1)
+		}
+	}
 	for _, d := range s.deployed {
 		for _, p := range d.slots {
 			more := []string(nil)
@@ -200,121 +257,17 @@ func (s *script) write(name, text string) {
 	s.Configure(config)
 }
 
-func (s *script) setenv(args []string) { s.Scenario.Setenv(args[0], args[1]) }
-
-// nodes is what becomes of pods.
-type nodes struct {
-	mu      sync.Mutex
-	rules   []podRule
-	pulled  string               // the image ID that the next pods get by the tag; "" where nodes report none
-	started map[types.UID]string // by pod
-	form    imageForm
+// rename NAME gives the only target another name.
+func (s *script) rename(args []string) {
+	s.Configure("targets:\n" + strings.Replace(s.targets[0].text, "name: ingestor", "name: "+args[0], 1))
 }
 
-// podRule is what becomes of the pods that run a digest, of a kind where one is said.
-type podRule struct {
-	kind, digest, imageID string
-	behaviour             fakenode.Behaviour
-	first                 int             // so many become ready, in whatever order
-	ready                 map[string]bool // and these have
-}
-
-// pods DIGEST|all|KIND:DIGEST BEHAVIOUR [ARG...] says what becomes of pods that run a digest; "pods ready" has all be ready
-// again, and "pods DIGEST first N" keeps all but so many from being ready.
-func (s *script) pods(args []string) {
-	s.nodes.mu.Lock()
-	if args[0] == "ready" {
-		s.nodes.rules = nil
-		s.nodes.mu.Unlock()
-		s.Behave(s.nodes.behaviour)
-		return
+// setenv NAME=VALUE... sets variables of the program.
+func (s *script) setenv(args []string) {
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		s.Scenario.Setenv(name, value)
 	}
-	rule := podRule{digest: args[0], ready: map[string]bool{}}
-	if kind, digest, found := strings.Cut(args[0], ":"); found && isKind.MatchString(kind) {
-		rule.kind, rule.digest = kind, digest
-	}
-	if content, known := s.builds[rule.digest]; known && s.nodes.form != nil {
-		rule.imageID = s.nodes.form(s.t, content)
-	}
-	text := append(slices.Clone(args[2:]), "", "")
-	switch args[1] {
-	case "first":
-		rule.behaviour, rule.first = fakenode.Stuck(), s.number(text[0])
-		for _, older := range s.nodes.rules {
-			if older.digest == rule.digest {
-				rule.ready = older.ready
-			}
-		}
-	case "ready-after":
-		after, err := time.ParseDuration(text[0])
-		s.Check(err)
-		rule.behaviour = fakenode.ReadyAfter(after)
-	case "draining":
-		rule.behaviour = fakenode.Ready().Lingering(time.Hour)
-	case "pending":
-		rule.behaviour = fakenode.Pending(text[0])
-	case "failing":
-		rule.behaviour = fakenode.Failing(text[0], text[1])
-		if len(args) > 4 {
-			rule.behaviour = rule.behaviour.Only(args[4])
-		}
-	default:
-		plain := map[string]func() fakenode.Behaviour{
-			"ready": fakenode.Ready, "stuck": fakenode.Stuck, "crash": crash, "unpullable": unpullable,
-			"creating": fakenode.Creating, "starting": fakenode.Starting, "no-volumes": fakenode.WithoutVolumes,
-		}
-		if plain[args[1]] == nil {
-			s.Fatalf("pods cannot be %q: %q", args[1], slices.Sorted(maps.Keys(plain)))
-		}
-		rule.behaviour = plain[args[1]]()
-	}
-	s.nodes.rules = slices.Insert(s.nodes.rules, 0, rule)
-	s.nodes.mu.Unlock()
-	s.Behave(s.nodes.behaviour)
-}
-
-// pull DIGEST [FORM] has nodes start pods by the tag with this build, and name it in a container runtime's form.
-func (s *script) pull(args []string) {
-	s.nodes.mu.Lock()
-	if len(args) > 1 || s.nodes.form == nil {
-		s.nodes.form, s.nodes.started = imageForms[append(args, "containerd")[1]], map[types.UID]string{}
-	}
-	s.nodes.pulled = s.nodes.form(s.t, s.builds[args[0]])
-	s.nodes.mu.Unlock()
-	s.Behave(s.nodes.behaviour)
-}
-
-func (n *nodes) behaviour(pod *corev1.Pod) fakenode.Behaviour {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	id := n.started[pod.UID]
-	if id == "" && n.pulled != "" {
-		id = n.pulled
-		n.started[pod.UID] = id
-	}
-	behaviour := fakenode.Ready()
-	for _, rule := range n.rules {
-		if rule.of(pod, id) {
-			behaviour = rule.behaviour
-			break
-		}
-	}
-	if id != "" {
-		behaviour = behaviour.Running(id)
-	}
-	return behaviour
-}
-
-func (r podRule) of(pod *corev1.Pod, imageID string) bool {
-	runs := r.digest == "all" || fakenode.Runs(pod, r.digest) || imageID != "" && imageID == r.imageID && !fakenode.Runs(pod, "@")
-	if !runs || r.kind != "" && pod.OwnerReferences[0].Kind != r.kind || r.ready[pod.Name] {
-		return false
-	}
-	if len(r.ready) < r.first {
-		r.ready[pod.Name] = true
-		return false
-	}
-	return true
 }
 
 // values are what slots are set to: one value for all, one for each slot in turn, or CONTAINER=VALUE for one.
@@ -433,7 +386,46 @@ func (s *script) patch(args []string) {
 	s.Patch(args[0], d.Object, strings.Join(rest, ""))
 }
 
-func (s *script) kubectl(args []string) { s.Kubectl(args...) }
+// overwrite MANAGER puts the whole object there as it was deployed.
+func (s *script) overwrite(args []string) {
+	options := metav1.UpdateOptions{FieldManager: args[0]}
+	_, err := s.Client.AppsV1().Deployments(s.Namespace).Update(s.t.Context(), s.deployed[0].Object.(*appsv1.Deployment), options)
+	s.Check(err)
+}
+
+// relabel MANAGER DIGEST [without-slots] writes the mark as whoever has a live object of earlier in git.
+func (s *script) relabel(args []string) {
+	d := s.deployed[0]
+	var slots []string
+	for _, p := range d.slots {
+		slots = append(slots, strings.TrimSuffix(p.container+"/"+p.variable, "/"))
+	}
+	to := labelFor(args[1], slots...)
+	if len(args) > 2 {
+		to = label(args[1])
+	}
+	s.Patch(args[0], d.Object, fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, mark, to))
+}
+
+// strip takes all annotations of ours out, as an operator does that sets all annotations of its Deployment.
+func (s *script) strip([]string) {
+	s.Patch("operator", s.deployed[0].Object, fmt.Sprintf(`{"metadata":{"annotations":{%q:null,%q:null,%q:null,%q:null,%q:null,"operator":%q}}}`,
+		recorded, state, failures, lastError, streak, time.Now().String()))
+}
+
+// counted-ahead adds to the state who counted last, as version 1 kept it: a tick whose clock was centuries ahead.
+func (s *script) countedAhead([]string) {
+	kept := map[string]any{"version": 1}
+	if text := s.Deployment("jobs").Annotations[state]; text != "" {
+		s.Check(json.Unmarshal([]byte(text), &kept))
+	}
+	kept["counted"] = map[string]string{"by": "somebody", "at": "2999-01-01T00:00:00Z"}
+	text, err := json.Marshal(kept)
+	s.Check(err)
+	s.Patch("image-refresh", s.Deployment("jobs"), fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, state, text))
+}
+
+func (s *script) kubectl(args []string) { s.printed = s.Kubectl(args...) }
 
 var command = regexp.MustCompile(`kubectl [^:;]*[^:; ]`)
 
@@ -461,10 +453,11 @@ func (s *script) settle([]string) {
 	}
 }
 
-// await [KIND/NAME] FIELD=VALUE... waits until fields of the status are so, the revision is, or a slot is; "await watching" until
-// a tick waits for a rollout.
+// await [KIND/NAME] FIELD=VALUE... waits until fields of the status are so, the revision is, the slot, or the reason of a condition;
+// "await watching" until a tick waits for a rollout.
 func (s *script) await(args []string) {
 	d, wanted := s.pick(args)
+	reminded := time.Now()
 	s.Eventually(strings.Join(args, " "), func() bool {
 		now := look(s.Scenario, d.kind(), d.GetName())
 		text, err := json.Marshal(now)
@@ -480,6 +473,12 @@ func (s *script) await(args []string) {
 				return strconv.Itoa(rollouts(s.t, s.Scenario, d.kind(), d.GetName())) != value
 			case "live":
 				return d.holds(now, d.slots[0]) != value
+			case "reason":
+				if time.Since(reminded) > 5*time.Second { // a busy controller may forget to look again when the deadline is over
+					reminded = time.Now()
+					s.Kubectl("annotate", "--overwrite", d.kind()+"/"+d.GetName(), "reminded="+reminded.Format("150405"))
+				}
+				return !strings.Contains(string(text), `"reason":"`+value+`"`)
 			}
 			n, _ := fields.Status[field].(float64)
 			return strconv.Itoa(int(n)) != value
@@ -507,8 +506,17 @@ func (s *script) api(args []string) {
 	s.unblock = s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb(args[0], args[1]), Do: do})
 }
 
-// clock HOURS has the API server say that it is so many hours later.
+// clock HOURS|stands|silent has the API server say that it is so many hours later, always the same time, or none.
 func (s *script) playClock(args []string) {
+	notWatches := func(r apiproxy.Request) bool { return r.Verb != "watch" }
+	switch args[0] {
+	case "silent":
+		s.API.Inject(apiproxy.Fault{Match: notWatches, Do: faultinject.Header("Date", "")})
+		return
+	case "stands":
+		s.API.Inject(apiproxy.Fault{Match: notWatches, Do: faultinject.Header("Date", time.Now().UTC().Format(http.TimeFormat))})
+		return
+	}
 	hours, err := strconv.ParseFloat(args[0], 64)
 	s.Check(err)
 	if s.clock == nil {
@@ -529,5 +537,12 @@ func (s *script) noplan([]string) { s.WithoutPlan() }
 // start starts a tick, which finish awaits, or a signal ends.
 func (s *script) start([]string)   { s.running = s.Start() }
 func (s *script) sigkill([]string) { s.running.Kill() }
-func (s *script) sigterm([]string) { s.Check(s.running.Signal(syscall.SIGTERM)) }
 func (s *script) forget([]string)  { s.Forget() }
+
+// sigterm tells the tick to end, which it does within 5 s.
+func (s *script) sigterm([]string) {
+	asked := time.Now()
+	s.Check(s.running.Signal(syscall.SIGTERM))
+	<-s.running.Ended()
+	assert.Less(fails{s.TestScript}, time.Since(asked), 5*time.Second)
+}

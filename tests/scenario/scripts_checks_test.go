@@ -1,8 +1,11 @@
 package scenario_test
 
 import (
+	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -11,16 +14,42 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// tick CODE [OUTCOME [CAUSE]] runs a tick, which ends so for every workload of every target.
-func (s *script) tick(args []string) { s.ended(s.Tick(), args) }
+// tick CODE [OUTCOME [CAUSE [TEXT...]]] runs a tick, which ends so for every workload of every target, with these texts in its
+// messages. What it has put there and seen through is settled when it goes on.
+func (s *script) tick(args []string) {
+	s.ended(s.Tick(), args)
+	for _, d := range s.deployed {
+		// The controller of a StatefulSet leaves alone a pod that never became Ready, and those below a partition.
+		outcome := append(slices.Clone(args), "", "")[1]
+		if d.kind() != "StatefulSet" && slices.Contains([]string{"adopted", "refreshed", "reapplied", "rolled-back", "unchanged"}, outcome) {
+			s.Settle(d.Object)
+		}
+	}
+}
 
-// plan CODE [OUTCOME [CAUSE]] is the same of a plan.
+// stays CODE OUTCOME [CAUSE [TEXT...]] is two ticks that put nothing anywhere; where nothing is counted the second one writes nothing.
+func (s *script) stays(args []string) {
+	s.Forget()
+	s.tick(args)
+	s.patches([]string{"0"})
+	s.Forget()
+	s.tick(args)
+	s.patches([]string{"0"})
+	if !slices.Contains([]string{"failed", "skipped", "waiting"}, args[1]) {
+		s.writes([]string{"0"})
+	}
+}
+
+// plan is tick for a plan.
 func (s *script) plan(args []string) { s.ended(s.Run("plan"), args) }
 
-// finish CODE [OUTCOME [CAUSE]] is the same of the tick that was started.
-func (s *script) finish(args []string) { s.ended(s.running.Finish(), args) }
+// finish is tick for the one that was started.
+func (s *script) finish(args []string) {
+	s.ended(s.running.Finish(), args)
+	s.running = nil
+}
 
-// eight CODE [OUTCOME [CAUSE]] is the same of eight ticks at once.
+// eight is eight ticks at once.
 func (s *script) eight(args []string) {
 	for _, result := range eightAtOnce(s.t, s.Scenario) {
 		s.ended(result, args)
@@ -28,20 +57,31 @@ func (s *script) eight(args []string) {
 }
 
 func (s *script) ended(result *product.Result, args []string) {
-	s.last, s.message = result, ""
-	s.equal(args[0], strconv.Itoa(result.ExitCode), "exit code; %s", result.Stderr)
+	s.last, s.message, s.printed = result, "", result.Stdout
+	s.equal(args[0], strconv.Itoa(result.ExitCode), "exit code: %s", result.Stderr)
 	if result.Report == nil {
 		return
 	}
+	wanted := append(slices.Clone(args[1:]), "", "")
 	for _, target := range result.Report.Targets {
 		for _, w := range target.Workloads {
 			s.message += w.Message + "\n"
 			if len(args) > 1 {
-				ended := strings.TrimSpace(w.Outcome + " " + w.Cause)
-				s.equal(strings.Join(args[1:], " "), ended, "%s on %s %s: %s", target.Name, w.Kind, w.Name, w.Message)
+				s.equal(wanted[:2], []string{w.Outcome, w.Cause}, "%s on %s %s: %s", target.Name, w.Kind, w.Name, w.Message)
 			}
 		}
 		s.message += target.Message + "\n"
+	}
+	for _, text := range args[min(3, len(args)):] {
+		s.contains(true, s.message, text)
+	}
+}
+
+func (s *script) contains(yes bool, text, part string) {
+	if yes {
+		assert.Contains(fails{s.TestScript}, text, part)
+	} else {
+		assert.NotContains(fails{s.TestScript}, text, part)
 	}
 }
 
@@ -61,9 +101,30 @@ func (s *script) outcome(args []string) {
 	s.equal(strings.Join(args[1:], " "), strings.TrimSpace(ended), args[0])
 }
 
-// check CODE CHECK STATUS SUBJECT runs check, which has one line like this, and writes nothing. Its message is the last.
+// check CODE CHECK STATUS SUBJECT [TEXT...] runs check, which has one line like this, and writes nothing.
 func (s *script) check(args []string) {
 	s.message = requireCheck(s.t, check(s.t, s.Scenario, s.number(args[0])), args[1], args[2], args[3]).Message
+	for _, text := range args[4:] {
+		s.contains(true, s.message, text)
+	}
+}
+
+// warned TEXT is the only warning of its kind in the last run, which is then the message.
+func (s *script) warned(args []string) {
+	var found []string
+	for text := range strings.Lines(s.last.Stderr) {
+		var line struct{ Level, Msg string }
+		if err := json.Unmarshal([]byte(text), &line); err == nil && line.Level == "WARN" && strings.Contains(line.Msg, args[0]) {
+			found = append(found, line.Msg)
+		}
+	}
+	s.equal(1, len(found), "once a tick: %v", found)
+	s.message = found[0]
+}
+
+// took SECONDS is how long the last run may have taken.
+func (s *script) took(args []string) {
+	assert.Less(fails{s.TestScript}, s.last.Duration, time.Duration(s.number(args[0]))*time.Second)
 }
 
 // counted N is how many failures in a row the target has, in the last result and on the first workload.
@@ -124,6 +185,13 @@ func (s *script) records(args []string) {
 	name := d.kind() + "/" + d.GetName()
 	s.mark([]string{name, digest})
 	s.recorded([]string{name, digest})
+}
+
+// holds VALUE MARK RECORDED says each of the three of a workload with one slot.
+func (s *script) holds(args []string) {
+	s.live(args[:1])
+	s.mark(args[1:2])
+	s.recorded(args[2:3])
 }
 
 // rolled [KIND/NAME] DIGEST N: a digest is live, recorded, marked and settled, in so many rollouts.
@@ -196,9 +264,25 @@ func (s *script) patches(args []string) {
 	s.equal(args[0], strconv.Itoa(found), "patches")
 }
 
-// asked STAGE N are the requests to ghcr.io since forget.
+// wrote TEXT... are parts of the patch that changed the slot.
+func (s *script) wrote(wanted []string) (string, []string) {
+	patches := s.API.Requests(isSlotPatch)
+	s.equal(1, len(patches), "patches")
+	return string(patches[0].Body), wanted
+}
+
+// asked STAGE+STAGE... N are the requests to ghcr.io since forget.
 func (s *script) asked(args []string) {
-	s.equal(args[1], strconv.Itoa(asked(s.Scenario, "ghcr.io", registries.Stage(args[0]))), args[0])
+	n := 0
+	for stage := range strings.SplitSeq(args[0], "+") {
+		n += asked(s.Scenario, "ghcr.io", registries.Stage(stage))
+	}
+	s.equal(args[1], strconv.Itoa(n), args[0])
+}
+
+// requests N are the reads of the API server since forget.
+func (s *script) requests(args []string) {
+	s.equal(s.number(args[0]), len(s.API.Reads()), "%v", s.API.Reads())
 }
 
 // quiet: a tick finds everything settled and fresh, and writes nothing.
@@ -216,7 +300,7 @@ func (s *script) held(args []string) {
 	before := rollouts(s.t, s.Scenario, d.kind(), d.GetName())
 	for range 2 {
 		s.tick([]string{"0", "held"})
-		assert.Contains(fails{s.TestScript}, s.message, "person")
+		s.contains(true, s.message, "person")
 		s.Settle(d.Object)
 		s.records(args)
 	}
@@ -236,5 +320,46 @@ func (s *script) movesOn([]string) {
 		s.settle(nil)
 		s.records([]string{digest})
 		s.tick([]string{"0", "unchanged"})
+	}
+}
+
+// not-blamed TEXT...: the tick, or the one that was started, is loud once nothing becomes available any more, says so much, and neither
+// rejects nor takes back the digest; the next one records it once the trouble is over.
+func (s *script) notBlamed(texts []string) {
+	d, digest := s.deployed[0], s.Getenv("second")
+	result := (*product.Result)(nil)
+	if s.running != nil {
+		result = s.running.Finish()
+	}
+	for range 8 {
+		if result == nil || result.Report.Target("ingestor").Workload("jobs").Outcome == "waiting" { // further pods became available
+			result = s.Tick()
+		}
+	}
+	s.ended(result, append([]string{"1", "failed", "not-settled"}, texts...))
+	s.contains(false, s.message, "()")
+	s.live([]string{digest})
+	s.contains(false, s.now(d).GetAnnotations()[state], "rejected")
+	s.pods([]string{"ready"})
+	s.settle(nil)
+	s.tick([]string{"0", "unchanged"})
+	s.rolled([]string{digest, "2"})
+}
+
+// unproven DIGEST RECORDED: a tick puts a digest there, green, without a wait, and proves nothing by it; further ones find nothing new.
+func (s *script) unproven(args []string) {
+	s.Forget()
+	s.tick([]string{"0", "waiting"})
+	s.took([]string{"60"})
+	s.patches([]string{"1"})
+	s.Forget()
+	for range 3 { // one more than the threshold of what is not settled
+		s.tick([]string{"0", "waiting"})
+		s.took([]string{"60"})
+	}
+	s.writes([]string{"0"})
+	s.holds([]string{args[0], args[0], args[1]})
+	for _, counter := range []string{"streak", "failures", "last-error"} {
+		s.annotation([]string{counter, ""})
 	}
 }

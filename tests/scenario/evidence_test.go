@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,19 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/tests/fakenode"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
+	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// canaryOf is a Deployment whose pods carry the labels of another workload's, and one more: that one's selector matches
-// them too.
-func canaryOf(name string, options ...workloads.Option) workloads.Object {
-	canary := workloads.Deployment("canary", options...)
-	canary.Spec.Selector.MatchLabels = map[string]string{"track": "canary"}
-	canary.Spec.Template.Labels = map[string]string{"app.kubernetes.io/name": name, "track": "canary"}
-	return canary
-}
-
-// I84: the message of a failed rollout has the words of the workload's own pods, of whichever kind it is, and not a canary's.
+// I84: the message of a failed rollout has the words of the workload's own pods, of whichever kind it is, and not those of a canary,
+// whose pods carry the labels of the workload's, and one more.
 func TestI84OnlyAWorkloadsOwnPodsAreAsked(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
@@ -44,7 +40,10 @@ func TestI84OnlyAWorkloadsOwnPodsAreAsked(t *testing.T) {
 				}
 				return fakenode.Ready()
 			})
-			s.Create(canaryOf("jobs", workloads.Container("api", ingestor+"@"+first)))
+			canary := workloads.Deployment("canary", workloads.Container("api", ingestor+"@"+first))
+			canary.Spec.Selector.MatchLabels = map[string]string{"track": "canary"}
+			canary.Spec.Template.Labels = map[string]string{"app.kubernetes.io/name": "jobs", "track": "canary"}
+			s.Create(canary)
 			s.Eventually("the canary crashes", func() bool {
 				pods, err := s.Client.CoreV1().Pods(s.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "track=canary"})
 				return err == nil && len(pods.Items) == 1 && len(pods.Items[0].Status.ContainerStatuses) == 1
@@ -75,9 +74,9 @@ func TestI49AQuotaIsToldInItsOwnWords(t *testing.T) {
 	second := s.Push(ingestor, image("second"))
 	s.Setenv("ROLLOUT_TIMEOUT", "3s")
 	message := requireOutcome(t, s.Tick(), 1, "failed", "not-settled").Message
-	assert.Contains(t, message, "ReplicaFailure: FailedCreate")
-	assert.Contains(t, message, "exceeded quota: compute")
-	assert.Contains(t, message, "no pod has the new digest yet")
+	for _, text := range []string{"ReplicaFailure: FailedCreate", "exceeded quota: compute", "no pod has the new digest yet"} {
+		assert.Contains(t, message, text)
+	}
 	require.NoError(t, quotas.Delete(t.Context(), "compute", metav1.DeleteOptions{}))
 	s.Patch("somebody", s.Deployment("jobs"), `{"metadata":{"annotations":{"example.com/look":"again"}}}`) // its controller backs off otherwise
 	s.Settle(s.Deployment("jobs"))
@@ -108,15 +107,26 @@ func TestReasonsOfNinetyPodsAreBounded(t *testing.T) {
 	assert.Equal(t, 3, strings.Count(s.Deployment("jobs").Annotations[state], `"by":"failure"`))
 }
 
-// I83: all containers are ready, and the pod is not. What is waited for is said.
-func TestI83AReadinessGateIsNamed(t *testing.T) {
+// Told to end while it asks about one image, a tick says of a workload that it has decided about that this is yet to be written.
+func TestATickThatIsToldToEndReportsNothingThatItHasNotDone(t *testing.T) {
 	t.Parallel()
-	s, _ := adopted(t)
-	s.Patch("helm", s.Deployment("jobs"), `{"spec":{"template":{"spec":{"readinessGates":[{"conditionType":"example.com/in-service"}]}}}}`)
-	s.Push(ingestor, image("second"))
-	s.Setenv("ROLLOUT_TIMEOUT", "8s")
-	s.Setenv("UNSETTLED_THRESHOLD", "1")
-	message := s.Tick().Report.Target("ingestor").Workload("jobs").Message
-	assert.Contains(t, message, "example.com/in-service")
-	assert.NotContains(t, message, "()")
+	s := environment.Scenario(t)
+	a, b := s.Push("ghcr.io/tracebloc/a:1", image("a1")), s.Push("docker.io/tracebloc/b:1", image("b1"))
+	targets := "targets:\n" + targetOf("b", "docker.io/tracebloc/b:1", entry("Deployment", "b", ""))
+	s.Deploy(workloads.Deployment("b", workloads.Container("api", "docker.io/tracebloc/b:1@"+b)))
+	s.Configure(targets)
+	requireOutcomes(t, s.Tick(), 0, "adopted")
+	s.Deploy(workloads.Deployment("a", workloads.Container("api", "ghcr.io/tracebloc/a:1@"+a)))
+	s.Configure(targets + targetOf("a", "ghcr.io/tracebloc/a:1", entry("Deployment", "a", "")))
+	second := s.Push("docker.io/tracebloc/b:1", image("b2"))
+	asked := func(c registries.Call) bool { return c.Reference == second && c.Stage == registries.Get }
+	s.Site.Front.Inject(registries.Fault{Match: asked, Do: faultinject.Hang()})
+	run := s.Start()
+	s.Eventually("the gate has asked", func() bool { return len(s.Site.Front.Calls(asked)) > 0 })
+	require.NoError(t, run.Signal(syscall.SIGTERM))
+	result := run.Finish()
+	harness.RequireExit(t, 1, result)
+	outcomeOf(t, result, "a", "a", "waiting", "")
+	outcomeOf(t, result, "b", "b", "skipped", "timeout")
+	assert.NotContains(t, s.Deployment("a").Labels, "tracebloc.io/a-digest")
 }
