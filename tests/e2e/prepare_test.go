@@ -65,7 +65,13 @@ func prepare(ctx context.Context, dir string) error {
 	if err := realnode.BuildProgram(ctx, filepath.Join(dir, programFile)); err != nil {
 		return err
 	}
-	if err := tools(ctx, tests, filepath.Join(dir, "bin"), binaries["kubectl"]); err != nil {
+	helm, err := output(ctx, filepath.Join(tests, "tools", "install"), "helm4")
+	if err != nil {
+		return err
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := errors.Join(os.Mkdir(bin, 0o750), os.Symlink(helm, filepath.Join(bin, "helm")),
+		os.Symlink(binaries["kubectl"], filepath.Join(bin, "kubectl"))); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "e2e: what a node and an operator need is built (%s)\n", time.Since(begun).Round(time.Second))
@@ -74,27 +80,6 @@ func prepare(ctx context.Context, dir string) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "e2e: the program's image is built (%s)\n", time.Since(begun).Round(time.Second))
-	return nil
-}
-
-// tools puts kubectl and both versions of Helm into a folder.
-func tools(ctx context.Context, tests, bin, kubectl string) error {
-	helm, err := output(ctx, filepath.Join(tests, "tools", "install"), "helm3", "helm4")
-	if err != nil {
-		return err
-	}
-	paths := strings.Fields(helm)
-	if len(paths) != 2 {
-		return fmt.Errorf("two paths were to be printed, not %q", helm)
-	}
-	if err := os.Mkdir(bin, 0o750); err != nil {
-		return err
-	}
-	for name, path := range map[string]string{"kubectl": kubectl, "helm3": paths[0], "helm": paths[1]} {
-		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

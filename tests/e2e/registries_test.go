@@ -91,7 +91,13 @@ func firewall(t *testing.T) {
 	tick = s.tick(1)
 	assert.Contains(t, tick.message, "timeout")
 	assert.Contains(t, tick.message, "ghcr.io:443")
-	s.explained(tick.pod.Name, "ghcr.io:443")
+	for _, command := range []string{ // a failed tick tells why without its log
+		"kubectl describe pod " + tick.pod.Name + ` --namespace "$NAMESPACE" | grep --after-context 12 'State: .*Terminated'`,
+		`kubectl get events --namespace "$NAMESPACE" --field-selector reason=ResolveFailing,involvedObject.name=reports`,
+		`kubectl get deploy reports --namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.tracebloc\.io/reports-refresh-last-error}'`,
+	} {
+		require.Contains(t, s.typed(command), "ghcr.io:443")
+	}
 	s.confirmed("ghcr.io:443")
 	restore()
 
@@ -110,17 +116,6 @@ func firewall(t *testing.T) {
 	s.finished(job[1], 0)
 	s.pasted("Alert: suspended", false)
 	require.Contains(t, s.pasted("Alert: suspended", true), "False")
-}
-
-// explained says that a failed tick tells why without its log.
-func (s *suite) explained(pod, text string) {
-	for _, command := range []string{
-		"kubectl describe pod " + pod + ` --namespace "$NAMESPACE" | grep --after-context 12 'State: .*Terminated'`,
-		`kubectl get events --namespace "$NAMESPACE" --field-selector reason=ResolveFailing,involvedObject.name=reports`,
-		`kubectl get deploy reports --namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.tracebloc\.io/reports-refresh-last-error}'`,
-	} {
-		require.Contains(s, s.typed(command), text)
-	}
 }
 
 // confirmed follows the runbook as somebody would who was paged about a tick that failed: what is said first, and what about each

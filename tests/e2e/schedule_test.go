@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tracebloc/image-refresh/tests/components"
 	"github.com/tracebloc/image-refresh/tests/registries"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
@@ -50,6 +47,12 @@ func TestI28Schedule(t *testing.T) {
 	s.tick(0, "web refreshed")
 	s.holds("web", third, 3, "web 3")
 	s.pulled("web", third)
+
+	s.typed(`kubectl patch cronjob image-refresh --namespace "$NAMESPACE" --patch '{"spec": {"suspend": true}}'`)
+	s.typed(`helm upgrade image-refresh ./chart --namespace "$NAMESPACE" --reuse-values | sed -n 1,6p`)
+	cronJob, err := s.client.BatchV1().CronJobs(s.namespace).Get(t.Context(), "image-refresh", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.True(t, *cronJob.Spec.Suspend, "an upgrade leaves a suspended schedule alone")
 }
 
 // newest is the name of the newest Job that the schedule made.
@@ -69,32 +72,4 @@ func (s *suite) newest() string {
 func (s *suite) scheduled(after string) string {
 	s.eventually("the schedule has fired", func() bool { return s.newest() != after })
 	return s.newest()
-}
-
-// I30: helm upgrade --reuse-values from a release older than a value.
-func TestI30AnOldReleaseIsUpgraded(t *testing.T) {
-	t.Parallel()
-	s := newSuite(t, "upgrade")
-	first := s.push("web", "serve", "web 1")
-	s.deploy("web", first)
-	s.holds("web", first, 1, "web 1")
-	tests, err := components.Root()
-	require.NoError(t, err)
-	// A chart whose values.yaml knows only the keys of the first release.
-	oldest, err := os.ReadFile(filepath.Join(tests, "chart", "testdata", "stored", "0.1.0.yaml"))
-	require.NoError(t, err)
-	require.NoError(t, os.CopyFS(filepath.Join(s.dir, "first-chart"), os.DirFS(filepath.Join(filepath.Dir(tests), "chart"))))
-	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "first-chart", "values.yaml"), oldest, 0o600))
-	s.helm("helm3 install image-refresh ./first-chart --values values.yaml", "targets:\n"+s.target("web"))
-	s.typed(`kubectl patch cronjob image-refresh --namespace "$NAMESPACE" --patch '{"spec": {"suspend": true}}'`)
-	s.tick(0, "web adopted")
-	for i, helm := range []string{"helm3", "helm"} {
-		s.typed(helm + ` upgrade image-refresh ./chart --namespace "$NAMESPACE" --reuse-values | sed -n 1,6p`)
-		digest := s.push("web", "serve", helm)
-		s.tick(0, "web refreshed")
-		s.holds("web", digest, i+2, helm)
-	}
-	cronJob, err := s.client.BatchV1().CronJobs(s.namespace).Get(t.Context(), "image-refresh", metav1.GetOptions{})
-	require.NoError(t, err)
-	require.True(t, *cronJob.Spec.Suspend, "an upgrade leaves a suspended schedule alone")
 }

@@ -24,6 +24,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/yaml"
 
 	"github.com/tracebloc/image-refresh/tests/components"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
@@ -37,7 +38,7 @@ const waitTimeout = 3 * time.Minute
 
 // byHand are values of a release whose ticks are all made by hand, and that may tell why pods are not ready.
 const byHand = `suspend: true
-rolloutTimeout: 1m
+rolloutTimeout: 75s
 rbac: {readPods: true}
 `
 
@@ -120,7 +121,9 @@ func (s *suite) push(name, mode, text string, only ...string) (digest string) {
 	if len(only) == 0 {
 		only = platforms()
 	}
-	index, err := index(only, func(platform string) (v1.Image, error) { return realnode.Image(s.program, platform, mode, text, s.namespace) })
+	index, err := index(only, func(platform string) (v1.Image, error) {
+		return realnode.Image(s.program, platform, mode, text, s.namespace)
+	})
 	require.NoError(s, err)
 	digest, err = s.site.Push(s.image(name), registries.BuiltIndex(index))
 	require.NoError(s, err)
@@ -150,8 +153,9 @@ func (s *suite) heads() int {
 // deploy makes a Deployment with one container, api, and a Service of the same name.
 func (s *suite) deploy(name, digest string, options ...workloads.Option) {
 	s.Helper()
-	all := []workloads.Option{workloads.Container("api", s.image(name)+"@"+digest), workloads.ProgressDeadline(20)}
-	all = append(append(all, options...), workloads.Pod(restrict))
+	all := append([]workloads.Option{workloads.ProgressDeadline(20), workloads.Pod(func(template *corev1.PodTemplateSpec) {
+		require.NoError(s, yaml.Unmarshal(fmt.Appendf(nil, restricted, s.image(name)+"@"+digest), &template.Spec))
+	})}, options...)
 	_, err := s.client.AppsV1().Deployments(s.namespace).Create(s.Context(), workloads.Deployment(name, all...), metav1.CreateOptions{})
 	require.NoError(s, err)
 	_, err = s.client.CoreV1().Services(s.namespace).Create(s.Context(), &corev1.Service{
@@ -164,22 +168,17 @@ func (s *suite) deploy(name, digest string, options ...workloads.Option) {
 	require.NoError(s, err)
 }
 
-// restrict makes pods what the Pod Security Standard restricted demands, ready when their program says so, and gone at once.
-func restrict(template *corev1.PodTemplateSpec) {
-	template.Spec.TerminationGracePeriodSeconds = new(int64)
-	template.Spec.AutomountServiceAccountToken = new(bool)
-	template.Spec.SecurityContext = &corev1.PodSecurityContext{
-		RunAsNonRoot: new(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-	}
-	api := &template.Spec.Containers[0]
-	api.SecurityContext = &corev1.SecurityContext{
-		AllowPrivilegeEscalation: new(bool), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-	}
-	api.ReadinessProbe = &corev1.Probe{
-		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: intstr.FromInt32(8080)}},
-		PeriodSeconds: 1,
-	}
-}
+// restricted makes pods what the Pod Security Standard of that name demands, ready when their program listens, and gone at once.
+const restricted = `
+terminationGracePeriodSeconds: 0
+automountServiceAccountToken: false
+securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+containers:
+  - name: api
+    image: %q
+    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+    readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1}
+`
 
 // deployment returns a Deployment as it is now.
 func (s *suite) deployment(name string) *appsv1.Deployment {

@@ -80,7 +80,7 @@ func (n *Node) write(options Options) error {
 		"proxy.yaml":           fmt.Sprintf(proxyConfig, n.at("node.kubeconfig")),
 		"resolv.conf":          "nameserver " + Address + "\n",
 	}
-	for registry, server := range options.Registries {
+	for registry, server := range map[string]string{"docker.io": "registry-1.docker.io", "ghcr.io": "ghcr.io"} {
 		files[filepath.Join("hosts", registry, "hosts.toml")] = fmt.Sprintf(hostsFile, server, options.CAFile)
 	}
 	for name, content := range files {

@@ -1,5 +1,11 @@
 //go:build linux
 
+// Package realnode brings up a real Kubernetes node with its control plane: etcd, API server, controllers, scheduler, kubelet,
+// containerd with runc and CNI, and kube-proxy. It runs in a sandbox (package sandbox), as root, and changes nothing outside of it. A
+// DNS server leads the names that the test chooses to the test's registries, for pods and for containerd alike: docker.io and ghcr.io
+// keep their names, with certificates of the test's authority.
+//
+// It needs Debian's containerd, runc, containernetworking-plugins, iptables and iproute2.
 package realnode
 
 import (
@@ -38,9 +44,8 @@ type Options struct {
 	PauseImage string
 	// Names leads host names to addresses of the node that are theirs alone.
 	Names map[string]string
-	// Registries leads a registry, as images name it, to its host name. CAFile is the authority that containerd trusts for it.
-	Registries map[string]string
-	CAFile     string
+	// CAFile is the authority that containerd trusts for docker.io and ghcr.io.
+	CAFile string
 }
 
 // Node is a node under way, with its control plane.
@@ -103,7 +108,7 @@ func (n *Node) Start(ctx context.Context, progress io.Writer) (err error) {
 	if err := n.run(ctx, &n.processes, "kube-proxy", n.binaries["kube-proxy"], "--config="+n.at("proxy.yaml")); err != nil {
 		return err
 	}
-	if err := n.startRuntime(ctx); err != nil {
+	if err := n.StartRuntime(ctx); err != nil {
 		return err
 	}
 	return n.await(ctx, "the node is ready", func() bool {
@@ -114,8 +119,8 @@ func (n *Node) Start(ctx context.Context, progress io.Writer) (err error) {
 	})
 }
 
-// startRuntime starts containerd, and the kubelet once containerd listens: it would give up.
-func (n *Node) startRuntime(ctx context.Context) error {
+// StartRuntime starts containerd, and the kubelet once containerd listens: it would give up. It is also what follows a Crash.
+func (n *Node) StartRuntime(ctx context.Context) error {
 	if err := n.run(ctx, &n.runtime, "containerd", "containerd", "--config="+n.at("containerd.toml")); err != nil {
 		return err
 	}
@@ -125,10 +130,11 @@ func (n *Node) startRuntime(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return n.startKubelet(ctx)
+	return n.StartKubelet(ctx)
 }
 
-func (n *Node) startKubelet(ctx context.Context) error {
+// StartKubelet is also what ends GoAway.
+func (n *Node) StartKubelet(ctx context.Context) error {
 	return n.run(ctx, &n.runtime, "kubelet", n.binaries["kubelet"], "--config="+n.at("kubelet.yaml"),
 		"--kubeconfig="+n.at("node.kubeconfig"), "--hostname-override="+Name, "--node-ip="+Address)
 }

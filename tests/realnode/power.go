@@ -36,9 +36,6 @@ func (n *Node) Crash(ctx context.Context, cgroup string) error {
 	})
 }
 
-// Restart starts containerd and the kubelet again, after a Crash.
-func (n *Node) Restart(ctx context.Context) error { return n.startRuntime(ctx) }
-
 // GoAway is what the control plane sees where a node's network is cut: its kubelet, the last of what Start has started, is killed.
 // Its pods run on.
 func (n *Node) GoAway() error {
@@ -46,9 +43,6 @@ func (n *Node) GoAway() error {
 	defer func() { n.runtime = n.runtime[:last] }()
 	return n.runtime[last].Kill()
 }
-
-// ComeBack starts the kubelet again, after GoAway.
-func (n *Node) ComeBack(ctx context.Context) error { return n.startKubelet(ctx) }
 
 // shims are containerd's processes that outlive it, one a pod.
 func shims() (pids []int) {

@@ -1,11 +1,10 @@
 //go:build linux
 
-// Package sandbox runs a program a second time as root in namespaces of its own: what it routes, filters, mounts and starts is gone
-// with it, however it ends. Its processes die with the first of them, and its control group, which no namespace hides, is removed
-// from outside.
+// Package sandbox runs a program a second time as root in namespaces of its own, by unshare(1): what it routes, filters, mounts and
+// starts is gone with it, however it ends. Its processes die with the first of them, and its control group, which no namespace
+// hides, is removed from outside.
 //
 //	func main() {
-//		sandbox.Init()
 //		if box, ok := sandbox.Inside(); ok {
 //			// ...
 //		}
@@ -20,25 +19,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
 )
 
-// The variables that tell a process of this program where it is.
+// The variables that tell a process of this program that it is in a sandbox.
 const (
-	roleVariable  = "IMAGE_REFRESH_SANDBOX"
 	dirVariable   = "IMAGE_REFRESH_SANDBOX_DIR"
 	groupVariable = "IMAGE_REFRESH_SANDBOX_CGROUP"
-
-	roleInit   = "init"
-	roleInside = "inside"
 )
-
-// stopGrace is how long the inner process may take to end in order.
-const stopGrace = 30 * time.Second
 
 // Box is a sandbox as it looks from inside.
 type Box struct {
@@ -47,12 +41,23 @@ type Box struct {
 }
 
 // Inside tells whether this process runs in a sandbox.
-func Inside() (Box, bool) {
-	return Box{Dir: os.Getenv(dirVariable), Cgroup: os.Getenv(groupVariable)}, os.Getenv(roleVariable) == roleInside
+func Inside() (box Box, ok bool) {
+	box.Dir, ok = os.LookupEnv(dirVariable)
+	return Box{box.Dir, os.Getenv(groupVariable)}, ok
 }
 
+// first is what the first process of a sandbox does: it gives the sandbox its own /run, /var/lib and /var/log, and waits for the
+// program and for all whose parents have gone.
+const first = `set -e
+mkdir -p "$0/lib" "$0/log"
+mount -t tmpfs -o mode=755 tmpfs /run
+mount --bind "$0/lib" /var/lib
+mount --bind "$0/log" /var/log
+"$@" &
+wait $!`
+
 // Run runs this program again, with the same arguments, in a sandbox whose /var/lib and /var/log are in dir. It returns the exit code
-// once no process of the sandbox is left. When the context ends, the program is asked to end.
+// once no process of the sandbox is left. When the context ends, so does the sandbox.
 func Run(ctx context.Context, dir string) (exitCode int, err error) {
 	group := fmt.Sprintf("/image-refresh-%d", os.Getpid())
 	defer func() { err = errors.Join(err, removeGroup(group)) }()
@@ -63,26 +68,68 @@ func Run(ctx context.Context, dir string) (exitCode int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, executable, os.Args[1:]...) //nolint:gosec // this program itself
+	//nolint:gosec // this program itself
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
+		"--mount-proc", "bash", "-c", first, dir, executable}, os.Args[1:]...)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), roleVariable+"="+roleInit, dirVariable+"="+dir, groupVariable+"="+group)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
-		// A group of its own, so that Ctrl-C reaches this process first. Where this process dies without a word, the kernel ends the
-		// sandbox.
-		Setpgid: true, Pdeathsig: syscall.SIGKILL,
-	}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = stopGrace
-	// Pdeathsig means the thread that started the child.
+	cmd.Env = append(os.Environ(), dirVariable+"="+dir, groupVariable+"="+group)
+	// A group of its own, so that Ctrl-C reaches this process first. Where this process dies without a word, the kernel ends the
+	// sandbox: it means the thread that started the child.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err = cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode(), nil
 	}
-	if err != nil {
-		return 0, fmt.Errorf("run in a sandbox: %w", err)
+	return 0, err
+}
+
+const cgroups = "/sys/fs/cgroup"
+
+// folders are those of a control group in all hierarchies: one in version 2, one for each controller in version 1, where two names
+// may lead to one hierarchy.
+func folders(group string) (paths []string, err error) {
+	if _, err := os.Stat(filepath.Join(cgroups, "cgroup.controllers")); err == nil {
+		return []string{filepath.Join(cgroups, group)}, nil
 	}
-	return 0, nil
+	roots, err := filepath.Glob(filepath.Join(cgroups, "*", "cgroup.procs"))
+	if err == nil && len(roots) == 0 {
+		err = errors.New("no control groups are mounted at " + cgroups)
+	}
+	for _, root := range roots {
+		paths = append(paths, filepath.Join(filepath.Dir(root), group))
+	}
+	return paths, err
+}
+
+func makeGroup(group string) error {
+	paths, err := folders(group)
+	for _, path := range paths {
+		if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // as every control group
+			return fmt.Errorf("make a control group: %w", err)
+		}
+	}
+	return err
+}
+
+// removeGroup removes the group and all groups in it. The last processes may still be about to go.
+func removeGroup(group string) (err error) {
+	paths, err := folders(group)
+	for _, path := range paths {
+		var output []byte
+		for range 100 {
+			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			if output, err = exec.Command("find", path, "-depth", "-type", "d", "-delete").CombinedOutput(); err == nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err != nil {
+			return fmt.Errorf("remove the control group %s: %w\n%s", group, err, output)
+		}
+	}
+	return err
 }
