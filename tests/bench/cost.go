@@ -1,7 +1,14 @@
+// Package bench measures image-refresh beside what people use instead, on a real control plane and real registries of this
+// machine, and writes the report docs/benchmarks.md:
+//
+//	make bench
+//
+// Each figure is a median over runs of programs that took turns, so that what disturbed the machine disturbed all of them, and
+// each ratio the median of the ratios run by run. What a run asks of others is for tests/scenario to count. The build tag bench
+// keeps it out of go test ./...
 package bench
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -39,9 +46,6 @@ func ratio(ours, theirs []cost, quantity func(cost) float64) figure {
 	n := len(values)
 	return figure{(values[(n-1)/2] + values[n/2]) / 2, values[0], values[n-1]}
 }
-
-// noise is how far the runs of one contender lie apart, as a share of their median.
-func (f figure) noise() float64 { return (f.high - f.low) / cmp.Or(f.median, 1) }
 
 func (f figure) seconds() string {
 	return fmt.Sprintf("%s (%s–%s)", seconds(f.median), seconds(f.low), seconds(f.high))

@@ -2,14 +2,18 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/tracebloc/image-refresh/tests/components"
+	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/process"
 )
 
@@ -124,4 +128,26 @@ func freePorts(ctx context.Context, n int) (ports []string, err error) {
 		ports = append(ports, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
 	}
 	return ports, nil
+}
+
+// serviceAddress is the address of the service kubernetes.
+const serviceAddress = "10.96.0.1"
+
+// writeFiles writes what the components read: certificates, keys and the administrator's token.
+func (c *Cluster) writeFiles() (err error) {
+	if c.ca, err = pki.NewAuthority("image-refresh test cluster"); err != nil {
+		return err
+	}
+	names := append([]string{"127.0.0.1", "localhost", "kubernetes", "kubernetes.default.svc", serviceAddress}, c.node...)
+	certificate, err := c.ca.Issue(names...)
+	if err != nil {
+		return err
+	}
+	c.token = rand.Text()
+	return errors.Join(
+		c.ca.WriteFile(c.at("ca.crt")),
+		pki.WritePair(certificate, c.at("server.crt"), c.at("server.key")),
+		pki.WriteServiceAccountKey(c.at("service-account.key"), c.at("service-account.pub")),
+		os.WriteFile(c.at("tokens.csv"), []byte(c.token+`,admin,admin,"system:masters"`+"\n"), 0o600),
+	)
 }

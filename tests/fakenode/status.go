@@ -16,6 +16,12 @@ func finished(pod *corev1.Pod) bool {
 // desired returns the status that the behaviour asks for at this moment, and when it will ask for another one (0: never).
 func desired(pod *corev1.Pod, b Behaviour, now time.Time) (status corev1.PodStatus, again time.Duration) {
 	status = *pod.Status.DeepCopy()
+	if b.kind == unschedulable && pod.Spec.NodeName == "" {
+		scheduled := condition(pod, corev1.PodScheduled, false, now)
+		scheduled.Reason, scheduled.Message = corev1.PodReasonUnschedulable, b.message
+		status.Phase, status.Conditions = corev1.PodPending, []corev1.PodCondition{scheduled}
+		return status, 0
+	}
 	if status.StartTime == nil {
 		status.StartTime = &metav1.Time{Time: now.Truncate(time.Second)}
 	}
@@ -126,13 +132,4 @@ func condition(pod *corev1.Pod, kind corev1.PodConditionType, holds bool, now ti
 		}
 	}
 	return want
-}
-
-func unscheduled(pod *corev1.Pod, message string) corev1.PodStatus {
-	status := *pod.Status.DeepCopy()
-	status.Phase = corev1.PodPending
-	scheduled := condition(pod, corev1.PodScheduled, false, time.Now())
-	scheduled.Reason, scheduled.Message = corev1.PodReasonUnschedulable, message
-	status.Conditions = []corev1.PodCondition{scheduled}
-	return status
 }
