@@ -155,10 +155,7 @@ func newBench(t *testing.T) *bench {
 		require.NoError(t, os.Symlink(path, filepath.Join(b.dir, "bin", name)))
 	}
 	t.Setenv("PATH", filepath.Join(b.dir, "bin")+":"+os.Getenv("PATH"))
-	for _, tool := range []string{"bash", "curl", "jq", "sed"} {
-		_, err := exec.LookPath(tool)
-		require.NoError(t, err, "the benchmark compares with what needs %s", tool)
-	}
+	b.shell("type curl jq sed") // what it is compared with needs them
 	return b
 }
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -24,7 +25,7 @@ type relay struct {
 }
 
 func newRelay(t *testing.T, target string) *relay {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() }) // it carries nothing that could be lost
 	r := &relay{address: listener.Addr().String(), target: target}
@@ -34,7 +35,7 @@ func newRelay(t *testing.T, target string) *relay {
 			if err != nil {
 				return // closed
 			}
-			go r.carry(client)
+			go r.carry(t.Context(), client)
 		}
 	}()
 	return r
@@ -43,11 +44,11 @@ func newRelay(t *testing.T, target string) *relay {
 // set takes effect for connections that are made from now on.
 func (r *relay) set(roundTrip time.Duration) { r.roundTrip.Store(int64(roundTrip)) }
 
-func (r *relay) carry(client net.Conn) {
+func (r *relay) carry(ctx context.Context, client net.Conn) {
 	defer func() { _ = client.Close() }()
 	roundTrip := time.Duration(r.roundTrip.Load())
 	connected := time.Now().Add(roundTrip) // when a client so far away could begin to send
-	server, err := net.Dial("tcp", r.target)
+	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.target)
 	if err != nil {
 		return // the client sees its connection close
 	}
@@ -107,7 +108,9 @@ func TestARelayIsALongWay(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{}}
 	for _, least := range []time.Duration{2 * roundTrip, roundTrip} { // the connection is kept
 		began := time.Now()
-		response, err := client.Post("http://"+relay.address, "text/plain", strings.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+relay.address, strings.NewReader(body))
+		require.NoError(t, err)
+		response, err := client.Do(request)
 		require.NoError(t, err)
 		received, err := io.ReadAll(response.Body)
 		require.NoError(t, err)

@@ -33,7 +33,7 @@ func TestImage(t *testing.T) {
 		commit := config.Config.Labels["org.opencontainers.image.revision"]
 		require.Len(t, commit, 40)
 		for _, text := range []string{version, commit} {
-			require.True(t, strings.Contains(files["image-refresh"], text), "%s: %s", platform, text)
+			require.GreaterOrEqual(t, strings.Index(files["image-refresh"], text), 0, "%s: %s", platform, text)
 		}
 	}
 	image, err := env.built(platforms()[0])

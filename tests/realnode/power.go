@@ -36,12 +36,11 @@ func (n *Node) Crash(ctx context.Context, cgroup string) error {
 	})
 }
 
-// GoAway is what the control plane sees where a node's network is cut: its kubelet, the last of what Start has started, is killed.
-// Its pods run on.
+// GoAway is what the control plane sees where a node's network is cut: its kubelet is killed. Its pods run on.
 func (n *Node) GoAway() error {
-	last := len(n.runtime) - 1
-	defer func() { n.runtime = n.runtime[:last] }()
-	return n.runtime[last].Kill()
+	kubelet := n.runtime[1]
+	n.runtime = n.runtime[:1]
+	return kubelet.Kill()
 }
 
 // shims are containerd's processes that outlive it, one a pod.
