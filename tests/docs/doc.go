@@ -23,6 +23,6 @@ func read(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // a file of the repository
 	return string(text), err
 }

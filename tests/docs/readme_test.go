@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,7 +99,7 @@ func TestCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 func assertTerminalGetsATable(t *testing.T, tree string, environ []string) {
 	t.Helper()
 	plan := exec.CommandContext(t.Context(), "bin/image-refresh", "plan", "-f", "targets.yaml", "-n", namespace)
-	plan.Dir, plan.Env, plan.Stderr = tree, append(environ, "TERM=xterm"), io.Discard
+	plan.Dir, plan.Env, plan.Stderr = tree, slices.Concat(environ, []string{"TERM=xterm"}), io.Discard
 	const columns = 130
 	terminal, err := pty.StartWithSize(plan, &pty.Winsize{Cols: columns, Rows: 50})
 	require.NoError(t, err)

@@ -115,7 +115,7 @@ func (s *Scenario) leaks() (leaks []string) {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
-		content, err := os.ReadFile(path)
+		content, err := os.ReadFile(path) //nolint:gosec // a file of the test's own folder
 		look(string(content), "%s", path)
 		return err
 	}))

@@ -125,7 +125,7 @@ func (s *Scenario) Kubectl(args ...string) string {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	args = append([]string{"--kubeconfig", s.Cluster.Kubeconfig(), "--namespace", s.Namespace}, args...)
-	cmd := exec.CommandContext(ctx, s.Cluster.Kubectl(), args...)
+	cmd := exec.CommandContext(ctx, s.Cluster.Kubectl(), args...) //nolint:gosec // running what the test says is the point
 	var problems bytes.Buffer
 	cmd.Env, cmd.Stderr = []string{"HOME=" + s.Dir}, &problems
 	output, err := cmd.Output()
@@ -150,7 +150,7 @@ func (s *Scenario) Shell(script string, programs, variables map[string]string) s
 	maps.Copy(all, variables)
 	all["KUBECONFIG"], all["HOME"] = s.Cluster.Kubeconfig(), s.Home
 	all["PATH"] = bin + string(os.PathListSeparator) + os.Getenv("PATH")
-	cmd := exec.CommandContext(ctx, "bash", "-c", script)
+	cmd := exec.CommandContext(ctx, "bash", "-c", script) //nolint:gosec // running what the test says is the point
 	cmd.Dir, cmd.Env = s.Home, environ(all)
 	output, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
