@@ -218,7 +218,8 @@ func ours(failed int) func(*decide.Input) {
 		live(b)(in)
 		unsettled(in)
 		in.Record = annotate.Record{Mark: b, Recorded: a, State: annotate.State{
-			Attempt: &annotate.Attempt{Digest: digestB, Failed: failed, Served: 2, Wanted: 2, Fresh: 1, Held: map[string]annotate.Content{"0": a}}, Left: a,
+			Attempt: &annotate.Attempt{Digest: digestB, Failed: failed, Served: 2, Wanted: 2, Fresh: 1, Held: heldBy(slotsOf(a))},
+			Left:    a,
 		}}
 	}
 }
@@ -284,7 +285,7 @@ func carrying(inputs ...decide.Input) decide.Workload { return carryingFrom(0, i
 
 // carryingFrom is the same for targets from this one on.
 func carryingFrom(first int, inputs ...decide.Input) decide.Workload {
-	w := decide.Workload{Object: decide.Object{Namespace: "ns", Labels: map[string]string{}, Annotations: map[string]string{}, Rollout: input().Facts.Rollout}}
+	w := decide.Workload{Object: decide.Object{Namespace: "ns", Labels: map[string]string{}, Annotations: map[string]string{}}}
 	for at, in := range inputs {
 		w.Bindings = append(w.Bindings, decide.Binding{Target: first + at, Latest: in.Latest, Answers: in.Answers})
 		w.Homes = append(w.Homes, decide.Home{Target: first + at})
@@ -402,7 +403,8 @@ func told(step decide.Step) string {
 	for at := range 3 {
 		name := fmt.Sprint("t", at)
 		for _, key := range [][2]string{
-			{"mark", keys.Mark(name)}, {"recorded", keys.Recorded(name)}, {"failures", keys.Failures(name)}, {"error", keys.LastError(name)}, {"state", keys.State(name)},
+			{"mark", keys.Mark(name)}, {"recorded", keys.Recorded(name)}, {"failures", keys.Failures(name)},
+			{"error", keys.LastError(name)}, {"state", keys.State(name)},
 		} {
 			values := step.Change.Annotations
 			if key[0] == "mark" {

@@ -14,7 +14,8 @@ func TestRowsOfTheSlot(t *testing.T) {
 	t.Parallel()
 	newer := func(in *decide.Input) { in.Facts.Newer = problem(failure.SlotInvalid).Problem }
 	claims := func(in *decide.Input) { // what the shell script left behind: a record, and no mark
-		in.Record = annotate.Record{Recorded: c, State: annotate.State{Reapplied: 2, Rejected: []annotate.Rejection{{Digest: b, By: byPerson}}}}
+		in.Record = annotate.Record{Recorded: c, State: annotate.State{Reapplied: 2}}
+		thrownOutB(in)
 	}
 	run(t, []row{
 		{"workload missing, I17", input(slots(problem(failure.WorkloadMissing))), "1 failed/workload-missing"},
@@ -156,6 +157,8 @@ func TestRowsOfManualChanges(t *testing.T) {
 			"12 refreshed put=B event=RefreshHeld recorded=A left=A stood=- rejected=C:person"},
 		{"an undo has rewound the counters, I44", input(record(b, a), streak(5), live(a), person),
 			"6 held settled rewound event=RefreshHeld mark=A rejected=B:person"},
+		{"an undo has rewound the counters, and the tag has moved on", input(record(b, a), live(a), person, latest(c)),
+			"12 refreshed put=C rewound event=RefreshHeld left=A rejected=B:person"},
 		{"undo in mid-rollout: attempted is left too, I44", input(ours(1), live(a), person),
 			"6 held event=RefreshHeld mark=A attempt=- left=- rejected=B:person"},
 		{"mark and attempted are left", input(record(a, a), attempted(b, 1), live(c), person),

@@ -42,9 +42,9 @@ var (
 	runsB       = podsRun(image.IDOf(digestB))
 	configB     = image.ID(digestD) // of a configuration
 	runsConfigB = all(podsRun(configB), sameImage(decide.Answer{Yes: true}, string(configB)))
-	runsAB      = all(podsRun(image.IDOf(digestA), image.IDOf(digestB)), sameImage(decide.Answer{}, "@"+string(digestA)+" @"+string(digestB)))
+	runsAB      = all(podsRun(image.IDOf(digestA), image.IDOf(digestB)), sameImage(decide.Answer{}, "@"+string(digestA+" @"+digestB)))
 	runsUnknown = all(podsRun(configB), sameImage(decide.Answer{Failure: &failure.Error{}}, string(configB)))
-	notRead     = answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Failure: &failure.Error{Cause: failure.API, Message: "500"}}})
+	notRead     = answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Failure: failing}})
 )
 
 func pinAtOnce(in *decide.Input) { in.Policy.PinAtOnce = true }
@@ -57,7 +57,8 @@ func TestRowsOfABareTag(t *testing.T) {
 		in.Slots[0].Image, in.Slots[1].Image = true, true
 	}
 	unreadable := answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Unreadable: true}})
-	gateTimesOut := answered(decide.Question{Kind: decide.MayRollOut, Digest: digestB}, decide.Answer{Failure: &failure.Error{Cause: failure.Timeout}})
+	gate := decide.Question{Kind: decide.MayRollOut, Digest: digestB}
+	gateTimesOut := answered(gate, decide.Answer{Failure: &failure.Error{Cause: failure.Timeout}})
 	runs, notSame := podsRun(image.IDOf(digestA)), sameImage(decide.Answer{}, "@"+string(digestA))
 	platforms := func(in *decide.Input) { in.Policy.Platforms = true }
 	noted := func(latest, digest image.Digest) func(*decide.Input) {
@@ -85,7 +86,7 @@ func TestRowsOfABareTag(t *testing.T) {
 		{"and nothing is written", input(bare(runsB, record(tag, b))), "8 unchanged"},
 		{"two containers", input(bare(two, runsB)), "8 unchanged recorded=B"},
 		{"an upgrade brought the tag back, and it runs latest", input(bare(runsB, record(b, b), helm)), "8 unchanged mark=tag"},
-		{"pods could not be read, I16", input(bare(notRead)), "8 failed/api stood=B"},
+		{"pods could not be read, I16", input(bare(notRead)), "8 failed/proxy stood=B"},
 
 		{"runs an older one, I26", input(bare(runsA)), "12 refreshed put=B recorded=A left=A"},
 		{"pods differ, I26", input(bare(runsAB)), "12 refreshed put=B"},
@@ -120,7 +121,8 @@ func TestRowsOfABareTag(t *testing.T) {
 		{"and is recorded", input(bare(runs, notSame, record(tag, a))), "12 refreshed put=B left=A"},
 		{"all of it is remembered", input(bare(runs, noted(digestB, digestA))), "12 refreshed put=B recorded=A left=A runs=-"},
 		{"it was of another tag", input(bare(runs, noted(digestC, digestA))), "asks B same as A"},
-		{"and what runs is the same as then", input(bare(runs, notSame, noted(digestC, digestD))), "12 refreshed put=B recorded=D left=D runs=-"},
+		{"and what runs is the same as then", input(bare(runs, notSame, noted(digestC, digestD))),
+			"12 refreshed put=B recorded=D left=D runs=-"},
 		{"they run more than nodes are of kinds", input(bare(podsRun("1", "2", "3", "4", "5", "6", "7", "8", "9"))), "12 refreshed put=B"},
 		{"a variable does not say it", input(bare(func(in *decide.Input) { in.Slots[0].Image = false })), "12 refreshed put=B"},
 		{"not settled: nobody is asked", input(bare(unsettled)), "10 waiting counted stood=B"},

@@ -19,7 +19,7 @@ import (
 // shown is all that a decision does, in words and in this order, so that a row of a table is one line:
 //
 //	12 refreshed        the row that decided, none after a wait; the outcome, and with a slash the cause of a failure
-//	put=B               B goes into every slot; it is the mark, is attempted, is waited for, and what the slots held and served is noted
+//	put=B               B goes into every slot; it is the mark, attempted, waited for, and what held and served is noted
 //	back=A              after a wait: A goes back into every slot, and is the mark and recorded
 //	wait=B              what is waited for, where nothing is put
 //	counted, settled    the ticks in a row in which the workload was not settled: one more, or over
@@ -46,6 +46,7 @@ func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 	before, after := in.Record, d.Record
 	set := none
 	if d.Rolls() {
+		assert.Len(t, d.Set, len(in.Slots))
 		var restored []decide.Slot
 		var each []string
 		for _, digest := range d.Set {
@@ -69,6 +70,7 @@ func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 	var events []string
 	for _, event := range d.Events {
 		events = append(events, string(event.Reason))
+		assert.NotEmpty(t, event.Note)
 	}
 	say(len(events) > 0, "event=%s", strings.Join(events, ","))
 	if after.Mark == after.Recorded && after.Mark != before.Mark && after.Recorded != before.Recorded {
@@ -114,7 +116,8 @@ func changed(before, after reflect.Value, but ...string) (words []string) {
 		name, was, is := before.Type().Field(i).Name, before.Field(i).Interface(), after.Field(i).Interface()
 		if !slices.Contains(but, name) && !reflect.DeepEqual(was, is) {
 			word := strings.ToLower(name[:1]) + name[1:] + "=" + value(is)
-			words = append(words, strings.TrimSuffix(strings.NewReplacer("digest=", "attempt=", "reappliedAt=", "at=").Replace(word), "=true"))
+			word = strings.NewReplacer("digest=", "attempt=", "reappliedAt=", "at=").Replace(word)
+			words = append(words, strings.TrimSuffix(word, "=true"))
 		}
 	}
 	return words
@@ -157,10 +160,10 @@ func value(of any) string {
 
 // letter is A to D for the digests of the tables.
 func letter(content annotate.Content) string {
-	switch {
-	case content == none:
+	switch content {
+	case none:
 		return "-"
-	case content == tag:
+	case tag:
 		return "tag"
 	}
 	at := slices.IndexFunc([]annotate.Content{a, b, c, d}, content.Same)

@@ -181,12 +181,15 @@ func violates(in decide.Input, d decide.Decision) string {
 	after, rollout := d.Record, in.Facts.Rollout
 	onHold := in.Facts.Held || in.Facts.Paused || in.Slots[0].Problem != nil
 	content := in.Slots[0].Live
-	known := in.Latest.Digest != ""
 	set := image.Digest("")
 	if d.Rolls() {
 		set = d.Set[0]
 	}
 	_, isRejected := in.Record.State.Rejection(annotate.Of(set))
+	goesOn := d.Wait != "" && !d.Rolls() && d.Row != recordsRow
+	records := after.Recorded != in.Record.Recorded
+	rewound := in.Record.Torn() && after.Recorded.Same(in.Record.Mark)
+	fresh := in.Latest.Digest != "" && content.Is(in.Latest.Digest) && rollout.Settled && !onHold
 	switch {
 	case d.Row < 1 || d.Row > recordsRow:
 		return "no row matches"
@@ -204,9 +207,11 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "nothing is set where a person, the slot or the mode says no"
 	case d.Rolls() && d.Row != 3 && d.Row != 12:
 		return "only rows 3 and 12 set"
-	case d.Rolls() && d.Row == 12 && (set != in.Latest.Digest && !putsBack(in, set) || isRejected && !in.Record.Torn() || content.Is(set)):
+	case d.Rolls() && d.Row == 12 && set != in.Latest.Digest && !putsBack(in, set),
+		d.Rolls() && d.Row == 12 && (isRejected && !in.Record.Torn() || content.Is(set)):
 		return "a refresh sets latest where it is not, what was recorded where latest is rejected (Q4), and never what is rejected"
-	case d.Rolls() && d.Row == 3 && (content != none || !annotate.Of(set).Same(in.Record.Recorded) && (set != in.Latest.Digest || isRejected)):
+	case d.Rolls() && d.Row == 3 && content != none,
+		d.Rolls() && d.Row == 3 && !annotate.Of(set).Same(in.Record.Recorded) && (set != in.Latest.Digest || isRejected):
 		return "an empty slot is filled with latest or with what was recorded"
 	case d.Rolls() && !wellFormed(set):
 		return "a tick never writes a tag"
@@ -214,7 +219,8 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "mark and intent are in the same patch, and the rollout is waited for (I35)"
 	case d.Rolls() && len(after.State.Attempt.Held) != len(in.Slots):
 		return "what each slot held is in the same patch (I58)"
-	case d.Wait != "" && !d.Rolls() && d.Row != recordsRow && (d.Outcome != decide.Waiting && d.Outcome != decide.Rejected || after.State.Attempted() != d.Wait || !content.Is(d.Wait) || rollout.Settled):
+	case goesOn && d.Outcome != decide.Waiting && d.Outcome != decide.Rejected,
+		goesOn && (after.State.Attempted() != d.Wait || !content.Is(d.Wait) || rollout.Settled):
 		return "only our own rollout is waited for"
 	case after.Torn() && (d.Row > 3 || !in.Record.Torn()):
 		return "what we write never looks like an undo"
@@ -222,10 +228,11 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "records are written anew for what is there, and it is said"
 	case !d.Rolls() && !after.Mark.Same(in.Record.Mark) && !after.Mark.Same(content):
 		return "the mark is what we put or accepted"
-	case after.Recorded != in.Record.Recorded && !(in.Record.Torn() && after.Recorded.Same(in.Record.Mark)) && d.Row != recordsRow && (!after.Recorded.Same(content) || d.Row != 4 && d.Row != 6 && d.Row != 8 && d.Row != 9 && !handed(in)):
+	case records && !rewound && d.Row != recordsRow && !after.Recorded.Same(content),
+		records && !rewound && !slices.Contains([]int{4, 6, 8, 9, recordsRow}, d.Row) && !handed(in):
 		return "only what is live is recorded (I4)"
-	case after.Recorded != in.Record.Recorded && (d.Row == 8 || d.Row == 9) && in.Record.State.Attempt != nil && content.Is(in.Record.State.Attempted()) &&
-		content.Same(in.Record.Mark) && !rollout.Proven():
+	case records && (d.Row == 8 || d.Row == 9) && content.Is(in.Record.State.Attempted()) && content.Same(in.Record.Mark) &&
+		!rollout.Proven():
 		return "zero replicas prove nothing (I56)"
 	case d.Row == 8 && (!rollout.Settled || !content.Is(in.Latest.Digest)):
 		return "unchanged is fresh and settled (I3)"
@@ -237,7 +244,7 @@ func violates(in decide.Input, d decide.Decision) string {
 		return "the streak ends when the workload is settled"
 	case !reflect.DeepEqual(in.Began, in.Record) && d.Row == 12 && d.Rolls():
 		return "what another tick has changed meanwhile makes the tag doubtful (I28)"
-	case known && d.Row != recordsRow && content.Is(in.Latest.Digest) && rollout.Settled && !onHold && in.Record.Mark != none && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
+	case fresh && d.Row != recordsRow && in.Record.Mark != none && d.Outcome != decide.Unchanged && !handed(in) && !unproven(in):
 		return "what is fresh is unchanged"
 	case in.Record.Mark == none && content != none && !onHold && d.Outcome != decide.Adopted:
 		return "the first observation rolls nothing (I5)"
@@ -311,7 +318,8 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 		return "a conclusion has an outcome, and a failure a cause"
 	case d.Wait != "":
 		return "after the wait nothing is waited for"
-	case len(questions) > 0 && (!isOurs || rollout.Settled || rollout.AwaitsDelete || wait.Interrupted || answered == (questions[0] == whyNotReady)):
+	case len(questions) > 0 && (!isOurs || rollout.Settled || rollout.AwaitsDelete || wait.Interrupted),
+		len(questions) > 0 && answered == (questions[0] == whyNotReady):
 		return "the pods are asked once, of a rollout of ours that failed"
 	case len(questions) > 0 && answered && !restorable:
 		return "the registry is asked for what is to be restored"
@@ -327,7 +335,8 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 		return "what is restored is marked and recorded"
 	case after.Torn():
 		return "what we write never looks like an undo"
-	case !d.Rolls() && after.Recorded != in.Record.Recorded && (!rollout.Proven() || !after.Recorded.Is(wait.Digest) || !content.Is(wait.Digest)):
+	case !d.Rolls() && after.Recorded != in.Record.Recorded &&
+		(!rollout.Proven() || !after.Recorded.Is(wait.Digest) || !content.Is(wait.Digest)):
 		return "nothing is recorded that did not settle, or that no replica has run (I4, I56)"
 	case !after.Mark.Same(in.Record.Mark) && !d.Rolls() && !after.Mark.Same(after.Recorded):
 		return "the mark is what we put or accepted"
@@ -339,7 +348,8 @@ func concludesBadly(in decide.Input, wait decide.Wait, questions []decide.Questi
 		return "a rejection is loud, and after a joint failure nobody is rejected"
 	case d.Skip == decide.SkipCount && !in.Unsettled.ByUs:
 		return "two ticks at once count once"
-	case !reflect.DeepEqual(in.Began, in.Record) && after.State.Attempt != nil && in.Record.State.Attempt != nil && after.State.Attempt.Failed > max(in.Record.State.Attempt.Failed, in.Began.State.Attempt.Failed):
+	case !reflect.DeepEqual(in.Began, in.Record) && after.State.Attempt != nil && in.Record.State.Attempt != nil &&
+		after.State.Attempt.Failed > max(in.Record.State.Attempt.Failed, in.Began.State.Attempt.Failed):
 		return "a tick counts an attempt only where the count is what it was when its wait began (I28, I80)"
 	}
 	return ""

@@ -63,8 +63,10 @@ func TestWhatAChangeContains(t *testing.T) {
 		{"unchanged: nothing", carrying(input(latest(a))), "unchanged"},
 		{"a refresh: slots, mark, intent", carrying(input()), "refreshed 0.0=B mark:t0=B state:t0=set"},
 		{"a refresh of two slots", carrying(input(live(a, a))), "refreshed 0.0=B 0.1=B mark:t0=B state:t0=set"},
-		{"adopted: mark and record, and latest as it was seen", carrying(input(noRecord)), "adopted mark:t0=A recorded:t0=A state:t0=set"},
-		{"adopted, unpinned: what the tag stands for", carrying(input(live(tag), noRecord)), "adopted mark:t0=tag recorded:t0=tag state:t0=set"},
+		{"adopted: mark and record, and latest as it was seen", carrying(input(noRecord)),
+			"adopted mark:t0=A recorded:t0=A state:t0=set"},
+		{"adopted, unpinned: what the tag stands for", carrying(input(live(tag), noRecord)),
+			"adopted mark:t0=tag recorded:t0=tag state:t0=set"},
 		{"recorded: the intent goes", carrying(input(ours(0), settled, nothingLeft)),
 			"unchanged recorded:t0=B state:t0= event:t0=DigestRefreshed"},
 		{"held: nothing", carrying(input(held)), "held"},
@@ -142,9 +144,12 @@ func TestAfterAJointFailureTargetsAreTriedOneByOne(t *testing.T) {
 		w    decide.Workload
 		want string
 	}{
-		{"two that failed together", carrying(input(alone), input(alone)), "refreshed,waiting 0.0=B mark:t0=B state:t0=set state:t1=set"},
-		{"one that failed, and a new one", carrying(input(), input(alone)), "waiting,refreshed 1.0=B state:t0=set mark:t1=B state:t1=set"},
-		{"the first is held back by a person", carrying(input(alone, thrownOutB), input(alone)), "held,refreshed 1.0=B mark:t1=B state:t1=set"},
+		{"two that failed together", carrying(input(alone), input(alone)),
+			"refreshed,waiting 0.0=B mark:t0=B state:t0=set state:t1=set"},
+		{"one that failed, and a new one", carrying(input(), input(alone)),
+			"waiting,refreshed 1.0=B state:t0=set mark:t1=B state:t1=set"},
+		{"the first is held back by a person", carrying(input(alone, thrownOutB), input(alone)),
+			"held,refreshed 1.0=B mark:t1=B state:t1=set"},
 		{"nothing has failed: both at once", carrying(input(), input()),
 			"refreshed,refreshed 0.0=B 1.0=B mark:t0=B state:t0=set mark:t1=B state:t1=set"},
 	} {

@@ -33,11 +33,12 @@ const (
 )
 
 var kinds = [...]string{
-	tags: "the tag moves", registry: "the registry is up, down, refused by a gate, or half", purges: "registries purge what no tag stands for",
+	tags: "the tag moves", registry: "the registry answers otherwise", purges: "registries purge what no tag stands for",
 	breaks: "pods are evicted, or their nodes go away", starts: "pods start, and all run", scales: "scaled to zero, or up again",
-	deploys: "a deployer sets slots", manual: "a person sets a slot", undos: "a person undoes to a revision", holds: "a person sets or removes the hold label",
-	forgets: "a person removes the state", leaps: "the clock leaps", others: "somebody else writes or drops our records", kills: "a tick is killed",
-	turns: "the rollout goes on", begins: "a tick reads, resolves and plans", steps: "a tick takes a step", passes: "a tick from beginning to end",
+	deploys: "a deployer sets slots", manual: "a person sets a slot", undos: "a person undoes to a revision",
+	holds: "a person sets or removes the hold label", forgets: "a person removes the state", leaps: "the clock leaps",
+	others: "somebody else writes or drops our records", kills: "a tick is killed", turns: "the rollout goes on",
+	begins: "a tick reads, resolves and plans", steps: "a tick takes a step", passes: "a tick from beginning to end",
 }
 
 // budget is how often each may still happen.

@@ -5,7 +5,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/decide"
 )
 
-// The invariants of one step. Those of the future are in future_test.go.
+// The invariants of one step. Those of the future are in explore_test.go, and those of time in times_test.go.
 
 // longestStale is how many ticks in a row may be green while the slots are neither fresh nor held, as long as
 // nobody outside gives a reason to start again: the bounded count of invariant (a). Ticks that run at once count
