@@ -51,8 +51,7 @@ func TestRowsOfRecords(t *testing.T) {
 		{"all annotations, a tag", input(live(tag), record(tag, none)),
 			"4a failed/contested event=RefreshContested recorded=tag stood=B"},
 		{"the mark is gone", input(record(none, a), gone), "4a failed/contested event=RefreshContested mark=A stood=B"},
-		{"undo to before the install, I69", input(live(a), record(a, none), template(person)),
-			"4a adopted recorded=A stood=B: person"},
+		{"undo to before the install, I69", input(live(a), record(a, none), template(person)), "4a adopted recorded=A stood=B: person"},
 		{"a person writes the label", input(live(a), record(tag, a), relabelled(person)), "4a adopted mark=A stood=B: kubectl"},
 		{"held", input(held, live(a), record(c, a), relabelled(argo)), "2 held"},
 		{"what is empty is filled", input(live(none), record(c, a), relabelled(argo)), "3 refreshed put=B left=A"},
@@ -62,7 +61,7 @@ func TestRowsOfRecords(t *testing.T) {
 }
 
 // Where they change while a tick waits, what the tick remembers is written: it counts, restores, and is loud (Q6).
-func TestRecordsThatChangeWhileATickWaits_Q6(t *testing.T) {
+func TestQ6RecordsThatChangeWhileATickWaits(t *testing.T) {
 	t.Parallel()
 	began := input(ours(0)).Record
 	for name, change := range map[string]func(*decide.Input){

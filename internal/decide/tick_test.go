@@ -16,7 +16,7 @@ import (
 
 // When what the registries answered for a target's workloads is one digest (I42). Workloads stand apart by a bar, and the answers
 // to the credentials of one by a space.
-func TestAgree_I42(t *testing.T) {
+func TestI42Agree(t *testing.T) {
 	t.Parallel()
 	answers := map[string]decide.Latest{
 		"B": {Digest: digestB}, "C": {Digest: digestC}, "proxy": {Failure: failing}, "404": {Failure: &failure.Error{Cause: failure.NotFound}},
@@ -162,7 +162,7 @@ func TestCountersElsewhere(t *testing.T) {
 
 // A gate has refused latest, and the next tick asks none, because the workload is not settled: what it has said goes on counting,
 // in a streak that it is in (Q19).
-func TestARefusalGoesOnCounting_Q19(t *testing.T) {
+func TestQ19ARefusalGoesOnCounting(t *testing.T) {
 	t.Parallel()
 	for began, want := range map[int]string{0: "0/3", 1: "2/3 by us", 2: "3/3 by us"} {
 		w := counting(carrying(input(unsettled)), 0, began)
@@ -181,7 +181,7 @@ func TestARefusalGoesOnCounting_Q19(t *testing.T) {
 }
 
 // What the gates say on any workload counts for the target, and the worst is what it fails with.
-func TestGatesCountForTheTarget_I24(t *testing.T) {
+func TestI24GatesCountForTheTarget(t *testing.T) {
 	t.Parallel()
 	home, away := carrying(input(latest(a))), carrying(input(gateSaysNo))
 	away.Homes = nil
@@ -219,7 +219,7 @@ func several(waited ...int) (all []*decide.Workload) {
 func limited(most int) decide.Tick { return decide.Tick{Keys: keys, Now: now, MaxRollouts: most} }
 
 // Who has waited longest for a turn goes first, and then the configuration's order counts (I57).
-func TestTurns_I57(t *testing.T) {
+func TestI57Turns(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -264,7 +264,7 @@ func TestTurns_I57(t *testing.T) {
 }
 
 // A plan says how many ticks its rollouts take: some begin now, and some only after a first observation.
-func TestPace_I57(t *testing.T) {
+func TestI57Pace(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][4]int{ // at most, now, later; and so many ticks
 		{10, 0, 0, 0}, {10, 1, 0, 1}, {10, 10, 0, 1}, {10, 11, 0, 2}, {1, 3, 0, 3}, {0, 12, 0, 1}, {10, 0, 10, 2}, {10, 0, 11, 3},
@@ -278,7 +278,7 @@ func TestPace_I57(t *testing.T) {
 
 // What waits for its turn notes since when, once, and counts nothing; what comes later in its place does not wait anew. So does a
 // workload that a person has undone: it is not rewound with the rest (I44).
-func TestWhoWaitsForItsTurnNotesSinceWhen_I57(t *testing.T) {
+func TestI57WhoWaitsForItsTurnNotesSinceWhen(t *testing.T) {
 	t.Parallel()
 	for name, inputs := range map[string][]decide.Input{
 		"another one's turn": {input(), input(latest(a))},

@@ -83,7 +83,7 @@ func TestAWaitIsOver(t *testing.T) {
 }
 
 // Progress is what is fresh beyond what any tick before has seen fresh, in whichever tick it became so (I43, I52), and forgives.
-func TestProgressIsBeyondWhatAnyTickHasSeen_I43_I52(t *testing.T) {
+func TestI43I52ProgressIsBeyondWhatAnyTickHasSeen(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -173,7 +173,7 @@ func TestAJointFailureRestoresAll(t *testing.T) {
 
 // Two ticks that wait for the same rollout count its failure once (I28, I80): the one that is slower finds another count
 // than when its wait began.
-func TestTwoTicksThatWaitCountOnce_I80(t *testing.T) {
+func TestI80TwoTicksThatWaitCountOnce(t *testing.T) {
 	t.Parallel()
 	w, step, waits := begins(t, carrying(input(ours(0))))
 	w = written(w, ends(w, waits, step.Decisions).Change)

@@ -13,7 +13,7 @@ import (
 )
 
 // What one target's rollout had come to is of another rollout, once another target is put there.
-func TestARolloutBeginsAnewWithAnotherTargets_I52(t *testing.T) {
+func TestI52ARolloutBeginsAnewWithAnotherTargets(t *testing.T) {
 	t.Parallel()
 	w := begun(counting(carrying(input(ours(0)), input(unsettled)), 7))
 	require.Equal(t, 1, recordOf(w, 0).State.Attempt.Fresh)
@@ -120,7 +120,7 @@ func TestTheSkipStreakCountsOnceForAllTargets(t *testing.T) {
 }
 
 // A person's undo rewinds the annotations of the whole workload: the counters of all its targets are of another time (I44).
-func TestAnUndoRewindsTheCountersOfAllTargets_I44(t *testing.T) {
+func TestI44AnUndoRewindsTheCountersOfAllTargets(t *testing.T) {
 	t.Parallel()
 	undone := input(live(a), record(b, a), person, unsettled) // neither recorded nor attempted is the mark
 	w := begun(counting(carrying(undone, input(latest(a), unsettled)), 7, 0, 2))
