@@ -45,8 +45,8 @@ func mirrored(t *testing.T, fallback bool) (s *harness.Scenario, live string, me
 	}
 	s.Deploy(workloads.Deployment("jobs", workloads.Container("main", jobsManager+"@"+live),
 		workloads.Label(mark, label(live)), workloads.Annotation(recorded, live)))
-	s.Configure(fmt.Sprintf("registries: [{host: docker.io, mirrors: [%s/dockerhub, %s], fallback: %t}]\ntargets:\n", firstMirror, secondMirror, fallback) +
-		targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "")))
+	s.Configure("registries: [{host: docker.io, mirrors: [harbor.example.com/dockerhub, mirror.example.com], " +
+		fmt.Sprintf("fallback: %t}]\ntargets:\n", fallback) + targetOf("ingestor", jobsManager, entry("Deployment", "jobs", "")))
 	s.Forget()
 	return s, live, means
 }
@@ -135,7 +135,8 @@ func TestI22MirrorsAreAskedInOrder(t *testing.T) {
 // answer would do for a token.
 func TestPlainHTTPWhereItIsSaidAlone(t *testing.T) {
 	t.Parallel()
-	const direct, plain, endpoint = "HOST/dockerhub/tracebloc/jobs-manager:prod", "{host: HOST, plainHTTP: true}", "tokens.example.com"
+	const direct, plain = "HOST/dockerhub/tracebloc/jobs-manager:prod", "{host: HOST, plainHTTP: true}"
+	const endpoint, mirrored = "tokens.example.com", "{host: docker.io, mirrors: [HOST/dockerhub], fallback: false"
 	for name, c := range map[string]struct {
 		registries string // HOST is the host, port included
 		image      string
@@ -143,16 +144,16 @@ func TestPlainHTTPWhereItIsSaidAlone(t *testing.T) {
 		cause      string
 	}{
 		"said":                    {plain, direct, "", ""},
-		"said of a mirror":        {"{host: docker.io, mirrors: [HOST/dockerhub]}, " + plain, jobsManager, "", ""},
+		"said of a mirror":        {mirrored + "}, " + plain, jobsManager, "", ""},
 		"not said":                {"", direct, "", "tls"},
-		"not said of a mirror":    {"{host: docker.io, mirrors: [HOST/dockerhub], fallback: false}", jobsManager, "", "tls"},
+		"not said of a mirror":    {mirrored + "}", jobsManager, "", "tls"},
 		"said of another host":    {"{host: localhost, plainHTTP: true}", direct, "", "tls"},
-		"said of what it mirrors": {"{host: docker.io, mirrors: [HOST/dockerhub], fallback: false, plainHTTP: true}", jobsManager, "", "tls"},
+		"said of what it mirrors": {mirrored + ", plainHTTP: true}", jobsManager, "", "tls"},
 
-		"tokens beside it":                 {plain, direct, "http://HOST/token", ""},
-		"tokens elsewhere":                 {plain, direct, "http://" + endpoint + "/token", "bad-response"},
-		"tokens elsewhere, and said of it": {plain + ", {host: " + endpoint + ", plainHTTP: true}", direct, "http://" + endpoint + "/token", ""},
-		"tokens of a metadata service":     {plain, direct, "http://169.254.169.254/token", "bad-response"},
+		"tokens beside it":             {plain, direct, "http://HOST/token", ""},
+		"tokens elsewhere":             {plain, direct, "http://" + endpoint + "/token", "bad-response"},
+		"tokens said of":               {plain + ", {host: " + endpoint + ", plainHTTP: true}", direct, "http://" + endpoint + "/token", ""},
+		"tokens of a metadata service": {plain, direct, "http://169.254.169.254/token", "bad-response"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +169,8 @@ func TestPlainHTTPWhereItIsSaidAlone(t *testing.T) {
 			}
 			inject(s, registries.At("", registries.Token), faultinject.Reply(200, `{"Token":"instance-credentials"}`))
 			if c.realm != "" {
-				inject(s, registries.At(host, registries.Ping), faultinject.Reply(401, "", "WWW-Authenticate", `Bearer realm="`+at(c.realm)+`",service="x"`))
+				challenge := `Bearer realm="` + at(c.realm) + `",service="x"`
+				inject(s, registries.At(host, registries.Ping), faultinject.Reply(401, "", "WWW-Authenticate", challenge))
 			}
 			watch(s, map[string]pull{"ingestor": {image: at(c.image), secrets: []string{"puller"}}}, "registries: ["+at(c.registries)+"]")
 			result := s.Run("plan")
@@ -227,9 +229,8 @@ func TestI62ACheckComparesAMirrorWithItsOrigin(t *testing.T) {
 	t.Parallel()
 	s, _, means := mirrored(t, false)
 	line := requireCheck(t, check(t, s, 0), "registry", "warning", jobsManager)
-	for _, text := range []string{means[firstMirror] + " at the mirror " + firstMirror + "/dockerhub", means[hubHost] + " at docker.io itself", "lags behind"} {
-		assert.Contains(t, line.Message, text)
-	}
+	requireSays(t, line.Message, means[firstMirror]+" at the mirror "+firstMirror+"/dockerhub", "lags behind")
+	requireSays(t, line.Message, means[hubHost]+" at docker.io itself")
 	s.Forget()
 	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 	assert.Zero(t, asked(s, hubHost), "a tick asks where pods pull from")

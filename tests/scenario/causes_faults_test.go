@@ -71,13 +71,14 @@ var faults = []fault{
 	{"a proxy that answers 502", "proxy", viaProxy, "could not connect to", proxyAnswers(http.StatusBadGateway)},
 	{"a proxy that hangs up", "proxy", viaProxy, "hung up", func(c *trial) {
 		host := c.name("proxy")
-		c.Site.Proxy.Inject(registries.ProxyFault{Match: func(r registries.Connect) bool { return r.Host == host }, Do: faultinject.Reset()})
+		is := func(r registries.Connect) bool { return r.Host == host }
+		c.Site.Proxy.Inject(registries.ProxyFault{Match: is, Do: faultinject.Reset()})
 	}},
 
 	{"a login page with status 200", "bad-response", perBody, "a captive portal, a login page", body(loginPage)},
 	{"a gigabyte", "bad-response", perBody, "more than a manifest or token may have", body(faultinject.Huge(1 << 30))},
 	{"a redirect in a circle", "bad-response", perRequest, "redirected to nowhere, or too often", answer(redirect(""))},
-	{"a redirect to plain HTTP", "bad-response", perRequest, "redirected to plain HTTP", func(c *trial) { answer(redirect("http://" + c.host))(c) }},
+	{"a redirect to plain HTTP", "bad-response", perRequest, "redirected to plain HTTP", downgraded},
 	{"a status that means nothing", "bad-response", perRequest, "answered 418", answer(faultinject.Reply(http.StatusTeapot, ""))},
 	{"a 401 that does not say how", "unauthorized", "ping", "without saying how to authenticate", persists(faultinject.Reply(401, ""))},
 	{"a 401 that does not say how", "unauthorized", perManifest, "private or does not exist", persists(faultinject.Reply(401, ""))},
@@ -95,29 +96,30 @@ var faults = []fault{
 		c.challenge(hubHost, "https://"+hubTokens+"/token", "harbor-registry")
 		refuses(401, "UNAUTHORIZED")(c)
 	}},
-	{"a policy", "forbidden", "manifest", "412 (PROJECTPOLICYVIOLATION), a policy of its own", refuses(412, "PROJECTPOLICYVIOLATION")},
-	{"a policy", "forbidden", "index", "is withheld: the registry " + hubHost + " answered 412 (PROJECTPOLICYVIOLATION)", refuses(412, "PROJECTPOLICYVIOLATION")},
+	{"a policy", "forbidden", "manifest", "412 (A_POLICY), a policy of its own", refuses(412, "A_POLICY")},
+	{"a policy", "forbidden", "index", "is withheld: the registry " + hubHost + " answered 412 (A_POLICY)", refuses(412, "A_POLICY")},
 	{"a 401 to an account", "unauthorized", "manifest", "was refused to pull secret", account(refuses(401, "UNAUTHORIZED"))},
 	{"a 404 to an account", "not-found", "manifest", "which some registries hide behind a 404", account(refuses(404, "NAME_UNKNOWN"))},
-	{"a firewall's 403 to an account", "forbidden", "token", "and not as a registry does", account(answer(faultinject.Reply(403, "<html>")))},
+	{"a firewall's 403", "forbidden", "token", "and not as a registry does", account(answer(faultinject.Reply(403, "<p>")))},
 	{"a 402 to an account", "forbidden", "token", "a bill that is due", account(answer(faultinject.Reply(402, "pay")))},
 	{"a registry's 403 to an account", "unauthorized", "token", "was rejected by the token endpoint", account(refuses(403, "DENIED"))},
-	{"storage that refuses", "forbidden", "index", "the storage " + cdnHost + ", to which the registry sends, answered 403", func(c *trial) {
+	{"storage that refuses", "forbidden", "index", cdnHost + ", to which the registry sends, answered 403", func(c *trial) {
 		c.Secret("signature-of-the-storage")
-		c.Site.Front.Handle(cdnHost, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+		c.Site.Front.Handle(cdnHost, http.NotFoundHandler())
+		inject(c.Scenario, registries.At(cdnHost), faultinject.Reply(403, ""))
 		c.host = cdnHost
 		answer(redirect("https://" + cdnHost + "/?sig=signature-of-the-storage"))(c)
 	}},
 	{"a realm in clear", "bad-response", "ping", "X-Forwarded-Proto", account(realm("http://auth.docker.io/token"))},
 	{"a relative realm", "bad-response", "ping", "X-Forwarded-Proto", account(realm("/token"))},
 	{"a realm on this machine", "bad-response", "token", "on this machine", account(realm("https://127.0.0.1/token"))},
-	{"a realm of a metadata service", "bad-response", "token", "named a token endpoint", account(realm("https://169.254.169.254/token"))},
+	{"a metadata service", "bad-response", "token", "named a token endpoint", account(realm("https://169.254.169.254/token"))},
 
 	{"a digest that is none", "bad-response", "manifest", "64 lowercase hex digits", digestHeader("sha256:zz")},
-	{"a digest in upper case", "bad-response", "manifest", "64 lowercase hex digits", digestHeader("sha256:" + strings.Repeat("A", 64))},
-	{"a digest and more", "bad-response", "manifest", "64 lowercase hex digits", digestHeader("sha256:" + strings.Repeat("a", 64) + `","other":"x`)},
+	{"a digest in upper case", "bad-response", "manifest", "64 lowercase hex digits", digestHeader(strings.ToUpper(digestOf("")))},
+	{"a digest and more", "bad-response", "manifest", "64 lowercase hex digits", digestHeader(digestOf("") + `","other":"x`)},
 	{"a body that is not its digest's", "bad-response", "index", "not its digest's", answer(faultinject.Body(`{"schemaVersion":2}`))},
-	{"a manifest of schema 1", "bad-response", perManifest, "schema 1", holds("application/vnd.docker.distribution.manifest.v1+prettyjws",
+	{"schema 1", "bad-response", perManifest, "schema 1", holds("application/vnd.docker.distribution.manifest.v1+prettyjws",
 		`{"schemaVersion":1,"name":"tracebloc/jobs-manager","tag":"prod","fsLayers":[]}`)},
 	{"an artifact", "bad-response", perManifest, "an artifact there, which is no image", means(registries.Artifact("chart"))},
 	{"an empty index", "bad-response", perManifest, "an index there that holds no image", means(registries.EmptyIndex())},
@@ -180,7 +182,8 @@ func faultAt(t *testing.T, name, stage string) *trial {
 	i := slices.IndexFunc(faults, func(f fault) bool { return f.name == name && slices.Contains(strings.Fields(f.stages), stage) })
 	require.GreaterOrEqual(t, i, 0, "no such fault: %s/%s", name, stage)
 	s, digest := onTag(t, jobsManager)
-	c := &trial{Scenario: s, t: t, stage: stage, digest: digest, image: jobsManager, host: hubHost, phrases: []string{stagePhrase[stage]}}
+	c := &trial{Scenario: s, t: t, stage: stage, digest: digest, image: jobsManager, host: hubHost}
+	c.phrases = []string{stagePhrase[stage]}
 	switch stage {
 	case "token":
 		c.host = hubTokens
@@ -262,6 +265,8 @@ func (c *trial) challenge(registry, realm, service string) {
 	inject(c.Scenario, registries.At(registry, registries.Ping), faultinject.Reply(
 		401, "", "WWW-Authenticate", `Bearer realm="`+realm+`",service="`+service+`"`))
 }
+
+func downgraded(c *trial) { answer(redirect("http://" + c.host))(c) }
 
 // realm is a token endpoint that the registry names; at the stage "token" that is to blame.
 func realm(address string) func(*trial) {

@@ -40,14 +40,15 @@ func TestI25I59ADeadCredentialIsFoundWhileOldPodsRun(t *testing.T) {
 	moved := s.Push(somePublic, image("second"))
 	for tick, exit := range []int{0, 0, 1, 1} {
 		s.Forget()
-		requireFailing(t, s.Tick(), exit, "unauthorized", somePublic, "pull secret "+s.Namespace+"/regcred (account good, entry "+someHost+")",
-			"the token endpoint "+someTokens, "expired, disabled, deleted or have a wrong password, which a registry does not tell")
+		requireFailing(t, s.Tick(), exit, "unauthorized", somePublic,
+			"pull secret "+s.Namespace+"/regcred (account good, entry "+someHost+")", "the token endpoint "+someTokens,
+			"expired, disabled, deleted or have a wrong password, which a registry does not tell")
 		d := s.Deployment("jobs")
 		assert.Equal(t, somePublic+"@"+digest, workloads.Image(d, "api"))
 		assert.Equal(t, 1, int(d.Status.AvailableReplicas))
 		assert.Equal(t, strconv.Itoa(min(tick+1, 3)), d.Annotations[failures])
 		assert.Equal(t, exit == 1, d.Annotations[lastError] != "")
-		assert.Equal(t, 2, logins(s, someTokens, goodLogin), "a proof and what pods ask for, and not asked with again after both were refused")
+		assert.Equal(t, 2, logins(s, someTokens, goodLogin), "a proof and what pods ask for, and no more after both were refused")
 	}
 	requireCheck(t, check(t, s, 1), "credential", "failed", s.Namespace+"/regcred")
 	events := eventsOf(s, "ResolveFailing")

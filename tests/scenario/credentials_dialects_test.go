@@ -115,7 +115,8 @@ func TestI25I59ValidAndDeadCredentialsByRegistry(t *testing.T) {
 			harness.RequireExit(t, 0, result)
 			for target := range pulls {
 				row := rows[target]
-				requireTarget(t, result, target, digest, row.cause, row.says, s.Namespace+"/"+row.secret+" (account "+row.secret+"-puller, entry "+d.host+")")
+				requireTarget(t, result, target, digest, row.cause, row.says,
+					s.Namespace+"/"+row.secret+" (account "+row.secret+"-puller, entry "+d.host+")")
 				found := result.Report.Target(target)
 				assert.Equal(t, row.refusal == rejected, strings.Contains(found.Message, rejected.says), found.Message)
 				assert.True(t, row.secret != "dead" || strings.Contains(found.Message, d.prover), found.Message)
@@ -174,8 +175,8 @@ func TestI25HarborsTable(t *testing.T) {
 		"dead-no-tag":       {"public/app:2", "deleted", "unauthorized", "was rejected by"},
 	}
 	for _, name := range dead {
-		rows[name+"-private"] = row{"private/app:1", name, "unauthorized", "was rejected by the token endpoint harbor.example.com with 401 (UNAUTHORIZED); " +
-			"it may be expired, disabled, deleted or have a wrong password, which a registry does not tell"}
+		rows[name+"-private"] = row{"private/app:1", name, "unauthorized", "was rejected by the token endpoint " + harborHost +
+			" with 401 (UNAUTHORIZED); it may be expired, disabled, deleted or have a wrong password, which a registry does not tell"}
 		rows[name+"-public"] = row{"public/app:1", name, "", ""}
 	}
 	pulls := map[string]pull{}
@@ -204,7 +205,7 @@ func TestI25HarborsTable(t *testing.T) {
 		said := warnings(t, result)
 		assert.Len(t, said, len(dead), "one for each dead robot of a public image")
 		for _, name := range dead {
-			assert.LessOrEqual(t, logins(s, harborHost, robots[name]), 2, "a proof and what pods ask for; a failed login costs Harbor 1.5 s: %s", name)
+			assert.LessOrEqual(t, logins(s, harborHost, robots[name]), 2, "a proof and what pods ask for: a failed login costs Harbor 1.5 s")
 			assert.Equal(t, 1, strings.Count(strings.Join(said, "\n"), named(name)))
 		}
 	}
@@ -225,7 +226,10 @@ func TestI25HarborsTable(t *testing.T) {
 		begin       func() (end func())
 		cause, says string
 	}{
-		"database down": {func() func() { h.SetDatabase(false); return func() { h.SetDatabase(true) } }, "server-error", "refuses even valid accounts"},
+		"database down": {func() func() {
+			h.SetDatabase(false)
+			return func() { h.SetDatabase(true) }
+		}, "server-error", "refuses even valid accounts"},
 		"core down":     {breaks(registries.At(harborHost), faultinject.Reply(502, "<html>")), "server-error", "answered 502"},
 		"registry down": {breaks(ofManifests(harborHost), faultinject.Reply(502, "")), "server-error", "answered 502"},
 		"database hung": {breaks(registries.At(harborHost), faultinject.Hang()), "timeout", "no answer"},

@@ -47,14 +47,17 @@ func TestI60OnlyNamedSecretsCount(t *testing.T) {
 		cause, says string
 	}
 	named := func(names ...string) pull { return pull{image: somePrivate, secrets: names} }
+	owned := func(name string) pull {
+		return pull{image: somePrivate, secrets: []string{"good"}, own: []string{name}}
+	}
 	rows := map[string]row{
 		"named":            {named("good"), "", ""},
 		"not-named":        {named(), "unauthorized", "name a pull secret for it"},
 		"elsewhere":        {named("foreign"), "credential-missing", "/foreign is not mounted"},
 		"targets-own":      {pull{image: somePrivate, secrets: []string{"dead"}, own: []string{"good"}}, "", ""},
-		"targets-dead":     {pull{image: somePrivate, own: []string{"dead"}}, "unauthorized", "/dead (account dead, entry " + someHost + ") was rejected"},
+		"targets-dead":     {owned("dead"), "unauthorized", "/dead (account dead, entry registry.example.com) was rejected"},
 		"env":              {pull{image: somePrivate, secrets: []string{"good"}, env: true}, "unauthorized", "name a pull secret for it"},
-		"env-targets-own":  {pull{image: somePrivate, own: []string{"good"}, env: true}, "", ""},
+		"env-targets-own":  {pull{env: true, image: somePrivate, own: []string{"good"}}, "", ""},
 		"missing":          {named("absent"), "credential-missing", "/absent is not mounted"},
 		"missing-and-good": {named("absent", "good"), "", ""},
 		"missing-public":   {pull{image: somePublic, secrets: []string{"absent"}}, "", ""},
@@ -98,13 +101,14 @@ func TestI60OnlyNamedSecretsCount(t *testing.T) {
 		}
 	}
 	delete(causes, "")
-	assert.Equal(t, map[string]int{"credential-missing": 0, "unauthorized": 0}, causes, "an image fails in a check for what it fails for in a tick")
+	assert.Equal(t, map[string]int{"credential-missing": 0, "unauthorized": 0}, causes, "a check fails for what a tick fails for")
 }
 
 // A service account's secrets count where the pods name none, and only where the account may be read.
 func TestAServiceAccountThatMayNotBeRead(t *testing.T) {
 	t.Parallel()
-	s := environment.Scenario(t, slices.DeleteFunc(harness.Rules(), func(rule rbacv1.PolicyRule) bool { return rule.APIGroups[0] == "" })...)
+	inCore := func(rule rbacv1.PolicyRule) bool { return rule.APIGroups[0] == "" }
+	s := environment.Scenario(t, slices.DeleteFunc(harness.Rules(), inCore)...)
 	_, digest := someRegistry(t, s)
 	mount(t, s, "good", entries{someHost: goodLogin})
 	s.Kubectl("patch", "serviceaccount", "default", "--patch", `{"imagePullSecrets": [{"name": "good"}]}`)
@@ -113,7 +117,7 @@ func TestAServiceAccountThatMayNotBeRead(t *testing.T) {
 	harness.RequireExit(t, 0, result)
 	requireTarget(t, result, "public", digest, "")
 	assert.Equal(t, "unauthorized", result.Report.Target("private").Cause, "anonymously, and no failure of the API server")
-	assert.NotContains(t, result.Stderr, "service account", "which is nothing to warn of: the chart grants it only where it is told to")
+	assert.NotContains(t, result.Stderr, "service account", "nothing to warn of: the chart grants it only where told to")
 	s.Grant(s.Namespace, harness.Rules()...)
 	s.Eventually("the account may be read", func() bool { return s.Run("plan").Report.Target("private").Digest == digest })
 
@@ -199,7 +203,8 @@ func TestDockerConfig(t *testing.T) {
 	require.NoError(t, os.Mkdir(folder, 0o700))
 	require.NoError(t, os.Mkdir(programs, 0o700))
 	for name, script := range map[string]string{
-		"good":   `read server; echo "$server $1" >> "` + programs + `/asked"; echo '{"Username":"` + goodLogin.user + `","Secret":"` + goodLogin.password + `"}'`,
+		"good": `read server; echo "$server $1" >> "` + programs + `/asked"; ` +
+			`echo '{"Username":"` + goodLogin.user + `","Secret":"` + goodLogin.password + `"}'`,
 		"none":   `echo "credentials not found in native keychain"; exit 1`,
 		"broken": `echo "` + goodLogin.password + `"; echo "` + goodLogin.password + `" >&2; exit 1`,
 		"hung":   `exec sleep 60`,
@@ -213,16 +218,16 @@ func TestDockerConfig(t *testing.T) {
 		"missing": {image: somePrivate, secrets: []string{"absent"}}, "elsewhere": {image: somePrivate, secrets: []string{"elsewhere"}},
 	})
 	identity := func(token string) string { return `{"auths":{"` + someHost + `":{"identitytoken":"` + token + `"}}}` }
-	const entry = "DOCKER_CONFIG's entry (account "
+	const entry, rejectedThere = "DOCKER_CONFIG's entry (account ", someHost + ") was rejected by the token endpoint " + someTokens
 	for name, row := range map[string]struct{ config, cause, says string }{
 		"an entry":               {entries{someHost: goodLogin}.config(), "", ""},
-		"a dead one":             {entries{someHost: deadLogin}.config(), "unauthorized", entry + "dead, entry " + someHost + ") was rejected by the token endpoint " + someTokens},
+		"a dead one":             {entries{someHost: deadLogin}.config(), "unauthorized", entry + "dead, entry " + rejectedThere},
 		"an identity token":      {identity("the-identity-token"), "", ""},
-		"another identity token": {identity("another-identity-token"), "unauthorized", entry + "of an identity token, entry " + someHost + ") was rejected by"},
+		"another of them":        {identity("another-identity-token"), "unauthorized", entry + "of an identity token, entry " + rejectedThere},
 		"a helper for the host":  {`{"credHelpers":{"` + someHost + `":"good"}}`, "", ""},
 		"a helper for all hosts": {`{"credsStore":"good"}`, "", ""},
 		"one that has nothing":   {`{"credsStore":"none"}`, "unauthorized", "without a credential"},
-		"one that fails":         {`{"credsStore":"broken"}`, "credential-missing", "docker-credential-broken, which DOCKER_CONFIG names, is missing or failed"},
+		"one that fails":         {`{"credsStore":"broken"}`, "credential-missing", "docker-credential-broken, which DOCKER_CONFIG names"},
 		"one that hangs":         {`{"credsStore":"hung"}`, "credential-missing", "docker-credential-hung"},
 		"no folder":              {"", "unauthorized", "name a pull secret for it"},
 	} {
@@ -250,7 +255,7 @@ func TestDockerConfig(t *testing.T) {
 
 // exchange gives tokens for an identity token, as docker login writes it for some clouds, in a form of its own.
 func exchange(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if r.ParseForm() != nil || r.PostForm.Get("grant_type") != "refresh_token" || r.PostForm.Get("refresh_token") != "the-identity-token" {
+	if r.FormValue("grant_type") != "refresh_token" || r.FormValue("refresh_token") != "the-identity-token" {
 		faultinject.Reply(401, `{"errors":[{"code":"UNAUTHORIZED"}]}`)(w, r, next)
 		return
 	}

@@ -114,7 +114,7 @@ func TestAnswersThatResolve(t *testing.T) {
 				assert.True(t, call.Scheme == "" || !row.account, "%s %s%s", call.Method, call.Host, call.Path)
 			}
 			logins := s.Site.Front.Calls(func(c registries.Call) bool { return c.User != "" })
-			assert.Equal(t, row.account && name != "/v2/ is elsewhere", len(logins) > 0, "a token endpoint that another host names gets no login")
+			assert.Equal(t, row.account && name != "/v2/ is elsewhere", len(logins) > 0, "none where another host names the token endpoint")
 			for _, call := range logins {
 				assert.True(t, call.TLS)
 				assert.Equal(t, hubTokens, call.Host)
@@ -140,7 +140,7 @@ func TestI47ForeignTextIsCutAndCleaned(t *testing.T) {
 	t.Parallel()
 	s, _ := onTag(t, ingestor, "resolveFailureThreshold: 1")
 	inject(s, registries.At("ghcr.io", registries.Head, registries.Get, registries.Token), faultinject.Reply(403,
-		`{"errors":[{"code":"DENIED\n{\"level\":\"FORGED\"}\u001b[31m","message":"`+strings.Repeat("x", 5000)+`"}]}`, "Content-Type", "application/json"))
+		`{"errors":[{"code":"DENIED\n{\"level\":\"FORGED\"}\u001b[31m","message":"`+strings.Repeat("x", 5000)+`"}]}`))
 	result := s.Tick()
 	requireOutcome(t, result, 1, "failed", "forbidden")
 	for line := range strings.Lines(result.Stderr) {

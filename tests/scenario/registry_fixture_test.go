@@ -51,11 +51,10 @@ func onTag(t *testing.T, reference string, lines ...string) (s *harness.Scenario
 }
 
 // behindTag makes a scenario whose Deployment runs one image while its tag has moved to another.
-func behindTag(t *testing.T, reference string, live, latest registries.Content, lines ...string) (s *harness.Scenario, before, after string) {
+func behindTag(t *testing.T, reference string, live, latest registries.Content, lines ...string) (*harness.Scenario, string, string) {
 	t.Helper()
-	s = environment.Scenario(t)
-	before = s.Push(reference, live)
-	after = s.Push(reference, latest)
+	s := environment.Scenario(t)
+	before, after := s.Push(reference, live), s.Push(reference, latest)
 	s.Deploy(adoptedJobs(before))
 	followTag(s, reference, lines...)
 	s.Forget()
@@ -154,7 +153,7 @@ func watch(s *harness.Scenario, pulls map[string]pull, first ...string) {
 		options := []workloads.Option{workloads.Container("app", p.image)}
 		slots := entry("CronJob", name, "app")
 		if p.env {
-			options = []workloads.Option{workloads.Container("app", "registry.invalid/app:1"), workloads.Env("app", slot, digestOf("made up"))}
+			options = []workloads.Option{workloads.Container("app", "registry.invalid/app:1"), workloads.Env("app", slot, digestOf(name))}
 			slots = entry("CronJob", name, "app", "env: "+slot)
 		}
 		for _, secret := range p.secrets {

@@ -42,7 +42,8 @@ func fleet(t *testing.T, images int, hosts []counted, lines ...string) *harness.
 		reference := hosts[i%len(hosts)].name + "/tracebloc/" + name + ":prod"
 		digest := s.Push(reference, image("first"))
 		options = append(options, workloads.Env("api", variable, digest),
-			workloads.Label("tracebloc.io/"+name+"-digest", label(digest)), workloads.Annotation("tracebloc.io/last-refreshed-"+name+"-digest", digest))
+			workloads.Label("tracebloc.io/"+name+"-digest", label(digest)),
+			workloads.Annotation("tracebloc.io/last-refreshed-"+name+"-digest", digest))
 		var more []string
 		if len(lines) > 0 {
 			more = append(more, lines[i%len(lines)])
@@ -106,7 +107,8 @@ func TestTheRequestFloor(t *testing.T) {
 				}
 				for _, one := range c.hosts {
 					assert.LessOrEqual(t, len(s.Site.Proxy.Connects(one.host)), most, "connections to %s", one.host)
-					assert.LessOrEqual(t, len(s.Site.Proxy.Connects(one.tokens)), max(most, asked(s, one.tokens, registries.Token)), "connections to %s", one.tokens)
+					tokens := max(most, asked(s, one.tokens, registries.Token))
+					assert.LessOrEqual(t, len(s.Site.Proxy.Connects(one.tokens)), tokens, "connections to %s", one.tokens)
 				}
 				requireFloor(t, s, c.images, c.hosts)
 			}
