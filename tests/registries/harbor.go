@@ -32,7 +32,6 @@ type Harbor struct {
 
 	mu       sync.Mutex
 	public   map[string]bool // projects, which are the first part of repository names
-	gone     map[string]bool // projects that cache what their upstream serves, which is down
 	robots   map[string]*robot
 	subjects map[string]string // whom a token was issued to, "" for nobody
 	down     bool
@@ -47,7 +46,7 @@ type robot struct {
 func NewHarbor(store *Store, host string) *Harbor {
 	return &Harbor{
 		Store: store, host: host,
-		public: map[string]bool{}, gone: map[string]bool{}, robots: map[string]*robot{}, subjects: map[string]string{},
+		public: map[string]bool{}, robots: map[string]*robot{}, subjects: map[string]string{},
 	}
 }
 
@@ -56,13 +55,6 @@ func (h *Harbor) AddProject(name string, public bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.public[name] = public
-}
-
-// SetUpstream says whether the upstream of a proxy-cache project answers.
-func (h *Harbor) SetUpstream(name string, up bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.gone[name] = !up
 }
 
 // AddRobot makes a robot account of a project, which may pull from it, and
@@ -132,7 +124,7 @@ func (h *Harbor) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		unauthorized("", "project "+project+" not found")
 	case !h.mayPull(subject, call.Repository):
 		unauthorized(challenge, denied)
-	case h.gone[project] || call.Stage != Blob && !h.holds(call):
+	case call.Stage != Blob && !h.holds(call):
 		refuse(w, http.StatusNotFound, "NOT_FOUND", "artifact "+call.Repository+":"+call.Reference+" not found")
 	default:
 		h.Store.ServeHTTP(w, request)
