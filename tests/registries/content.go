@@ -43,14 +43,10 @@ func Index(build string, platforms ...string) Content {
 	return index
 }
 
-// KoIndex returns an index as ko and crane write it: each entry says, as its
-// artifact type, that it is an image.
-func KoIndex(build string, platforms ...string) Content {
-	index := EmptyIndex()
-	for _, platform := range platforms {
-		index = index.with(Image(build, platform).image, platform, nil)
-	}
-	return index
+// KoIndex returns an index of one platform as ko and crane write it: the entry
+// says, as its artifact type, that it is an image.
+func KoIndex(build, platform string) Content {
+	return EmptyIndex().with(Image(build, platform).image, platform, nil)
 }
 
 // EmptyIndex returns an index of nothing.

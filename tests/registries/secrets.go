@@ -2,36 +2,25 @@ package registries
 
 import (
 	"encoding/base64"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 )
 
 // secrets are what a program may send and must never print: passwords, as they
-// are and as a Basic header holds them, and tokens. The zero value is ready.
-type secrets struct {
-	mu     sync.Mutex
-	values map[string]bool
-}
+// are and as a Basic header holds them, and tokens. They stay, whatever becomes
+// of the account. The zero value is ready.
+type secrets struct{ kept sync.Map }
 
-// keep takes values in. They stay, whatever becomes of the account.
-func (s *secrets) keep(values ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.values == nil {
-		s.values = map[string]bool{}
-	}
-	for _, value := range values {
-		if value != "" {
-			s.values[value] = true
-		}
+func (s *secrets) keep(value string) {
+	if value != "" {
+		s.kept.Store(value, true)
 	}
 }
 
 // keepAccount takes in what an account is recognised by.
 func (s *secrets) keepAccount(user, password string) {
-	s.keep(password, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	s.keep(password)
+	s.keep(base64.StdEncoding.EncodeToString([]byte(user + ":" + password)))
 }
 
 // keepHeader takes in what an Authorization or Proxy-Authorization header
@@ -47,8 +36,10 @@ func (s *secrets) keepHeader(value string) {
 
 // Secrets returns all that was sent or issued here, and what accounts have or
 // had, in no order.
-func (s *secrets) Secrets() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.values))
+func (s *secrets) Secrets() (all []string) {
+	s.kept.Range(func(value, _ any) bool {
+		all = append(all, value.(string))
+		return true
+	})
+	return all
 }

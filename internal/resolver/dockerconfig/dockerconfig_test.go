@@ -88,7 +88,7 @@ func TestHelpers(t *testing.T) { //nolint:paralleltest // it sets PATH
 	} {
 		found, unusable := written(t, content).For(t.Context(), "ghcr.io", "t/i")
 		assert.Nil(t, unusable, content)
-		assert.True(t, want == found, content)
+		assert.Equal(t, want, found, content)
 	}
 	for _, helper := range []string{"broken", "odd", "endless", "absent", "../../bin/sh", "good; rm -rf x"} {
 		started := time.Now()
