@@ -72,10 +72,8 @@ func Start(ctx context.Context, target string, authority *pki.Authority) (*Proxy
 			ForceAttemptHTTP2: true,
 		},
 	}}
-	p.address, p.stop, err = faultinject.Listen(ctx, faultinject.AnyPort, &http.Server{
-		Handler: p, Protocols: faultinject.HTTP1(),
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}},
-	})
+	p.address, p.stop, err = faultinject.Listen(ctx, faultinject.AnyPort, p,
+		&tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}}, faultinject.HTTP1)
 	return p, err
 }
 

@@ -2,6 +2,7 @@ package faultinject
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,19 +15,26 @@ import (
 // AnyPort is a free port of this machine's own.
 const AnyPort = "127.0.0.1:0"
 
-// Listen has a server serve at an address, with TLS where that is configured,
+// Listen serves a handler at an address, with TLS where that is configured,
 // until stop is called, which breaks what is under way.
-func Listen(ctx context.Context, address string, server *http.Server) (at string, stop func() error, err error) {
+func Listen(
+	ctx context.Context, address string, handler http.Handler, config *tls.Config, options ...func(*http.Server),
+) (at string, stop func() error, err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return "", nil, fmt.Errorf("listen at %s: %w", address, err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // stop ends it, not the test's context
-	server.BaseContext = func(net.Listener) context.Context { return ctx }
-	server.ErrorLog = log.New(io.Discard, "", 0) // broken connections are the point here
-	server.ReadHeaderTimeout = time.Minute
+	server := &http.Server{
+		Handler: handler, TLSConfig: config, ReadHeaderTimeout: time.Minute,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    log.New(io.Discard, "", 0), // broken connections are the point here
+	}
+	for _, option := range options {
+		option(server)
+	}
 	serve := server.Serve
-	if server.TLSConfig != nil {
+	if config != nil {
 		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 	}
 	go func() {
@@ -37,10 +45,8 @@ func Listen(ctx context.Context, address string, server *http.Server) (at string
 	return listener.Addr().String(), func() error { cancel(); return server.Close() }, nil
 }
 
-// HTTP1 is the protocol of servers whose connections are to be broken one
-// request at a time, and of those that hand connections over.
-func HTTP1() *http.Protocols {
-	var only http.Protocols
-	only.SetHTTP1(true)
-	return &only
+// HTTP1 is for servers whose connections are to be broken one request at a time.
+func HTTP1(server *http.Server) {
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
 }

@@ -114,4 +114,6 @@ func WriteServiceAccountKey(privateFile, publicFile string) error {
 	return os.WriteFile(privateFile, private, 0o600)
 }
 
-func encode(blockType string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der}) }
+func encode(blockType string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: blockType, Bytes: der})
+}

@@ -58,7 +58,7 @@ func (f *Front) withTLS() *tls.Config {
 func serverName(hello *tls.ClientHelloInfo) string { return cmp.Or(hello.ServerName, "127.0.0.1") }
 
 func (f *Front) listen(ctx context.Context, address string, config *tls.Config) (string, error) {
-	at, stop, err := faultinject.Listen(ctx, address, &http.Server{Handler: f, TLSConfig: config})
+	at, stop, err := faultinject.Listen(ctx, address, f, config)
 	if err == nil {
 		f.stops = append(f.stops, stop)
 	}

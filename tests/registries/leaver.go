@@ -25,22 +25,20 @@ func NewLeaver(ctx context.Context, authority *pki.Authority, handler http.Handl
 		return "", err
 	}
 	var left atomic.Int64
-	address, stop, err := faultinject.Listen(ctx, faultinject.AnyPort, &http.Server{
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}},
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+	address, stop, err := faultinject.Listen(ctx, faultinject.AnyPort, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != path || left.Add(1) > int64(leaves) {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		// An early hint goes out after the settings, without which a GOAWAY is an error of another kind.
+		w.WriteHeader(http.StatusEarlyHints)
+		conn := r.Context().Value(connKey{}).(net.Conn)
+		_ = http2.NewFramer(conn, nil).WriteGoAway(1<<31-1, http2.ErrCodeInternal, nil) // the client sees what there is to see
+		_ = conn.Close()
+	}), &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}}, func(server *http.Server) {
+		server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, conn)
-		},
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != path || left.Add(1) > int64(leaves) {
-				handler.ServeHTTP(w, r)
-				return
-			}
-			// An early hint goes out after the settings, without which a GOAWAY is an error of another kind.
-			w.WriteHeader(http.StatusEarlyHints)
-			conn := r.Context().Value(connKey{}).(net.Conn)
-			_ = http2.NewFramer(conn, nil).WriteGoAway(1<<31-1, http2.ErrCodeInternal, nil) // the client sees what there is to see
-			_ = conn.Close()
-		}),
+		}
 	})
 	if err == nil {
 		context.AfterFunc(ctx, func() { _ = stop() })

@@ -56,16 +56,14 @@ type connects = record.Journal[Connect, *Connect]
 // newProxy leads to front, on a loopback port.
 func newProxy(ctx context.Context, front *Front) (p *Proxy, err error) {
 	p = &Proxy{front: front, stops: make([]func() error, 2)}
-	p.address, p.stops[0], err = faultinject.Listen(ctx, faultinject.AnyPort, &http.Server{Handler: p})
+	p.address, p.stops[0], err = faultinject.Listen(ctx, faultinject.AnyPort, p, nil)
 	if err != nil {
 		return nil, err
 	}
-	p.readers, p.stops[1], err = faultinject.Listen(ctx, faultinject.AnyPort, &http.Server{
-		Handler: reader(front), Protocols: faultinject.HTTP1(),
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return p.interceptor().Issue(serverName(hello))
-		}},
-	})
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return p.interceptor().Issue(serverName(hello))
+	}}
+	p.readers, p.stops[1], err = faultinject.Listen(ctx, faultinject.AnyPort, reader(front), config, faultinject.HTTP1)
 	if err != nil {
 		return nil, errors.Join(err, p.stops[0]())
 	}
@@ -128,7 +126,7 @@ func (p *Proxy) Blackhole(host string) (remove func()) {
 // Mute opens tunnels to one host in which nobody ever speaks.
 func (p *Proxy) Mute(host string) (remove func()) {
 	return p.Inject(ProxyFault{Match: toHost(host), Do: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-		tunnel(w, r, func(client net.Conn) { _, _ = io.Copy(io.Discard, client) }) // until the client gives up
+		tunnel(w, r, func(_ context.Context, client net.Conn) { _, _ = io.Copy(io.Discard, client) }) // until the client gives up
 	}})
 }
 
@@ -192,8 +190,8 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	if p.interceptor() != nil {
 		to = p.readers
 	}
-	tunnel(w, r, func(client net.Conn) {
-		server, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", to)
+	tunnel(w, r, func(ctx context.Context, client net.Conn) {
+		server, err := (&net.Dialer{}).DialContext(ctx, "tcp", to)
 		if err != nil {
 			return // the front has stopped: the client sees its connection close
 		}
@@ -202,7 +200,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 }
 
 // tunnel takes a client's connection over, until do is done or the proxy stops.
-func tunnel(w http.ResponseWriter, r *http.Request, do func(client net.Conn)) {
+func tunnel(w http.ResponseWriter, r *http.Request, do func(ctx context.Context, client net.Conn)) {
 	client, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return // the client is gone
@@ -211,7 +209,7 @@ func tunnel(w http.ResponseWriter, r *http.Request, do func(client net.Conn)) {
 	defer closed()
 	defer client.Close() //nolint:errcheck // the other end may have closed it
 	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {
-		do(client)
+		do(r.Context(), client)
 	}
 }
 

@@ -67,6 +67,8 @@ func TestFilesThatAreOfNoUse(t *testing.T) {
 func TestHelpers(t *testing.T) { //nolint:paralleltest // it sets PATH
 	directory := t.TempDir()
 	t.Setenv("PATH", directory+":"+os.Getenv("PATH"))
+	t.Chdir(directory)
+	require.NoError(t, os.Mkdir("docker-credential-a", 0o700))
 	for name, script := range map[string]string{
 		"good":    `read server; echo "{\"Username\":\"me at $server by $1\",\"Secret\":\"hunter2\"}"`,
 		"token":   `cat >/dev/null; echo '{"Username":"<token>","Secret":"hunter2"}'`,
@@ -74,8 +76,9 @@ func TestHelpers(t *testing.T) { //nolint:paralleltest // it sets PATH
 		"broken":  `echo "hunter2"; exit 1`,
 		"odd":     `echo "<html>"`,
 		"endless": `yes hunter2`,
+		"a/path":  `echo '{"Username":"me","Secret":"hunter2"}'`,
 	} {
-		require.NoError(t, os.WriteFile(filepath.Join(directory, "docker-credential-"+name), []byte("#!/bin/sh\n"+script), 0o700))
+		require.NoError(t, os.WriteFile("docker-credential-"+name, []byte("#!/bin/sh\n"+script), 0o700))
 	}
 	const good = "me at ghcr.io by get"
 	for content, want := range map[string]credential.Credential{
@@ -90,7 +93,7 @@ func TestHelpers(t *testing.T) { //nolint:paralleltest // it sets PATH
 		assert.Nil(t, unusable, content)
 		assert.Equal(t, want, found, content)
 	}
-	for _, helper := range []string{"broken", "odd", "endless", "absent", "../../bin/sh", "good; rm -rf x"} {
+	for _, helper := range []string{"broken", "odd", "endless", "absent", "a/path", "good; rm -rf x"} {
 		started := time.Now()
 		_, unusable := written(t, `{"credsStore":"`+helper+`"}`).For(t.Context(), "ghcr.io", "t/i")
 		assert.Less(t, time.Since(started), 5*time.Second)
