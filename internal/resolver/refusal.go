@@ -19,8 +19,8 @@ func (h *host) explain(ctx context.Context, ref name.Reference, who credential.C
 		return p
 	}
 	if p.cause == failure.Forbidden && p.code == "" && got.how.method != basic { // where each request is a login
-		if told := h.diagnose(ctx, ref, who); told != nil && told.Status == p.Status {
-			p.code, p.errors = told.code, told.errors
+		if diagnosed := h.diagnose(ctx, ref, who); diagnosed != nil && diagnosed.Status == p.Status {
+			p.code, p.errors = diagnosed.code, diagnosed.errors
 		}
 	}
 	challenge := got.Challenge.Get("Www-Authenticate")
@@ -50,13 +50,13 @@ func (h *host) diagnose(ctx context.Context, ref name.Reference, who credential.
 // which valid accounts are refused.
 func (h *host) explainHarbor(ctx context.Context, ref name.Reference, who credential.Credential, p *problem) *problem {
 	if p.code == "" {
-		told := h.diagnose(ctx, ref, who)
+		diagnosed := h.diagnose(ctx, ref, who)
 		switch {
-		case told == nil: // it has thought better of it; the next tick will see
-		case told.Status != http.StatusUnauthorized:
-			return told
+		case diagnosed == nil: // it has thought better of it; the next tick will see
+		case diagnosed.Status != http.StatusUnauthorized:
+			return diagnosed
 		default:
-			p = told
+			p = diagnosed
 		}
 	}
 	p.cause, p.detail = failure.ServerError, ownTrouble

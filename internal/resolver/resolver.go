@@ -8,7 +8,7 @@
 // makes of an account (login), and one question to it (ask), which is for a tag or for what a digest holds (tag, body).
 // What came of it is a problem in plain values, and a sentence (message) last.
 //
-// What fails is recognised from types and statuses as one of the causes of package fault, with the host and the
+// What fails is recognised from types and statuses as one of the causes of package failure, with the host and the
 // stage that failed. Secrets stay inside: no password, token or Authorization value reaches a log line, an error
 // or a message, and neither does the query of a URL or the body of an answer.
 package resolver

@@ -134,7 +134,7 @@ func (r Report) lines() []line {
 	if len(r.Checks) > 0 {
 		return r.checkLines()
 	}
-	var loud, quiet []line
+	var urgent, others []line
 	seen := map[line]bool{}
 	add := func(list *[]line, message Message, format string, args ...any) {
 		one := line{fmt.Sprintf(format, args...), message}
@@ -145,9 +145,9 @@ func (r Report) lines() []line {
 	}
 	for _, target := range r.Targets {
 		if target.Cause != "" {
-			list := &quiet
+			list := &others
 			if target.NeedsAttention() {
-				list = &loud
+				list = &urgent
 			}
 			add(list, target.Message, "%s: %s%s: ", target.Name, target.Cause, target.count())
 		}
@@ -155,9 +155,9 @@ func (r Report) lines() []line {
 			if w.Message == (Message{}) || w.Message == target.Message {
 				continue
 			}
-			list, cause := &quiet, ""
+			list, cause := &others, ""
 			if w.Outcome.NeedsAttention() {
-				list = &loud
+				list = &urgent
 			}
 			if w.Cause != "" {
 				cause = " (" + string(w.Cause) + ")"
@@ -165,7 +165,7 @@ func (r Report) lines() []line {
 			add(list, w.Message, "%s on %s %s/%s: %s%s: ", target.Name, w.Kind, w.Namespace, w.Name, w.Outcome, cause)
 		}
 	}
-	return append(loud, quiet...)
+	return append(urgent, others...)
 }
 
 // maxTermination is how much of a termination message the kubelet keeps, in bytes.
