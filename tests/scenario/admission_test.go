@@ -25,7 +25,8 @@ func (r *release) confine(config string) {
 		"--values", file(r.t, r.Scenario, "values.yaml", values), "--show-only", "templates/admissionpolicy.yaml"))
 	r.Kubectl("apply", "-f", policy)
 	r.t.Cleanup(func() {
-		command := exec.CommandContext(context.Background(), r.Cluster.Kubectl(), "--kubeconfig", r.Cluster.Kubeconfig(), "delete", "--wait=false", "--ignore-not-found", "-f", policy)
+		command := exec.CommandContext(context.Background(), r.Cluster.Kubectl(), "--kubeconfig", r.Cluster.Kubeconfig(),
+			"delete", "--wait=false", "--ignore-not-found", "-f", policy)
 		output, err := command.CombinedOutput()
 		assert.NoError(r.t, err, "%s", output)
 	})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -33,18 +34,18 @@ func TestAGigabyteFromARegistryIsNotHeld(t *testing.T) {
 	endless := faultinject.Huge(1 << 30) // for each of the images that are asked for side by side
 	noDigest := registries.Fault{Match: head, Do: faultinject.Header("Docker-Content-Digest")}
 	// As many layers of nothing as a manifest has room for, of which a reader would make a hundred times as much.
-	unfolding := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[` + strings.Repeat("0,", 2<<20-100) + `0]}`
+	unfolding := `{"schemaVersion":2,"mediaType":"` + string(types.OCIManifestSchema1) + `","layers":[` + strings.Repeat("0,", 2<<20-100) + `0]}`
 	for name, rules := range map[string][]registries.Fault{
 		"nothing":                nil,
 		"ping":                   {{Match: ping, Do: endless}},
 		"token":                  {{Match: token, Do: endless}},
 		"refusal of a token":     {{Match: token, Do: faultinject.Then(endless, faultinject.Reply(403, ""))}},
-		"refusal of a manifest":  {{Match: registries.At(hubHost, registries.Head, registries.Get), Do: faultinject.Then(endless, faultinject.Reply(401, ""))}},
+		"refusal of a manifest":  {{Match: ofManifests(hubHost), Do: faultinject.Then(endless, faultinject.Reply(401, ""))}},
 		"manifest by tag":        {noDigest, {Match: get, Do: endless}},
 		"manifest by digest":     {{Match: get, Do: endless}},
 		"config":                 {{Match: registries.At(hubHost, registries.Blob), Do: endless}},
-		"manifest that unfolds":  {noDigest, {Match: get, Do: ofType("application/vnd.oci.image.manifest.v1+json", unfolding)}},
-		"largest valid manifest": {noDigest, {Match: get, Do: ofType("application/vnd.oci.image.index.v1+json", largestIndex())}},
+		"manifest that unfolds":  {noDigest, {Match: get, Do: ofType(types.OCIManifestSchema1, unfolding)}},
+		"largest valid manifest": {noDigest, {Match: get, Do: ofType(types.OCIImageIndex, largestIndex())}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -57,16 +58,16 @@ func TestAGigabyteFromARegistryIsNotHeld(t *testing.T) {
 	}
 }
 
-func ofType(mediaType, body string) faultinject.Action {
-	return faultinject.Reply(200, body, "Content-Type", mediaType)
+func ofType(mediaType types.MediaType, body string) faultinject.Action {
+	return faultinject.Reply(200, body, "Content-Type", string(mediaType))
 }
 
 // largestIndex is an index as large as a manifest may be, most of which is kept while it is read.
 func largestIndex() string {
 	const entries = 900
-	entry := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"` + digestOf("") + `","annotations":{"a":"%s"}}`
+	entry := `{"mediaType":"` + string(types.OCIManifestSchema1) + `","size":2,"digest":"` + digestOf("") + `","annotations":{"a":"%s"}}`
 	entry = fmt.Sprintf(entry, strings.Repeat("x", 4<<20/entries-len(entry)-2))
-	return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[` + strings.Repeat(entry+",", entries-1) + entry + `]}`
+	return `{"schemaVersion":2,"mediaType":"` + string(types.OCIImageIndex) + `","manifests":[` + strings.Repeat(entry+",", entries-1) + entry + `]}`
 }
 
 // crowd makes a scenario with so many Deployments, each of which follows an image of its own that has moved, so that all
@@ -81,7 +82,8 @@ func crowd(t *testing.T, images int) *harness.Scenario {
 		digest := s.Push(reference, image("first"))
 		s.Push(reference, registries.Image("second", "linux/amd64"))
 		s.Deploy(workloads.Deployment(name, workloads.Container("main", reference+"@"+digest), workloads.Replicas(0),
-			workloads.Label("tracebloc.io/"+name+"-digest", label(digest)), workloads.Annotation("tracebloc.io/last-refreshed-"+name+"-digest", digest)))
+			workloads.Label("tracebloc.io/"+name+"-digest", label(digest)),
+			workloads.Annotation("tracebloc.io/last-refreshed-"+name+"-digest", digest)))
 		config += targetOf(name, reference, entry("Deployment", name, ""))
 	}
 	s.Configure(config)

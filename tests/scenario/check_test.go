@@ -132,6 +132,7 @@ func TestCheckFindsPodsThatCouldNotPull(t *testing.T) {
 	line := requireCheck(t, check(t, s, 1), "image", "failed", somePrivate)
 	assert.Equal(t, "unauthorized", line.Cause)
 	assert.Contains(t, line.Message, "CronJob "+s.Namespace+"/jobs")
-	s.Patch(harness.Helm, s.CronJob("jobs"), `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"imagePullSecrets":[{"name":"regcred"}]}}}}}}`)
+	named := `{"template":{"spec":{"imagePullSecrets":[{"name":"regcred"}]}}}`
+	s.Patch(harness.Helm, s.CronJob("jobs"), `{"spec":{"jobTemplate":{"spec":`+named+`}}}`)
 	requireCheck(t, check(t, s, 0), "image", "ok", somePrivate)
 }

@@ -179,7 +179,8 @@ func pair(t *testing.T) *harness.Scenario {
 	one := workloads.Container("one", pairA+"@"+s.Push(pairA, image("a1")))
 	two := workloads.Container("two", pairB+"@"+s.Push(pairB, image("b1")))
 	s.Deploy(workloads.Deployment("jobs", one, two))
-	s.Configure("targets:\n" + targetOf("a", pairA, entry("Deployment", "jobs", "one")) + targetOf("b", pairB, entry("Deployment", "jobs", "two")))
+	s.Configure("targets:\n" + targetOf("a", pairA, entry("Deployment", "jobs", "one")) +
+		targetOf("b", pairB, entry("Deployment", "jobs", "two")))
 	requireOutcomes(t, s.Tick(), 0, "adopted")
 	return s
 }

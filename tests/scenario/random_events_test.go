@@ -212,9 +212,9 @@ func (w *randomRun) happens() {
 		w.Push(ingestor, image(w.published[other].name))
 		w.moved(other)
 	case 5, 6:
-		w.act(l, "a person's undo", true, func() { w.Shell("kubectl -n "+w.Namespace+" rollout undo "+l.path(), nil, nil) }) // which may be refused
+		w.act(l, "a person's undo", true, func() { w.shell("rollout undo " + l.path()) })
 	case 7:
-		w.act(l, "a person's set", true, func() { w.Shell("kubectl -n "+w.Namespace+" "+set, nil, nil) })
+		w.act(l, "a person's set", true, func() { w.shell(set) })
 	case 8:
 		w.act(l, "a person's edit", true, func() { w.Patch(harness.Person, l.object(""), patch) })
 	case 9:
@@ -261,6 +261,9 @@ func (w *randomRun) kubectl(args ...string) {
 	w.note("kubectl %s", strings.Join(args, " "))
 	w.Kubectl(args...)
 }
+
+// shell runs a kubectl that may refuse.
+func (w *randomRun) shell(command string) { w.Shell("kubectl -n "+w.Namespace+" "+command, nil, nil) }
 
 func (w *randomRun) scale(l *randomWorkload, replicas int) {
 	if l.kind != "DaemonSet" {

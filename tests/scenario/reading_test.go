@@ -100,7 +100,7 @@ var readings = map[string]struct {
 	"unauthorized":       {atPrivate(401, "auth."+someHost, registries.Token), "401"},
 	"not-found":          {atFault("a 404", "manifest"), "MANIFEST_UNKNOWN"},
 	"rate-limited":       {also(atFault("a 429", "manifest"), registries.Get, faultinject.Reply(429, "")), "429"},
-	"bad-response":       {also(atFault("a login page with status 200", "manifest"), registries.Ping, loginPage), "(?s)HTTP/2 200.*please log in"},
+	"bad-response":       {also(atFault("a login page with status 200", "manifest"), registries.Ping, loginPage), "(?s)200.*please log in"},
 	"stale": {func(t *testing.T) subject {
 		t.Helper()
 		s, _ := adopted(t)
@@ -118,7 +118,7 @@ var readings = map[string]struct {
 			`{"name":"`+slot+`","value":null,"valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}]}]}}}}`)
 	}), "valueFrom"},
 	"slot-mismatch": {onJobs(func(s *harness.Scenario) {
-		s.Configure("targets: [{name: ingestor, image: 'ghcr.io/tracebloc/other:1', workloads: [{kind: Deployment, name: jobs, container: api}]}]\n")
+		s.Configure("targets:\n" + targetOf("ingestor", "ghcr.io/tracebloc/other:1", entry("Deployment", "jobs", "api")))
 	}), "docker.io/tracebloc/jobs-manager"},
 	"api": {onJobs(func(s *harness.Scenario) {
 		s.Grant(s.Namespace, rulesWithout("patch", "deployments")...)
@@ -140,8 +140,9 @@ var readings = map[string]struct {
 // section to which the message leads confirm the cause.
 func TestReading(t *testing.T) {
 	t.Parallel()
-	require.ElementsMatch(t, strings.Fields("not-found unauthorized forbidden credential-missing rate-limited dns connection-refused timeout tls"+
-		" proxy server-error bad-response platform-missing stale rollout-failed not-settled contested workload-missing slot-invalid slot-mismatch api"),
+	require.ElementsMatch(t, strings.Fields("not-found unauthorized forbidden credential-missing rate-limited dns connection-refused"+
+		" timeout tls proxy server-error bad-response platform-missing stale rollout-failed not-settled contested workload-missing"+
+		" slot-invalid slot-mismatch api"),
 		slices.Collect(maps.Keys(readings)))
 	for cause, reading := range readings {
 		t.Run(cause, func(t *testing.T) {
@@ -183,8 +184,8 @@ func pasted(t *testing.T, s subject, cause string, confirms bool) (printed strin
 	crane, err := tool("crane")
 	require.NoError(t, err)
 	variables := map[string]string{
-		"NAMESPACE": s.Namespace, "RELEASE": "image-refresh", "KIND": "deployment", "NAME": "jobs", "TARGET": "ingestor", "IMAGE": s.image, "HOST": s.host,
-		"PLATFORM": "linux/amd64", "SECRET": "regcred", "VERB": "patch", "RESOURCE": "deployments.apps",
+		"NAMESPACE": s.Namespace, "RELEASE": "image-refresh", "KIND": "deployment", "NAME": "jobs", "TARGET": "ingestor",
+		"IMAGE": s.image, "HOST": s.host, "PLATFORM": "linux/amd64", "SECRET": "regcred", "VERB": "patch", "RESOURCE": "deployments.apps",
 	}
 	for _, script := range page[cause] {
 		if script.Confirms == confirms {
@@ -211,7 +212,8 @@ func read(t *testing.T, s *harness.Scenario) string {
 	t.Helper()
 	path := file(t, s, "termination-message", "")
 	result := s.StartAs("unshare", "--map-root-user", "--mount", "sh", "-c",
-		"mount -t tmpfs none /dev && : > /dev/termination-log && "+s.Binary+"; code=$?; cat /dev/termination-log > "+path+"; exit $code").Finish()
+		"mount -t tmpfs none /dev && : > /dev/termination-log && "+s.Binary+"; code=$?; cat /dev/termination-log > "+path+
+			"; exit $code").Finish()
 	harness.RequireExit(t, 1, result)
 	message, err := os.ReadFile(path)
 	require.NoError(t, err)
