@@ -155,7 +155,9 @@ func TestI82ASlotThatAWebhookSets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := environment.Scenario(t)
-			followed(t, s, ingestor, workloads.Deployment("jobs", workloads.Container("api", ingestor+"@"+s.Push(ingestor, image("first")))))
+			s.Deploy(workloads.Deployment("jobs", workloads.Container("api", ingestor+"@"+s.Push(ingestor, image("first")))))
+			s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "jobs", "")))
+			requireOutcome(t, s.Tick(), 0, "adopted", "")
 			s.Push(ingestor, image("second"))
 			mutate(s, c.pattern, c.sets)
 			s.Settle(workloads.Deployment("jobs"))

@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,8 +27,9 @@ import (
 )
 
 const (
-	ingestor = "ghcr.io/tracebloc/ingestor:0.3"
-	slot     = "INGESTOR_IMAGE_DIGEST"
+	ingestor    = "ghcr.io/tracebloc/ingestor:0.3"
+	jobsManager = "docker.io/tracebloc/jobs-manager:prod"
+	slot        = "INGESTOR_IMAGE_DIGEST"
 
 	ingestorConfig = `
 targets:
@@ -56,12 +56,6 @@ const (
 	streak    = "tracebloc.io/refresh-skip-streak"
 )
 
-const (
-	jobsManager = "docker.io/tracebloc/jobs-manager:prod"
-	pairA       = "ghcr.io/tracebloc/a:1"
-	pairB       = "ghcr.io/tracebloc/b:1"
-)
-
 var kinds = []string{"Deployment", "StatefulSet", "DaemonSet", "CronJob"}
 
 // image is an index for the one platform that these tests use.
@@ -81,44 +75,6 @@ func adopted(t *testing.T, options ...workloads.Option) (s *harness.Scenario, di
 	return s, digest
 }
 
-// refreshedOnce makes a scenario in which a tick has refreshed the Deployment "jobs" from first to second.
-func refreshedOnce(t *testing.T, options ...workloads.Option) (s *harness.Scenario, first, second string) {
-	t.Helper()
-	s, first = adopted(t, options...)
-	second = s.Push(ingestor, image("second"))
-	requireOutcome(t, s.Tick(), 0, "refreshed", "")
-	return s, first, second
-}
-
-// rejectedOnce makes a scenario in which second was tried, rejected and rolled back to first.
-func rejectedOnce(t *testing.T) (s *harness.Scenario, first, second string) {
-	t.Helper()
-	s, first = adopted(t)
-	second = s.Push(ingestor, image("second"))
-	behave(s, second, fakenode.Stuck())
-	s.Setenv("ROLLOUT_TIMEOUT", "2s")
-	s.Setenv("ROLLOUT_FAILURE_THRESHOLD", "1")
-	requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
-	s.Settle(workloads.Deployment("jobs"))
-	requireOutcome(t, s.Tick(), 1, "rejected", "rollout-failed")
-	return s, first, second
-}
-
-// contested is the Deployment "jobs" whose slot a deployer has reverted once more than it is put back.
-func contested(t *testing.T) *harness.Scenario {
-	t.Helper()
-	s, first, _ := refreshedOnce(t)
-	s.Setenv("CONTESTED_THRESHOLD", "1")
-	for revert := range 2 {
-		s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
-		s.Settle(workloads.Deployment("jobs"))
-		if revert == 0 {
-			requireOutcome(t, s.Tick(), 0, "reapplied", "")
-		}
-	}
-	return s
-}
-
 // crash is what a bad build does, and unpullable what a missing one does.
 func crash() fakenode.Behaviour {
 	return fakenode.Failing("CrashLoopBackOff", "back-off restarting failed container")
@@ -126,11 +82,6 @@ func crash() fakenode.Behaviour {
 
 func unpullable() fakenode.Behaviour {
 	return fakenode.Failing("ImagePullBackOff", "401 Unauthorized")
-}
-
-// behave makes the pods that run a digest behave in a way; all others are Ready.
-func behave(s *harness.Scenario, digest string, behaviour fakenode.Behaviour) {
-	breaks(s, behaviour, digest)
 }
 
 // eventsOf are the notes of the Events with a reason.
@@ -160,31 +111,6 @@ func set(value string) string {
 	return `{"spec":{"template":{"spec":{"containers":[{"name":"api","env":[{"name":"` + slot + `","value":"` + value + `"}]}]}}}}`
 }
 
-// followed deploys workloads, which one target "ingestor" follows in image mode, and has one tick adopt them.
-func followed(t *testing.T, s *harness.Scenario, reference string, objects ...workloads.Object) {
-	t.Helper()
-	s.Deploy(objects...)
-	entries := ""
-	for _, object := range objects {
-		entries += entry(object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), "")
-	}
-	s.Configure("targets:\n" + targetOf("ingestor", reference, entries))
-	requireOutcomes(t, s.Tick(), 0, "adopted")
-}
-
-// pair makes a scenario in which two targets, a and b, are on one Deployment "jobs", and adopts them.
-func pair(t *testing.T) *harness.Scenario {
-	t.Helper()
-	s := environment.Scenario(t)
-	one := workloads.Container("one", pairA+"@"+s.Push(pairA, image("a1")))
-	two := workloads.Container("two", pairB+"@"+s.Push(pairB, image("b1")))
-	s.Deploy(workloads.Deployment("jobs", one, two))
-	s.Configure("targets:\n" + targetOf("a", pairA, entry("Deployment", "jobs", "one")) +
-		targetOf("b", pairB, entry("Deployment", "jobs", "two")))
-	requireOutcomes(t, s.Tick(), 0, "adopted")
-	return s
-}
-
 // breaks makes every pod that runs one of these digests behave in a way; all others are Ready.
 func breaks(s *harness.Scenario, behaviour fakenode.Behaviour, digests ...string) {
 	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour {
@@ -206,14 +132,6 @@ func build(kind, name string, options ...workloads.Option) workloads.Object {
 		return workloads.CronJob(name, options...)
 	}
 	return workloads.Deployment(name, options...)
-}
-
-// partitioned is a StatefulSet that keeps pods below an ordinal on their old revision.
-func partitioned(partition int32, name string, options ...workloads.Option) *appsv1.StatefulSet {
-	set := workloads.StatefulSet(name, options...)
-	set.Spec.UpdateStrategy.Type = appsv1.RollingUpdateStatefulSetStrategyType
-	set.Spec.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{Partition: &partition}
-	return set
 }
 
 // look reads a workload of a kind as it is now.

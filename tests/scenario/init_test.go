@@ -15,16 +15,16 @@ func TestWhatInitWritesIsAConfiguration(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
 	s.Push(ingestor, image("first"))
-	pinned := s.Push(pairA, image("pinned"))
+	pinned := s.Push("ghcr.io/tracebloc/a:1", image("pinned"))
 	s.Deploy(
-		workloads.Deployment("web", workloads.Container("api", ingestor), workloads.Container("side", pairA+"@"+pinned)),
+		workloads.Deployment("web", workloads.Container("api", ingestor), workloads.Container("side", "ghcr.io/tracebloc/a:1"+"@"+pinned)),
 		workloads.StatefulSet("db", workloads.Container("db", ingestor)),
 		workloads.DaemonSet("agent", workloads.Container("agent", ingestor)),
 		workloads.CronJob("nightly", workloads.Container("job", ingestor)),
 	)
 	proposed := s.Run("init")
 	harness.RequireExit(t, 0, proposed)
-	assert.Contains(t, proposed.Stdout, "container side: "+pairA+"@"+pinned+" is pinned by its owner")
+	assert.Contains(t, proposed.Stdout, "container side: "+"ghcr.io/tracebloc/a:1"+"@"+pinned+" is pinned by its owner")
 	assert.Equal(t, proposed.Stdout, s.Run("init").Stdout)
 	assert.Empty(t, s.API.Writes())
 

@@ -44,7 +44,7 @@ func TestI61WhatIsInUseAndGoneFromTheRegistryIsSaid(t *testing.T) {
 			s.Settle(workloads.Deployment("jobs"))
 		}, outcome: "held"},
 		"rejected": {leave: func(s *harness.Scenario) {
-			behave(s, s.Push(ingestor, image("crashing")), crash())
+			breaks(s, crash(), s.Push(ingestor, image("crashing")))
 			s.Setenv("ROLLOUT_TIMEOUT", "6s")
 			requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
 		}, exit: 1, outcome: "rejected"},

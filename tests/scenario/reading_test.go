@@ -20,6 +20,7 @@ import (
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
+	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
 // After a change of a message: go test ./scenario -run TestReading -update-readings, and read each file as a stranger: it has to
@@ -130,10 +131,16 @@ var readings = map[string]struct {
 		s.Kubectl("rollout", "restart", "deployment", "jobs")
 		s.Setenv("UNSETTLED_THRESHOLD", "1")
 	}), "Waiting for"},
-	"contested": {func(t *testing.T) subject {
-		t.Helper()
-		return subject{Scenario: contested(t)}
-	}, "manager: " + harness.Argo},
+	"contested": {onJobs(func(s *harness.Scenario) {
+		first := live(s)
+		s.Push(ingestor, image("second"))
+		s.Setenv("CONTESTED_THRESHOLD", "1")
+		for range 2 {
+			s.Tick() // it is refreshed, and put back
+			s.Patch(harness.Argo, s.Deployment("jobs"), set(first))
+			s.Settle(workloads.Deployment("jobs"))
+		}
+	}), "manager: " + harness.Argo},
 }
 
 // For every cause that a result may name: what an operator reads of it is kept, to be read, and the commands of the runbook's

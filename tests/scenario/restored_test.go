@@ -69,7 +69,7 @@ func TestI28I58EightTicksAtOnceRestoreOnce(t *testing.T) {
 	t.Parallel()
 	s, requireApart := apart(t)
 	second := s.Push(ingestor, image("second"))
-	behave(s, second, crash())
+	breaks(s, crash(), second)
 	s.Setenv("ROLLOUT_TIMEOUT", "8s")
 	remove := concludeTogether(s, 8, second)
 	for _, result := range eightAtOnce(t, s) {
@@ -87,7 +87,7 @@ func TestQ7OneTickRestoresWhileAnotherWaits(t *testing.T) {
 	t.Parallel()
 	s, first := adopted(t, workloads.Recreate())
 	second := s.Push(ingestor, image("second"))
-	behave(s, second, crash())
+	breaks(s, crash(), second)
 	s.Settle(jobs(first))
 	s.Forget()
 	s.Setenv("ROLLOUT_TIMEOUT", "8s")
