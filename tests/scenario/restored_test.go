@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/fakenode"
@@ -134,7 +133,7 @@ func TestI39I43WhatHappensBeforeTheFirstLookCounts(t *testing.T) {
 	second := s.Push(ingestor, image("second"))
 	two := podRule{digest: second, behaviour: fakenode.Ready(), first: 2, taken: map[string]bool{}}
 	fresh := nodes{rules: []podRule{two, {digest: second, behaviour: fakenode.Stuck()}}}
-	s.Behave(func(pod *corev1.Pod) fakenode.Behaviour { return fresh.behaviour(pod) })
+	s.Behave(fresh.behaviour)
 	s.Setenv("ROLLOUT_TIMEOUT", "3s")
 	s.API.Inject(apiproxy.Fault{Match: isHandBack, Times: 1, Do: faultinject.Before(func() {
 		s.Eventually("two new ones and an old one serve", func() bool {

@@ -80,16 +80,13 @@ func (s *script) deploy(args []string) {
 	containers, spec := map[string]bool{}, ""
 	for _, arg := range args {
 		what, value, _ := strings.Cut(arg, ":")
+		key, text, _ := strings.Cut(value, "=")
+		if option := s.option(what, value, key, text); option != nil {
+			options = append(options, option)
+			continue
+		}
 		switch what {
 		case "rolling":
-			continue
-		case "recreate":
-			options = append(options, workloads.Recreate())
-			continue
-		case "never":
-			options = append(options, workloads.Pod(func(pod *corev1.PodTemplateSpec) {
-				pod.Spec.Containers[0].ImagePullPolicy = corev1.PullNever
-			}))
 			continue
 		case "from", "envFrom":
 			container, variable, _ := strings.Cut(value, "/")
@@ -98,14 +95,6 @@ func (s *script) deploy(args []string) {
 				d.slots = append(d.slots, place{container, variable})
 				options[len(options)-1] = workloads.EnvFromConfigMap(container, variable, "settings", "digest")
 			}
-			continue
-		case "replicas":
-			options = append(options, workloads.Replicas(int32(s.number(value))))
-			continue
-		case "label", "selector":
-			key, text, _ := strings.Cut(value, "=")
-			option := map[string]func(string, string) workloads.Option{"label": workloads.Label, "selector": workloads.NodeSelector}[what]
-			options = append(options, option(key, text))
 			continue
 		case "spec":
 			spec = `{"spec":` + value + `}`
@@ -148,6 +137,23 @@ func (s *script) deploy(args []string) {
 		return
 	}
 	s.deployed = append(s.deployed, d)
+}
+
+// option is what a word of deploy stands for, nil where it is none.
+func (s *script) option(word, value, key, text string) workloads.Option {
+	switch word {
+	case "recreate":
+		return workloads.Recreate()
+	case "never":
+		return workloads.Pod(func(pod *corev1.PodTemplateSpec) { pod.Spec.Containers[0].ImagePullPolicy = corev1.PullNever })
+	case "replicas":
+		return workloads.Replicas(int32(s.number(value)))
+	case "label":
+		return workloads.Label(key, text)
+	case "selector":
+		return workloads.NodeSelector(key, text)
+	}
+	return nil
 }
 
 var isKind = regexp.MustCompile(`^(Deployment|StatefulSet|DaemonSet|CronJob)(/|$)`)

@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			text, err := os.ReadFile(file) //nolint:gosec // a file of this folder
+			text, err := os.ReadFile(file)
 			require.NoError(t, err)
 			for _, h := range histories(string(text)) {
 				t.Run(h.name, func(t *testing.T) {
