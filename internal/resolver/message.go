@@ -135,7 +135,7 @@ var sayings = map[failure.Cause][]saying{
 		{func(s subject, p *problem) bool {
 			return p.detail == oddStatus && p.Role == failure.StageToken && !anonymously(s, p)
 		}, "${failed}: ${place} answered ${status} to ${account}", "check account and secret, which it may mean by that, and what it is that answers there"},
-		{detailed(badRealm), "${image} could not be read: ${place} ${what}", "have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"},
+		{detailed(badRealm), "${image} could not be read: its registry ${what} (${place})", "have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"},
 		{detailed(schema1, artifact, emptyIndex), "${image} could not be read: ${place} ${what}", "check what was pushed there"},
 		{others, "${image} could not be read: ${place} ${what}", "check what it is that answers there: a captive portal, a login page, a proxy?"},
 	},
