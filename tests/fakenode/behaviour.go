@@ -78,12 +78,6 @@ func Evicted(message string) Behaviour { return Behaviour{kind: evicted, message
 // Completed ends the pod's containers with an exit code.
 func Completed(code int32) Behaviour { return Behaviour{kind: completed, code: code} }
 
-// Saying is the same behaviour with a termination message, which a kubelet reads from the container's /dev/termination-log.
-func (b Behaviour) Saying(message string) Behaviour {
-	b.message = message
-	return b
-}
-
 // Only is the same behaviour of one container. The others run, and are ready.
 func (b Behaviour) Only(container string) Behaviour {
 	b.only = container

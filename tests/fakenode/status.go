@@ -46,7 +46,7 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (status corev1.PodStat
 			status.Phase = corev1.PodPending // no container has ever started
 		}
 	case completed:
-		state, status.Phase = terminated(b.code, "Completed", b.message), corev1.PodSucceeded
+		state, status.Phase = terminated(b.code, "Completed", ""), corev1.PodSucceeded
 		if b.code != 0 {
 			state.Terminated.Reason, status.Phase = "Error", corev1.PodFailed
 		}
