@@ -95,7 +95,7 @@ func TestConclude(t *testing.T) {
 		{"settled, and no replica runs it: held", input(ours(2), noReplica, held), forB, "held"},
 		{"OnDelete", input(ours(0), awaitsDelete), forB, "waiting: OnDelete"},
 		{"told to end", input(ours(2)), waited(interrupted), "waiting"},
-		{"progress is no failure, I43", input(ours(2), further, streak(3)), forB, "waiting counted failed=0 fresh=2: 4/8"},
+		{"progress is no failure, I43 I52", input(ours(2), further, streak(3)), forB, "waiting counted failed=0 fresh=2: 4/8"},
 		{"progress of two ticks counts once, I28 I43", input(ours(2), further, lostStreak(3)), forB, "waiting failed=0 fresh=2: 3/8"},
 		{"progress for too long is loud, no rejection, I43", input(ours(2), further, streak(7)), forB,
 			"failed/not-settled counted event=RefreshFrozen failed=0 fresh=2"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // underWay is a workload of two replicas on its way: so many are fresh.
@@ -55,6 +56,12 @@ func TestWaitsAreForWhatIsUnderWay(t *testing.T) {
 	_, _, waits = begins(t, carrying(input(ours(0)), input(latest(a), unsettled)))
 	assert.True(t, waits.Any())
 	assert.Equal(t, []decide.Wait{{Digest: digestB, Namespace: "ns"}, {}}, waits.Of, "alone in its rollout")
+
+	stripped, step, _ := begins(t, carrying(input()))
+	stripped.Object.Labels, stripped.Object.Annotations = nil, nil // by somebody else, before the wait began
+	waits = rules.Waits(stripped, targets(1), step.Decisions)
+	concluded := ends(rolling(stripped, input().Facts.Rollout), waits, step.Decisions)
+	assert.Equal(t, failure.Contested, causeOf(concluded.Decisions[0].Failure), "what was written counts")
 }
 
 // When a wait is over.
