@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	stdlog "log"
 	"log/slog"
 	"maps"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/check"
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/preflight"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
@@ -37,6 +39,8 @@ func (p *program) tick(command string) func(*cobra.Command, []string) error {
 func (p *program) runTick(ctx context.Context, command string) int {
 	read, err := config.Read(ctx, p.lookup, p.overrides)
 	log := newLogger(read.Env, p.stderr)
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(foreign{log}) // net/http's HTTP/2 writes there
 	report := result.New(version.Version(), command, p.started)
 	message := ""
 	checks := command == "check"
@@ -94,6 +98,14 @@ func newLogger(env config.Env, stderr io.Writer) *slog.Logger {
 		return slog.New(slog.NewTextHandler(stderr, options))
 	}
 	return slog.New(slog.NewJSONHandler(stderr, options))
+}
+
+// foreign logs what a library writes to Go's standard log, which would stand between our lines.
+type foreign struct{ log *slog.Logger }
+
+func (f foreign) Write(text []byte) (int, error) {
+	f.log.Debug(failure.Clean(string(text)))
+	return len(text), nil
 }
 
 // problems are what is wrong, a line each.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -115,4 +116,18 @@ func TestProblemsAreALineEach(t *testing.T) {
 	joined := errors.Join(errors.New("a"), errors.Join(errors.New("b"), errors.New("c")))
 	assert.Equal(t, []string{"a", "b", "c"}, problems(&config.Invalid{Problems: []error{joined}}))
 	assert.Equal(t, []string{"a"}, problems(errors.New("a")))
+}
+
+// What a library writes to Go's own log is a line of ours, on debug, and cleaned.
+func TestWhatALibraryLogsIsALineOfOurs(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[string]string{"debug": `"level":"DEBUG","msg":"GOAWAY https://redacted@a/"}`, "info": ""} {
+		var out strings.Builder
+		env, problems := config.ReadEnv(t.Context(), envconfig.MapLookuper(map[string]string{"LOG_LEVEL": level}))
+		require.Empty(t, problems)
+		_, err := foreign{newLogger(env, &out)}.Write([]byte("GOAWAY\n https://user:secret@a/\n"))
+		require.NoError(t, err)
+		assert.Contains(t, out.String(), want)
+		assert.Equal(t, want == "", out.Len() == 0)
+	}
 }
