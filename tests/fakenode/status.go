@@ -27,9 +27,9 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (status corev1.PodStat
 	}
 	started := *status.StartTime
 	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}}
-	terminated := func(code int32, reason, message string) corev1.ContainerState {
+	terminated := func(code int32, reason string) corev1.ContainerState {
 		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			ExitCode: code, Reason: reason, Message: message, StartedAt: started, FinishedAt: started,
+			ExitCode: code, Reason: reason, StartedAt: started, FinishedAt: started,
 		}}
 	}
 	state, isReady := running, false
@@ -46,12 +46,12 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (status corev1.PodStat
 			status.Phase = corev1.PodPending // no container has ever started
 		}
 	case completed:
-		state, status.Phase = terminated(b.code, "Completed", ""), corev1.PodSucceeded
+		state, status.Phase = terminated(b.code, "Completed"), corev1.PodSucceeded
 		if b.code != 0 {
 			state.Terminated.Reason, status.Phase = "Error", corev1.PodFailed
 		}
 	case evicted:
-		state = terminated(137, "Error", "")
+		state = terminated(137, "Error")
 		status.Phase, status.Reason, status.Message = corev1.PodFailed, "Evicted", b.message
 	case lost:
 		isReady = true
@@ -70,7 +70,7 @@ func desired(pod *corev1.Pod, b Behaviour, now time.Time) (status corev1.PodStat
 			own.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}
 		}
 	}
-	status.InitContainerStatuses = containers(pod.Spec.InitContainers, terminated(0, "Completed", ""), true, b.runs)
+	status.InitContainerStatuses = containers(pod.Spec.InitContainers, terminated(0, "Completed"), true, b.runs)
 	status.Conditions = nil
 	for _, written := range []struct {
 		kind  corev1.PodConditionType
