@@ -33,7 +33,7 @@ func Conclude(in Input, wait Wait) Decision {
 
 // evaluationAfter is the input of a conclusion with what follows from it. Where somebody else has changed our records since
 // the wait began, what this tick remembers of them is written anew (I55).
-func evaluationAfter(in Input) evaluation {
+func evaluationAfter(in Input) *evaluation {
 	e := newEvaluation(in)
 	if !e.changedMeanwhile() {
 		return e
@@ -47,14 +47,14 @@ func evaluationAfter(in Input) evaluation {
 }
 
 // changedMeanwhile says whether somebody else has changed our records since the wait began. The mark was there then.
-func (e evaluation) changedMeanwhile() bool {
+func (e *evaluation) changedMeanwhile() bool {
 	if e.Began.Mark == annotate.None || e.problem() != nil || e.onHold() {
 		return false
 	}
 	return e.read.Mark == annotate.None || e.recordsChanged() || e.Writers.Mark.Manager != "" && !e.read.Mark.Same(e.Began.Mark)
 }
 
-func (e evaluation) afterWait(wait Wait) Decision {
+func (e *evaluation) afterWait(wait Wait) Decision {
 	d := e.stillRejected(e.recordedOverRejected(), e.conclude(wait))
 	d.Record.State = e.stood(d)
 	d.Record.Slots = e.markedSlots(d)
@@ -81,7 +81,7 @@ const (
 	unexplained // the pods are to be asked why
 )
 
-func (e evaluation) ending(wait Wait) ending {
+func (e *evaluation) ending(wait Wait) ending {
 	rollout := e.Facts.Rollout
 	switch {
 	case e.slotInvalid():
@@ -112,14 +112,14 @@ func (e evaluation) ending(wait Wait) ending {
 }
 
 // freshBefore is how many replicas any tick before has seen updated and available.
-func (e evaluation) freshBefore(digest image.Digest) int {
+func (e *evaluation) freshBefore(digest image.Digest) int {
 	if attempt := e.Began.State.Attempt; attempt != nil && attempt.Digest == digest {
 		return attempt.Fresh
 	}
 	return 0
 }
 
-func (e evaluation) conclude(wait Wait) Decision {
+func (e *evaluation) conclude(wait Wait) Decision {
 	waiting := Decision{Outcome: Waiting, Record: e.Record}
 	switch e.ending(wait) {
 	case slotGone:
@@ -152,7 +152,7 @@ func (e evaluation) conclude(wait Wait) Decision {
 
 // record is the only place where a digest becomes recorded: it is settled, a replica has run it, and it is still in the
 // slots (I4, I56).
-func (e evaluation) record(wait Wait) Decision {
+func (e *evaluation) record(wait Wait) Decision {
 	state := e.Record.State.Unreject(e.live)
 	d := Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out"}
 	attempt := *state.Attempt
@@ -191,7 +191,7 @@ func rolledOut(attempt annotate.Attempt) Event {
 
 // concluded: the slots hold the digest, and it is no tick's attempt any more: another tick was faster, or its
 // restoration was undone.
-func (e evaluation) concluded(wait Wait) Decision {
+func (e *evaluation) concluded(wait Wait) Decision {
 	if e.settled() && e.Record.Recorded.Is(wait.Digest) && wait.Contested != nil {
 		return Decision{Outcome: Failed, Failure: wait.Contested, Record: e.Record}
 	}
@@ -202,7 +202,7 @@ func (e evaluation) concluded(wait Wait) Decision {
 }
 
 // superseded: the slots hold something else by now.
-func (e evaluation) superseded(wait Wait) Decision {
+func (e *evaluation) superseded(wait Wait) Decision {
 	state := e.Record.State
 	d := Decision{Outcome: Waiting, Record: e.Record}
 	switch {
@@ -236,7 +236,7 @@ func (e evaluation) superseded(wait Wait) Decision {
 }
 
 // progressing: progress is not failure, and failed attempts are forgotten (I43, I52), but it is counted.
-func (e evaluation) progressing() Decision {
+func (e *evaluation) progressing() Decision {
 	attempt := *e.Record.State.Attempt
 	attempt.Fresh, attempt.Failed = max(attempt.Fresh, e.Facts.Rollout.Fresh), 0
 	record := e.Record
@@ -251,7 +251,7 @@ func (e evaluation) progressing() Decision {
 }
 
 // byPods is how a wait ended for a rollout that is not settled and has not progressed as far as the controller says.
-func (e evaluation) byPods(wait Wait) ending {
+func (e *evaluation) byPods(wait Wait) ending {
 	pods := e.podProblems()
 	switch {
 	case pods.AllReady:
@@ -268,20 +268,20 @@ func (e evaluation) byPods(wait Wait) ending {
 }
 
 // evidence says whether pods speak against the digest.
-func (e evaluation) evidence() bool {
+func (e *evaluation) evidence() bool {
 	pods := e.podProblems()
 	return e.Binding < len(pods.Evidence) && pods.Evidence[e.Binding]
 }
 
 // crashed says whether they ran it, and it ended by itself.
-func (e evaluation) crashed() bool {
+func (e *evaluation) crashed() bool {
 	pods := e.podProblems()
 	return e.Binding < len(pods.Crashed) && pods.Crashed[e.Binding]
 }
 
 // tookDown says whether a service that served before the first attempt went down: fewer replicas are available than served
 // then. Where another number is wanted now, only none at all counts: what was never there was not taken down (I39, I85).
-func (e evaluation) tookDown() bool {
+func (e *evaluation) tookDown() bool {
 	attempt, rollout := e.Record.State.Attempt, e.Facts.Rollout
 	switch {
 	case attempt == nil || attempt.Served == 0:
@@ -294,7 +294,7 @@ func (e evaluation) tookDown() bool {
 }
 
 // almost: all containers are ready, and the digest is not to blame for what is still waited for (I83).
-func (e evaluation) almost(wait Wait) Decision {
+func (e *evaluation) almost(wait Wait) Decision {
 	if e.Unsettled.Reached() {
 		d := e.frozen()
 		d.Failure.Message += e.inBrackets()
@@ -305,7 +305,7 @@ func (e evaluation) almost(wait Wait) Decision {
 }
 
 // notSettled: nothing speaks against the digest, so it is not blamed. The rollout stays, and goes on (I49, I50).
-func (e evaluation) notSettled(wait Wait) Decision {
+func (e *evaluation) notSettled(wait Wait) Decision {
 	return Decision{Outcome: Failed, Record: e.Record, Failure: &failure.Error{
 		Cause: failure.NotSettled, Fix: e.orDeletePods(wait, "see to what holds it up"),
 		Message: fmt.Sprintf("the rollout of %s is not settled%s: no pod speaks against the digest, so it stays and goes on", wait.Digest.Short(), e.inBrackets()),
@@ -313,7 +313,7 @@ func (e evaluation) notSettled(wait Wait) Decision {
 }
 
 // inBrackets are the reasons, as they stand in a sentence; nothing where there are none.
-func (e evaluation) inBrackets() string {
+func (e *evaluation) inBrackets() string {
 	why := reasons(e.Facts.Rollout, e.podProblems())
 	if len(why) == 0 {
 		return ""
@@ -331,7 +331,7 @@ type failedAttempt struct {
 }
 
 // attemptFailed counts an attempt, and says whether it is time to reject and to restore (I13, I39).
-func (e evaluation) attemptFailed(wait Wait) failedAttempt {
+func (e *evaluation) attemptFailed(wait Wait) failedAttempt {
 	began := 0
 	if attempt := e.Began.State.Attempt; attempt != nil && attempt.Digest == wait.Digest {
 		began = attempt.Failed
@@ -352,7 +352,7 @@ func (e evaluation) attemptFailed(wait Wait) failedAttempt {
 }
 
 // goneOf is one of the digests to restore that the registry no longer has; none where it has all, or does not say.
-func (e evaluation) goneOf(restored []Slot) annotate.Content {
+func (e *evaluation) goneOf(restored []Slot) annotate.Content {
 	for _, slot := range restored {
 		answer, asked := e.Answers[Question{Kind: StillServed, Digest: slot.Live.Digest()}]
 		if asked && !answer.Yes && answer.Failure == nil {
@@ -364,7 +364,7 @@ func (e evaluation) goneOf(restored []Slot) annotate.Content {
 
 // fail counts an attempt, and rejects and restores where it is time. What the registry no longer has replaces nothing that
 // serves: pods would start only where a node still has it (I61).
-func (e evaluation) fail(wait Wait) Decision {
+func (e *evaluation) fail(wait Wait) Decision {
 	f := e.attemptFailed(wait)
 	if !f.count.ByUs {
 		return Decision{Outcome: Failed, Record: e.Record, Failure: e.rolloutFailed(wait, f.count, "", "")}
@@ -424,12 +424,12 @@ func leftBecauseGone(gone annotate.Content, rejected bool) (text, fix string) {
 		"publish a working image under the tag, and change the registry's retention rule"
 }
 
-func (e evaluation) podProblems() PodProblems { return e.Answers[Question{Kind: WhyNotReady}].Pods }
+func (e *evaluation) podProblems() PodProblems { return e.Answers[Question{Kind: WhyNotReady}].Pods }
 
 // whatSlotsHeld is what a restoration puts back into each slot: the digest that it held before the first attempt (I58), or
 // what is recorded where it held none. A slot that was empty is not emptied again (I7). It says whether there is something
 // to put back into every slot, and whether that is anything else than what has failed.
-func (e evaluation) whatSlotsHeld(attempt annotate.Attempt) (slots []Slot, restorable bool) {
+func (e *evaluation) whatSlotsHeld(attempt annotate.Attempt) (slots []Slot, restorable bool) {
 	differs := false
 	for _, slot := range e.Slots {
 		slot.Live = attempt.Held[slot.Key]
@@ -462,7 +462,7 @@ func restoredAs(after annotate.Content) string {
 }
 
 // consequence says what follows from a failed rollout, and what to do about it.
-func (e evaluation) consequence(after annotate.Content, restore, enough, alone, unblock bool) (text, fix string) {
+func (e *evaluation) consequence(after annotate.Content, restore, enough, alone, unblock bool) (text, fix string) {
 	const publish = "publish a working image under the tag"
 	restored := restoredAs(after)
 	switch {
@@ -488,7 +488,7 @@ func (e evaluation) consequence(after annotate.Content, restore, enough, alone, 
 }
 
 // rolloutFailed words the failure: which attempt, the pods' own reasons, what follows and what to do.
-func (e evaluation) rolloutFailed(wait Wait, count Count, consequence, fix string) *failure.Error {
+func (e *evaluation) rolloutFailed(wait Wait, count Count, consequence, fix string) *failure.Error {
 	message := fmt.Sprintf("the rollout of %s failed, attempt %s%s", wait.Digest.Short(), count, e.inBrackets())
 	if consequence != "" {
 		message += ": " + consequence
@@ -498,7 +498,7 @@ func (e evaluation) rolloutFailed(wait Wait, count Count, consequence, fix strin
 
 // orDeletePods is a fix and, where a StatefulSet's controller will not replace pods by itself
 // (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback), the command that deletes them.
-func (e evaluation) orDeletePods(wait Wait, fix string) string {
+func (e *evaluation) orDeletePods(wait Wait, fix string) string {
 	pods := e.podProblems().NeverReady
 	if len(pods) == 0 {
 		return fix

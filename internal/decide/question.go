@@ -89,13 +89,13 @@ type Running struct {
 }
 
 // gate is what the gates say of latest, and whether they have been asked.
-func (e evaluation) gate() (failed *failure.Error, asked bool) {
+func (e *evaluation) gate() (failed *failure.Error, asked bool) {
 	answer, asked := e.Answers[Question{Kind: MayRollOut, Digest: e.Latest.Digest}]
 	return answer.Failure, asked
 }
 
 // mayRollOut asks the gates. Where no slot holds a digest, what is recorded stands for live: it is what runs there, or ran.
-func (e evaluation) mayRollOut() Question {
+func (e *evaluation) mayRollOut() Question {
 	question := Question{Kind: MayRollOut, Digest: e.Latest.Digest}
 	if !slices.ContainsFunc(e.Slots, func(s Slot) bool { return s.Live.Digest() != "" }) {
 		question.Live = e.Record.Recorded.Digest()
@@ -125,7 +125,7 @@ func ConclusionQuestions(in Input, wait Wait) []Question {
 }
 
 // asksToRestore asks whether the registry still has what a restoration would put into the slots.
-func (e evaluation) asksToRestore(wait Wait) []Question {
+func (e *evaluation) asksToRestore(wait Wait) []Question {
 	var questions []Question
 	attempt := e.attemptFailed(wait)
 	for _, slot := range attempt.restored {

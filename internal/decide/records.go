@@ -13,7 +13,7 @@ import (
 
 // recordsChanged says whether somebody else has changed our records. A person who undoes takes the annotations back
 // and leaves the mark, which is then another than what the slots hold; one who removes the state leaves what is recorded.
-func (e evaluation) recordsChanged() bool {
+func (e *evaluation) recordsChanged() bool {
 	record := e.read
 	// A mark of an earlier release beside a record that is not ours either was moved along with the workload.
 	written := e.Writers.Mark.Manager != "" && (record.Slots != "" || e.Writers.RecordIsOurs)
@@ -33,8 +33,8 @@ func (e evaluation) recordsChanged() bool {
 
 // writeRecordsAnew takes what the slots hold for what stands there. It puts nothing anywhere; a rollout of ours is waited for,
 // counted and taken back all the same.
-func (e evaluation) writeRecordsAnew() found {
-	anew := e
+func (e *evaluation) writeRecordsAnew() found {
+	anew := *e
 	anew.Record = e.recordsAnew()
 	failed, person := e.recordsContested()
 	if person {
@@ -51,7 +51,7 @@ func (e evaluation) writeRecordsAnew() found {
 
 // recordsAnew are the records for what the slots hold. A digest that is not recorded may never have been proven: it counts as
 // attempted, unless it is what is wanted there, or nothing else is known, and it is proven now.
-func (e evaluation) recordsAnew() annotate.Record {
+func (e *evaluation) recordsAnew() annotate.Record {
 	record := annotate.Record{Mark: e.live, Slots: e.read.Slots, Recorded: e.read.Recorded, State: e.read.State}
 	record.State.Overwritten = e.Writers.Mark.Manager != "" && e.live.Same(e.read.Mark) // and the label stays as it is
 	proven := e.Facts.Rollout.Proven() && (e.live.Is(e.Latest.Digest) || record.Recorded == annotate.None)
@@ -75,7 +75,7 @@ func (e evaluation) recordsAnew() annotate.Record {
 
 // recordsContested says who has changed our records, as far as that is known, and whether it was a person: by an undo to a
 // revision from before the install, or on the record itself.
-func (e evaluation) recordsContested() (failed *failure.Error, person bool) {
+func (e *evaluation) recordsContested() (failed *failure.Error, person bool) {
 	what, who := "", Writer{}
 	gone := e.Keys.Recorded
 	switch writers := e.Writers; {

@@ -17,23 +17,23 @@ const minAgeFactor = 3
 
 // Row 11: the checks before the first patch to a digest, and what the configuration says about changing.
 
-func (e evaluation) gateFailed() bool {
+func (e *evaluation) gateFailed() bool {
 	failed, asked := e.gate()
 	return e.refusedStands() || e.outdated() && (e.tooYoung() || e.notVerifiedYet() && !asked || failed != nil || e.Policy.Notify)
 }
 
 // refused says whether a gate has refused latest here for what it is. Whoever has put it there since, that is not fresh, and
 // it is verified again before we put it there (I24).
-func (e evaluation) refused() bool {
+func (e *evaluation) refused() bool {
 	refused := e.Record.State.Refused
 	return refused != nil && refused.Digest == e.Latest.Digest
 }
 
 // refusedStands says whether somebody has put there what a gate has refused. The gate would compare it with itself now.
-func (e evaluation) refusedStands() bool { return e.refused() && !e.outdated() }
+func (e *evaluation) refusedStands() bool { return e.refused() && !e.outdated() }
 
 // gateSays is what the gates say of latest or, where it stands there already, what they have said.
-func (e evaluation) gateSays() *failure.Error {
+func (e *evaluation) gateSays() *failure.Error {
 	if e.refusedStands() {
 		return refusedBefore(*e.Record.State.Refused)
 	}
@@ -49,13 +49,13 @@ func refusedBefore(refused annotate.Refusal) *failure.Error {
 
 // acceptedUnpinned says that the slots hold what was accepted there, and that this is no digest. What is recorded was only seen
 // to run.
-func (e evaluation) acceptedUnpinned() bool {
+func (e *evaluation) acceptedUnpinned() bool {
 	return e.live == annotate.Unpinned && e.Record.Mark == annotate.Unpinned && !e.changed()
 }
 
 // notVerifiedYet says whether latest has not passed the gates here: it was never put into these slots. In notify, where it waits
 // for a person, the gates are asked once a digest.
-func (e evaluation) notVerifiedYet() bool {
+func (e *evaluation) notVerifiedYet() bool {
 	latest := e.Latest.Digest
 	if e.Policy.Notify && e.Record.State.Passed == latest {
 		return false
@@ -63,14 +63,14 @@ func (e evaluation) notVerifiedYet() bool {
 	return e.refused() || (!e.Record.Recorded.Is(latest) || e.acceptedUnpinned()) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
 }
 
-func (e evaluation) asksGates() []Question {
+func (e *evaluation) asksGates() []Question {
 	if _, asked := e.gate(); asked || e.refusedStands() || e.tooYoung() || !e.notVerifiedYet() {
 		return nil
 	}
 	return []Question{e.mayRollOut()}
 }
 
-func (e evaluation) heedGates() found {
+func (e *evaluation) heedGates() found {
 	failed := e.gateSays()
 	var d Decision
 	switch {
@@ -109,14 +109,14 @@ func isRefused(failed *failure.Error) bool { return failed.Cause == failure.Plat
 
 // pinMeanwhile puts what is recorded into slots that hold a bare tag, so that no pod starts what a gate keeps out (I67). d is
 // what the gate has decided, which counts all the same.
-func (e evaluation) pinMeanwhile(recorded image.Digest, d Decision) Decision {
+func (e *evaluation) pinMeanwhile(recorded image.Digest, d Decision) Decision {
 	pin := e.putOrGiveUp(recorded)
 	pin.Gated, pin.Record.State.Seen = d.Gated, d.Record.State.Seen
 	return pin
 }
 
 // tooYoung says whether latest is new here and has yet to reach its minimum age.
-func (e evaluation) tooYoung() bool {
+func (e *evaluation) tooYoung() bool {
 	if e.Policy.MinAge <= 0 || !e.notVerifiedYet() {
 		return false
 	}
@@ -124,7 +124,7 @@ func (e evaluation) tooYoung() bool {
 	return e.Now.Sub(seen.Since) < e.Policy.MinAge && e.Now.Sub(seen.Deferred) < minAgeFactor*e.Policy.MinAge
 }
 
-func (e evaluation) seen() annotate.Seen {
+func (e *evaluation) seen() annotate.Seen {
 	seen := annotate.Seen{Digest: e.Latest.Digest, Since: e.Now, Deferred: e.Now}
 	before := e.Record.State.Seen
 	if before != nil && !before.Deferred.IsZero() {
@@ -136,7 +136,7 @@ func (e evaluation) seen() annotate.Seen {
 	return seen
 }
 
-func (e evaluation) deferred() Decision {
+func (e *evaluation) deferred() Decision {
 	seen := e.seen()
 	record := e.Record
 	record.State.Seen = &seen
@@ -146,12 +146,12 @@ func (e evaluation) deferred() Decision {
 
 // Row 12: put latest where it is used.
 
-func (e evaluation) outdated() bool { return !e.live.Is(e.Latest.Digest) }
+func (e *evaluation) outdated() bool { return !e.live.Is(e.Latest.Digest) }
 
-func (e evaluation) refresh() found { return decided(e.putOrGiveUp(e.Latest.Digest)) }
+func (e *evaluation) refresh() found { return decided(e.putOrGiveUp(e.Latest.Digest)) }
 
 // putOrGiveUp puts a digest into the slots, unless somebody keeps taking it out, or another tick may know better.
-func (e evaluation) putOrGiveUp(digest image.Digest) Decision {
+func (e *evaluation) putOrGiveUp(digest image.Digest) Decision {
 	if e.reapplies(digest) && e.Record.State.Reapplied >= e.Policy.Reapplications && !e.retryContested() {
 		return e.giveUp(digest) // before anything that is green: who lost the race to count is as loud (I28)
 	}
@@ -162,20 +162,20 @@ func (e evaluation) putOrGiveUp(digest image.Digest) Decision {
 }
 
 // retryContested says whether a contested digest has been left alone for long enough to be put back once more.
-func (e evaluation) retryContested() bool {
+func (e *evaluation) retryContested() bool {
 	last := e.Record.State.ReappliedAt
 	return last == nil || e.Now.Sub(*last) >= contestedFor
 }
 
 // contestedMeanwhile says that another tick has put a contested digest back since this one began: both are loud (I28).
-func (e evaluation) contestedMeanwhile() bool {
+func (e *evaluation) contestedMeanwhile() bool {
 	before, now := e.Began.State.ReappliedAt, e.Record.State.ReappliedAt
 	return e.Record.State.Contested && now != nil && (before == nil || !before.Equal(*now))
 }
 
 // tagMayBeStale says that another tick has put, restored or recorded something here since this one resolved the tag: what
 // this one calls latest may be older than what it would replace.
-func (e evaluation) tagMayBeStale() bool {
+func (e *evaluation) tagMayBeStale() bool {
 	// How long a digest has waited, for its age or for its turn, what pods run, and what a gate says tell nothing of the tag. All
 	// else does, since a tag may move there and back.
 	facts := func(r annotate.Record) string {
@@ -189,7 +189,7 @@ func (e evaluation) tagMayBeStale() bool {
 }
 
 // giveUp leaves the slots to whoever reverts them, and says so in every tick.
-func (e evaluation) giveUp(digest image.Digest) Decision {
+func (e *evaluation) giveUp(digest image.Digest) Decision {
 	d := Decision{Outcome: Failed, Failure: e.contested(digest), Record: e.Record}
 	if !e.Record.State.Contested {
 		d.Record.State.Contested = true
@@ -200,13 +200,13 @@ func (e evaluation) giveUp(digest image.Digest) Decision {
 
 // reapplies says whether putting the digest here is a re-application: it was recorded, or it is the digest just
 // left (I46), or somebody took it out before it was recorded (I38). Nobody took out what was only seen to run.
-func (e evaluation) reapplies(digest image.Digest) bool {
+func (e *evaluation) reapplies(digest image.Digest) bool {
 	return e.Record.Recorded.Is(digest) && !e.acceptedUnpinned() || e.Record.State.Left.Is(digest) || e.Record.State.Overwritten ||
 		e.Record.State.Attempted() == digest && !e.live.Same(e.Record.Mark)
 }
 
 // put is the patch: the digest into every slot, with the intent in the same write (I35).
-func (e evaluation) put(digest image.Digest) Decision {
+func (e *evaluation) put(digest image.Digest) Decision {
 	if e.Postponed.Message != "" {
 		return e.postponed()
 	}
@@ -251,7 +251,7 @@ func (e evaluation) put(digest image.Digest) Decision {
 }
 
 // postponed is what becomes of a patch whose turn is later. Nothing is counted; since when it waits is noted (I57).
-func (e evaluation) postponed() Decision {
+func (e *evaluation) postponed() Decision {
 	d := Decision{Outcome: Waiting, Message: e.Postponed.Message, Record: e.Record}
 	if e.Postponed.ForTurn && d.Record.State.TurnSince == nil {
 		now := e.Now
@@ -262,7 +262,7 @@ func (e evaluation) postponed() Decision {
 
 // attempt is what is remembered of putting the digest here. One that replaces another before that is proven keeps what
 // stood and served before the first (I74).
-func (e evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
+func (e *evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
 	before := e.Record.State.Attempt
 	attempt := &annotate.Attempt{Digest: digest, Again: again, Served: e.Facts.Rollout.Available, Wanted: e.Facts.Rollout.Desired, Unblock: e.unblockAttempt}
 	if before != nil { // whose rollout may be what is down now
@@ -284,7 +284,7 @@ func (e evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
 
 // leaving is the digest that a refresh replaces: what the slots hold if it is a digest that we put there, else what
 // was recorded.
-func (e evaluation) leaving() annotate.Content {
+func (e *evaluation) leaving() annotate.Content {
 	content := e.Record.Recorded
 	if e.live.Same(e.Record.Mark) && e.live.Digest() != "" {
 		content = e.live
@@ -295,7 +295,7 @@ func (e evaluation) leaving() annotate.Content {
 	return content
 }
 
-func (e evaluation) contested(digest image.Digest) *failure.Error {
+func (e *evaluation) contested(digest image.Digest) *failure.Error {
 	who := "somebody"
 	if e.deployer != "" {
 		who = "the field manager " + failure.Clean(e.deployer)

@@ -12,7 +12,7 @@ import (
 // Row 1: not transient, so it is loud at once and nothing is touched. A slot that a person holds is theirs to fix. What a
 // newer release has left is nobody's choice, and counters could not be written beside it.
 
-func (e evaluation) problem() *failure.Error {
+func (e *evaluation) problem() *failure.Error {
 	if e.Facts.Newer != nil {
 		return e.Facts.Newer
 	}
@@ -23,21 +23,21 @@ func (e evaluation) problem() *failure.Error {
 	return failure.Worst(problems...)
 }
 
-func (e evaluation) slotInvalid() bool {
+func (e *evaluation) slotInvalid() bool {
 	return e.problem() != nil && (!e.Facts.Held || e.Facts.Newer != nil)
 }
 
-func (e evaluation) refuseSlot() found {
+func (e *evaluation) refuseSlot() found {
 	return decided(Decision{Outcome: Failed, Failure: e.problem(), Record: e.read})
 }
 
 // Row 2: a person has said so on the workload itself.
 
-func (e evaluation) onHold() bool { return e.Facts.Held || e.Facts.Paused }
+func (e *evaluation) onHold() bool { return e.Facts.Held || e.Facts.Paused }
 
-func (e evaluation) hold() found { return decided(e.held()) }
+func (e *evaluation) hold() found { return decided(e.held()) }
 
-func (e evaluation) held() Decision {
+func (e *evaluation) held() Decision {
 	message := "held by the label refresh-hold" + e.Facts.HeldBy + " until a person removes it"
 	if !e.Facts.Held {
 		message = "the Deployment is paused" + e.Facts.HeldBy + ": refreshed once it is resumed"
@@ -48,20 +48,20 @@ func (e evaluation) held() Decision {
 // Row 3: an empty slot is an outage (I7), so whatever is known to be good goes in at once, unless the configuration says that
 // emptiness means something there.
 
-func (e evaluation) slotEmpty() bool { return e.live == annotate.None }
+func (e *evaluation) slotEmpty() bool { return e.live == annotate.None }
 
 // latestUsable says whether latest is known, and not rejected here.
-func (e evaluation) latestUsable() bool {
+func (e *evaluation) latestUsable() bool {
 	_, rejected := e.rejection()
 	return e.latestKnown() && !rejected
 }
 
 // fillGated says whether the gates have a say in what fills the slot.
-func (e evaluation) fillGated() bool {
+func (e *evaluation) fillGated() bool {
 	return e.latestUsable() && e.notVerifiedYet() && !e.Policy.Notify
 }
 
-func (e evaluation) asksToFill() []Question {
+func (e *evaluation) asksToFill() []Question {
 	if _, asked := e.gate(); asked || e.leftEmpty() || !e.fillGated() {
 		return nil
 	}
@@ -69,9 +69,9 @@ func (e evaluation) asksToFill() []Question {
 }
 
 // leftEmpty says whether all slots are empty, and are to be left so.
-func (e evaluation) leftEmpty() bool { return len(filled(e.every)) == 0 }
+func (e *evaluation) leftEmpty() bool { return len(filled(e.every)) == 0 }
 
-func (e evaluation) fill() found {
+func (e *evaluation) fill() found {
 	if e.leftEmpty() {
 		return decided(Decision{Outcome: Unchanged, Message: "the slot is empty, and left so (whenEmpty: leave)", Record: e.read})
 	}
@@ -101,16 +101,16 @@ func (e evaluation) fill() found {
 // Row 4: what runs is taken as it is; nothing that was remembered before the mark means anything (I5, I6, I36). Slots that
 // the mark was not written for have not been observed either: whoever made them has reverted nothing.
 
-func (e evaluation) firstObservation() bool {
+func (e *evaluation) firstObservation() bool {
 	return e.read.Mark == annotate.None && !e.Writers.RecordIsOurs || e.otherSlots()
 }
 
 // otherSlots says whether the mark was written for other slots than those that the target has here now.
-func (e evaluation) otherSlots() bool {
+func (e *evaluation) otherSlots() bool {
 	return e.read.Slots != "" && e.read.Slots != e.slotsName()
 }
 
-func (e evaluation) adopt() found {
+func (e *evaluation) adopt() found {
 	d := Decision{Outcome: Adopted, Message: "first observation of " + e.live.Short(), Record: annotate.Record{Mark: e.live, Recorded: e.live}}
 	if e.otherSlots() { // what was thrown out of the workload stays out
 		d.Message += ": the target has other slots here than before"
@@ -123,7 +123,7 @@ func (e evaluation) adopt() found {
 }
 
 // observed is the record with what the pods of an unpinned slot run, where that can be told.
-func (e evaluation) observed(record annotate.Record) annotate.Record {
+func (e *evaluation) observed(record annotate.Record) annotate.Record {
 	if !e.bare() {
 		return record
 	}
@@ -137,13 +137,13 @@ func (e evaluation) observed(record annotate.Record) annotate.Record {
 // Row 5: a rollout that a tick began and that is not over is continued, not restarted (I3, I10, I19). One that no replica
 // runs is not over (I56).
 
-func (e evaluation) ourRollout() bool { return e.ourUnproven() && !e.betterKnown() }
+func (e *evaluation) ourRollout() bool { return e.ourUnproven() && !e.betterKnown() }
 
-func (e evaluation) ourUnproven() bool { return e.ours() && !e.Facts.Rollout.Proven() }
+func (e *evaluation) ourUnproven() bool { return e.ours() && !e.Facts.Rollout.Proven() }
 
-func (e evaluation) awaitRollout() found { return decided(e.rolloutAwaited()) }
+func (e *evaluation) awaitRollout() found { return decided(e.rolloutAwaited()) }
 
-func (e evaluation) rolloutAwaited() Decision {
+func (e *evaluation) rolloutAwaited() Decision {
 	if rejection, rejected := e.rejectionOf(e.live); rejected {
 		return e.rejected(rejection)
 	}
@@ -163,23 +163,23 @@ func (e evaluation) rolloutAwaited() Decision {
 }
 
 // noReplica is what an operator is told of a rollout that nothing runs.
-func (e evaluation) noReplica() string {
+func (e *evaluation) noReplica() string {
 	return "no replica runs " + e.live.Short() + " yet (scaled to zero, or a partition covers all): recorded once one does"
 }
 
 // Row 6: a manual change wins until the tag moves on from what the person left (I8, I9, I44).
 
-func (e evaluation) manualChange() bool { return e.changed() && e.person != "" }
+func (e *evaluation) manualChange() bool { return e.changed() && e.person != "" }
 
 // changed says whether somebody has changed the slots since the mark was written. Where a digest is recorded beside the mark of
 // an unpinned slot, all slots held a tag alone.
-func (e evaluation) changed() bool {
+func (e *evaluation) changed() bool {
 	return !e.live.Same(e.Record.Mark) || e.Record.Mark == annotate.Unpinned && e.Record.Recorded.Digest() != "" && !e.bare()
 }
 
-func (e evaluation) acceptManualChange() found {
+func (e *evaluation) acceptManualChange() found {
 	record := annotate.Record{Mark: e.live, Recorded: e.live, State: annotate.State{Rejected: e.Record.State.Unreject(e.live).Rejected, Owners: e.Record.State.Owners}}
-	onward := e
+	onward := *e
 	onward.yielded = true
 	onward.Record = record
 	onward.Record.State.TurnSince = e.Record.State.TurnSince
@@ -208,7 +208,7 @@ func (e evaluation) acceptManualChange() found {
 }
 
 // putLatest says whether a person has put latest there, as far as it is known. They have thrown nothing out then.
-func (e evaluation) putLatest() bool {
+func (e *evaluation) putLatest() bool {
 	if !e.latestKnown() {
 		return e.live.Same(e.Record.State.Stood)
 	}
@@ -217,7 +217,7 @@ func (e evaluation) putLatest() bool {
 
 // leftByHand is what a person has left for what they chose: what was there, what we had put there, and latest as the last
 // tick saw it, which was about to be.
-func (e evaluation) leftByHand() []annotate.Content {
+func (e *evaluation) leftByHand() []annotate.Content {
 	stood := e.Record.Mark
 	if stood == annotate.Unpinned {
 		stood = e.Record.Recorded
@@ -227,23 +227,23 @@ func (e evaluation) leftByHand() []annotate.Content {
 
 // Row 7: nothing is known of the tag, so nothing is done, and it is counted (I1, I2).
 
-func (e evaluation) latestUnknown() bool { return !e.latestKnown() }
+func (e *evaluation) latestUnknown() bool { return !e.latestKnown() }
 
-func (e evaluation) skipUnresolved() found { return decided(e.skipped(e.Latest.Failure, nil)) }
+func (e *evaluation) skipUnresolved() found { return decided(e.skipped(e.Latest.Failure, nil)) }
 
 // skipped counts towards the target's failures in a row. At its threshold the layer above makes it failed.
-func (e evaluation) skipped(failed, gated *failure.Error) Decision {
+func (e *evaluation) skipped(failed, gated *failure.Error) Decision {
 	return Decision{Outcome: Skipped, Failure: failed, Gated: gated, Record: e.Record}
 }
 
 // Row 8: fresh. Only what is not true any more is written. Of an unpinned slot it depends on what its pods run, and where
 // they run something else the rows below decide.
 
-func (e evaluation) upToDate() bool {
+func (e *evaluation) upToDate() bool {
 	return e.settled() && (e.mayRunLatest() || e.live.Is(e.Latest.Digest) && !e.ourUnproven() && !e.refusedStands())
 }
 
-func (e evaluation) confirm() found {
+func (e *evaluation) confirm() found {
 	message := ""
 	if e.bare() {
 		ran, _ := e.whatRuns()
@@ -251,7 +251,7 @@ func (e evaluation) confirm() found {
 			return decided(Decision{Outcome: Failed, Failure: ran.failure, Record: e.Record})
 		}
 		if e = e.running(ran); !e.runsLatest(ran) {
-			return found{onward: &e}
+			return found{onward: e}
 		}
 		message = "all pods run " + ran.content.Short() + " already: pinned once a rollout would change what runs"
 	}
@@ -282,7 +282,7 @@ func (e evaluation) confirm() found {
 
 // calmer is the state with a count of re-applications that has fallen by one for each two hours without one. So a revert in
 // every second tick is found as well as one in each, and a few deployments a day are none (I53, I75).
-func (e evaluation) calmer(state annotate.State) annotate.State {
+func (e *evaluation) calmer(state annotate.State) annotate.State {
 	if state.ReappliedAt != nil {
 		fallen := min(int(e.Now.Sub(*state.ReappliedAt)/contestedFor), state.Reapplied)
 		at := state.ReappliedAt.Add(time.Duration(fallen) * contestedFor)
@@ -297,15 +297,15 @@ func (e evaluation) calmer(state annotate.State) annotate.State {
 
 // Row 9: the digest was tried here, or thrown out by a person; it stays out until the tag moves on.
 
-func (e evaluation) latestRejected() bool {
+func (e *evaluation) latestRejected() bool {
 	_, rejected := e.rejection()
 	return rejected
 }
 
-func (e evaluation) keepOut() found {
+func (e *evaluation) keepOut() found {
 	rejection, _ := e.rejection()
 	if e.recordedTakenAway() {
-		onward := e
+		onward := *e
 		onward.Latest, onward.rejectedLatest = Latest{Digest: e.Record.Recorded.Digest()}, &rejection
 		onward.Record.State.Seen = nil
 		return found{onward: &onward}
@@ -320,13 +320,13 @@ func (e evaluation) keepOut() found {
 
 // recordedTakenAway says whether a deployer has replaced what is recorded, which is wanted here as long as latest is rejected,
 // unless it is rejected too.
-func (e evaluation) recordedTakenAway() bool {
+func (e *evaluation) recordedTakenAway() bool {
 	_, rejected := e.rejectionOf(e.Record.Recorded)
 	return e.Record.Recorded.Digest() != "" && !rejected && !e.live.Same(e.Record.Mark) && !e.live.Same(e.Record.Recorded)
 }
 
 // recordedOverRejected is the rejection of latest, where what is recorded is being put back in its place.
-func (e evaluation) recordedOverRejected() *annotate.Rejection {
+func (e *evaluation) recordedOverRejected() *annotate.Rejection {
 	rejection, rejected := e.rejection()
 	if !rejected || !e.ours() || !e.Record.Recorded.Same(e.live) {
 		return nil
@@ -335,7 +335,7 @@ func (e evaluation) recordedOverRejected() *annotate.Rejection {
 }
 
 // stillRejected is the decision on what is put back while latest is rejected: by failure, it is as loud as without.
-func (e evaluation) stillRejected(latest *annotate.Rejection, d Decision) Decision {
+func (e *evaluation) stillRejected(latest *annotate.Rejection, d Decision) Decision {
 	if latest == nil || latest.By != annotate.ByFailure {
 		return d
 	}
@@ -349,7 +349,7 @@ func (e evaluation) stillRejected(latest *annotate.Rejection, d Decision) Decisi
 	return d
 }
 
-func (e evaluation) rejected(rejection annotate.Rejection) Decision {
+func (e *evaluation) rejected(rejection annotate.Rejection) Decision {
 	since := rejection.At.UTC().Format(time.RFC3339)
 	if rejection.By == annotate.ByPerson {
 		return Decision{Outcome: Held, Record: e.Record, Message: fmt.Sprintf(
@@ -366,7 +366,7 @@ func (e evaluation) rejected(rejection annotate.Rejection) Decision {
 // Row 10: somebody else's rollout, or pods that went away. No new rollout on top of it (I10), but not for
 // ever (I11, I45).
 
-func (e evaluation) foreignRollout() bool {
+func (e *evaluation) foreignRollout() bool {
 	if e.settled() || e.ours() {
 		return false
 	}
@@ -375,7 +375,7 @@ func (e evaluation) foreignRollout() bool {
 
 const settleFix = "find out why its pods are not all updated and available, with kubectl describe and kubectl get events"
 
-func (e evaluation) waitOrUnblock() found {
+func (e *evaluation) waitOrUnblock() found {
 	if e.Facts.Rollout.AwaitsDelete {
 		return decided(Decision{Outcome: Waiting, Record: e.Record, Message: "updateStrategy OnDelete: pods of an old revision await deletion"})
 	}
@@ -389,7 +389,7 @@ func (e evaluation) waitOrUnblock() found {
 		return decided(Decision{Outcome: Waiting, Record: e.Record, Skip: e.countsUnsettled(), Message: fmt.Sprintf(
 			"not settled, and not by us: no rollout on top of it, %s", e.Unsettled)})
 	case e.betterKnown() && !e.tried():
-		onward := e
+		onward := *e
 		onward.unblockAttempt, onward.skip = true, e.countsUnsettled()
 		return found{onward: &onward}
 	default:
@@ -398,7 +398,7 @@ func (e evaluation) waitOrUnblock() found {
 }
 
 // failedBefore says whether a failed attempt is remembered, which is not rejected yet: what was restored is not up (Q18).
-func (e evaluation) failedBefore() bool {
+func (e *evaluation) failedBefore() bool {
 	attempt := e.Record.State.Attempt
 	if attempt == nil {
 		return false
@@ -408,17 +408,17 @@ func (e evaluation) failedBefore() bool {
 }
 
 // tried says whether latest has been put here to unblock the workload, in vain, since it was settled last.
-func (e evaluation) tried() bool { return e.Record.State.UnblockFailed == e.Latest.Digest }
+func (e *evaluation) tried() bool { return e.Record.State.UnblockFailed == e.Latest.Digest }
 
 // countsUnsettled counts this tick among those in which the workload was not settled, unless another one has.
-func (e evaluation) countsUnsettled() SkipChange {
+func (e *evaluation) countsUnsettled() SkipChange {
 	if e.Unsettled.ByUs {
 		return SkipCount
 	}
 	return SkipKeep
 }
 
-func (e evaluation) frozen() Decision {
+func (e *evaluation) frozen() Decision {
 	failed := &failure.Error{Cause: failure.NotSettled, Fix: settleFix, Message: fmt.Sprintf(
 		"not settled for %d ticks (threshold %d), which freezes %s", e.Unsettled.N, e.Unsettled.Of, strings.Join(e.Facts.Targets, ", "))}
 	d := Decision{Outcome: Failed, Failure: failed, Record: e.Record, Skip: e.countsUnsettled()}

@@ -13,12 +13,12 @@ import (
 // with (imageID), which is the digest of the tag's index or of a manifest of it, or of a configuration (I70).
 
 // bare says whether the slots are images, and none of them holds a digest.
-func (e evaluation) bare() bool {
+func (e *evaluation) bare() bool {
 	return !slices.ContainsFunc(e.Slots, func(s Slot) bool { return !s.Image || s.Live != annotate.Unpinned })
 }
 
 // mayRunLatest says whether latest may be what runs there already: whatever else was put there was thrown out.
-func (e evaluation) mayRunLatest() bool {
+func (e *evaluation) mayRunLatest() bool {
 	_, rejected := e.rejection()
 	return e.bare() && !rejected
 }
@@ -30,7 +30,7 @@ type ran struct {
 	failure *failure.Error   // why the pods could not be read
 }
 
-func (e evaluation) asksWhatRuns() []Question {
+func (e *evaluation) asksWhatRuns() []Question {
 	if !e.bare() {
 		return nil
 	}
@@ -42,7 +42,7 @@ func (e evaluation) asksWhatRuns() []Question {
 const maxImages = 8
 
 // whatRuns reads the answers to what runs, or says what is still to be asked. What is remembered is not asked.
-func (e evaluation) whatRuns() (ran, []Question) {
+func (e *evaluation) whatRuns() (ran, []Question) {
 	unknown := ran{content: annotate.Unpinned}
 	if !e.latestKnown() {
 		return unknown, nil
@@ -121,7 +121,7 @@ func meaning(noted *annotate.Runs) ran {
 }
 
 // runsLatest says whether a rollout of latest would change nothing that runs, and nothing asks for one all the same.
-func (e evaluation) runsLatest(found ran) bool {
+func (e *evaluation) runsLatest(found ran) bool {
 	return found.content.Is(e.Latest.Digest) && !e.Policy.pinsBareTags()
 }
 
@@ -131,10 +131,11 @@ func (p Policy) pinsBareTags() bool { return p.PinAtOnce || p.MinAge > 0 || p.Pl
 
 // running is the evaluation with what its pods run as recorded, where that can be told. What a deployer has taken away stays
 // recorded, since it is to be put back, unless there is nothing left to do.
-func (e evaluation) running(found ran) evaluation {
-	e.Record.State.Runs = found.noted
-	if found.content.Digest() != "" && (e.runsLatest(found) || e.acceptedUnpinned() || e.Record.Recorded.Digest() == "") {
-		e.Record.Recorded = found.content
+func (e *evaluation) running(found ran) *evaluation {
+	with := *e
+	with.Record.State.Runs = found.noted
+	if found.content.Digest() != "" && (with.runsLatest(found) || with.acceptedUnpinned() || with.Record.Recorded.Digest() == "") {
+		with.Record.Recorded = found.content
 	}
-	return e
+	return &with
 }

@@ -14,9 +14,9 @@ type Row struct {
 	Number int    // as a Decision has it
 	Label  string // as people know it
 	Name   string
-	when   func(evaluation) bool
-	asks   func(evaluation) []Question // what must be answered before then; nil: nothing
-	then   func(evaluation) found
+	when   func(*evaluation) bool
+	asks   func(*evaluation) []Question // what must be answered before then; nil: nothing
+	then   func(*evaluation) found
 }
 
 // recordsRow is the number of row 4a.
@@ -33,19 +33,19 @@ func decided(d Decision) found { return found{decision: d} }
 // Table is the decision table, first row first. The diagram in the documentation is drawn from it.
 func Table() []Row {
 	return []Row{
-		{1, "1", "the slot cannot be worked with", evaluation.slotInvalid, nil, evaluation.refuseSlot},
-		{2, "2", "held by a label, or paused", evaluation.onHold, nil, evaluation.hold},
-		{3, "3", "an env slot is empty", evaluation.slotEmpty, evaluation.asksToFill, evaluation.fill},
-		{4, "4", "first observation", evaluation.firstObservation, evaluation.asksWhatRuns, evaluation.adopt},
-		{recordsRow, "4a", "somebody has changed our records", evaluation.recordsChanged, evaluation.asksWhatRuns, evaluation.writeRecordsAnew},
-		{5, "5", "our rollout is not proven", evaluation.ourRollout, nil, evaluation.awaitRollout},
-		{6, "6", "a person changed the slot", evaluation.manualChange, nil, evaluation.acceptManualChange},
-		{7, "7", "latest is unknown", evaluation.latestUnknown, nil, evaluation.skipUnresolved},
-		{8, "8", "live is latest, settled", evaluation.upToDate, evaluation.asksWhatRuns, evaluation.confirm},
-		{9, "9", "latest is rejected here", evaluation.latestRejected, nil, evaluation.keepOut},
-		{10, "10", "not settled, not ours", evaluation.foreignRollout, nil, evaluation.waitOrUnblock},
-		{11, "11", "a gate says no", evaluation.gateFailed, evaluation.asksGates, evaluation.heedGates},
-		{12, "12", "live is not latest", evaluation.outdated, nil, evaluation.refresh},
+		{1, "1", "the slot cannot be worked with", (*evaluation).slotInvalid, nil, (*evaluation).refuseSlot},
+		{2, "2", "held by a label, or paused", (*evaluation).onHold, nil, (*evaluation).hold},
+		{3, "3", "an env slot is empty", (*evaluation).slotEmpty, (*evaluation).asksToFill, (*evaluation).fill},
+		{4, "4", "first observation", (*evaluation).firstObservation, (*evaluation).asksWhatRuns, (*evaluation).adopt},
+		{recordsRow, "4a", "somebody has changed our records", (*evaluation).recordsChanged, (*evaluation).asksWhatRuns, (*evaluation).writeRecordsAnew},
+		{5, "5", "our rollout is not proven", (*evaluation).ourRollout, nil, (*evaluation).awaitRollout},
+		{6, "6", "a person changed the slot", (*evaluation).manualChange, nil, (*evaluation).acceptManualChange},
+		{7, "7", "latest is unknown", (*evaluation).latestUnknown, nil, (*evaluation).skipUnresolved},
+		{8, "8", "live is latest, settled", (*evaluation).upToDate, (*evaluation).asksWhatRuns, (*evaluation).confirm},
+		{9, "9", "latest is rejected here", (*evaluation).latestRejected, nil, (*evaluation).keepOut},
+		{10, "10", "not settled, not ours", (*evaluation).foreignRollout, nil, (*evaluation).waitOrUnblock},
+		{11, "11", "a gate says no", (*evaluation).gateFailed, (*evaluation).asksGates, (*evaluation).heedGates},
+		{12, "12", "live is not latest", (*evaluation).outdated, nil, (*evaluation).refresh},
 	}
 }
 
@@ -71,7 +71,7 @@ func decide(in Input) (Decision, []Question) {
 		}
 		found := row.then(e)
 		if found.onward != nil {
-			e = *found.onward
+			e = found.onward
 			continue
 		}
 		found.decision.Row = row.Number
@@ -104,8 +104,8 @@ type evaluation struct {
 	rejectedLatest *annotate.Rejection // latest is rejected, and what is recorded stands in its place
 }
 
-func newEvaluation(in Input) evaluation {
-	e := evaluation{Input: in, read: in.Record, live: Together(in.Slots), every: in.Slots, served: in.Latest.Digest}
+func newEvaluation(in Input) *evaluation {
+	e := &evaluation{Input: in, read: in.Record, live: Together(in.Slots), every: in.Slots, served: in.Latest.Digest}
 	if others := filled(in.Slots); len(others) > 0 { // beside them, a slot that is left empty is as if it was not there
 		e.Slots = others
 	}
@@ -132,7 +132,7 @@ func filled(slots []Slot) []Slot {
 func isLeft(s Slot) bool { return s.Left }
 
 // inEvery spreads what is put into the slots that are decided on over all slots: nothing into those that are left empty.
-func (e evaluation) inEvery(set []image.Digest) []image.Digest {
+func (e *evaluation) inEvery(set []image.Digest) []image.Digest {
 	if set == nil || len(e.every) == len(e.Slots) {
 		return set
 	}
@@ -180,7 +180,7 @@ func changedBy(slots []Slot, mark annotate.Content) (person, deployer string) {
 }
 
 // finish adds to a decision what rows above it have found, and notes latest as it was seen.
-func (e evaluation) finish(d Decision) Decision {
+func (e *evaluation) finish(d Decision) Decision {
 	if d.Outcome != Unchanged { // a person who puts there what is latest changes nothing that anybody waits for
 		d.Events = append(e.events, d.Events...)
 	}
@@ -202,7 +202,7 @@ func (e evaluation) finish(d Decision) Decision {
 }
 
 // slotsName names the slots of the target here, those that are left empty among them.
-func (e evaluation) slotsName() string {
+func (e *evaluation) slotsName() string {
 	keys := make([]string, 0, len(e.every))
 	for _, slot := range e.every {
 		keys = append(keys, slot.Key)
@@ -211,7 +211,7 @@ func (e evaluation) slotsName() string {
 }
 
 // markedSlots names the slots that the mark is for which a decision leaves: those of now, where it writes the mark anew.
-func (e evaluation) markedSlots(d Decision) string {
+func (e *evaluation) markedSlots(d Decision) string {
 	if !d.Rolls() && d.Row != 4 && d.Record.Mark.Same(e.read.Mark) {
 		return e.read.Slots
 	}
@@ -220,7 +220,7 @@ func (e evaluation) markedSlots(d Decision) string {
 
 // stood notes latest as it was seen where it is not what the slots hold, and forgets it once it is; and what has failed to
 // unblock the workload, where that is settled.
-func (e evaluation) stood(d Decision) annotate.State {
+func (e *evaluation) stood(d Decision) annotate.State {
 	state := d.Record.State
 	if e.settled() && d.Row > 2 {
 		state.UnblockFailed = "" // what is tried next is tried on a workload that works
@@ -244,7 +244,7 @@ func (e evaluation) stood(d Decision) annotate.State {
 
 // lastSeen is what was latest last and since when, which a target with staleAfter remembers in every row. noted is what a row
 // has noted itself.
-func (e evaluation) lastSeen(noted *annotate.Seen, row int) *annotate.Seen {
+func (e *evaluation) lastSeen(noted *annotate.Seen, row int) *annotate.Seen {
 	if e.Policy.StaleAfter <= 0 || e.served == "" || row == 1 {
 		return noted
 	}
@@ -258,11 +258,11 @@ func (e evaluation) lastSeen(noted *annotate.Seen, row int) *annotate.Seen {
 	return &seen
 }
 
-func (e evaluation) latestKnown() bool { return e.Latest.Failure == nil && e.Latest.Digest != "" }
-func (e evaluation) settled() bool     { return e.Facts.Rollout.Settled }
+func (e *evaluation) latestKnown() bool { return e.Latest.Failure == nil && e.Latest.Digest != "" }
+func (e *evaluation) settled() bool     { return e.Facts.Rollout.Settled }
 
 // weOwnSlots says whether the owner of a slot has not got it back yet.
-func (e evaluation) weOwnSlots() bool {
+func (e *evaluation) weOwnSlots() bool {
 	for _, slot := range e.Slots {
 		if slot.Ours {
 			return true
@@ -273,12 +273,12 @@ func (e evaluation) weOwnSlots() bool {
 
 // ours says whether the slots hold what a tick has put there and nobody has recorded yet. Where the mark is
 // another, what was put there has been restored since, and somebody else has brought it back (I44).
-func (e evaluation) ours() bool {
+func (e *evaluation) ours() bool {
 	return e.live.Is(e.Record.State.Attempted()) && e.live.Same(e.Record.Mark)
 }
 
 // rejection is that of latest, if it is known and rejected here.
-func (e evaluation) rejection() (annotate.Rejection, bool) {
+func (e *evaluation) rejection() (annotate.Rejection, bool) {
 	if !e.latestKnown() {
 		return annotate.Rejection{}, false
 	}
@@ -289,7 +289,7 @@ func (e evaluation) rejection() (annotate.Rejection, bool) {
 const rejectionFor = 24 * time.Hour
 
 // rejectionOf is that of a digest, unless it has ended by itself.
-func (e evaluation) rejectionOf(digest annotate.Content) (annotate.Rejection, bool) {
+func (e *evaluation) rejectionOf(digest annotate.Content) (annotate.Rejection, bool) {
 	rejection, rejected := e.Record.State.Rejection(digest)
 	if rejected && rejection.By == annotate.ByFailure && !rejection.Evidence && e.Now.Sub(rejection.At) >= rejectionFor {
 		return annotate.Rejection{}, false
@@ -298,7 +298,7 @@ func (e evaluation) rejectionOf(digest annotate.Content) (annotate.Rejection, bo
 }
 
 // betterKnown says whether there is a better digest than what is live: known, another, and not rejected.
-func (e evaluation) betterKnown() bool {
+func (e *evaluation) betterKnown() bool {
 	_, rejected := e.rejection()
 	return e.latestKnown() && !e.live.Is(e.Latest.Digest) && !rejected
 }
