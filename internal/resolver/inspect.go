@@ -33,7 +33,7 @@ func (r *Resolver) Holds(ctx context.Context, q Query, digest image.Digest, ids 
 // Serves says whether the registry still has a digest: one HEAD. It has not only where all the places in which pods look for it
 // say so clearly; whatever else keeps one of them from answering is an error, and says nothing of the digest (I61).
 func (r *Resolver) Serves(ctx context.Context, q Query, digest image.Digest) (bool, error) {
-	s := subject{query: q, ring: r.keyring(ctx, q), digest: digest}
+	s := &subject{query: q, ring: r.keyring(ctx, q), digest: digest}
 	ctx, release, p := r.turn(ctx)
 	if p != nil {
 		return false, r.failure(s, p)
@@ -55,7 +55,7 @@ func (r *Resolver) Serves(ctx context.Context, q Query, digest image.Digest) (bo
 
 // byDigest asks for a digest, within the time that one image has.
 func (r *Resolver) byDigest(ctx context.Context, q Query, digest image.Digest, ask visit) (Manifest, error) {
-	s := subject{query: q, ring: r.keyring(ctx, q), digest: digest}
+	s := &subject{query: q, ring: r.keyring(ctx, q), digest: digest}
 	ctx, release, p := r.turn(ctx)
 	if p != nil {
 		return Manifest{}, r.failure(s, p)

@@ -32,7 +32,7 @@ type subject struct {
 	host    string       // where it is about a registry and no image
 }
 
-func (s subject) image() string {
+func (s *subject) image() string {
 	if s.host != "" {
 		return s.host
 	}
@@ -43,7 +43,7 @@ func (s subject) image() string {
 }
 
 // failed says what came of it.
-func (s subject) failed() string {
+func (s *subject) failed() string {
 	switch {
 	case s.host != "":
 		return s.host + " could not be asked"
@@ -56,29 +56,29 @@ func (s subject) failed() string {
 
 // saying is the sentence for some problems, of those with its cause that no saying before it is for.
 type saying struct {
-	of        func(subject, *problem) bool
+	of        func(*subject, *problem) bool
 	text, fix string // what stands in braces is filled in
 }
 
-func detailed(details ...detail) func(subject, *problem) bool {
-	return func(_ subject, p *problem) bool { return slices.Contains(details, p.detail) }
+func detailed(details ...detail) func(*subject, *problem) bool {
+	return func(_ *subject, p *problem) bool { return slices.Contains(details, p.detail) }
 }
 
-func asking(role failure.Stage) func(subject, *problem) bool {
-	return func(_ subject, p *problem) bool { return p.Role == role }
+func asking(role failure.Stage) func(*subject, *problem) bool {
+	return func(_ *subject, p *problem) bool { return p.Role == role }
 }
 
-func statusFrom(least int) func(subject, *problem) bool {
-	return func(_ subject, p *problem) bool { return p.Status >= least }
+func statusFrom(least int) func(*subject, *problem) bool {
+	return func(_ *subject, p *problem) bool { return p.Status >= least }
 }
 
-func ofKind(kind wire.Kind) func(subject, *problem) bool {
-	return func(_ subject, p *problem) bool { return p.Kind == kind }
+func ofKind(kind wire.Kind) func(*subject, *problem) bool {
+	return func(_ *subject, p *problem) bool { return p.Kind == kind }
 }
 
-func anonymously(s subject, _ *problem) bool { return s.outcome.who.Anonymous() }
+func anonymously(s *subject, _ *problem) bool { return s.outcome.who.Anonymous() }
 
-func others(subject, *problem) bool { return true }
+func others(*subject, *problem) bool { return true }
 
 // deadFix says how to fix a credential that was rejected, in each of the ways that cannot be told apart.
 const deadFix = "it may be expired, disabled, deleted or have a wrong password, which a registry does not tell: extend or enable the account, with which the same password works again, or create a new one and put it into the secret"
@@ -122,7 +122,7 @@ var sayings = map[failure.Cause][]saying{
 	},
 	failure.Proxy: {
 		{ofKind(wire.ProxySetting), "${failed}: the proxy setting is no address", "write HTTPS_PROXY as http://host:port"},
-		{func(_ subject, p *problem) bool { return p.Status == 407 }, "${failed}: the proxy${proxy} wants a user and password (407) before it connects to ${place:port}", "put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS"},
+		{func(_ *subject, p *problem) bool { return p.Status == 407 }, "${failed}: the proxy${proxy} wants a user and password (407) before it connects to ${place:port}", "put them into HTTPS_PROXY, or HTTP_PROXY where the registry has no TLS"},
 		{statusFrom(500), "${failed}: the proxy${proxy} answered ${number} and could not connect to ${place:port}", "allow it to reach ${port}, as it may reach others"},
 		{statusFrom(1), "${failed}: the proxy${proxy} refused with ${number} to connect to ${place:port}", "have ${port} allowed there, as other hosts may be already"},
 		{others, "${failed}: the proxy${proxy} hung up when asked to connect to ${place:port}", "have ${port} allowed there, as other hosts may be already"},
@@ -132,7 +132,7 @@ var sayings = map[failure.Cause][]saying{
 		{others, "${failed}: ${place} answered ${number}", "that is the registry's own trouble, and there is nothing to do here"},
 	},
 	failure.BadResponse: {
-		{func(s subject, p *problem) bool {
+		{func(s *subject, p *problem) bool {
 			return p.detail == oddStatus && p.Role == failure.StageToken && !anonymously(s, p)
 		}, "${failed}: ${place} answered ${status} to ${account}", "check account and secret, which it may mean by that, and what it is that answers there"},
 		{detailed(badRealm), "${image} could not be read: its registry ${what} (${place})", "have its external address set right where it runs (with a proxy before it, X-Forwarded-Proto)"},
@@ -188,7 +188,7 @@ func (p *problem) what() string {
 }
 
 // sentence is what is said of a problem, and its fix.
-func (r *Resolver) sentence(s subject, p *problem) (text, fix string) {
+func (r *Resolver) sentence(s *subject, p *problem) (text, fix string) {
 	all := sayings[p.cause]
 	one := all[slices.IndexFunc(all, func(one saying) bool { return one.of(s, p) })]
 	without, fixOfThat := lacking(s)
@@ -257,7 +257,7 @@ func (r *Resolver) sentence(s subject, p *problem) (text, fix string) {
 
 // failure is the error of a query, or of a registry. A refusal to somebody without a credential, where a named secret was
 // to give one, is that secret's absence.
-func (r *Resolver) failure(s subject, p *problem) *failure.Error {
+func (r *Resolver) failure(s *subject, p *problem) *failure.Error {
 	text, fix := r.sentence(s, p)
 	e := &failure.Error{Cause: p.cause, Stage: p.Stage, Host: failure.Clean(p.Host), Message: text + asides(s.outcome), Fix: fix}
 	refused := p.cause == failure.Unauthorized || p.cause == failure.Forbidden && p.detail == noDetail

@@ -12,7 +12,7 @@ import (
 
 // lacking says why a request was made without a credential, and what to do about it: a registry refuses it for a private
 // image and for one that does not exist alike.
-func lacking(s subject) (why, fix string) {
+func lacking(s *subject) (why, fix string) {
 	const private, compare = ": it is private or does not exist", "compare the name with the registry, and "
 	names := joined(s.query.PullSecrets)
 	var ignored string
@@ -73,7 +73,7 @@ func unusableWarnings(q Query, ring keyring) []*failure.Error {
 }
 
 func without(q Query, why, fix string) *failure.Error {
-	return &failure.Error{Cause: failure.CredentialMissing, Message: subject{query: q}.image() + " is resolved without one of its credentials: " + why, Fix: fix}
+	return &failure.Error{Cause: failure.CredentialMissing, Message: (&subject{query: q}).image() + " is resolved without one of its credentials: " + why, Fix: fix}
 }
 
 // spoiltFailure is that of an image whose pods name a secret that does not parse: nodes pull nothing for them, whatever
@@ -81,7 +81,7 @@ func without(q Query, why, fix string) *failure.Error {
 func spoiltFailure(q Query, ring keyring) *failure.Error {
 	what, fix := unusable(ring.spoilt()...)
 	return &failure.Error{Cause: failure.CredentialMissing, Fix: fix, Message: fmt.Sprintf(
-		"%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold", subject{query: q}.image(), what)}
+		"%s cannot be pulled: %s, so nodes pull nothing for these pods, whatever the other secrets hold", (&subject{query: q}).image(), what)}
 }
 
 // unusedText says that an entry of the configuration does nothing.
@@ -115,7 +115,7 @@ func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*failure.Error
 	var all []*failure.Error
 	for _, one := range out.rejected {
 		if !out.suspect() && out.problem != one.problem {
-			all = append(all, rejectedFailure(one.credential, ", of "+subject{query: q}.image()+",", one.problem, ": the image is served all the same, but pods may be refused at any time"))
+			all = append(all, rejectedFailure(one.credential, ", of "+(&subject{query: q}).image()+",", one.problem, ": the image is served all the same, but pods may be refused at any time"))
 		}
 	}
 	if len(ring.withheld) > 0 {
@@ -126,7 +126,7 @@ func (r *Resolver) warnings(q Query, ring keyring, out outcome) []*failure.Error
 	}
 	for _, one := range out.passed {
 		if one.problem.cause != failure.NotFound {
-			e := r.failure(subject{query: q, outcome: outcome{at: one.at}}, one.problem)
+			e := r.failure(&subject{query: q, outcome: outcome{at: one.at}}, one.problem)
 			e.Message += " (" + out.at.via + " answered in place of the mirror " + one.at.via + ")"
 			all = append(all, e)
 		}

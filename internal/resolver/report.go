@@ -46,7 +46,7 @@ func (r *Resolver) Report() []HostReport {
 			continue
 		case !asked:
 		case p != nil:
-			report.Failure = r.failure(subject{host: name}, p)
+			report.Failure = r.failure(&subject{host: name}, p)
 		default:
 			report.Challenge = [...]string{open: "none", basic: "basic", bearer: "bearer"}[ch.method]
 			if ch.realm != nil {

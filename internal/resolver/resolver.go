@@ -86,7 +86,7 @@ func (r *Resolver) Resolve(ctx context.Context, queries []Query) []Answer {
 func (r *Resolver) resolve(ctx context.Context, q Query) Answer {
 	ctx, release, p := r.turn(ctx)
 	ring := r.keyring(ctx, q)
-	s := subject{query: q, ring: ring}
+	s := &subject{query: q, ring: ring}
 	if p != nil {
 		return Answer{Failure: r.failure(s, p), Warnings: unusableWarnings(q, ring)}
 	}

@@ -101,15 +101,15 @@ type progress struct {
 	step    decide.Step
 }
 
-func (t *tick) run(at int, p plan) workloadRun {
-	return workloadRun{
+func (t *tick) run(at int, p plan) *workloadRun {
+	return &workloadRun{
 		tick: t, boundWorkload: t.workloads[at], at: at, resolved: p.resolution, targets: p.targets,
 		planned: progress{reading: p.readings[at], facts: *p.workloads[at], step: *p.steps[at]},
 	}
 }
 
 // see writes what was planned, waits for the rollout, and writes what that came to.
-func (w workloadRun) see(ctx, rollouts context.Context) outcome {
+func (w *workloadRun) see(ctx, rollouts context.Context) outcome {
 	written, failed := w.write(ctx, w.returnOwnership(ctx, w.planned), w.decideAgain)
 	out := outcome{reading: written.reading, decisions: written.step.Decisions, failures: written.step.Failures, failure: failed}
 	if failed != nil {
@@ -148,7 +148,7 @@ func restores(decisions []decide.Decision) bool {
 }
 
 // decideAgain decides for the workload as it is read now.
-func (w workloadRun) decideAgain(ctx context.Context, p progress) progress {
+func (w *workloadRun) decideAgain(ctx context.Context, p progress) progress {
 	p.facts = w.again(ctx, w.at, p.facts, p.reading, w.resolved)
 	p.step = w.rules.Again(w.targets, p.facts, p.step.Turn)
 	return p

@@ -9,7 +9,7 @@ import (
 )
 
 // wait follows a workload until its rollout has an end, or rollouts has.
-func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decide.Waits) (progress, decide.Waits, *failure.Error) {
+func (w *workloadRun) wait(ctx, rollouts context.Context, p progress, waits decide.Waits) (progress, decide.Waits, *failure.Error) {
 	said := ""
 	newest, err := w.Cluster.Wait(rollouts, p.reading.object, func(object *workload.Object) bool {
 		if now := object.Progress(); now != said {
@@ -41,7 +41,7 @@ func (w workloadRun) wait(ctx, rollouts context.Context, p progress, waits decid
 }
 
 // conclude decides after the wait, from the object as it is now.
-func (w workloadRun) conclude(ctx context.Context, p progress, waits decide.Waits, before []decide.Decision) decide.Step {
+func (w *workloadRun) conclude(ctx context.Context, p progress, waits decide.Waits, before []decide.Decision) decide.Step {
 	facts := w.ask(ctx, w.at, p.facts, p.reading, w.resolved, func(facts decide.Workload) [][]decide.Question {
 		return w.rules.ConclusionQuestions(facts, w.targets, waits)
 	})
@@ -50,7 +50,7 @@ func (w workloadRun) conclude(ctx context.Context, p progress, waits decide.Wait
 
 // waitForRestored waits until what was restored has settled. Nothing is decided afterwards: the next tick reads what
 // became of it.
-func (w workloadRun) waitForRestored(ctx context.Context, p progress) reading {
+func (w *workloadRun) waitForRestored(ctx context.Context, p progress) reading {
 	restored, cancel := context.WithTimeout(ctx, w.rolloutTimeout())
 	defer cancel()
 	stale := p.reading.staleUntil

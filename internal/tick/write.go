@@ -21,7 +21,7 @@ const maxConflicts = 12
 // write patches a workload with what was decided, returns slots that the patch took to their owners, and emits the Events
 // that the patch made true. Where the object has changed since it was read, it is read again, again decides again, and the
 // write is tried again.
-func (w workloadRun) write(ctx context.Context, p progress, again func(context.Context, progress) progress) (progress, *failure.Error) {
+func (w *workloadRun) write(ctx context.Context, p progress, again func(context.Context, progress) progress) (progress, *failure.Error) {
 	for range maxConflicts {
 		if p.step.Change.Empty() {
 			return p, nil
@@ -65,7 +65,7 @@ func calmDown(ctx context.Context) bool {
 
 // afterWrite takes the object as a write left it. Where the answer does not hold what was written, something between us and
 // what is stored has taken it out (I82): what was decided would be lost or counted for ever, so it is loud at once.
-func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workload.Object) (progress, *failure.Error) {
+func (w *workloadRun) afterWrite(ctx context.Context, p progress, object *workload.Object) (progress, *failure.Error) {
 	written := p
 	written.reading = p.reading.with(object, w.boundWorkload)
 	if len(p.step.Change.Slots) > 0 {
@@ -84,7 +84,7 @@ func (w workloadRun) afterWrite(ctx context.Context, p progress, object *workloa
 }
 
 // emitAll writes the Events of a step; failing to is a warning.
-func (w workloadRun) emitAll(ctx context.Context, p progress) {
+func (w *workloadRun) emitAll(ctx context.Context, p progress) {
 	for _, of := range p.step.Events {
 		event := of.Event
 		event.Note = w.targets[of.Target].Name + ": " + event.Note
@@ -95,7 +95,7 @@ func (w workloadRun) emitAll(ctx context.Context, p progress) {
 }
 
 // notWritten is the failure of a write. What only clears what is no longer true may fail: the next tick clears it (I12).
-func (w workloadRun) notWritten(ctx context.Context, p progress, err error) *failure.Error {
+func (w *workloadRun) notWritten(ctx context.Context, p progress, err error) *failure.Error {
 	failed := failure.Of(err, failure.API)
 	if p.reading.object.Change(p.step.Change, p.reading.places).OnlyRemoves() {
 		w.Log.WarnContext(ctx, "what is no longer true could not be removed: the next tick tries again", "workload", w.ref.String(),
@@ -107,7 +107,7 @@ func (w workloadRun) notWritten(ctx context.Context, p progress, err error) *fai
 
 // returnOwnership gives back the slots that a tick took which died before it could. What was decided is about the object
 // as it was before, so it is decided again.
-func (w workloadRun) returnOwnership(ctx context.Context, p progress) progress {
+func (w *workloadRun) returnOwnership(ctx context.Context, p progress) progress {
 	read := w.giveBack(ctx, p.reading)
 	if read.object == p.reading.object {
 		return p
@@ -118,7 +118,7 @@ func (w workloadRun) returnOwnership(ctx context.Context, p progress) progress {
 }
 
 // giveBack gives slots that a patch of ours has taken to those who owned them before.
-func (w workloadRun) giveBack(ctx context.Context, read reading) reading {
+func (w *workloadRun) giveBack(ctx context.Context, read reading) reading {
 	failed := cluster.ErrConflict
 	for range maxConflicts {
 		slots, owners := w.toReturn(read)
@@ -140,7 +140,7 @@ func (w workloadRun) giveBack(ctx context.Context, read reading) reading {
 }
 
 // toReturn are the slots that are ours, and who owned each before, by the slot's key.
-func (w workloadRun) toReturn(read reading) (slots []workload.Slot, owners map[string][]string) {
+func (w *workloadRun) toReturn(read reading) (slots []workload.Slot, owners map[string][]string) {
 	facts := decide.Workload{Object: w.facts(read), Bindings: w.planned.facts.Bindings}
 	owners = map[string][]string{}
 	for _, slot := range w.rules.ToReturn(facts, w.targets) {
