@@ -8,7 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMAGE   ?= ghcr.io/tracebloc/image-refresh:$(VERSION)
 ARGS    ?= run
-FUZZTIME ?= 5s
+FUZZTIME ?= 4000x
 BINARY  ?= bin/image-refresh
 
 # RACE=1 tests with the race detector, which needs a C compiler. Without it everything is compiled alike, as the
@@ -85,7 +85,7 @@ test-alerts: ## the chart's alerts and dashboard, as Prometheus judges them (bui
 	go -C tests test -count=1 -run '^TestPrometheus' ./chart
 
 .PHONY: fuzz
-fuzz: ## look for input that breaks a parser, FUZZTIME for each (default 5s); what was found once stands in testdata/fuzz
+fuzz: ## look for input that breaks a parser, FUZZTIME for each (default 4000x, executions; or a time); what was found once stands in testdata/fuzz
 	for target in $$(git grep -ho '^func Fuzz[A-Za-z]*' -- internal | sed 's/func //'); do \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$(git grep -l "^func $$target(" -- internal)")"; \
 	done

@@ -47,7 +47,7 @@ func ended(code int) error {
 // realMain runs one command and returns its exit code. The result goes to stdout, logs to stderr.
 func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, stdout, stderr io.Writer) int {
 	p := &program{lookup: lookup, stdout: stdout, stderr: stderr, started: time.Now()}
-	root := p.rootCommand()
+	root := p.rootCommand()                   //nolint:contextcheck // ExecuteContext hands it on
 	root.SetArgs(append([]string{}, args...)) // nil would be the arguments of the process
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -20,7 +20,7 @@ func (p *program) explainCommand() *cobra.Command {
 		Use: "explain CAUSE", Short: "print what the runbook says about a cause, as proxy or rollout-failed; without network",
 		Example:   "image-refresh explain rollout-failed",
 		ValidArgs: causes,
-		Args: func(command *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && section(args[0]) != "" {
 				return nil
 			}

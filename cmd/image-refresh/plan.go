@@ -27,9 +27,15 @@ func (p *program) planCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringArrayVar(&p.selection.targets, "target", nil, "show the target of this `NAME` alone, and exit by it; all are planned, since they share workloads (may be given again)")
+	p.valuesFlag(command)
 	flags.BoolVar(&p.selection.changedOnly, "changed-only", false, "show only what would change or has failed")
 	flags.BoolVar(&p.selection.detailedExitCode, "detailed-exit-code", false, "exit with 3, not 0, where changes are pending")
 	return command
+}
+
+// valuesFlag has a command take the chart's values in place of the file that the chart makes of them.
+func (p *program) valuesFlag(command *cobra.Command) {
+	command.Flags().StringVar(&p.overrides.Values, "values", "", "a values `FILE` of the chart, in place of --config: its targets and registries; templates are refused")
 }
 
 // known refuses a target that the configuration does not have.

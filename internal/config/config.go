@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,14 +80,18 @@ func (e *Invalid) Unwrap() []error { return e.Problems }
 // Overrides are command-line flags that win over the environment; empty ones do not count.
 type Overrides struct {
 	File, Namespace string
+	Values          string // a values file of the chart, in place of File
 }
 
 // Read reads and validates the environment and the file that it names. The error is an *Invalid; the
 // environment is returned even so, as far as it parses, because it says how to log.
 func Read(ctx context.Context, lookup envconfig.Lookuper, overrides Overrides) (Config, error) {
 	env, problems := ReadEnv(ctx, lookup)
-	if overrides.File != "" {
-		env.ConfigFile = Text(overrides.File)
+	if overrides.File != "" && overrides.Values != "" {
+		problems = append(problems, errors.New("--config and --values: name one of the two"))
+	}
+	if file := cmp.Or(overrides.Values, overrides.File); file != "" {
+		env.ConfigFile = Text(file)
 	}
 	if overrides.Namespace != "" {
 		if err := env.Namespace.EnvDecode(overrides.Namespace); err != nil {
@@ -95,7 +100,7 @@ func Read(ctx context.Context, lookup envconfig.Lookuper, overrides Overrides) (
 	}
 	config := Config{Env: env}
 	if env.ConfigFile != "" {
-		read, found := readFile(string(env.ConfigFile))
+		read, found := readFile(string(env.ConfigFile), overrides.Values != "")
 		if read != nil {
 			v := newValidator(env, found)
 			config.Registries, config.Targets = v.registries(read.Registries), v.targets(read.Targets)

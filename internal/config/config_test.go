@@ -126,6 +126,28 @@ func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
 	assert.ErrorContains(t, err, "elsewhere.yaml: cannot be read")
 }
 
+// Of a values file of the chart count the keys that the file has; what only Helm can fill in is refused by its key.
+func TestAValuesFileOfTheChart(t *testing.T) {
+	t.Parallel()
+	env := envconfig.MapLookuper(nil)
+	file := write(t, valid+"schedule: '*/15 * * * *'\nimage: {tag: x}\nnameOverride: '{{ .Release.Name }}'\n")
+	got, err := Read(t.Context(), env, Overrides{Values: file})
+	require.NoError(t, err)
+	assert.Len(t, got.Targets, 1)
+	for text, says := range map[string]string{
+		strings.Replace(valid, "app\n", "app-{{ .Release.Name }}\n", 1): "targets[0].workloads[0].container: is a template, which Helm alone fills in",
+		valid + "registries: [{host: '{{ .Values.global.host }}'}]\n":   "registries[0].host: is a template",
+		"image: {tag: x}\n":   "targets: ",
+		"- targets":           "must be a mapping",
+		"targets: [{nme: x}]": "targets[0]",
+	} {
+		_, err := Read(t.Context(), env, Overrides{Values: write(t, text)})
+		require.ErrorContains(t, err, says)
+	}
+	_, err = Read(t.Context(), env, Overrides{Values: file, File: file})
+	assert.ErrorContains(t, err, "--config and --values: name one of the two")
+}
+
 func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{

@@ -31,9 +31,9 @@ func (p problem) Error() string {
 	return p.path + ": " + p.what
 }
 
-// decode decodes the file strictly. What could be decoded is returned beside the problems; nil where nothing
-// could be.
-func decode(text []byte) (*configFile, []error) {
+// decode decodes the file strictly; of a values file of the chart, what the chart makes the file of. What could be decoded is
+// returned beside the problems; nil where nothing could be.
+func decode(text []byte, values bool) (*configFile, []error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
 	err := decoder.Decode(&document)
@@ -49,6 +49,9 @@ func decode(text []byte) (*configFile, []error) {
 	}
 	decoded := new(configFile)
 	var d yamlDecoder
+	if values {
+		d.keepOwn(document.Content[0], reflect.TypeFor[configFile]())
+	}
 	d.decode(document.Content[0], "", reflect.ValueOf(decoded).Elem())
 	if d.expanded > maxExpanded {
 		return nil, append(problems, errors.New("has aliases that stand for too much: write it out"))
@@ -66,6 +69,39 @@ type yamlDecoder struct {
 	problems []problem
 	within   []*yaml.Node // what the aliases around the node stand for
 	expanded int          // nodes within aliases so far
+}
+
+// keepOwn leaves of a values file the keys that the file has, and refuses templates in them.
+func (d *yamlDecoder) keepOwn(root *yaml.Node, file reflect.Type) {
+	if root.Kind != yaml.MappingNode {
+		return
+	}
+	var own []*yaml.Node
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if slices.Contains(keys(file), root.Content[i].Value) {
+			own = append(own, root.Content[i], root.Content[i+1])
+			d.refuseTemplates(root.Content[i+1], root.Content[i].Value)
+		}
+	}
+	root.Content = own
+}
+
+func (d *yamlDecoder) refuseTemplates(node *yaml.Node, path string) {
+	switch node.Kind {
+	case yaml.SequenceNode:
+		for i, item := range node.Content {
+			d.refuseTemplates(item, fmt.Sprintf("%s[%d]", path, i))
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			d.refuseTemplates(node.Content[i+1], path+"."+node.Content[i].Value)
+		}
+	case yaml.ScalarNode:
+		if strings.Contains(node.Value, "{{") {
+			d.add(path, "is a template, which Helm alone fills in: write what it stands for")
+		}
+	case yaml.AliasNode, yaml.DocumentNode: // what an alias stands for is not followed into loops: no name holds braces
+	}
 }
 
 func (d *yamlDecoder) add(path, what string, args ...any) {

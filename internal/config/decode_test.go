@@ -107,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		read, problems := decode(text)
+		read, problems := decode(text, false)
 		if read != nil {
 			for i := range read.Registries {
 				read.Registries[i].CAFile = "" // no file of this machine is read

@@ -53,7 +53,7 @@ type workloadEntry struct {
 
 // readFile decodes the configuration file strictly. What could be decoded is returned beside the problems,
 // so that its contents are validated in the same go; nil where nothing could be.
-func readFile(path string) (*configFile, []error) {
+func readFile(path string, values bool) (*configFile, []error) {
 	text, err := file.Read(path, maxFile)
 	if errors.Is(err, file.ErrTooLong) {
 		return nil, []error{fmt.Errorf("is larger than %d MiB: split the targets over several installations", maxFile>>20)}
@@ -61,7 +61,7 @@ func readFile(path string) (*configFile, []error) {
 	if err != nil {
 		return nil, []error{unreadable(err)}
 	}
-	return decode(text)
+	return decode(text, values)
 }
 
 func unreadable(err error) error {

@@ -55,7 +55,7 @@ func (t Tick) Homes(targets []Target, carried [][]int, residents []Resident) [][
 }
 
 // counting are the targets whose counters a workload carries.
-func (t Tick) counting(targets []Target, annotations map[string]string) []int {
+func (t *Tick) counting(targets []Target, annotations map[string]string) []int {
 	var found []int
 	for key := range annotations {
 		if !t.Keys.Counts(key) {
@@ -72,7 +72,7 @@ func (t Tick) counting(targets []Target, annotations map[string]string) []int {
 }
 
 // leaveHome takes away the counters of targets whose home is another workload.
-func (t Tick) leaveHome(change *Change, w Workload, targets []Target) {
+func (t *Tick) leaveHome(change *Change, w Workload, targets []Target) {
 	for _, target := range t.counting(targets, w.Object.Annotations) {
 		if !slices.ContainsFunc(w.Homes, func(h Home) bool { return h.Target == target }) {
 			differ(change.Annotations, w.Object.Annotations, t.Keys.Failures(targets[target].Name), "")

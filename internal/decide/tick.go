@@ -148,7 +148,7 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 
 // findStale finds the targets whose latest was seen first, on any of their workloads, longer ago than they allow: a mirror or
 // a registry that is frozen looks like one where nothing happens.
-func (t Tick) findStale(targets []Target, workloads []*Workload, verdicts []*verdict) {
+func (t *Tick) findStale(targets []Target, workloads []*Workload, verdicts []*verdict) {
 	for at, w := range workloads {
 		if w == nil {
 			continue
@@ -175,7 +175,7 @@ func (d Decision) allowsLatest() bool {
 // turns gives each workload that wants to roll a place among MAX_ROLLOUTS: who has waited longest for a turn goes first,
 // whatever digest it waited for, and then the configuration's order counts (I57). One that wants to roll only later,
 // because somebody changes it meanwhile, has a place if any is left.
-func (t Tick) turns(verdicts []*verdict) []bool {
+func (t *Tick) turns(verdicts []*verdict) []bool {
 	var waiting []int
 	turns := make([]bool, len(verdicts))
 	for at, v := range verdicts {

@@ -70,7 +70,7 @@ func (w Waits) Interrupted() Waits {
 }
 
 // inputAfter is the input of a conclusion.
-func (t Tick) inputAfter(w Workload, targets []Target, v verdict, waits Waits, at int) (Input, Wait) {
+func (t *Tick) inputAfter(w Workload, targets []Target, v verdict, waits Waits, at int) (Input, Wait) {
 	in := t.input(w, targets, v, at)
 	in.Began = waits.began[at]
 	return in, waits.Of[at]

@@ -106,11 +106,11 @@ type verdict struct {
 	decisions []Decision
 }
 
-func (v verdict) rolls() bool { return slices.ContainsFunc(v.decisions, Decision.Rolls) }
+func (v *verdict) rolls() bool { return slices.ContainsFunc(v.decisions, Decision.Rolls) }
 
 // decide decides for every target of a workload. Where one of them finds that an undo has rewound the annotations, it has
 // for all: the counters of the others are as old, and they are decided without.
-func (t Tick) decide(w Workload, targets []Target) verdict {
+func (t *Tick) decide(w Workload, targets []Target) verdict {
 	v := verdict{now: t.Remember(w, targets), began: w.Began}
 	v.decisions = t.decideEach(w, targets, v)
 	if slices.ContainsFunc(v.decisions, func(d Decision) bool { return d.Rewound }) {
@@ -121,7 +121,7 @@ func (t Tick) decide(w Workload, targets []Target) verdict {
 	return v
 }
 
-func (t Tick) decideEach(w Workload, targets []Target, v verdict) []Decision {
+func (t *Tick) decideEach(w Workload, targets []Target, v verdict) []Decision {
 	decisions := make([]Decision, 0, len(w.Bindings))
 	for at := range w.Bindings {
 		decisions = append(decisions, Decide(t.input(w, targets, v, at)))
@@ -139,7 +139,7 @@ func (t Tick) Questions(w Workload, targets []Target) [][]Question {
 	return questions
 }
 
-func (t Tick) input(w Workload, targets []Target, v verdict, at int) Input {
+func (t *Tick) input(w Workload, targets []Target, v verdict, at int) Input {
 	binding := w.Bindings[at]
 	policy := targets[binding.Target].Policy
 	object := w.Object
@@ -158,7 +158,7 @@ func (t Tick) input(w Workload, targets []Target, v verdict, at int) Input {
 }
 
 // writers are those of a target's record.
-func (t Tick) writers(object Object, target string) Writers {
+func (t *Tick) writers(object Object, target string) Writers {
 	_, recorded := object.Annotations[t.Keys.Recorded(target)]
 	by, others := object.Writers[t.Keys.Recorded(target)]
 	return Writers{Mark: object.Writers[t.Keys.Mark(target)], Recorded: by, RecordIsOurs: recorded && !others, Template: object.LastWriter}
@@ -174,7 +174,7 @@ func namesOf(w Workload, targets []Target) []string {
 
 // oneByOne holds all but one target back after a joint failure: which one it is that fails shows only then. Nothing is
 // counted.
-func (t Tick) oneByOne(w Workload, targets []Target, v verdict) {
+func (t *Tick) oneByOne(w Workload, targets []Target, v verdict) {
 	alone := slices.IndexFunc(v.decisions, func(d Decision) bool {
 		attempt := d.Record.State.Attempt
 		return d.Rolls() && attempt != nil && attempt.Alone
@@ -187,7 +187,7 @@ func (t Tick) oneByOne(w Workload, targets []Target, v verdict) {
 }
 
 // deferRollouts holds the workload back in this tick, and notes since when it waits (I57). Nothing is counted.
-func (t Tick) deferRollouts(w Workload, targets []Target, v verdict) {
+func (t *Tick) deferRollouts(w Workload, targets []Target, v verdict) {
 	for at, d := range v.decisions {
 		if d.Rolls() {
 			v.decisions[at] = t.postponed(w, targets, v, at, Postponement{
@@ -198,7 +198,7 @@ func (t Tick) deferRollouts(w Workload, targets []Target, v verdict) {
 }
 
 // postponed decides once more, and leaves the slots alone.
-func (t Tick) postponed(w Workload, targets []Target, v verdict, at int, why Postponement) Decision {
+func (t *Tick) postponed(w Workload, targets []Target, v verdict, at int, why Postponement) Decision {
 	in := t.input(w, targets, v, at)
 	in.Postponed = why
 	d := Decide(in)
@@ -209,7 +209,7 @@ func (t Tick) postponed(w Workload, targets []Target, v verdict, at int, why Pos
 }
 
 // waitsSince is since when the workload waits for its turn; zero where it does not yet.
-func (v verdict) waitsSince() time.Time {
+func (v *verdict) waitsSince() time.Time {
 	var since time.Time
 	for at, d := range v.decisions {
 		turn := v.now.Records[at].State.TurnSince
@@ -221,7 +221,7 @@ func (v verdict) waitsSince() time.Time {
 }
 
 // step is what becomes of a verdict once the tick has had its say. counted are the failures in a row of all targets.
-func (t Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
+func (t *Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 	step := Step{Decisions: v.decisions, Turn: turn, Rolls: v.rolls()}
 	if !turn {
 		t.deferRollouts(w, targets, v)
@@ -285,7 +285,7 @@ func (c Change) Empty() bool {
 }
 
 // change is what the decisions on these bindings write; on all of them where only is nil.
-func (t Tick) change(w Workload, targets []Target, v verdict, only []bool) Change {
+func (t *Tick) change(w Workload, targets []Target, v verdict, only []bool) Change {
 	change := Change{Labels: map[string]string{}, Annotations: map[string]string{}}
 	if w.Object.Newer != nil {
 		return change
@@ -337,7 +337,7 @@ func differ(values, stored map[string]string, key, value string) {
 }
 
 // putFailures puts a target's failures in a row into the change of the workload where its counters stand.
-func (t Tick) putFailures(change *Change, w Workload, target Target, failures Count, moved annotate.TargetCounters) {
+func (t *Tick) putFailures(change *Change, w Workload, target Target, failures Count, moved annotate.TargetCounters) {
 	lastError := ""
 	switch {
 	case target.Failure == nil && failures.N > 0 && moved.Failures == 0: // it was not asked for: what is known of it stays

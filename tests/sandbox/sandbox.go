@@ -60,7 +60,7 @@ wait $!`
 // once no process of the sandbox is left. When the context ends, so does the sandbox.
 func Run(ctx context.Context, dir string) (exitCode int, err error) {
 	group := fmt.Sprintf("/image-refresh-%d", os.Getpid())
-	defer func() { err = errors.Join(err, removeGroup(group)) }()
+	defer func() { err = errors.Join(err, removeGroup(context.WithoutCancel(ctx), group)) }()
 	if err := makeGroup(group); err != nil {
 		return 0, err
 	}
@@ -114,7 +114,7 @@ func makeGroup(group string) error {
 }
 
 // removeGroup removes the group and all groups in it. The last processes may still be about to go.
-func removeGroup(group string) (err error) {
+func removeGroup(ctx context.Context, group string) (err error) {
 	paths, err := folders(group)
 	for _, path := range paths {
 		var output []byte
@@ -123,7 +123,7 @@ func removeGroup(group string) (err error) {
 				break
 			}
 			//nolint:gosec // a control group that makeGroup has made
-			if output, err = exec.Command("find", path, "-depth", "-type", "d", "-delete").CombinedOutput(); err == nil {
+			if output, err = exec.CommandContext(ctx, "find", path, "-depth", "-type", "d", "-delete").CombinedOutput(); err == nil {
 				break
 			}
 			time.Sleep(100 * time.Millisecond)

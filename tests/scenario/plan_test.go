@@ -1,11 +1,13 @@
 package scenario_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
@@ -103,4 +105,10 @@ func TestAPlanIsNarrowedDownAndTellsAPipelineThatChangesArePending(t *testing.T)
 	harness.RequireExit(t, 2, wrong)
 	assert.Contains(t, wrong.Stderr, `no target \"absent\"`)
 	harness.RequireExit(t, 2, s.Run("run", "--detailed-exit-code"))
+
+	values := filepath.Join(s.Dir, "values.yaml")
+	require.NoError(t, os.WriteFile(values, []byte("schedule: '*/5 * * * *'\n"+ingestorConfig), 0o600))
+	for _, command := range []string{"plan", "check"} {
+		harness.RequireExit(t, 0, s.Run(command, "--values", values))
+	}
 }
