@@ -116,7 +116,7 @@ func TestTheReadmesCommandsExist(t *testing.T) {
 	for _, target := range targets {
 		assert.Contains(t, makefile, "\n"+target[1]+":", "make %s", target[1])
 	}
-	commands := regexp.MustCompile(`(?m)bin/image-refresh (.+)$`).FindAllStringSubmatch(readme, -1)
+	commands := regexp.MustCompile(`(?m)bin/image-refresh ([^>\n]+)`).FindAllStringSubmatch(readme, -1)
 	require.NotEmpty(t, commands)
 	for _, command := range commands {
 		_, err := parse(command[1])

@@ -17,7 +17,7 @@ import (
 	"github.com/tracebloc/image-refresh/tests/registries"
 )
 
-var update = flag.Bool("update-readme", false, "put what the demo prints into the README")
+var update = flag.Bool("update-page", false, "put what the demo prints into docs/demo.md")
 
 // temporary gives the demo an empty folder for temporary files, and returns a check that it is empty again.
 func temporary(t *testing.T) (check func()) {
@@ -32,27 +32,37 @@ func temporary(t *testing.T) (check func()) {
 	}
 }
 
-// The script holds, leaves no file, and is what the README shows. After a change of either: go -C tests test ./demo -update-readme
-func TestReadmeShowsTheDemo(t *testing.T) {
+// The script holds, leaves no file, and is what its page shows; what the README shows at its top is taken from it. After a change
+// of either: go -C tests test ./demo -update-page
+func TestItsPageAndTheReadmeShowTheDemo(t *testing.T) {
 	check := temporary(t)
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), printer{out: &out}, os.Stderr))
 	check()
 	tests, err := components.Root()
 	require.NoError(t, err)
-	readme := filepath.Join(filepath.Dir(tests), "README.md")
-	text, err := os.ReadFile(readme)
+	root := filepath.Dir(tests)
+	page := filepath.Join(root, "docs", "demo.md")
+	text, err := os.ReadFile(page)
 	require.NoError(t, err)
 	block := regexp.MustCompile("(?s)<!-- what make demo prints -->\n```console\n(.*?)```\n").FindSubmatchIndex(text)
-	require.NotNil(t, block, "the README has no block for the demo's output")
-	shown := string(text[block[2]:block[3]])
+	require.NotNil(t, block, "the page has no block for the demo's output")
 	if *update {
 		printed := regexp.MustCompile(`(?m) +$`).ReplaceAllString(out.String(), "")
-		require.NoError(t, os.WriteFile(readme, []byte(string(text[:block[2]])+printed+string(text[block[3]:])), 0o600))
+		require.NoError(t, os.WriteFile(page, []byte(string(text[:block[2]])+printed+string(text[block[3]:])), 0o600))
 		return
 	}
-	assert.Equal(t, normalised(out.String()), normalised(shown),
-		"the README does not show what the demo prints: go -C tests test ./demo -update-readme")
+	printed := normalised(out.String())
+	assert.Equal(t, printed, normalised(string(text[block[2]:block[3]])), "docs/demo.md does not show what the demo prints: go -C tests test ./demo -update-page")
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	parts := regexp.MustCompile("(?s)<!-- from what make demo prints -->\n```console\n(.*?)```\n").FindAllStringSubmatch(string(readme), -1)
+	require.Len(t, parts, 2)
+	for _, part := range parts {
+		for line := range strings.Lines(normalised(part[1])) {
+			assert.Contains(t, printed, line, "the README's first screen")
+		}
+	}
 }
 
 // normalised is text without what differs between two runs: times, ports, and column widths.

@@ -33,7 +33,7 @@ const (
 	alarmLine   = "kubectl annotate deploy/" + manager + " --list | grep -E 'failures|last-error'"
 )
 
-// step is a part of the demo: something happens, and is looked at. What the commands print is what the README shows.
+// step is a part of the demo: something happens, and is looked at. What the commands print is what docs/demo.md shows.
 type step struct {
 	heading, remark string
 	happens         func(context.Context, *environment) error
@@ -43,7 +43,7 @@ type step struct {
 }
 
 var script = []step{
-	{"An application is installed. Its images float on tags, its pods hold digests.", "", install, 0, 1, []string{configLine, envLine}},
+	{"An application is installed. Its images float on tags, its pods hold digests.", "", install, 0, 1, []string{configLine, envLine, imageLine}},
 	{"The first tick accepts what runs, and restarts nothing.", "", nil, 0, 1, []string{tick, markLine}},
 	{
 		"ghcr.io: a release moves :0.3 to an index with amd64 and arm64. The variable and the rollout follow.", "",
