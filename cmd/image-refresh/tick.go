@@ -18,6 +18,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/check"
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/preflight"
 	"github.com/tracebloc/image-refresh/internal/resolver"
@@ -52,7 +53,7 @@ func (p *program) runTick(ctx context.Context, command string) int {
 		}
 		var parts wired
 		if err = p.selection.known(read); err == nil {
-			parts, err = p.wire(read, log, checks)
+			parts, err = p.wire(read, log, command)
 		}
 		if err == nil {
 			if checks {
@@ -154,14 +155,8 @@ type wired struct {
 }
 
 // wire makes a runner from the configuration.
-func (p *program) wire(read config.Config, log *slog.Logger, checks bool) (wired, error) {
+func (p *program) wire(read config.Config, log *slog.Logger, command string) (wired, error) {
 	agent := workload.FieldManager + "/" + version.Version()
-	dockerConfig, _ := p.lookup.Lookup("DOCKER_CONFIG")
-	registry := resolver.New(resolver.Options{
-		Registries: read.Registries, PullSecretsDir: string(read.PullSecretsDir), DockerConfig: dockerConfig,
-		Timeout: time.Duration(read.ResolveTimeout), Concurrency: int(read.Concurrency), Logger: log, UserAgent: agent,
-		Check: checks,
-	})
 	client, err := cluster.Connect(cluster.Options{
 		Context: p.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log,
 	})
@@ -171,9 +166,19 @@ func (p *program) wire(read config.Config, log *slog.Logger, checks bool) (wired
 	if err := read.In(client.Namespace()); err != nil {
 		return wired{}, err
 	}
+	secrets, fromAPI := credential.Mounted(string(read.PullSecretsDir)), p.readsSecrets(command, read.Env)
+	if fromAPI {
+		secrets = client.PullSecret
+	}
+	dockerConfig, _ := p.lookup.Lookup("DOCKER_CONFIG")
+	registry := resolver.New(resolver.Options{
+		Registries: read.Registries, PullSecrets: secrets, DockerConfig: dockerConfig,
+		Timeout: time.Duration(read.ResolveTimeout), Concurrency: int(read.Concurrency), Logger: log, UserAgent: agent,
+		Check: command == "check",
+	})
 	runner := &tick.Runner{
 		Config: read, Namespace: client.Namespace(), Registry: registry, Cluster: client, Log: log, Now: time.Now, Started: p.started,
-		Preflight: checks,
+		Preflight: command == "check", ReadsSecrets: fromAPI,
 	}
 	return wired{runner, client, registry}, nil
 }

@@ -184,7 +184,7 @@ func (c *Checker) images(ctx context.Context, preview tick.Preview) []preflight.
 	var of []tick.BindingPreview
 	for _, binding := range preview.Bindings {
 		if len(binding.Target.PullSecrets) == 0 || binding.Query < 0 || preview.Answers[binding.Query].Failure != nil ||
-			!binding.InImageMode() || !c.Tick.SecretsMounted(binding.Ref.Namespace) {
+			!binding.InImageMode() || !c.Tick.KnowsSecrets(binding.Ref.Namespace) {
 			continue
 		}
 		if len(binding.AsPods) == 0 && slices.ContainsFunc(c.Registry.Report(), usesDockerConfig) {

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -26,7 +27,7 @@ func mounted(t *testing.T, files map[string]string, names ...string) Keyring {
 	for _, name := range names {
 		secrets = append(secrets, Name{"ns", name})
 	}
-	return Mounted(dir, secrets)
+	return Read(context.Background(), Mounted(dir), secrets)
 }
 
 // pull is the keyring of one secret.

@@ -2,11 +2,11 @@
 package proposal
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -43,9 +43,8 @@ type proposal struct {
 // does one with a digest that this program has put there, which its label, with this prefix, tells. Comments say what was left out.
 func Write(out io.Writer, workloads []Workload, prefix string) error {
 	p := proposal{prefix: prefix, images: map[string]image.Reference{}, uses: map[string][]use{}}
-	for _, w := range slices.SortedFunc(slices.Values(workloads), func(a, b Workload) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
-	}) {
+	sort.Slice(workloads, func(i, j int) bool { return workloads[i].Ref.String() < workloads[j].Ref.String() })
+	for _, w := range workloads {
 		p.add(w)
 	}
 	return p.write(out)

@@ -44,6 +44,10 @@ func unusable(all ...credential.Unusable) (what, fix string) {
 			state = "cannot be read"
 		case credential.Malformed:
 			state, do = "is no docker configuration", "write it anew (kubectl create secret docker-registry)"
+		case credential.Absent:
+			state, do = "does not exist", "create it"
+		case credential.Denied:
+			state, do = "may not be read", "ask for the right to read it, or put it into PULL_SECRETS_DIR"
 		case credential.HelperFailed, credential.NotMounted:
 		}
 		if one.Source == (credential.Name{}) {

@@ -4,16 +4,17 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // Options is what a Resolver is made from.
 type Options struct {
-	Registries     []image.Registry
-	PullSecretsDir string        // NAMESPACE/NAME/.dockerconfigjson or .dockercfg
-	DockerConfig   string        // the directory that DOCKER_CONFIG names, with config.json in it; empty for none
-	Timeout        time.Duration // for one image, its retries included
-	Concurrency    int           // images asked for at once
+	Registries   []image.Registry
+	PullSecrets  credential.Source
+	DockerConfig string        // the directory that DOCKER_CONFIG names, with config.json in it; empty for none
+	Timeout      time.Duration // for one image, its retries included
+	Concurrency  int           // images asked for at once
 	// Check has each origin asked beside its mirrors, to see whether they agree. What Report says is not logged.
 	Check     bool
 	Logger    *slog.Logger

@@ -48,22 +48,31 @@ func joined(names []credential.Name) string {
 	return strings.Join(parts, ", ")
 }
 
-// mounted is what the secrets named hold, read once, so that a whole tick sees the same.
-func (r *Resolver) mounted(names []credential.Name) credential.Keyring {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// secrets are what named secrets hold, once they have been read.
+type secrets struct {
+	once    sync.Once
+	keyring credential.Keyring
+}
+
+// secrets are what the secrets named hold, read once, so that a whole tick sees the same.
+func (r *Resolver) secrets(ctx context.Context, names []credential.Name) credential.Keyring {
 	key := joined(names)
-	if _, read := r.read[key]; !read {
-		r.read[key] = credential.Mounted(r.options.PullSecretsDir, names)
+	r.mu.Lock()
+	of := r.read[key]
+	if of == nil {
+		of = &secrets{}
+		r.read[key] = of
 	}
-	return r.read[key]
+	r.mu.Unlock()
+	of.once.Do(func() { of.keyring = credential.Read(ctx, r.options.PullSecrets, names) })
+	return of.keyring
 }
 
 // keyring is what may be asked with for a query: what the secrets hold that it names or, where it names none,
 // DOCKER_CONFIG.
 func (r *Resolver) keyring(ctx context.Context, q Query) keyring {
 	if len(q.PullSecrets) > 0 {
-		ring := keyring{Keyring: r.mounted(q.PullSecrets)}
+		ring := keyring{Keyring: r.secrets(ctx, q.PullSecrets)}
 		if q.WorkloadsImage {
 			ring.withheld = slices.DeleteFunc(ring.Lookup(q.Image.Name()), func(c credential.Credential) bool { return !c.ManyHosts() })
 		}

@@ -36,9 +36,9 @@ type Resolver struct {
 
 	mu       sync.Mutex
 	hosts    map[string]*host
-	read     map[string]credential.Keyring // by the secrets' names
-	answered map[string]answered           // by query
-	unused   map[string]bool               // entries of the configuration that are for no image
+	read     map[string]*secrets // by the secrets' names
+	answered map[string]answered // by query
+	unused   map[string]bool     // entries of the configuration that are for no image
 }
 
 // answered is where the digest of a query came from.
@@ -55,7 +55,7 @@ func New(o Options) *Resolver {
 		dockerConfig: dockerconfig.Read(o.DockerConfig),
 		inFlight:     make(chan struct{}, o.Concurrency),
 		hosts:        map[string]*host{},
-		read:         map[string]credential.Keyring{},
+		read:         map[string]*secrets{},
 		answered:     map[string]answered{},
 	}
 	r.network = wire.Options{

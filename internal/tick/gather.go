@@ -133,7 +133,7 @@ func (t *tick) accountSecrets(ctx context.Context, w boundWorkload, object *work
 	if len(object.Secrets()) > 0 || !slices.ContainsFunc(w.bindings, pullsAsPods) {
 		return nil
 	}
-	if !t.Preflight && !exists(string(t.Config.PullSecretsDir)) {
+	if !t.Preflight && !t.ReadsSecrets && !exists(string(t.Config.PullSecretsDir)) {
 		return nil
 	}
 	names, err := t.Cluster.PullSecrets(ctx, w.ref.Namespace, object.ServiceAccount())
@@ -144,9 +144,9 @@ func (t *tick) accountSecrets(ctx context.Context, w boundWorkload, object *work
 	return names
 }
 
-// SecretsMounted says whether secrets of a namespace are mounted here at all.
-func (r *Runner) SecretsMounted(namespace string) bool {
-	return exists(filepath.Join(string(r.Config.PullSecretsDir), namespace))
+// KnowsSecrets says whether secrets of a namespace are mounted here at all, or read from the API server.
+func (r *Runner) KnowsSecrets(namespace string) bool {
+	return r.ReadsSecrets || exists(filepath.Join(string(r.Config.PullSecretsDir), namespace))
 }
 
 func exists(path string) bool {

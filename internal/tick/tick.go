@@ -95,6 +95,8 @@ type Runner struct {
 	Now       func() time.Time
 	Started   time.Time // when the tick began, for the report
 	Preflight bool      // the command is check: what a tick saves is asked too
+	// ReadsSecrets says that pull secrets are read from the API server, for a person: none is mounted.
+	ReadsSecrets bool
 }
 
 // Run runs one tick. With plan it reads, resolves and decides all the same, and writes nothing.

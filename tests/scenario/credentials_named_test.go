@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"github.com/tracebloc/image-refresh/tests/apiproxy"
 	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
 	"github.com/tracebloc/image-refresh/tests/registries"
@@ -264,4 +265,40 @@ func exchange(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	as.URL.RawQuery = url.Values{"service": r.PostForm["service"], "scope": strings.Fields(r.PostForm.Get("scope"))}.Encode()
 	as.SetBasicAuth(goodLogin.user, goodLogin.password)
 	next.ServeHTTP(w, as)
+}
+
+// A person without mounted secrets: plan and check read those that the workloads name, and their service accounts', from the API
+// server, with the person's own rights. A tick never does.
+func TestAPersonsPlanReadsPullSecretsFromTheAPIServer(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	_, digest := someRegistry(t, s)
+	watch(s, map[string]pull{"named": {image: somePrivate, secrets: []string{"pull"}}})
+	state := func(command string) (cause, says string) {
+		result := s.Run(command)
+		target := result.Report.Target("named")
+		if target.Cause == "" {
+			assert.Equal(t, digest, target.Digest)
+		}
+		return target.Cause, target.Message
+	}
+	cause, says := state("plan")
+	assert.Equal(t, "credential-missing", cause)
+	assert.Contains(t, says, "may not be read")
+	assert.Contains(t, says, "; ask for the right to read it")
+	s.Grant(s.Namespace, append(harness.Rules(), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}})...)
+	cause, says = state("plan")
+	assert.Equal(t, "credential-missing", cause)
+	assert.Contains(t, says, "does not exist")
+	assert.Contains(t, says, "; create it")
+	config := filepath.Join(s.Dir, "config.json")
+	require.NoError(t, os.WriteFile(config, []byte(entries{someHost: goodLogin}.config()), 0o600))
+	s.Kubectl("create", "secret", "generic", "pull", "--type=kubernetes.io/dockerconfigjson", "--from-file=.dockerconfigjson="+config)
+	cause, _ = state("plan")
+	assert.Empty(t, cause)
+	s.Forget()
+	cause, says = state("run")
+	assert.Equal(t, "credential-missing", cause)
+	assert.Contains(t, says, "is not mounted")
+	assert.Empty(t, s.API.Requests(apiproxy.Verb("get", "secrets")))
 }
