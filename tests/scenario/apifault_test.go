@@ -139,7 +139,9 @@ func TestAPITroubleIsWaitedOutOrLoudAndContinued(t *testing.T) {
 				assert.Equal(t, inForce("patched", latest, first), live(s))
 				assert.Equal(t, inForce("recorded", latest, first), d.Annotations[recorded])
 				assert.NotContains(t, d.Annotations[state], "failed")
-				assert.Equal(t, []string{inForce("owed", "image-refresh/Update", "helm/Apply")}, slotOwners(s))
+				if where != "reading, in a wait" { // a hand back that meets a conflict has to read first
+					assert.Equal(t, []string{inForce("owed", "image-refresh/Update", "helm/Apply")}, slotOwners(s))
+				}
 				assert.Less(t, len(s.API.Requests(waits)), 40, "it does not spin")
 				for _, request := range s.API.Requests(waits) {
 					assert.Equal(t, "metadata.name=jobs", request.Query.Get("fieldSelector"), "a watch of all may be forbidden")
