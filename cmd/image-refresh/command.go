@@ -31,17 +31,28 @@ type program struct {
 	selection   selection // of plan
 }
 
-// exitCode ends the program with a code other than 0, once all has been said.
-type exitCode int
+// exit ends the program with a code other than 0, and what is still to be said, if anything.
+type exit struct {
+	code int
+	err  error
+}
 
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+func (e exit) Error() string { return fmt.Sprintf("exit code %d: %v", e.code, e.err) }
 
 // ended is how a command returns its exit code.
-func ended(code int) error {
+func ended(code int, err error) error {
 	if code == result.ExitFine {
 		return nil
 	}
-	return exitCode(code)
+	return exit{code, err}
+}
+
+// unless is the end of a command that an operator must look at, unless there is no error.
+func unless(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exit{result.ExitOperator, err}
 }
 
 // realMain runs one command and returns its exit code. The result goes to stdout, logs to stderr.
@@ -52,14 +63,19 @@ func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, std
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if code, is := errors.AsType[exitCode](err); is {
-		return int(code)
+	if err == nil {
+		return result.ExitFine
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "image-refresh: %s\n", err) //nolint:errcheck // nothing is left to tell it to
-		return result.ExitConfiguration
+	end, is := errors.AsType[exit](err)
+	if !is { // the command line is wrong
+		end = exit{result.ExitConfiguration, err}
 	}
-	return result.ExitFine
+	if end.err != nil {
+		for _, line := range problems(end.err) {
+			fmt.Fprintf(stderr, "image-refresh: %s\n", line) //nolint:errcheck // nothing is left to tell it to
+		}
+	}
+	return end.code
 }
 
 // seeHelp ends what is said of a command line that is wrong.
@@ -85,7 +101,8 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %s", err, seeHelp) })
 	root.SetHelpFunc(func(command *cobra.Command, _ []string) { p.printHelp(command) })
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.initCommand(), p.explainCommand(), p.versionCommand())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.initCommand(), p.explainCommand(), p.completionCommand(), p.versionCommand())
 	return root
 }
 
@@ -102,6 +119,14 @@ func knownCommand(command *cobra.Command, args []string) error {
 		meant = fmt.Sprintf(", did you mean %s?", strings.Join(likely, " or "))
 	}
 	return fmt.Errorf("there is no command %q%s: %s", args[0], meant, seeHelp)
+}
+
+// oneOf refuses all but one of the words that a command takes.
+func oneOf(command *cobra.Command, args []string) error {
+	if len(args) == 1 && slices.Contains(command.ValidArgs, args[0]) {
+		return nil
+	}
+	return fmt.Errorf("%s takes one of %s", command.Name(), strings.Join(command.ValidArgs, ", "))
 }
 
 // chooseOutput refuses a format that the command does not have, and chooses one where none was asked for.

@@ -137,6 +137,20 @@ func TestEachCommandHasAHelpOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestCompletionIsForThreeShells(t *testing.T) {
+	t.Parallel()
+	for shell, says := range map[string]string{"bash": "complete -o default", "zsh": "#compdef image-refresh", "fish": "complete -c image-refresh"} {
+		got := runMain(nil, "completion", shell)
+		assert.Zero(t, got.code, shell)
+		assert.Contains(t, got.stdout, says)
+	}
+	for _, line := range []string{"completion", "completion tcsh"} {
+		got := runMain(nil, strings.Fields(line)...)
+		assert.Equal(t, 2, got.code, line)
+		assert.Equal(t, "image-refresh: completion takes one of bash, zsh, fish\n", got.stderr, line)
+	}
+}
+
 func TestExplainPrintsTheRunbooksSection(t *testing.T) {
 	t.Parallel()
 	for _, cause := range failure.Causes() {
@@ -174,7 +188,7 @@ func (closed) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
 func TestOutputThatNobodyTakesIsLoud(t *testing.T) {
 	t.Parallel()
-	for line, want := range map[string]int{"version": 1, "version -o table": 1, "-f absent.yaml": 2} {
+	for line, want := range map[string]int{"version": 1, "version -o table": 1, "explain tls": 1, "completion zsh": 1, "-f absent.yaml": 2} {
 		var stderr bytes.Buffer
 		code := realMain(context.Background(), strings.Fields(line), envconfig.MapLookuper(nil), closed{}, &stderr)
 		assert.Equal(t, want, code, line)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +22,7 @@ func (p *program) initCommand() *cobra.Command {
 		Use: "init", Short: "write targets for what runs in a namespace, to standard output: one for each tag that floats", Args: knownCommand,
 		Example: "image-refresh init -n shop > config.yaml\nimage-refresh init -A -l team=shop",
 		RunE: func(command *cobra.Command, _ []string) error {
-			return ended(p.propose(command.Context(), everywhere, selector))
+			return p.propose(command.Context(), everywhere, selector)
 		},
 	}
 	command.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "of all namespaces")
@@ -31,19 +30,12 @@ func (p *program) initCommand() *cobra.Command {
 	return command
 }
 
-func (p *program) propose(ctx context.Context, everywhere bool, selector string) int {
+func (p *program) propose(ctx context.Context, everywhere bool, selector string) error {
 	env, wrong := config.ReadEnv(ctx, p.lookup)
-	code, err := result.ExitConfiguration, errors.Join(wrong...)
-	if err == nil {
-		code, err = result.ExitOperator, p.proposeFrom(ctx, env, everywhere, selector)
+	if err := errors.Join(wrong...); err != nil {
+		return ended(result.ExitConfiguration, err)
 	}
-	if err == nil {
-		return result.ExitFine
-	}
-	for _, line := range problems(err) {
-		fmt.Fprintf(p.stderr, "image-refresh: %s\n", line) //nolint:errcheck // nothing is left to tell it to
-	}
-	return code
+	return unless(p.proposeFrom(ctx, env, everywhere, selector))
 }
 
 func (p *program) proposeFrom(ctx context.Context, env config.Env, everywhere bool, selector string) error {

@@ -34,7 +34,7 @@ const terminationLog = "/dev/termination-log"
 // tick is what the commands that read a cluster do: wire one tick, one plan or one check of it, run it, and print what
 // became of it.
 func (p *program) tick(command string) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, _ []string) error { return ended(p.runTick(cmd.Context(), command)) }
+	return func(cmd *cobra.Command, _ []string) error { return ended(p.runTick(cmd.Context(), command), nil) }
 }
 
 func (p *program) runTick(ctx context.Context, command string) int {

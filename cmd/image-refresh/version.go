@@ -14,22 +14,18 @@ import (
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "print version, commit and Go version", Args: knownCommand,
-		RunE: func(*cobra.Command, []string) error { return ended(p.printVersion()) },
+		RunE: func(*cobra.Command, []string) error {
+			return unless(p.printVersion())
+		},
 	}
 }
 
-func (p *program) printVersion() int {
-	var err error
+func (p *program) printVersion() error {
 	if p.output == result.JSON {
-		err = json.NewEncoder(p.stdout).Encode(map[string]string{
+		return json.NewEncoder(p.stdout).Encode(map[string]string{
 			"version": version.Version(), "commit": version.Commit(), "goVersion": runtime.Version(),
 		})
-	} else {
-		_, err = fmt.Fprintf(p.stdout, "image-refresh %s\ncommit %s\n%s\n", version.Version(), version.Commit(), runtime.Version())
 	}
-	if err != nil {
-		fmt.Fprintf(p.stderr, "image-refresh: %s\n", err) //nolint:errcheck // nothing is left to tell it to
-		return result.ExitOperator
-	}
-	return result.ExitFine
+	_, err := fmt.Fprintf(p.stdout, "image-refresh %s\ncommit %s\n%s\n", version.Version(), version.Commit(), runtime.Version())
+	return err
 }

@@ -150,23 +150,23 @@ func (c *Checker) unfollowed(ctx context.Context, preview tick.Preview) []prefli
 			followed[binding.Ref.String()+", container "+slot.Container] = true
 		}
 	}
-	var all []preflight.Unfollowed
-	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
-		objects, err := c.Cluster.List(ctx, namespace, "")
-		if err != nil {
-			continue
-		}
-		one := preflight.Unfollowed{Namespace: namespace}
-		for _, object := range objects {
-			for container, ref := range proposal.Floating(object, string(c.Tick.Config.AnnotationPrefix)) {
-				if name := object.Ref.String() + ", container " + container; !followed[name] {
-					one.Tags = append(one.Tags, name+": "+ref.String())
+	all := make([]preflight.Unfollowed, len(namespaces))
+	var group sync.WaitGroup
+	for i, namespace := range slices.Sorted(maps.Keys(namespaces)) {
+		group.Go(func() {
+			objects, _ := c.Cluster.List(ctx, namespace, "") // of the kinds that may be listed
+			all[i].Namespace = namespace
+			for _, object := range objects {
+				for container, ref := range proposal.Floating(object, string(c.Tick.Config.AnnotationPrefix)) {
+					if name := object.Ref.String() + ", container " + container; !followed[name] {
+						all[i].Tags = append(all[i].Tags, name+": "+ref.String())
+					}
 				}
 			}
-		}
-		slices.Sort(one.Tags)
-		all = append(all, one)
+			slices.Sort(all[i].Tags)
+		})
 	}
+	group.Wait()
 	return all
 }
 

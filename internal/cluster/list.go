@@ -17,9 +17,6 @@ import (
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
-// workloadsPerPage bounds an answer of the API server: it is some megabytes large.
-const workloadsPerPage = 500
-
 func emptyList(kind config.Kind) runtime.Object {
 	switch kind {
 	case config.Deployment:
@@ -52,40 +49,29 @@ func (c *Client) List(ctx context.Context, namespace, selector string) ([]*workl
 }
 
 func (c *Client) list(ctx context.Context, ref workload.Ref, selector string) ([]*workload.Object, error) {
-	var objects []*workload.Object
-	options := metav1.ListOptions{LabelSelector: selector, Limit: workloadsPerPage}
-	for {
-		page := emptyList(ref.Kind)
-		err := c.do(ctx, func(ctx context.Context) error {
-			return c.client(ref).Get().NamespaceIfScoped(ref.Namespace, ref.Namespace != "").Resource(ref.Resource()).
-				VersionedParams(&options, c.parameters).Do(ctx).Into(page)
-		})
-		if err == nil {
-			err = meta.EachListItem(page, func(item runtime.Object) error {
-				object, err := workload.New(item)
-				objects = append(objects, object)
-				return err
-			})
-		}
-		if err != nil {
-			where := "in all namespaces"
-			if ref.Namespace != "" {
-				where = "in namespace " + ref.Namespace
-			}
-			if apierrors.IsForbidden(err) {
-				return nil, &failure.Error{
-					Cause: failure.API, Err: err, Message: "the API server forbids to list " + ref.Resource() + " " + where,
-					Fix: "have the right to list deployments, statefulsets, daemonsets and cronjobs granted there, or name another namespace",
-				}
-			}
-			return nil, notAnswered("asked to list "+ref.Resource()+" "+where, err)
-		}
-		list, err := meta.ListAccessor(page)
-		if err != nil {
-			return nil, err
-		}
-		if options.Continue = list.GetContinue(); options.Continue == "" {
-			return objects, nil
-		}
+	list := emptyList(ref.Kind)
+	err := c.do(ctx, func(ctx context.Context) error {
+		return c.client(ref).Get().NamespaceIfScoped(ref.Namespace, ref.Namespace != "").Resource(ref.Resource()).
+			VersionedParams(&metav1.ListOptions{LabelSelector: selector}, c.parameters).Do(ctx).Into(list)
+	})
+	where := "in all namespaces"
+	if ref.Namespace != "" {
+		where = "in namespace " + ref.Namespace
 	}
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil, &failure.Error{
+			Cause: failure.API, Err: err, Message: "the API server forbids to list " + ref.Resource() + " " + where,
+			Fix: "ask for the right to list deployments, statefulsets, daemonsets and cronjobs there, or name another namespace",
+		}
+	case err != nil:
+		return nil, notAnswered("asked to list "+ref.Resource()+" "+where, err)
+	}
+	var objects []*workload.Object
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		object, err := workload.New(item)
+		objects = append(objects, object)
+		return err
+	})
+	return objects, err
 }

@@ -11,16 +11,15 @@ import (
 // those of all targets.
 func (r *Report) KeepTargets(names []string) {
 	other := func(t Target) bool { return !slices.Contains(names, t.Name) }
-	attention := func(t Target) bool { return t.needsAttention() }
-	interrupted := r.ExitCode != ExitFine && !slices.ContainsFunc(r.Targets, attention)
+		interrupted := r.ExitCode != ExitFine && !slices.ContainsFunc(r.Targets, Target.failsTick)
 	r.Targets = slices.DeleteFunc(r.Targets, other)
-	if r.ExitCode == ExitOperator && !interrupted && !slices.ContainsFunc(r.Targets, attention) {
+	if r.ExitCode == ExitOperator && !interrupted && !slices.ContainsFunc(r.Targets, Target.failsTick) {
 		r.ExitCode = ExitFine
 	}
 }
 
-// needsAttention says whether an operator must look because of the target or of one of its workloads.
-func (t Target) needsAttention() bool {
+// failsTick says whether an operator must look because of the target or of one of its workloads.
+func (t Target) failsTick() bool {
 	return t.Cause != failure.None && t.NeedsAttention() ||
 		slices.ContainsFunc(t.Workloads, func(w Workload) bool { return w.Outcome.NeedsAttention() })
 }

@@ -268,7 +268,7 @@ func exchange(w http.ResponseWriter, r *http.Request, next http.Handler) {
 }
 
 // A person without mounted secrets: plan and check read those that the workloads name, and their service accounts', from the API
-// server, with the person's own rights. A tick never does.
+// server, with the person's own rights. A tick never does, and neither does a plan in a pod.
 func TestAPersonsPlanReadsPullSecretsFromTheAPIServer(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
@@ -296,9 +296,12 @@ func TestAPersonsPlanReadsPullSecretsFromTheAPIServer(t *testing.T) {
 	s.Kubectl("create", "secret", "generic", "pull", "--type=kubernetes.io/dockerconfigjson", "--from-file=.dockerconfigjson="+config)
 	cause, _ = state("plan")
 	assert.Empty(t, cause)
-	s.Forget()
-	cause, says = state("run")
-	assert.Equal(t, "credential-missing", cause)
-	assert.Contains(t, says, "is not mounted")
-	assert.Empty(t, s.API.Requests(apiproxy.Verb("get", "secrets")))
+	for _, command := range []string{"run", "plan"} {
+		s.Forget()
+		cause, says = state(command)
+		assert.Equal(t, "credential-missing", cause)
+		assert.Contains(t, says, "is not mounted")
+		assert.Empty(t, s.API.Requests(apiproxy.Verb("get", "secrets")))
+		s.Setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1") // as in a pod
+	}
 }

@@ -22,9 +22,11 @@ func TestWhatInitWritesIsAConfiguration(t *testing.T) {
 		workloads.DaemonSet("agent", workloads.Container("agent", ingestor)),
 		workloads.CronJob("nightly", workloads.Container("job", ingestor)),
 	)
+	s.Kubectl("patch", "serviceaccount", "default", "--patch", `{"imagePullSecrets":[{"name":"pull"}]}`)
 	proposed := s.Run("init")
 	harness.RequireExit(t, 0, proposed)
 	assert.Contains(t, proposed.Stdout, "container side: "+"ghcr.io/tracebloc/a:1"+"@"+pinned+" is pinned by its owner")
+	assert.Contains(t, proposed.Stdout, "pullSecrets: [pull]", "as pods get them by their service account")
 	assert.Equal(t, proposed.Stdout, s.Run("init").Stdout)
 	assert.Empty(t, s.API.Writes())
 
@@ -51,6 +53,6 @@ func TestInitSaysWhatItMayNotList(t *testing.T) {
 		harness.RequireExit(t, 1, refused)
 		assert.Empty(t, refused.Stdout)
 		assert.Contains(t, refused.Stderr, "forbids to list statefulsets in ")
-		assert.Contains(t, refused.Stderr, "have the right to list")
+		assert.Contains(t, refused.Stderr, "ask for the right to list")
 	}
 }
