@@ -81,7 +81,7 @@ func (c Content) Same(other Content) bool { return c.Mark() == other.Mark() }
 // Is says whether the content stands for this digest.
 func (c Content) Is(digest image.Digest) bool { return digest != "" && c.Same(Of(digest)) }
 
-// Short is the content as people read it.
+// Short is the content as sentences for people name it.
 func (c Content) Short() string {
 	switch {
 	case c == None:
@@ -89,7 +89,7 @@ func (c Content) Short() string {
 	case c.Digest() != "":
 		return c.Digest().Short()
 	case c == Unpinned:
-		return string(c)
+		return "the tag"
 	default:
 		return "sha256:" + string(c)[:12]
 	}

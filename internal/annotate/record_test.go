@@ -85,7 +85,7 @@ func TestContents(t *testing.T) {
 	byMark := annotate.Content(annotate.Mark(digestA))
 	for content, want := range map[annotate.Content][2]string{
 		annotate.Of(digestA): {string(digestA), "sha256:aaaaaaaaaaaa"}, byMark: {"", "sha256:aaaaaaaaaaaa"},
-		annotate.None: {"", "empty"}, annotate.Unpinned: {"", "unpinned"},
+		annotate.None: {"", "empty"}, annotate.Unpinned: {"", "the tag"},
 	} {
 		assert.Equal(t, want, [2]string{string(content.Digest()), content.Short()})
 		assert.Equal(t, content.Short() == "sha256:aaaaaaaaaaaa", content.Is(digestA))

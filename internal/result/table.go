@@ -102,10 +102,14 @@ func (r Report) namespaces() int {
 
 // cell is a digest, or "unpinned", as a column has room for it: the algorithm is always the same.
 func cell(pin, none string) string {
-	if pin == "" {
+	switch content := annotate.Content(pin); content {
+	case annotate.None:
 		return none
+	case annotate.Unpinned:
+		return pin
+	default:
+		return strings.TrimPrefix(content.Short(), "sha256:")
 	}
-	return strings.TrimPrefix(annotate.Content(pin).Short(), "sha256:")
 }
 
 // Lines are the messages of the report, one in a line, the most important first.
