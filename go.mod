@@ -3,6 +3,7 @@ module github.com/tracebloc/image-refresh
 go 1.26.0
 
 require (
+	github.com/agnivade/levenshtein v1.2.1
 	github.com/docker/cli v29.7.2+incompatible
 	github.com/docker/docker-credential-helpers v0.9.3
 	github.com/go-logr/logr v1.4.3

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tracebloc/image-refresh/internal/config"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
 )
 
@@ -142,7 +143,7 @@ func (p *program) chooseOutput(command *cobra.Command, _ []string) error {
 		}
 	}
 	if !slices.Contains(formats, p.output) {
-		return errors.New("--output must be table or json; for plan also values or patch")
+		return fmt.Errorf("--output: is %q, must be table or json; for plan also values or patch", failure.Clean(string(p.output)))
 	}
 	return nil
 }

@@ -119,9 +119,8 @@ func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, file, got.ConfigFile)
 	assert.EqualValues(t, "tracebloc", got.Namespace)
-	_, err = Read(t.Context(), env, Overrides{File: file, Namespace: marker})
-	require.ErrorContains(t, err, "--namespace: must be ")
-	assert.NotContains(t, err.Error(), "MARKER")
+	_, err = Read(t.Context(), env, Overrides{File: file, Namespace: "Tracebloc"})
+	require.ErrorContains(t, err, `--namespace: is "Tracebloc", must be `)
 	_, err = Read(t.Context(), env, Overrides{})
 	assert.ErrorContains(t, err, "elsewhere.yaml: cannot be read")
 }
@@ -135,8 +134,8 @@ func TestAValuesFileOfTheChart(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, got.Targets, 1)
 	for text, says := range map[string]string{
-		strings.Replace(valid, "app\n", "app-{{ .Release.Name }}\n", 1): "targets[0].workloads[0].container: is a template, which Helm alone fills in",
-		valid + "registries: [{host: '{{ .Values.global.host }}'}]\n":   "registries[0].host: is a template",
+		strings.Replace(valid, "app\n", "app-{{ .Release.Name }}\n", 1): `targets[0].workloads[0].container: is "app-{{ .Release.Name }}", a template, which Helm alone fills in`,
+		valid + "registries: [{host: '{{ .Values.global.host }}'}]\n":   `registries[0].host: is "{{ .Values.global.host }}", a template`,
 		"image: {tag: x}\n":   "targets: ",
 		"- targets":           "must be a mapping",
 		"targets: [{nme: x}]": "targets[0]",
@@ -170,29 +169,31 @@ func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
 	}
 }
 
-// The environment and the file in one go, and without a value of the environment's.
+// The environment and the file in one go, each with the value that is refused.
 func TestEveryProblemIsToldAtOnce(t *testing.T) {
 	t.Parallel()
 	got, problems := read(t, write(t, `registries: [{host: "https://ghcr.io", fallback: maybe}]
 targets:
-  - {name: Api, mode: Notify, colour: red, staleAfter: -720h, workloads: [{kind: Job, name: x, envValue: digest}]}
-  - {name: Api, workloads: {}}
-`), map[string]string{"LOG_LEVEL": marker, "CONCURRENCY": "0"})
+  - {name: Api, mode: Notify, colour: red, stallAfter: 1d, staleAfter: -720h, workloads: [{kind: Job, name: x, envValue: digest}]}
+  - {name: Api, pullSecrets: [{name: x}], workloads: {}}
+`), map[string]string{"LOG_LEVEL": "loud", "CONCURRENCY": "0"})
 	assert.Equal(t, []string{
-		"CONCURRENCY: must be a whole number, at least 1",
-		"LOG_LEVEL: must be debug, info, warn or error",
-		"registries[0].fallback: must be true or false",
+		`CONCURRENCY: is "0", must be a whole number, at least 1`,
+		`LOG_LEVEL: is "loud", must be debug, info, warn or error`,
+		`registries[0].fallback: is the text "maybe", must be true or false`,
 		"targets[0].colour: is not known here: the keys are name, image, mode, resolveFailureThreshold, platforms, staleAfter, minAge, " +
 			"pullSecrets, pin, pinAtOnce, workloads",
-		"targets[1].workloads: must be a list",
-		"registries[0].host: must be a registry's host as image references name it, as in docker.io or harbor.example.com:8443, " +
+		"targets[0].stallAfter: is not known here: did you mean staleAfter?",
+		"targets[1].pullSecrets[0]: is a mapping, must be text",
+		"targets[1].workloads: is a mapping, must be a list",
+		`registries[0].host: is "https://ghcr.io", must be a registry's host as image references name it, as in docker.io or harbor.example.com:8443, ` +
 			"without a scheme or a path",
-		"targets[0].name: must be a DNS label (lowercase letters, digits, dashes) of at most 32 characters",
-		"targets[0].mode: must be apply or notify",
-		"targets[0].workloads[0].kind: must be Deployment, StatefulSet, DaemonSet or CronJob",
-		"targets[0].workloads[0].envValue: means nothing without env",
-		"targets[0].staleAfter: must be a duration, as in 0s, 30m or 24h",
-		"targets[1].name: must be a DNS label (lowercase letters, digits, dashes) of at most 32 characters",
+		`targets[0].name: is "Api", must be a DNS label (lowercase letters, digits, dashes) of at most 32 characters`,
+		`targets[0].mode: is "Notify", must be apply or notify`,
+		`targets[0].workloads[0].kind: is "Job", must be Deployment, StatefulSet, DaemonSet or CronJob`,
+		`targets[0].workloads[0].envValue: is "digest", which means nothing without env: name the variable, or leave it out`,
+		`targets[0].staleAfter: is "-720h", must be a duration, as in 0s, 30m or 24h`,
+		`targets[1].name: is "Api", must be a DNS label (lowercase letters, digits, dashes) of at most 32 characters`,
 	}, problems)
 	assert.Equal(t, LogJSON, got.LogFormat, "how to log is known all the same")
 }
@@ -207,6 +208,6 @@ func TestIn(t *testing.T) {
 	assert.Empty(t, problems)
 	require.NoError(t, got.In("there"))
 	assert.False(t, IsInvalid(errors.New("something else")))
-	assert.Equal(t, []string{"targets[1].workloads[0]: claims the same slot as targets[0].workloads[0]: a slot follows one target, once"},
+	assert.Equal(t, []string{"targets[1].workloads[0]: is Deployment api, variable A, the same slot as targets[0].workloads[0]: a slot follows one target, once"},
 		lines(t, "", got.In("here")))
 }

@@ -98,7 +98,7 @@ func (d *yamlDecoder) refuseTemplates(node *yaml.Node, path string) {
 		}
 	case yaml.ScalarNode:
 		if strings.Contains(node.Value, "{{") {
-			d.add(path, "is a template, which Helm alone fills in: write what it stands for")
+			d.add(path, "%s, a template, which Helm alone fills in: write what it stands for", is(node.Value))
 		}
 	case yaml.AliasNode, yaml.DocumentNode: // what an alias stands for is not followed into loops: no name holds braces
 	}
@@ -137,18 +137,18 @@ func (d *yamlDecoder) decode(node *yaml.Node, path string, into reflect.Value) {
 		d.list(node, path, into)
 	case reflect.String:
 		if into.SetString(node.Value); node.Kind != yaml.ScalarNode {
-			d.add(path, "must be text")
+			d.add(path, "%s, must be text", isNode(node))
 		}
 	case reflect.Int:
 		var number int
 		if node.ShortTag() != "!!int" || node.Decode(&number) != nil {
-			d.add(path, "must be a whole number, at least 1")
+			d.add(path, "%s, must be a whole number, at least 1", isNode(node))
 		}
 		into.SetInt(int64(number))
 	case reflect.Bool:
 		var truth bool
 		if node.Decode(&truth) != nil {
-			d.add(path, "must be true or false")
+			d.add(path, "%s, must be true or false", isNode(node))
 		}
 		into.SetBool(truth)
 	default:
@@ -158,7 +158,7 @@ func (d *yamlDecoder) decode(node *yaml.Node, path string, into reflect.Value) {
 
 func (d *yamlDecoder) list(node *yaml.Node, path string, into reflect.Value) {
 	if node.Kind != yaml.SequenceNode {
-		d.add(path, "must be a list")
+		d.add(path, "%s, must be a list", isNode(node))
 		return
 	}
 	into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
@@ -174,7 +174,7 @@ func (d *yamlDecoder) list(node *yaml.Node, path string, into reflect.Value) {
 func (d *yamlDecoder) mapping(node *yaml.Node, path string, into reflect.Value) {
 	known := keys(into.Type())
 	if node.Kind != yaml.MappingNode {
-		d.add(path, "must be a mapping with keys: %s", strings.Join(known, ", "))
+		d.add(path, "%s, must be a mapping with keys: %s", isNode(node), strings.Join(known, ", "))
 		return
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
@@ -196,14 +196,22 @@ func (d *yamlDecoder) mapping(node *yaml.Node, path string, into reflect.Value) 
 		index := slices.Index(known, name)
 		switch {
 		case index < 0:
-			d.add(at, "is not known here: the keys are %s", strings.Join(known, ", "))
+			d.add(at, "is not known here: %s", meant(name, known))
 		case seen[name]:
-			d.add(at, "is given twice: keep one")
+			d.add(at, "is given twice, again in line %d: keep one", key.Line)
 		default:
 			d.decode(value, at, into.Field(index))
 		}
 		seen[name] = true
 	}
+}
+
+// meant says which keys there are: the one that may have been meant, or all.
+func meant(name string, known []string) string {
+	if near := Nearest(name, known); len(near) > 0 {
+		return "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return "the keys are " + strings.Join(known, ", ")
 }
 
 // merge takes over what `<<` brings in: a mapping, or a list of them, of which the first wins.

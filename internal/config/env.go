@@ -1,6 +1,6 @@
 // Package config reads and validates what a person configures: scalars from the environment, targets and
-// registries from a strict YAML file. It reports every problem at once, each with its key and what would be
-// right, and never repeats an environment variable's value.
+// registries from a strict YAML file. It reports every problem at once, each with its key, the value that is refused
+// (but for secrets) and what would be right.
 package config
 
 import (
@@ -62,7 +62,9 @@ func ReadEnv(ctx context.Context, lookup envconfig.Lookuper) (Env, []error) {
 		single := reflect.New(reflect.StructOf([]reflect.StructField{field}))
 		err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: single.Interface(), Lookuper: nonEmpty{lookup}})
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", Variables()[i].Name, sentence(err)))
+			name := Variables()[i].Name
+			text, _ := nonEmpty{lookup}.Lookup(name)
+			problems = append(problems, fmt.Errorf("%s: %s, %w", name, is(text), sentence(err)))
 			continue
 		}
 		value.Field(i).Set(single.Elem().Field(0))
@@ -79,7 +81,7 @@ func (l nonEmpty) Lookup(key string) (string, bool) {
 	return value, found && value != ""
 }
 
-// rule is a problem in our own words: what would be right. It never holds a value.
+// rule is a problem in our own words: what would be right, without the value.
 type rule string
 
 func (r rule) Error() string { return string(r) }

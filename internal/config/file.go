@@ -65,10 +65,15 @@ func readFile(path string, values bool) (*configFile, []error) {
 }
 
 func unreadable(err error) error {
+	return fmt.Errorf("cannot be read: %w: mount it, or name another file in CONFIG_FILE or with --config", withoutPath(err))
+}
+
+// withoutPath is why a file cannot be read, where its path is said already.
+func withoutPath(err error) error {
 	if inner, ok := errors.AsType[*fs.PathError](err); ok {
-		err = inner.Err // the path stands before every problem of the file
+		return inner.Err
 	}
-	return fmt.Errorf("cannot be read: %w: mount it, or name another file in CONFIG_FILE or with --config", err)
+	return err
 }
 
 // age parses minAge and staleAfter, which unlike the durations of the environment may be 0.

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"slices"
+
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // In says what is wrong with the configuration where workloads that name no namespace are in this one, which only a
@@ -38,9 +40,22 @@ func claimedTwice(targets []Target, namespace string) []problem {
 			case !double:
 				claimed[own] = path
 			case w.Name != "" && slices.Contains(Kinds(), w.Kind): // else it is no workload yet
-				problems = append(problems, problem{path: path, what: fmt.Sprintf("claims the same slot as %s: a slot follows one target, once", first)})
+				problems = append(problems, problem{path: path, what: fmt.Sprintf(
+					"is %s, the same slot as %s: a slot follows one target, once", w.slot(), first)})
 			}
 		}
 	}
 	return problems
+}
+
+// slot names the slot, to people.
+func (w Workload) slot() string {
+	name := string(w.Kind) + " " + w.Name
+	if w.Container != "" {
+		name += ", container " + w.Container
+	}
+	if w.Env != "" {
+		name += ", variable " + w.Env
+	}
+	return failure.Clean(name)
 }

@@ -62,18 +62,18 @@ func (v *validator) registries(entries []registryEntry) []image.Registry {
 		path := fmt.Sprintf("registries[%d]", i)
 		host, ok := registryHost(entry.Host)
 		if !ok {
-			v.add(path+".host", "must be a registry's host as image references name it, as in docker.io or harbor.example.com:8443, without a scheme or a path")
+			v.add(path+".host", "%s, must be a registry's host as image references name it, as in docker.io or harbor.example.com:8443, without a scheme or a path", is(entry.Host))
 		} else if first, double := seen[host]; double {
-			v.add(path+".host", "is the same as registries[%d].host: list a host once", first)
+			v.add(path+".host", "%s, the same as registries[%d].host: list a host once", is(entry.Host), first)
 		} else {
 			seen[host] = i
 		}
 		for j, mirror := range entry.Mirrors {
 			path := fmt.Sprintf("%s.mirrors[%d]", path, j)
 			if !isMirror(mirror) {
-				v.add(path, "must be host or host/path, as in harbor.example.com/dockerhub, without a scheme")
+				v.add(path, "%s, must be host or host/path, as in harbor.example.com/dockerhub, without a scheme; docker.io is no mirror", is(mirror))
 			} else if mirror == host {
-				v.add(path, "is the host itself, which fallback already asks: leave it out")
+				v.add(path, "%s, the host itself, which fallback already asks: leave it out", is(mirror))
 			}
 		}
 		fallback := entry.Fallback == nil || *entry.Fallback
@@ -93,21 +93,21 @@ func (v *validator) roots(path string, entry registryEntry) *x509.CertPool {
 		return nil
 	}
 	if entry.PlainHTTP {
-		v.add(path, "means nothing beside plainHTTP: true: leave one of them out")
+		v.add(path, "%s, which means nothing beside plainHTTP: true: leave one of them out", is(entry.CAFile))
 		return nil
 	}
 	pem, err := file.Read(entry.CAFile, maxFile)
 	if err != nil {
-		v.add(path, "cannot be read: mount the file, or leave the key out")
+		v.add(path, "%s, cannot be read: %s: mount the file, or leave the key out", is(entry.CAFile), withoutPath(err))
 		return nil
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		v.add(path, "is added to the system's certificates, which cannot be read: see SSL_CERT_FILE and SSL_CERT_DIR")
+		v.add(path, "%s, added to the system's certificates, which cannot be read: see SSL_CERT_FILE and SSL_CERT_DIR", is(entry.CAFile))
 		return nil
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		v.add(path, "must hold at least one PEM certificate")
+		v.add(path, "%s, must hold at least one PEM certificate", is(entry.CAFile))
 	}
 	return pool
 }
@@ -142,9 +142,9 @@ func (v *validator) targets(entries []targetEntry) []Target {
 	for i, entry := range entries {
 		path := fmt.Sprintf("targets[%d]", i)
 		if len(validation.IsDNS1123Label(entry.Name)) > 0 || len(entry.Name) > maxTargetName {
-			v.add(path+".name", "must be a DNS label (lowercase letters, digits, dashes) of at most %d characters", maxTargetName)
+			v.add(path+".name", "%s, must be a DNS label (lowercase letters, digits, dashes) of at most %d characters", is(entry.Name), maxTargetName)
 		} else if first, double := names[entry.Name]; double {
-			v.add(path+".name", "is the same as targets[%d].name: give each target its own", first)
+			v.add(path+".name", "%s, the same as targets[%d].name: give each target its own", is(entry.Name), first)
 		}
 		names[entry.Name] = i
 		target := Target{
@@ -161,15 +161,15 @@ func (v *validator) targets(entries []targetEntry) []Target {
 		if own := entry.ResolveFailureThreshold; own != nil {
 			target.ResolveFailureThreshold = *own
 			if *own < 1 {
-				v.add(path+".resolveFailureThreshold", "must be a whole number, at least 1")
+				v.add(path+".resolveFailureThreshold", "is %d, must be a whole number, at least 1", *own)
 			}
 		}
 		var err error
 		if target.StaleAfter, err = age(entry.StaleAfter); err != nil {
-			v.add(path+".staleAfter", "%s", err)
+			v.add(path+".staleAfter", "%s, %s", is(*entry.StaleAfter), err)
 		}
 		if target.MinAge, err = age(entry.MinAge); err != nil {
-			v.add(path+".minAge", "%s", err)
+			v.add(path+".minAge", "%s, %s", is(*entry.MinAge), err)
 		}
 		targets = append(targets, target)
 	}
@@ -182,19 +182,19 @@ func (v *validator) targets(entries []targetEntry) []Target {
 func (v *validator) image(path string, entry targetEntry) *image.Reference {
 	if entry.Image == "" {
 		if slices.ContainsFunc(entry.Workloads, func(w workloadEntry) bool { return w.Env != "" }) {
-			v.add(path+".image", "must name the image to follow, as in ghcr.io/example/app:1.2: only image mode may leave it out")
+			v.add(path+".image", "is empty, must name the image to follow, as in ghcr.io/example/app:1.2: only image mode may leave it out")
 		}
 		if entry.Pin == "digest" {
-			v.add(path+".pin", "must not be digest where the target has no image: after the first refresh nothing would name the tag to follow")
+			v.add(path+".pin", "is \"digest\", which needs an image in the target: after the first refresh nothing would name the tag to follow")
 		}
 		return nil
 	}
 	ref, err := image.ParseReference(entry.Image)
 	switch {
 	case err != nil:
-		v.add(path+".image", "must be an image reference, as in ghcr.io/example/app:1.2")
+		v.add(path+".image", "%s, must be an image reference, as in ghcr.io/example/app:1.2", is(entry.Image))
 	case ref.Digest != "":
-		v.add(path+".image", "must not carry a digest: it is the tag that is followed")
+		v.add(path+".image", "%s, must not carry a digest: it is the tag that is followed", is(entry.Image))
 	}
 	return &ref
 }
@@ -204,7 +204,7 @@ func (v *validator) choice(path, value string, choices ...string) string {
 		return choices[0]
 	}
 	if !slices.Contains(choices, value) {
-		v.add(path, "must be %s", strings.Join(choices, " or "))
+		v.add(path, "%s, must be %s", is(value), strings.Join(choices, " or "))
 	}
 	return value
 }
@@ -214,7 +214,7 @@ func (v *validator) platforms(path string, texts []string) []image.Platform {
 	for i, text := range texts {
 		platform, err := image.ParsePlatform(text)
 		if err != nil {
-			v.add(fmt.Sprintf("%s.platforms[%d]", path, i), "%s", err)
+			v.add(fmt.Sprintf("%s.platforms[%d]", path, i), "%s; %s", is(text), err)
 		}
 		platforms = append(platforms, platform)
 	}
@@ -224,7 +224,7 @@ func (v *validator) platforms(path string, texts []string) []image.Platform {
 func (v *validator) pullSecrets(path string, names []string) []string {
 	for i, name := range names {
 		if len(validation.IsDNS1123Subdomain(name)) > 0 {
-			v.add(fmt.Sprintf("%s.pullSecrets[%d]", path, i), "must be the name of a Secret")
+			v.add(fmt.Sprintf("%s.pullSecrets[%d]", path, i), "%s, must be the name of a Secret: lowercase letters, digits, dashes and dots", isSecretName(name))
 		}
 	}
 	return names
@@ -238,25 +238,25 @@ func (v *validator) workloads(path string, entry targetEntry) []Workload {
 	for i, w := range entry.Workloads {
 		path := fmt.Sprintf("%s.workloads[%d]", path, i)
 		if !slices.Contains(Kinds(), Kind(w.Kind)) {
-			v.add(path+".kind", "must be Deployment, StatefulSet, DaemonSet or CronJob")
+			v.add(path+".kind", "%s, must be Deployment, StatefulSet, DaemonSet or CronJob", is(w.Kind))
 		}
 		if len(validation.IsDNS1123Subdomain(w.Name)) > 0 {
-			v.add(path+".name", "must be the name of the %s", Kind(w.Kind).orWorkload())
+			v.add(path+".name", "%s, must be the name of the %s: lowercase letters, digits, dashes and dots", is(w.Name), Kind(w.Kind).orWorkload())
 		}
 		if w.Namespace != "" && len(validation.IsDNS1123Label(w.Namespace)) > 0 {
-			v.add(path+".namespace", "must be a namespace")
+			v.add(path+".namespace", "%s, must be a namespace: lowercase letters, digits and dashes, at most 63", is(w.Namespace))
 		}
 		if w.Container != "" && len(validation.IsDNS1123Label(w.Container)) > 0 {
-			v.add(path+".container", "must be the name of a container")
+			v.add(path+".container", "%s, must be the name of a container: lowercase letters, digits and dashes, at most 63", is(w.Container))
 		}
 		if w.Env != "" && len(validation.IsEnvVarName(w.Env)) > 0 {
-			v.add(path+".env", "must be the name of an environment variable")
+			v.add(path+".env", "%s, must be the name of an environment variable", is(w.Env))
 		}
 		if w.EnvValue != "" && w.Env == "" {
-			v.add(path+".envValue", "means nothing without env")
+			v.add(path+".envValue", "%s, which means nothing without env: name the variable, or leave it out", is(w.EnvValue))
 		}
 		if w.WhenEmpty != "" && w.Env == "" {
-			v.add(path+".whenEmpty", "means nothing without env")
+			v.add(path+".whenEmpty", "%s, which means nothing without env: name the variable, or leave it out", is(w.WhenEmpty))
 		}
 		reference := v.choice(path+".envValue", w.EnvValue, "digest", "reference") == "reference"
 		workloads = append(workloads, Workload{
@@ -281,15 +281,15 @@ func (v *validator) helmValue(path, name string, meaning valueMeaning) string {
 		return ""
 	}
 	if !helmValuePattern.MatchString(name) {
-		v.add(path, "must be the path of a chart's value, as in api.image.digest")
+		v.add(path, "%s, must be the path of a chart's value, as in api.image.digest", is(name))
 		return ""
 	}
 	for _, other := range slices.Sorted(maps.Keys(v.helmValues)) {
 		switch {
 		case other == name && v.helmValues[other] != meaning:
-			v.add(path, "is named by another target, or for another envValue, as well: one value holds one text")
+			v.add(path, "%s, which is named by another target, or for another envValue, as well: one value holds one text", is(name))
 		case strings.HasPrefix(other, name+"."), strings.HasPrefix(name, other+"."):
-			v.add(path, "cannot be a value beside %s, which is a part of it or holds it", other)
+			v.add(path, "%s, which cannot be a value beside %s, a part of it or what holds it", is(name), other)
 		}
 	}
 	v.helmValues[name] = meaning
