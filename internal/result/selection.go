@@ -11,7 +11,7 @@ import (
 // those of all targets.
 func (r *Report) KeepTargets(names []string) {
 	other := func(t Target) bool { return !slices.Contains(names, t.Name) }
-		interrupted := r.ExitCode != ExitFine && !slices.ContainsFunc(r.Targets, Target.failsTick)
+	interrupted := r.ExitCode != ExitFine && !slices.ContainsFunc(r.Targets, Target.failsTick)
 	r.Targets = slices.DeleteFunc(r.Targets, other)
 	if r.ExitCode == ExitOperator && !interrupted && !slices.ContainsFunc(r.Targets, Target.failsTick) {
 		r.ExitCode = ExitFine
