@@ -61,7 +61,8 @@ func TestOnePackageAloneImportsEachLibrary(t *testing.T) {
 		"os/exec":                                          {"internal/resolver/dockerconfig"},
 		"k8s.io/api/":                                      {"internal/cluster", "internal/proposal", "internal/workload"},
 		"go.yaml.in/yaml":                                  {"internal/config", "internal/proposal", "internal/result"},
-		"net/http":                                         {"internal/cluster", "internal/resolver", "internal/resolver/transport"},
+		"net/http":                                         {"internal/cluster", "internal/notify", "internal/resolver", "internal/resolver/transport"},
+		"github.com/nicholas-fedor/shoutrrr":               {"internal/notify"},
 	} {
 		for name, one := range all {
 			imports := one.Imports
@@ -86,6 +87,7 @@ func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 		"internal/check":              {module + "cmd/image-refresh"},
 		"internal/tick":               {module + "cmd/image-refresh", module + "internal/check", module + "internal/preflight"},
 		"internal/cluster":            {module + "internal/tick", module + "internal/resolver"},
+		"internal/notify":             {module + "internal/tick", module + "internal/cluster", module + "internal/decide", module + "internal/config", "k8s.io/"},
 		"internal/resolver":           {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},
 		"internal/resolver/transport": {module + "internal/resolver", module + "internal/credential", module + "internal/image"},
 		"internal/workload":           {module + "internal/tick", module + "internal/cluster", module + "internal/resolver", "k8s.io/client-go"},
