@@ -58,6 +58,9 @@ func unless(err error) error {
 
 // realMain runs one command and returns its exit code. The result goes to stdout, logs to stderr.
 func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, stdout, stderr io.Writer) int {
+	if _, is := terminal(stderr); is {
+		lookup = config.AtTerminal(lookup)
+	}
 	p := &program{lookup: lookup, stdout: stdout, stderr: stderr, started: time.Now()}
 	root := p.rootCommand()                   //nolint:contextcheck // ExecuteContext hands it on
 	root.SetArgs(append([]string{}, args...)) // nil would be the arguments of the process
@@ -96,7 +99,7 @@ func (p *program) rootCommand() *cobra.Command {
 	flags.StringVarP(&p.overrides.File, "config", "f", "", "the `FILE` with targets and registries (CONFIG_FILE)")
 	flags.StringVarP(&p.overrides.Namespace, "namespace", "n", "", "the `NAME` of the namespace where workloads that name none are (POD_NAMESPACE)")
 	flags.StringVar(&p.kubeContext, "context", "", "the `NAME` of the kubeconfig's context")
-	flags.StringVarP((*string)(&p.output), "output", "o", "", "the `FORMAT` of the result: table or json (default: table on a terminal, else json);\n"+
+	flags.StringVarP((*string)(&p.output), "output", "o", "", "the `FORMAT` of the result: table, wide or json (default: table on a terminal, else json);\n"+
 		"for plan also values (the digests as Helm values) or patch (as patches for kustomize), to be committed")
 	flags.BoolP("help", "h", false, "this text")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %s", err, seeHelp) })
@@ -132,7 +135,7 @@ func oneOf(command *cobra.Command, args []string) error {
 
 // chooseOutput refuses a format that the command does not have, and chooses one where none was asked for.
 func (p *program) chooseOutput(command *cobra.Command, _ []string) error {
-	formats := []result.Format{result.Table, result.JSON}
+	formats := []result.Format{result.Table, result.Wide, result.JSON}
 	if command.Name() == "plan" {
 		formats = append(formats, result.Values, result.Patch)
 	}
@@ -143,7 +146,7 @@ func (p *program) chooseOutput(command *cobra.Command, _ []string) error {
 		}
 	}
 	if !slices.Contains(formats, p.output) {
-		return fmt.Errorf("--output: is %q, must be table or json; for plan also values or patch", failure.Clean(string(p.output)))
+		return fmt.Errorf("--output: is %q, must be table, wide or json; for plan also values or patch", failure.Clean(string(p.output)))
 	}
 	return nil
 }

@@ -85,9 +85,9 @@ func TestACommandLineThatIsWrongIsOneLineAndExit2(t *testing.T) {
 		"-x":              "-x",
 		"plan --dry-run":  "dry-run",
 		"-o":              "needs an argument",
-		"-o yaml":         "table or json",
-		"run -o patch":    "table or json",
-		"version -o text": "table or json",
+		"-o yaml":         "table, wide or json",
+		"run -o patch":    "table, wide or json",
+		"version -o text": "table, wide or json",
 	} {
 		got := runMain(nil, strings.Fields(line)...)
 		assert.Equal(t, 2, got.code, line)

@@ -53,11 +53,10 @@ func (s selection) apply(report *result.Report) {
 	if len(s.targets) > 0 {
 		report.KeepTargets(s.targets)
 	}
-	pending := report.Pending()
+	if s.detailedExitCode && report.Pending() && report.ExitCode == result.ExitFine {
+		report.ExitCode = result.ExitPending
+	}
 	if s.changedOnly {
 		report.KeepChanged()
-	}
-	if s.detailedExitCode && pending && report.ExitCode == result.ExitFine {
-		report.ExitCode = result.ExitPending
 	}
 }

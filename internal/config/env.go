@@ -33,8 +33,8 @@ type Env struct {
 	ResolveTimeout          Duration  `env:"RESOLVE_TIMEOUT, default=30s" help:"how long resolving one image may take, its retries included"`
 	Concurrency             Positive  `env:"CONCURRENCY, default=8" help:"requests under way at once, to registries and to the API server each"`
 	PullSecretsDir          Text      `env:"PULL_SECRETS_DIR, default=/etc/image-refresh/pull-secrets" help:"mounted pull secrets: NAMESPACE/NAME/.dockerconfigjson or .dockercfg"`
-	LogLevel                LogLevel  `env:"LOG_LEVEL, default=info" help:"debug, info, warn or error"`
-	LogFormat               LogFormat `env:"LOG_FORMAT, default=json" help:"json, or text for people"`
+	LogLevel                LogLevel  `env:"LOG_LEVEL, default=info" help:"debug, info, warn or error; where logs go to a terminal, warn by default"`
+	LogFormat               LogFormat `env:"LOG_FORMAT, default=json" help:"json, or text for people; where logs go to a terminal, text by default"`
 }
 
 // Variable describes one environment variable, for the help text.
@@ -79,6 +79,11 @@ func (l nonEmpty) Lookup(key string) (string, bool) {
 	value, found := l.Lookuper.Lookup(key)
 	value = strings.TrimSpace(value)
 	return value, found && value != ""
+}
+
+// AtTerminal is an environment whose logs are for a person: warnings as text, unless it says otherwise.
+func AtTerminal(lookup envconfig.Lookuper) envconfig.Lookuper {
+	return envconfig.MultiLookuper(nonEmpty{lookup}, envconfig.MapLookuper(map[string]string{"LOG_LEVEL": "warn", "LOG_FORMAT": "text"}))
 }
 
 // rule is a problem in our own words: what would be right, without the value.

@@ -2,7 +2,7 @@ package result
 
 import (
 	"fmt"
-	"io"
+	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/failure"
 )
@@ -53,21 +53,22 @@ func (c Check) line() line {
 	return line{begin + ": ", c.Message}
 }
 
-// writeChecks prints a preflight for people, a line each, and what it comes to.
-func (r Report) writeChecks(w io.Writer, style Style) error {
+// checkList is a preflight for people, a line each.
+func (r Report) checkList(style Style) string {
+	var text strings.Builder
+	for _, check := range r.Checks {
+		text.WriteString(style.wrap(style.status(check.Status, check.line().String())) + "\n")
+	}
+	return text.String()
+}
+
+// checkCounts is what a preflight comes to.
+func (r Report) checkCounts() string {
 	count := map[Status]int{}
 	for _, check := range r.Checks {
 		count[check.Status]++
-		if _, err := fmt.Fprintln(w, style.wrap(style.status(check.Status, check.line().String()))); err != nil {
-			return err
-		}
 	}
-	warnings := "warnings"
-	if count[Warning] == 1 {
-		warnings = "warning"
-	}
-	_, err := fmt.Fprintf(w, "\n%d ok, %d %s, %d failed, %d could not be checked\n", count[OK], count[Warning], warnings, count[Wrong], count[Unchecked])
-	return err
+	return fmt.Sprintf("%d ok, %s, %d failed, %d could not be checked", count[OK], counted(count[Warning], "warning"), count[Wrong], count[Unchecked])
 }
 
 // checkLines are the lines of a preflight that somebody must look at, in their order, then the warnings.

@@ -8,6 +8,7 @@ type Format string
 // The formats. Values and Patch are of a plan alone.
 const (
 	Table  Format = "table"
+	Wide   Format = "wide" // a table with more columns
 	JSON   Format = "json"
 	Values Format = "values" // a values file for Helm
 	Patch  Format = "patch"  // strategic merge patches
@@ -17,8 +18,8 @@ const (
 // file would be taken for one that names no digest.
 func (r Report) Print(out io.Writer, format Format, style Style) error {
 	switch {
-	case format == Table:
-		return r.WriteTable(out, style)
+	case format == Table, format == Wide:
+		return r.WriteTable(out, style, format == Wide)
 	case format == JSON:
 		return r.WriteJSON(out)
 	case len(r.Targets) == 0:

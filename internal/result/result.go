@@ -36,6 +36,7 @@ type Report struct {
 	Ticks           *int      `json:"ticks,omitempty"`    // likewise: how many ticks they take
 	Checks          []Check   `json:"checks,omitempty"`   // of the command check, and of no other
 	Desired         Desired   `json:"-"`                  // of the command plan
+	summary         string    // of all targets, where not all are shown
 }
 
 // New is the report of a command that begins: nothing has come of it yet.

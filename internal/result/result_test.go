@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -109,42 +108,6 @@ func (p *brokenPipe) Write(text []byte) (int, error) {
 func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
 	t.Parallel()
 	require.ErrorIs(t, mixed().WriteJSON(&brokenPipe{}), os.ErrClosed)
-	require.ErrorIs(t, mixed().WriteTable(&brokenPipe{}, Style{}), os.ErrClosed)
-	table := tableOf(t, mixed(), Style{})
-	require.ErrorIs(t, mixed().WriteTable(&brokenPipe{left: strings.Index(table, "\n\n") + 1}, Style{}), os.ErrClosed, "below the table")
+	require.ErrorIs(t, mixed().WriteTable(&brokenPipe{}, Style{}, false), os.ErrClosed)
 	require.ErrorIs(t, Desired{}.WriteValues(&brokenPipe{}), os.ErrClosed)
-}
-
-func TestTerminationSaysTheCodeAndTheLines(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, "image-refresh run: exit code 0\nall fine\n", contract().Termination())
-	assert.Equal(t, "image-refresh run: exit code 1\n"+strings.Join(mixed().Lines(), "\n")+"\n", mixed().Termination())
-	assert.Equal(t, "image-refresh plan: exit code 2\na\nb\n", Report{Command: "plan", ExitCode: 2}.TerminationOf([]string{"a", "b"}))
-}
-
-// The kubelet keeps 4096 bytes, and would cut a character in two.
-func TestTerminationFitsWhatTheKubeletKeeps(t *testing.T) {
-	t.Parallel()
-	frame := len(Report{}.TerminationOf([]string{"x"})) - 1
-	for _, character := range []string{"x", "ä", "€", "🦭"} {
-		for over := -4; over <= 8; over++ {
-			text := strings.Repeat(character, 900)
-			text = strings.Repeat("y", 4096-frame+over-len(text)) + text
-			kept := Report{}.TerminationOf([]string{text})
-			assert.True(t, utf8.ValidString(kept))
-			assert.LessOrEqual(t, len(kept), 4096)
-			assert.Equal(t, over > 0, strings.HasSuffix(kept, character+"…\n"))
-			assert.Equal(t, over > 0, !strings.Contains(kept, text))
-			assert.Greater(t, len(kept), min(4096, 4096+over)-len(character), "as much as fits is kept")
-		}
-	}
-	report := mixed()
-	for range 1000 {
-		target := report.Targets[1]
-		target.Name += strings.Repeat("x", len(report.Targets))
-		report.Targets = append(report.Targets, target)
-	}
-	report.Targets = append(report.Targets,
-		Target{Name: "last", Cause: failure.NotFound, Failures: 3, Threshold: 3, Message: Message{Text: "push it"}})
-	assert.Contains(t, report.Termination(), "last: not-found (3/3): push it", "what needs attention comes first, and is kept")
 }

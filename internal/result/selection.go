@@ -34,8 +34,9 @@ func (r Report) Pending() bool {
 	})
 }
 
-// KeepChanged leaves what the next tick would change, and what has failed.
+// KeepChanged leaves what the next tick would change, and what has failed. The summary stays that of all.
 func (r *Report) KeepChanged() {
+	r.summary = r.outcomeCounts()
 	for i := range r.Targets {
 		r.Targets[i].Workloads = slices.DeleteFunc(r.Targets[i].Workloads, func(w Workload) bool {
 			return w.Cause == failure.None && !w.Outcome.NeedsAttention() && w.Outcome != decide.Pending && w.Outcome != decide.Adopted

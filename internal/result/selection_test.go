@@ -39,7 +39,9 @@ func TestAPlanOfChangesAloneLeavesOutWhatStays(t *testing.T) {
 	t.Parallel()
 	report := planned()
 	report.Targets[2].Cause = failure.DNS
+	summary := report.Summary()
 	report.KeepChanged()
+	assert.Equal(t, summary, report.Summary(), "of all")
 	var kept []string
 	for _, target := range report.Targets {
 		kept = append(kept, target.Name)

@@ -28,16 +28,38 @@ func (s Style) paint(colour, text string) string {
 	return colour + text + reset
 }
 
-// outcome paints the last cell of a line: what needs a person red, what is on its way yellow.
+// outcome paints what became of a slot: what needs a person red, what is on its way yellow.
 func (s Style) outcome(o decide.Outcome, text string) string {
 	switch {
 	case o.NeedsAttention():
 		return s.paint(red, text)
-	case o == decide.Unchanged, o == decide.Refreshed, o == decide.Reapplied, o == decide.Adopted:
+	case fine(o):
 		return s.paint(green, text)
 	default:
 		return s.paint(yellow, text)
 	}
+}
+
+// Columns lays cells out in columns, a line a row.
+func Columns(rows [][]string) string {
+	var widths []int
+	for _, row := range rows {
+		for column, cell := range row {
+			if column == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[column] = max(widths[column], width(cell))
+		}
+	}
+	var text strings.Builder
+	for _, row := range rows {
+		line := ""
+		for column, cell := range row {
+			line += cell + strings.Repeat(" ", widths[column]-width(cell)+2)
+		}
+		text.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return text.String()
 }
 
 // status paints the mark that begins a line of a preflight.

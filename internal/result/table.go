@@ -6,26 +6,44 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
-	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
-// WriteTable prints the report for people: a line a slot, then why where there is something to say.
-func (r Report) WriteTable(w io.Writer, style Style) error {
-	if len(r.Checks) > 0 {
-		return r.writeChecks(w, style)
+// WriteTable prints the report for people: what it comes to, a line a slot, then why where there is something to say. A wide
+// table has columns that a narrow terminal has no room for.
+func (r Report) WriteTable(w io.Writer, style Style, wide bool) error {
+	var text strings.Builder
+	text.WriteString(style.wrap(r.Summary()) + "\n")
+	switch {
+	case len(r.Checks) > 0:
+		text.WriteString("\n" + r.checkList(style))
+	case len(r.Targets) > 0:
+		text.WriteString("\n" + Columns(r.rows(style, wide)))
+		var why []string
+		for _, line := range r.lines() {
+			why = append(why, line.under())
+		}
+		if len(why) > 0 {
+			text.WriteString("\n" + style.wrap(strings.Join(why, "\n")) + "\n")
+		}
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	platforms := slices.ContainsFunc(r.Targets, func(t Target) bool { return len(t.Platforms) > 0 })
-	column := ""
-	if platforms {
-		column = "PLATFORMS\t"
+	if r.Rollouts != nil && *r.Rollouts > 0 {
+		fmt.Fprintf(&text, "\n%s, in %s\n", counted(*r.Rollouts, "rollout"), counted(*r.Ticks, "tick"))
 	}
-	fmt.Fprintf(table, "TARGET\tWORKLOAD\tSLOT\tLIVE\tLATEST\t%sOUTCOME\n", column) //nolint:errcheck // Flush reports
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// rows are the cells of the table, with its head. What became of a slot comes before names that may be long.
+func (r Report) rows(style Style, wide bool) [][]string {
+	wide = wide && slices.ContainsFunc(r.Targets, func(t Target) bool { return len(t.Platforms) > 0 })
+	rows := [][]string{{"TARGET", "OUTCOME", "WORKLOAD", "SLOT", "LIVE", "LATEST"}}
+	if wide {
+		rows[0] = append(rows[0], "PLATFORMS")
+	}
 	several := r.namespaces() > 1
 	for _, target := range r.Targets {
 		for _, w := range target.Workloads {
@@ -43,30 +61,17 @@ func (r Report) WriteTable(w io.Writer, style Style) error {
 			if !w.Created.IsZero() {
 				live += " (" + age(r.StartedAt.Sub(w.Created)) + ")"
 			}
-			if platforms {
-				column = cmp.Or(strings.Join(target.Platforms, ","), "-") + "\t"
+			row := []string{
+				target.Name, style.outcome(w.Outcome, outcome), w.Kind + " " + name,
+				cmp.Or(strings.Trim(w.Container+"/"+w.Env, "/"), "-"), live, cell(target.Digest, "unknown"),
 			}
-			fmt.Fprintf(table, "%s\t%s %s\t%s\t%s\t%s\t%s%s\n", target.Name, w.Kind, name, //nolint:errcheck // Flush reports
-				strings.Trim(w.Container+"/"+w.Env, "/"), live, cell(target.Digest, "unknown"), column, style.outcome(w.Outcome, outcome))
+			if wide {
+				row = append(row, cmp.Or(strings.Join(target.Platforms, ","), "-"))
+			}
+			rows = append(rows, row)
 		}
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	var text []string
-	for _, line := range r.lines() {
-		text = append(text, line.under())
-	}
-	if len(text) > 0 {
-		if _, err := fmt.Fprintf(w, "\n%s\n", style.wrap(strings.Join(text, "\n"))); err != nil {
-			return err
-		}
-	}
-	if r.Rollouts == nil || *r.Rollouts == 0 {
-		return nil
-	}
-	_, err := fmt.Fprintf(w, "\n%s, in %s\n", counted(*r.Rollouts, "rollout"), counted(*r.Ticks, "tick"))
-	return err
+	return rows
 }
 
 // counted is a number of things.
@@ -170,24 +175,4 @@ func (r Report) lines() []line {
 		}
 	}
 	return append(urgent, others...)
-}
-
-// maxTermination is how much of a termination message the kubelet keeps, in bytes.
-const maxTermination = 4096
-
-// Termination is the termination message of the report.
-func (r Report) Termination() string { return r.TerminationOf(r.Lines()) }
-
-// TerminationOf is a termination message of these lines, the most important first, cut to what the kubelet
-// keeps.
-func (r Report) TerminationOf(lines []string) string {
-	text := strings.Join(lines, "\n")
-	if text == "" {
-		text = "all fine"
-	}
-	text = fmt.Sprintf("image-refresh %s: exit code %d\n%s\n", r.Command, r.ExitCode, text)
-	if len(text) <= maxTermination {
-		return text
-	}
-	return failure.Cut(text, maxTermination-1) + "\n"
 }

@@ -67,7 +67,7 @@ func TestEmptyVariablesMeanTheirDefaults(t *testing.T) {
 	requireOutcome(t, s.Tick(), 0, "unchanged", "")
 	table := s.Run("run", "-o", "table")
 	harness.RequireExit(t, 0, table)
-	assert.Regexp(t, `(?sm)^TARGET +WORKLOAD +SLOT +LIVE +LATEST +OUTCOME.*unchanged`, table.Stdout)
+	assert.Regexp(t, `^exit 0: 0 of 1 need you; 1 fine\n\nTARGET +OUTCOME +WORKLOAD +SLOT +LIVE +LATEST\n\w+ +unchanged `, table.Stdout)
 	assert.NotContains(t, table.Stdout, `"level"`)
 }
 
