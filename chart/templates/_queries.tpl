@@ -1,9 +1,16 @@
 {{/*
-What alerts and dashboard ask, all of it of series that kube-state-metrics calls stable. Each is one value for this release's
-CronJob, with the labels namespace and cronjob, however many copies of kube-state-metrics there are. Call with $.
+What alerts and dashboard ask, all of it of series that kube-state-metrics calls stable. Each is one value for each CronJob in scope,
+with the labels namespace and cronjob, however many copies of kube-state-metrics there are. A scope is a dict of two matchers, as
+PromQL has them after a label's name: "namespace" and "cronjob". Call with a scope.
 */}}
+
+{{/* This release's own scope as JSON: what the alerts ask about. Call with $. */}}
+{{- define "image-refresh.query.own" -}}
+{{- dict "namespace" (printf "=%q" .Release.Namespace) "cronjob" (printf "=%q" (include "image-refresh.fullname" .)) | toJson }}
+{{- end }}
+
 {{- define "image-refresh.query.cronjob" -}}
-namespace={{ .Release.Namespace | quote }}, cronjob={{ include "image-refresh.fullname" . | quote }}
+namespace{{ .namespace }}, cronjob{{ .cronjob }}
 {{- end }}
 
 {{- define "image-refresh.query.created" -}}
@@ -20,6 +27,12 @@ max by (namespace, cronjob) (kube_cronjob_next_schedule_time{ {{- include "image
 
 {{- define "image-refresh.query.succeeded" -}}
 max by (namespace, cronjob) (kube_cronjob_status_last_successful_time{ {{- include "image-refresh.query.cronjob" . -}} })
+{{- end }}
+
+{{/* The last success or, where there was none, the installation. */}}
+{{- define "image-refresh.query.succeededOrCreated" -}}
+({{ include "image-refresh.query.succeeded" . }}
+or {{ include "image-refresh.query.created" . }})
 {{- end }}
 
 {{- define "image-refresh.query.suspended" -}}
@@ -40,25 +53,31 @@ max_over_time((
 )[1d:5m])
 {{- end }}
 
-{{/* A series of each Job of the CronJob, with the label job_name. Call with (list $ SERIES SELECTORS). */}}
+{{/* A series of each Job of the CronJobs, with the labels cronjob and job_name. Call with (list SCOPE SERIES SELECTORS). */}}
 {{- define "image-refresh.query.jobs" -}}
-{{- $context := index . 0 -}}
-max by (namespace, job_name) ({{ index . 1 }}{namespace={{ $context.Release.Namespace | quote }}{{ index . 2 }}})
-  and on (namespace, job_name) kube_job_owner{namespace={{ $context.Release.Namespace | quote }}, owner_kind="CronJob", owner_name={{ include "image-refresh.fullname" $context | quote }}}
+{{- $scope := index . 0 -}}
+label_replace(
+  max by (namespace, job_name) ({{ index . 1 }}{namespace{{ $scope.namespace }}{{ index . 2 }}})
+  * on (namespace, job_name) group_left (owner_name)
+  max by (namespace, job_name, owner_name) (kube_job_owner{namespace{{ $scope.namespace }}, owner_kind="CronJob", owner_name{{ $scope.cronjob }}}),
+  "cronjob", "$1", "owner_name", "(.*)")
 {{- end }}
 
 {{/* When the newest of the failed ticks started. */}}
 {{- define "image-refresh.query.failed" -}}
-max by (namespace, cronjob) (label_replace(
+max by (namespace, cronjob) (
   {{ include "image-refresh.query.jobs" (list . "kube_job_status_start_time" "") | nindent 2 | trim }}
-  and on (namespace, job_name) kube_job_failed{namespace={{ .Release.Namespace | quote }}, condition="true"} == 1,
-  "cronjob", {{ include "image-refresh.fullname" . | quote }}, "", ""))
+  and on (namespace, job_name) kube_job_failed{namespace{{ .namespace }}, condition="true"} == 1)
 {{- end }}
 
 {{/* That failed tick, where no later one has succeeded. */}}
 {{- define "image-refresh.query.failing" -}}
 {{ include "image-refresh.query.failed" . }}
 > on (namespace, cronjob)
-({{ include "image-refresh.query.succeeded" . }}
-or {{ include "image-refresh.query.created" . }})
+{{ include "image-refresh.query.succeededOrCreated" . }}
+{{- end }}
+
+{{/* The address of the runbook. Call with $. */}}
+{{- define "image-refresh.runbook" -}}
+https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md
 {{- end }}

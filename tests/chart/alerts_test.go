@@ -105,7 +105,11 @@ var stable = []string{
 func TestAlertsAndDashboardAskStableSeriesOnly(t *testing.T) {
 	t.Parallel()
 	rules := renderAlerts(t, helms[0]).Groups[0].Rules
-	for _, query := range append(rules, queries(renderDashboard(t, helms[0]))...) {
+	board := renderDashboard(t, helms[0])
+	for _, variable := range board.Templating.List[1:] { // but for the data source
+		rules = append(rules, rule{Expr: variable.Definition})
+	}
+	for _, query := range append(rules, queries(board)...) {
 		series := regexp.MustCompile(`\b[a-zA-Z_:][\w:]*\{`).FindAllString(query.Expr, -1)
 		require.NotEmpty(t, series, query)
 		for _, name := range series {
@@ -118,11 +122,12 @@ func TestAlertsAndDashboardAskStableSeriesOnly(t *testing.T) {
 type dashboard struct {
 	UID        string
 	Templating struct {
-		List []struct{ Name, Type, Query string }
+		List []struct{ Name, Definition string }
 	}
 	Panels []struct {
 		ID         int
 		Title      string
+		Links      []struct{ URL string }
 		Datasource struct{ UID string }
 		GridPos    struct{ X, Y, W, H int }
 		Targets    []struct{ RefID, Expr string }
@@ -142,11 +147,12 @@ func renderDashboard(t *testing.T, h helm, flags ...string) (read dashboard) {
 	return read
 }
 
-// queries are those of a dashboard, as rules that record them.
+// queries are those of a dashboard, with all releases chosen, as rules that record them.
 func queries(read dashboard) (rules []rule) {
+	all := strings.NewReplacer("$namespace", ".*", "$cronjob", ".*image-refresh.*")
 	for _, panel := range read.Panels {
 		for _, target := range panel.Targets {
-			rules = append(rules, rule{Record: fmt.Sprintf("panel_%d_%s", panel.ID, target.RefID), Expr: target.Expr})
+			rules = append(rules, rule{Record: fmt.Sprintf("panel_%d_%s", panel.ID, target.RefID), Expr: all.Replace(target.Expr)})
 		}
 	}
 	return rules
@@ -157,13 +163,18 @@ func TestPrometheusDashboardIsWhole(t *testing.T) {
 		read := renderDashboard(t, h)
 		require.NotEmpty(t, read.Panels)
 		assert.LessOrEqual(t, len(read.UID), 40, "Grafana's limit")
-		assert.NotEqual(t, read.UID, renderDashboard(t, h, "--namespace", "other").UID, "two releases have two dashboards")
-		ids, taken := map[int]bool{}, map[[2]int]bool{}
+		assert.NotEqual(t, read.UID, renderDashboard(t, h, "--namespace", "other").UID, "Grafana keeps no two with one uid")
+		named := renderDashboard(t, h, "--set", "fullnameOverride=the.images").Templating.List
+		assert.Contains(t, named[len(named)-1].Definition, `cronjob=~".*image-refresh.*|the\\.images"`, "it finds its own release, whatever its name is")
+		ids, taken, linked := map[int]bool{}, map[[2]int]bool{}, []string(nil)
 		for _, panel := range read.Panels {
 			assert.False(t, ids[panel.ID], "%s: id %d twice", panel.Title, panel.ID)
 			ids[panel.ID] = true
 			assert.Equal(t, "${"+read.Templating.List[0].Name+"}", panel.Datasource.UID, panel.Title)
 			assert.LessOrEqual(t, panel.GridPos.X+panel.GridPos.W, 24, panel.Title)
+			for _, link := range panel.Links {
+				linked = append(linked, link.URL)
+			}
 			for x := range panel.GridPos.W {
 				for y := range panel.GridPos.H {
 					cell := [2]int{panel.GridPos.X + x, panel.GridPos.Y + y}
@@ -173,7 +184,16 @@ func TestPrometheusDashboardIsWhole(t *testing.T) {
 			}
 			require.NotEmpty(t, panel.Targets, panel.Title)
 		}
-		_, run := promtool(t, alerts{[]group{{Name: "dashboard", Rules: queries(read)}}})
+		for _, rule := range renderAlerts(t, h).Groups[0].Rules {
+			if rule.Alert != "ImageRefreshNeverSucceeded" { // is ImageRefreshStale's panel
+				assert.Contains(t, linked, rule.Annotations["runbook_url"], rule.Alert)
+			}
+		}
+		dir, run := promtool(t, alerts{[]group{{Name: "dashboard", Rules: queries(read)}}})
 		run("check", "rules", "--lint-fatal", "rules.yaml")
+		suite, err := os.ReadFile("testdata/dashboard.yaml")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "dashboard.yaml"), suite, 0o600))
+		run("test", "rules", "dashboard.yaml")
 	})
 }
