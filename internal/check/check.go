@@ -219,6 +219,7 @@ func slots(preview tick.Preview) []preflight.Slot {
 		slot := preflight.Slot{
 			Target: binding.Target.Name, Workload: binding.Ref.String(), Place: binding.Place,
 			Undecided: binding.Unsolved, Outcome: binding.Outcome, Failure: binding.Failure, Message: binding.Message, Gone: binding.Gone,
+			Doubts: binding.Doubts,
 		}
 		if binding.Object != nil {
 			slot.Controller = binding.Object.Controller()

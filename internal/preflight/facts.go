@@ -66,7 +66,8 @@ type Slot struct {
 	Message                 string
 	Conflicts               []Conflict
 	Gone                    *failure.Error // what the slots hold is no longer in the registry
-	Controller              string         // what controls the workload, such as an operator's resource; empty for nothing
+	Doubts                  []*failure.Error
+	Controller              string // what controls the workload, such as an operator's resource; empty for nothing
 }
 
 // Conflict is a field that a deployer applied and somebody else owns now: the deployer's next upgrade fails.

@@ -208,6 +208,9 @@ func (l *list) slot(s Slot, server *failure.Error, unreadable map[string]bool) {
 	if s.Gone != nil {
 		l.wrong(checkImage, subject, s.Gone)
 	}
+	for _, doubt := range s.Doubts {
+		l.warn(checkWorkload, subject, doubt)
+	}
 	if s.Controller != "" {
 		l.warn(checkOwnership, subject, &failure.Error{
 			Message: s.Controller + " controls this workload, and an operator that renders it puts back what it rendered",

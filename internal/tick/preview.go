@@ -39,6 +39,7 @@ type BindingPreview struct {
 	Message  string
 	Unsolved bool           // its failure is that its image is not resolved
 	Gone     *failure.Error // what its slots hold is no longer in the registry
+	Doubts   []*failure.Error
 }
 
 // Refs are the workloads of the configuration, in its order.
@@ -94,6 +95,9 @@ func (t *tick) preview(e ended, p place) BindingPreview {
 			if found := o.reading.places[p.binding][at]; found.Problem == nil {
 				container = found.Slot.Container
 				out.Slots = append(out.Slots, found.Slot)
+				if doubt := o.reading.object.Doubt(found.Slot, t.keys, binding.Target.Name); doubt != nil {
+					out.Doubts = append(out.Doubts, doubt)
+				}
 			}
 		}
 		names = append(names, strings.Trim(container+"/"+entry.Env, "/"))

@@ -39,6 +39,11 @@ func (r reporter) of(ctx context.Context, e ended) result.Report {
 		}
 		needsAttention = needsAttention || decide.NeedsAttention(failures[target], outcomes) || e.targets[target].Stale != nil
 		r.log(ctx, out)
+		for _, p := range r.slots[target] {
+			if doubt := r.doubt(e, p); doubt != nil {
+				r.Log.WarnContext(ctx, doubt.Error(), "target", out.Name, "workload", r.workloads[p.workload].ref.String())
+			}
+		}
 		report.Targets = append(report.Targets, out)
 	}
 	if r.plan {
@@ -126,6 +131,9 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload) result.Work
 	if failed != nil {
 		out.Cause, out.Message = failed.Cause, result.Said(failed)
 	}
+	if doubt := r.doubt(e, p); doubt != nil {
+		out.Message.Fix = failure.WithFix(out.Message.Fix, doubt.Error())
+	}
 	out.Message.Fix = failure.WithFix(out.Message.Fix, r.release(w.ref, o, r.targets[w.target[p.binding]].Name, out.Outcome))
 	if o.reading.object == nil {
 		return out
@@ -139,6 +147,15 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload) result.Work
 		out.Recorded = string(record.Recorded)
 	}
 	return out
+}
+
+// doubt is what may be wrong with an entry of a target, for who plans; nil where nothing is.
+func (r reporter) doubt(e ended, p slotPlace) *failure.Error {
+	read := e.outcomes[p.workload].reading
+	if !r.plan || read.object == nil || read.places[p.binding][p.slot].Problem != nil {
+		return nil
+	}
+	return read.object.Doubt(read.places[p.binding][p.slot].Slot, r.keys, r.targets[r.workloads[p.workload].target[p.binding]].Name)
 }
 
 // told is a decision in a sentence.
