@@ -95,7 +95,7 @@ func Read(ctx context.Context, lookup envconfig.Lookuper, overrides Overrides) (
 	}
 	if overrides.Namespace != "" {
 		if err := env.Namespace.EnvDecode(overrides.Namespace); err != nil {
-			problems = append(problems, fmt.Errorf("--namespace: %s, %w", is(overrides.Namespace), err))
+			problems = append(problems, fmt.Errorf("--namespace: %w", err))
 		}
 	}
 	config := Config{Env: env}

@@ -62,9 +62,7 @@ func ReadEnv(ctx context.Context, lookup envconfig.Lookuper) (Env, []error) {
 		single := reflect.New(reflect.StructOf([]reflect.StructField{field}))
 		err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: single.Interface(), Lookuper: nonEmpty{lookup}})
 		if err != nil {
-			name := Variables()[i].Name
-			text, _ := nonEmpty{lookup}.Lookup(name)
-			problems = append(problems, fmt.Errorf("%s: %s, %w", name, is(text), sentence(err)))
+			problems = append(problems, fmt.Errorf("%s: %w", Variables()[i].Name, sentence(err)))
 			continue
 		}
 		value.Field(i).Set(single.Elem().Field(0))
@@ -86,8 +84,10 @@ func AtTerminal(lookup envconfig.Lookuper) envconfig.Lookuper {
 	return envconfig.MultiLookuper(nonEmpty{lookup}, envconfig.MapLookuper(map[string]string{"LOG_LEVEL": "warn", "LOG_FORMAT": "text"}))
 }
 
-// rule is a problem in our own words: what would be right, without the value.
+// rule is a problem in our own words: what would be right and, where it is no secret, what is refused.
 type rule string
+
+func refused(value, rightWouldBe string) rule { return rule(is(value) + ", " + rightWouldBe) }
 
 func (r rule) Error() string { return string(r) }
 
@@ -129,7 +129,7 @@ const (
 // EnvDecode implements envconfig.Decoder.
 func (n *Namespace) EnvDecode(text string) error {
 	if text != "" && len(validation.IsDNS1123Label(text)) > 0 {
-		return rule("must be a namespace: lowercase letters, digits and dashes, at most 63")
+		return refused(text, "must be a namespace: lowercase letters, digits and dashes, at most 63")
 	}
 	*n = Namespace(text)
 	return nil
@@ -138,11 +138,11 @@ func (n *Namespace) EnvDecode(text string) error {
 // EnvDecode implements envconfig.Decoder.
 func (p *Prefix) EnvDecode(text string) error {
 	if len(validation.IsDNS1123Subdomain(text)) > 0 {
-		return rule("must be a DNS subdomain, as in example.com")
+		return refused(text, "must be a DNS subdomain, as in example.com")
 	}
 	for _, reserved := range []string{"kubernetes.io", "k8s.io"} { // the project's own, whose keys others act on
 		if text == reserved || strings.HasSuffix(text, "."+reserved) {
-			return rule("must be outside of " + reserved + ", which Kubernetes keeps for itself: name a domain of yours, as in example.com")
+			return refused(text, "must be outside of "+reserved+", which Kubernetes keeps for itself: name a domain of yours, as in example.com")
 		}
 	}
 	*p = Prefix(text)
@@ -153,7 +153,7 @@ func (p *Prefix) EnvDecode(text string) error {
 func (p *Positive) EnvDecode(text string) error {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return rule("must be a whole number, at least 1")
+		return refused(text, "must be a whole number, at least 1")
 	}
 	*p = Positive(n)
 	return nil
@@ -163,7 +163,7 @@ func (p *Positive) EnvDecode(text string) error {
 func (c *Count) EnvDecode(text string) error {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
-		return rule("must be a whole number, at least 0")
+		return refused(text, "must be a whole number, at least 0")
 	}
 	*c = Count(n)
 	return nil
@@ -173,7 +173,7 @@ func (c *Count) EnvDecode(text string) error {
 func (d *Duration) EnvDecode(text string) error {
 	parsed, err := time.ParseDuration(text)
 	if err != nil || parsed <= 0 {
-		return rule("must be a duration above 0, as in 30s, 10m or 1h30m")
+		return refused(text, "must be a duration above 0, as in 30s, 10m or 1h30m")
 	}
 	*d = Duration(parsed)
 	return nil
@@ -183,7 +183,7 @@ func (d *Duration) EnvDecode(text string) error {
 func (b *Bool) EnvDecode(text string) error {
 	parsed, err := strconv.ParseBool(text)
 	if err != nil {
-		return rule("must be true or false")
+		return refused(text, "must be true or false")
 	}
 	*b = Bool(parsed)
 	return nil
@@ -201,7 +201,7 @@ func (l *LogLevel) EnvDecode(text string) error {
 	case "error":
 		*l = LogLevel(slog.LevelError)
 	default:
-		return rule("must be debug, info, warn or error")
+		return refused(text, "must be debug, info, warn or error")
 	}
 	return nil
 }
@@ -213,5 +213,5 @@ func (f *LogFormat) EnvDecode(text string) error {
 		*f = format
 		return nil
 	}
-	return rule("must be json or text")
+	return refused(text, "must be json or text")
 }

@@ -83,7 +83,7 @@ func age(text *string) (time.Duration, error) {
 	}
 	parsed, err := time.ParseDuration(*text)
 	if err != nil || parsed < 0 {
-		return 0, rule("must be a duration, as in 0s, 30m or 24h")
+		return 0, refused(*text, "must be a duration, as in 0s, 30m or 24h")
 	}
 	return parsed, nil
 }

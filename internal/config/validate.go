@@ -166,10 +166,10 @@ func (v *validator) targets(entries []targetEntry) []Target {
 		}
 		var err error
 		if target.StaleAfter, err = age(entry.StaleAfter); err != nil {
-			v.add(path+".staleAfter", "%s, %s", is(*entry.StaleAfter), err)
+			v.add(path+".staleAfter", "%s", err)
 		}
 		if target.MinAge, err = age(entry.MinAge); err != nil {
-			v.add(path+".minAge", "%s, %s", is(*entry.MinAge), err)
+			v.add(path+".minAge", "%s", err)
 		}
 		targets = append(targets, target)
 	}
