@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
@@ -71,21 +70,6 @@ func TestTheReadmeAndTheHelpTellTheSameExitCodes(t *testing.T) {
 	require.Len(t, codes, 3)
 	for _, code := range codes {
 		assert.Contains(t, strings.ReplaceAll(readme, "`plan`", "plan"), fmt.Sprintf("| `%s` | %s |", code[1], code[2]))
-	}
-}
-
-// What the README installs is part of an installation whose chart is tested.
-func TestTheReadmesValuesAreTheTestedOnes(t *testing.T) {
-	t.Parallel()
-	type values struct {
-		Targets []map[string]any `yaml:"targets"`
-	}
-	var shown, tested values
-	require.NoError(t, yaml.Unmarshal([]byte(after(t, read(t, readmeFile), "targets.yaml")), &shown))
-	require.NoError(t, yaml.Unmarshal([]byte(read(t, root+"/chart/ci/tracebloc-values.yaml")), &tested))
-	require.NotEmpty(t, shown.Targets)
-	for _, target := range shown.Targets {
-		assert.Contains(t, tested.Targets, target)
 	}
 }
 
