@@ -6,8 +6,10 @@
 package docs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tracebloc/image-refresh/tests/components"
 )
@@ -25,4 +27,19 @@ func read(name string) (string, error) {
 	}
 	text, err := os.ReadFile(file) //nolint:gosec // a file of the repository
 	return string(text), err
+}
+
+// Snippet is the code block of a page that follows a marker, an HTML comment.
+func Snippet(page, marker string) (string, error) {
+	text, err := read(page)
+	if err != nil {
+		return "", err
+	}
+	_, text, marked := strings.Cut(text, "<!-- "+marker+" -->\n```")
+	_, text, opened := strings.Cut(text, "\n")
+	text, _, closed := strings.Cut(text, "```\n")
+	if !marked || !opened || !closed {
+		return "", fmt.Errorf("%s has no block after <!-- %s -->", page, marker)
+	}
+	return text, nil
 }

@@ -78,11 +78,13 @@ func TestCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 		require.NotEmpty(t, printed[page], page)
 	}
 	assertTerminalGetsATable(t, tree, environ)
+	require.NoError(t, os.Symlink(filepath.Join(tree, "bin", "image-refresh"), filepath.Join(bin, "image-refresh")))
+	assertPipelineCommits(t, environ)
 	readme := printed["README.md"]
 	require.GreaterOrEqual(t, len(readme), 6)
-	assert.Equal(t, 3, strings.Count(readme[0], " adopted\n"), "init has found what floats")
+	assert.Equal(t, 3, strings.Count(readme[0], " adopted  "), "init has found what floats")
 	assert.NotContains(t, readme[1], "credential-missing", "the pull secret is read")
-	assert.Equal(t, 3, strings.Count(readme[1], " adopted\n"))
+	assert.Equal(t, 3, strings.Count(readme[1], " adopted  "))
 	assert.Contains(t, printed["chart/README.md"][0], "Succeeded", "helm test")
 	assert.Contains(t, printed["chart/README.md"][1], "Reason:       Completed")
 	assert.Contains(t, printed["docs/logs.md"][0], `"msg":"registry request"`)
