@@ -24,9 +24,10 @@ type Reference struct {
 var (
 	hostPattern       = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$`)
 	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagPattern        = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
-	identifier        = regexp.MustCompile(`^[a-f0-9]{64}$`) // of an image on a node, which no registry can be asked for
+	tagPattern        = regexp.MustCompile(`^\w[\w.-]*$`)
 )
+
+const maxTag = 128 // characters, which are bytes where tagPattern matches
 
 // errReference never repeats the text, which may come from outside.
 var errReference = errors.New("not an image reference as in ghcr.io/team/image:1.2, in lower case, with a tag of at most 128 characters")
@@ -35,7 +36,7 @@ var errReference = errors.New("not an image reference as in ghcr.io/team/image:1
 func ParseReference(text string) (Reference, error) {
 	base, digest, pinned := strings.Cut(text, "@")
 	tag, err := name.NewTag(base, name.WithDefaultTag(""))
-	if err != nil || strings.Contains(base, "://") || identifier.MatchString(base) {
+	if err != nil || strings.Contains(base, "://") || isHash(base) { // of an image on a node, which no registry can be asked for
 		return Reference{}, errReference
 	}
 	ref := Reference{Host: tag.RegistryStr(), Repository: tag.RepositoryStr(), Tag: tag.TagStr(), Spelled: base}
@@ -53,7 +54,7 @@ func ParseReference(text string) (Reference, error) {
 		ref.Tag = "latest"
 	}
 	ref.Floating = ref.Tag == "latest"
-	if !hostPattern.MatchString(ref.Host) || !repositoryPattern.MatchString(ref.Repository) || ref.Tag != "" && !tagPattern.MatchString(ref.Tag) {
+	if !hostPattern.MatchString(ref.Host) || !repositoryPattern.MatchString(ref.Repository) || ref.Tag != "" && (len(ref.Tag) > maxTag || !tagPattern.MatchString(ref.Tag)) {
 		return Reference{}, errReference
 	}
 	return ref, nil
