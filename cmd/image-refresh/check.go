@@ -9,5 +9,6 @@ func (p *program) checkCommand() *cobra.Command {
 		Example: "image-refresh check -f config.yaml -n shop\nimage-refresh check --values values.yaml -n shop",
 	}
 	p.valuesFlag(command)
+	command.Flags().BoolVar(&p.notify, "notify", false, "send one test message to each URL of NOTIFY_URLS, and say which of them took it")
 	return command
 }

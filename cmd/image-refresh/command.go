@@ -30,6 +30,7 @@ type program struct {
 	kubeContext string
 	overrides   config.Overrides
 	selection   selection // of plan
+	notify      bool      // of check
 }
 
 // exit ends the program with a code other than 0, and what is still to be said, if anything.

@@ -38,7 +38,7 @@ func (p *program) tick(command string) func(*cobra.Command, []string) error {
 }
 
 func (p *program) runTick(ctx context.Context, command string) int {
-	read, err := config.Read(ctx, p.lookup, p.overrides)
+	read, told, err := p.configuration(ctx)
 	log := newLogger(read.Env, p.stderr)
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(foreign{log}) // net/http's HTTP/2 writes there
@@ -57,7 +57,7 @@ func (p *program) runTick(ctx context.Context, command string) int {
 		}
 		if err == nil {
 			if checks {
-				report = (&check.Checker{Tick: parts.runner, Cluster: parts.cluster, Registry: parts.registry}).Run(ctx)
+				report = (&check.Checker{Tick: parts.runner, Cluster: parts.cluster, Registry: parts.registry, Notify: p.notify, Sender: told.sender}).Run(ctx)
 			} else {
 				report = parts.runner.Run(ctx, command == "plan")
 				p.selection.apply(&report)
@@ -80,6 +80,7 @@ func (p *program) runTick(ctx context.Context, command string) int {
 		message = report.TerminationOf(lines)
 		report.DurationSeconds = time.Since(p.started).Seconds()
 	}
+	told.beat(ctx, log, report)
 	summarise(ctx, log, report)
 	terminate(ctx, log, message)
 	for _, slot := range report.LeftOut(p.output) {

@@ -13,6 +13,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/notify"
 	"github.com/tracebloc/image-refresh/internal/preflight"
 	"github.com/tracebloc/image-refresh/internal/proposal"
 	"github.com/tracebloc/image-refresh/internal/resolver"
@@ -40,6 +41,8 @@ type Checker struct {
 	Tick     *tick.Runner
 	Cluster  Cluster
 	Registry Registry
+	Notify   bool           // send a test message
+	Sender   *notify.Sender // nil where NOTIFY_URLS names nobody
 }
 
 // Run asks everything, side by side where one does not rest on another, and reports a line each.
@@ -65,6 +68,10 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 	aside.Wait()
 	if date := c.Tick.Cluster.Date(); !date.IsZero() {
 		facts.ClockAhead = c.Tick.Now().Sub(date)
+	}
+	facts.Notifies, facts.NotifyAsked = c.Sender != nil, c.Notify
+	if c.Notify && c.Sender != nil && ctx.Err() == nil {
+		facts.Deliveries = c.Sender.Send(ctx, notify.Test(string(read.ClusterName), c.Tick.Namespace))
 	}
 	facts.Interrupted = ctx.Err() != nil
 	report := result.New(version.Version(), "check", c.Tick.Started)

@@ -33,6 +33,10 @@ type Env struct {
 	ResolveTimeout          Duration  `env:"RESOLVE_TIMEOUT, default=30s" help:"how long resolving one image may take, its retries included"`
 	Concurrency             Positive  `env:"CONCURRENCY, default=8" help:"requests under way at once, to registries and to the API server each"`
 	PullSecretsDir          Text      `env:"PULL_SECRETS_DIR, default=/etc/image-refresh/pull-secrets" help:"mounted pull secrets: NAMESPACE/NAME/.dockerconfigjson or .dockercfg"`
+	NotifyURLs              Secret    `env:"NOTIFY_URLS" help:"where to tell of problems: URLs as shoutrrr has them, separated by white space; secret"`
+	NotifyOn                NotifyOn  `env:"NOTIFY_ON, default=problems" help:"what to tell of: problems, or changes (also each refresh)"`
+	HeartbeatURL            Secret    `env:"HEARTBEAT_URL" help:"asked after each tick, with /fail added to its path after exit 1 or 2; secret"`
+	ClusterName             Text      `env:"CLUSTER_NAME" help:"what messages call this cluster"`
 	LogLevel                LogLevel  `env:"LOG_LEVEL, default=info" help:"debug, info, warn or error; where logs go to a terminal, warn by default"`
 	LogFormat               LogFormat `env:"LOG_FORMAT, default=json" help:"json, or text for people; where logs go to a terminal, text by default"`
 }
@@ -118,7 +122,20 @@ type (
 	LogLevel slog.Level
 	// LogFormat is json or text.
 	LogFormat string
+	// NotifyOn is problems or changes.
+	NotifyOn string
+	// Secret is any text that is not to be printed.
+	Secret string
 )
+
+// What NotifyOn may be.
+const (
+	NotifyProblems NotifyOn = "problems"
+	NotifyChanges  NotifyOn = "changes"
+)
+
+// String hides a secret from whoever formats it.
+func (Secret) String() string { return "redacted" }
 
 // The formats of LogFormat.
 const (
@@ -214,4 +231,14 @@ func (f *LogFormat) EnvDecode(text string) error {
 		return nil
 	}
 	return refused(text, "must be json or text")
+}
+
+// EnvDecode implements envconfig.Decoder.
+func (n *NotifyOn) EnvDecode(text string) error {
+	switch on := NotifyOn(strings.ToLower(text)); on {
+	case NotifyProblems, NotifyChanges:
+		*n = on
+		return nil
+	}
+	return refused(text, "must be problems or changes")
 }

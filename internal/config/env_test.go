@@ -20,7 +20,7 @@ func defaults() Env {
 		ResolveFailureThreshold: 3, RolloutFailureThreshold: 3, UnsettledThreshold: 8, ContestedThreshold: 3,
 		RolloutTimeout: Duration(10 * time.Minute), ResolveTimeout: Duration(30 * time.Second),
 		Rollback: true, MaxRollouts: 10, Concurrency: 8,
-		LogLevel: LogLevel(slog.LevelInfo), LogFormat: LogJSON,
+		LogLevel: LogLevel(slog.LevelInfo), LogFormat: LogJSON, NotifyOn: NotifyProblems,
 	}
 }
 
@@ -53,6 +53,10 @@ func TestAVariable(t *testing.T) {
 		{"RESOLVE_TIMEOUT", "500ms", func(e *Env) { e.ResolveTimeout = Duration(500 * time.Millisecond) }},
 		{"CONCURRENCY", " 5\r\n", func(e *Env) { e.Concurrency = 5 }}, // files and editors add line ends
 		{"PULL_SECRETS_DIR", "/s", func(e *Env) { e.PullSecretsDir = "/s" }},
+		{"NOTIFY_URLS", "slack://a\n smtp://b\n", func(e *Env) { e.NotifyURLs = "slack://a\n smtp://b" }},
+		{"NOTIFY_ON", "Changes", func(e *Env) { e.NotifyOn = NotifyChanges }},
+		{"HEARTBEAT_URL", "https://hc-ping.com/x\n", func(e *Env) { e.HeartbeatURL = "https://hc-ping.com/x" }},
+		{"CLUSTER_NAME", "prod eu", func(e *Env) { e.ClusterName = "prod eu" }},
 		{"LOG_LEVEL", "debug", func(e *Env) { e.LogLevel = LogLevel(slog.LevelDebug) }},
 		{"LOG_LEVEL", "INFO", func(*Env) {}},
 		{"LOG_LEVEL", "Warn", func(e *Env) { e.LogLevel = LogLevel(slog.LevelWarn) }},
@@ -83,6 +87,7 @@ func TestAVariableThatDoesNotParse(t *testing.T) {
 		"ROLLBACK":   {"yes", "2"},
 		"LOG_LEVEL":  {"trace", "4"},
 		"LOG_FORMAT": {"xml"},
+		"NOTIFY_ON":  {"all"},
 	}
 	all := map[string]string{}
 	for variable, values := range bad {
@@ -112,8 +117,8 @@ func TestVariablesDescribeAll(t *testing.T) {
 		assert.Equal(t, defaults(), env)
 	}
 	assert.Equal(t, []string{
-		"ANNOTATION_PREFIX", "CONCURRENCY", "CONFIG_FILE", "CONTESTED_THRESHOLD", "LOG_FORMAT", "LOG_LEVEL", "MAX_ROLLOUTS",
-		"POD_NAMESPACE", "PULL_SECRETS_DIR", "RESOLVE_FAILURE_THRESHOLD", "RESOLVE_TIMEOUT", "ROLLBACK", "ROLLOUT_FAILURE_THRESHOLD",
+		"ANNOTATION_PREFIX", "CLUSTER_NAME", "CONCURRENCY", "CONFIG_FILE", "CONTESTED_THRESHOLD", "HEARTBEAT_URL", "LOG_FORMAT", "LOG_LEVEL",
+		"MAX_ROLLOUTS", "NOTIFY_ON", "NOTIFY_URLS", "POD_NAMESPACE", "PULL_SECRETS_DIR", "RESOLVE_FAILURE_THRESHOLD", "RESOLVE_TIMEOUT", "ROLLBACK", "ROLLOUT_FAILURE_THRESHOLD",
 		"ROLLOUT_TIMEOUT", "UNSETTLED_THRESHOLD",
 	}, slices.Sorted(maps.Keys(preset)), "the contract's variables")
 }

@@ -37,7 +37,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	login, _ := base64.StdEncoding.DecodeString(basic)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, part := range []string{r.Method, r.URL.String(), string(login), string(body)} {
+	for _, part := range []string{r.Method, r.URL.String(), string(login), string(body), r.Header.Get("Content-Type")} {
 		n.sent += part + " "
 	}
 	for _, values := range r.Header {
@@ -124,7 +124,7 @@ func TestWhatIsNoURLOfAServiceIsNamedAndNotQuoted(t *testing.T) {
 		}
 	}
 	_, problems := Parse(strings.Repeat("x ", 11))
-	assert.ErrorContains(t, problems[10], "the URL 11 is no URL")
+	assert.ErrorContains(t, problems[10], ": URL 11 is no URL")
 	// A service that logs in when it is made is not asked yet.
 	s, problems := Parse("\twecom://x\r\nmatrix://user:password@localhost:1/\n")
 	assert.Empty(t, problems)

@@ -29,6 +29,7 @@ const (
 
 // Compose words notices as one message, the first of them first, without its Result. cluster may be empty.
 func Compose(cluster, namespace string, notices []Notice) Message {
+	cluster = failure.Clean(cluster)
 	place := []string{"namespace " + plain(namespace)}
 	if cluster != "" {
 		place = []string{"cluster " + plain(cluster), place[0]}

@@ -3,12 +3,12 @@ package notify
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/teams"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
 
@@ -31,12 +31,12 @@ var ordinals = []string{"first", "second", "third", "fourth", "fifth", "sixth", 
 func named(position int, scheme string) string {
 	name := fmt.Sprintf("URL %d", position+1)
 	if position < len(ordinals) {
-		name = ordinals[position] + " URL"
+		name = "the " + ordinals[position] + " URL"
 	}
 	if scheme != "" {
 		name += " (" + scheme + ")"
 	}
-	return "the " + name
+	return name
 }
 
 // Parse reads NOTIFY_URLS: URLs as shoutrrr has them, separated by white space. Nobody is asked. Each URL that does not parse is
@@ -68,8 +68,9 @@ func parse(position int, raw string) (destination, error) {
 	if bare != raw {
 		return to, errors.New("stands in quotes: remove them")
 	}
-	if !slices.Contains(services(), scheme) {
-		return to, fmt.Errorf("is for no service that is known: write a webhook as generic+https://…, or name one of %s", strings.Join(services(), ", "))
+	if services[scheme] == nil {
+		known := strings.Join(slices.Sorted(maps.Keys(services)), ", ")
+		return to, fmt.Errorf("is for no service that is known: write a webhook as generic+https://…, or name one of %s", known)
 	}
 	encoding := errors.New("does not parse: percent-encode @ # % : / ? in user names, passwords and tokens (%40 %23 %25 %3A %2F %3F), " +
 		"and give all that this service needs")
@@ -92,11 +93,6 @@ func isScheme(text string) bool {
 	return text != "" && len(text) < 12 && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz") == ""
 }
 
-// services are the library's, without the one that writes to a log.
-func services() []string {
-	return slices.DeleteFunc(router.SupportedSchemas(), func(name string) bool { return name == "logger" })
-}
-
 // workflow makes a URL for the library of the address of a Teams workflow, which is to be used as it is: it holds a signature
 // and percent-encoded slashes, and people paste it with and without the library's form around it.
 func workflow(raw string) string {
@@ -115,19 +111,15 @@ func workflow(raw string) string {
 
 // service makes the library's service of a URL, which asks through a client of ours.
 func (d destination) service(client *http.Client, log types.StdLogger) (types.Service, error) {
-	locate := &router.ServiceRouter{}
-	scheme, at, err := locate.ExtractServiceName(d.url)
+	at, err := url.Parse(d.url)
 	if err != nil {
 		return nil, err
 	}
-	service, err := locate.NewService(scheme)
-	if err != nil {
-		return nil, err
-	}
-	if at.Scheme != scheme { // generic+https
+	service := services[d.scheme]()
+	if at.Scheme != d.scheme { // generic+https
 		custom, ok := service.(types.CustomURLService)
 		if !ok {
-			return nil, router.ErrCustomURLsNotSupported
+			return nil, errors.ErrUnsupported
 		}
 		if at, err = custom.GetServiceURLFromCustom(at); err != nil {
 			return nil, err
@@ -141,7 +133,7 @@ func (d destination) service(client *http.Client, log types.StdLogger) (types.Se
 	if err := service.Initialize(at, log); err != nil {
 		return nil, err
 	}
-	if is && scheme != "pushbullet" {
+	if is && d.scheme != "pushbullet" {
 		over.SetHTTPClient(client)
 	}
 	return service, nil

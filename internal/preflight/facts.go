@@ -12,6 +12,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/notify"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 )
 
@@ -31,7 +32,10 @@ type Facts struct {
 	// NoSchedules is why the CronJobs that run this program could not be read.
 	NoSchedules *failure.Error
 	// ClockAhead is how far the clock here is ahead of the API server's; negative where it is behind.
-	ClockAhead time.Duration
+	ClockAhead  time.Duration
+	Notifies    bool              // NOTIFY_URLS names somebody
+	NotifyAsked bool              // a test message was asked for
+	Deliveries  []notify.Delivery // of the test message
 	// Interrupted says that the check was told to end before it was done.
 	Interrupted bool
 }

@@ -21,6 +21,7 @@ const (
 	checkWorkload      = "workload"
 	checkOwnership     = "ownership"
 	checkSchedule      = "schedule"
+	checkNotification  = "notification"
 	checkNodes         = "nodes"
 )
 
@@ -44,6 +45,7 @@ func Lines(f Facts) []result.Check {
 	}
 	lines.unfollowed(f)
 	lines.schedules(f, server)
+	lines.notifications(f)
 	lines.add(checkNodes, "", result.Unchecked, "whether nodes can pull the images: the kubelet asks over the nodes' own network, proxy and certificates; a rollout tells")
 	return lines
 }
@@ -247,6 +249,26 @@ func (l *list) schedules(f Facts, server *failure.Error) {
 			l.warn(checkSchedule, s.Name, &failure.Error{Message: "is suspended: no tick runs", Fix: "set suspend to false"})
 		default:
 			l.add(checkSchedule, s.Name, result.OK, "leaves a tick its time")
+		}
+	}
+}
+
+// notifications says whom a test message has reached.
+func (l *list) notifications(f Facts) {
+	switch {
+	case f.Notifies && !f.NotifyAsked:
+		l.add(checkNotification, "", result.Unchecked, "whether messages arrive: nothing was sent; check --notify sends a test message to each URL of NOTIFY_URLS")
+	case f.NotifyAsked && !f.Notifies:
+		l.wrong(checkNotification, "", &failure.Error{Message: "NOTIFY_URLS names nobody who could be told", Fix: "set it, with the chart from a Secret by notify.secretName"})
+	}
+	for _, one := range f.Deliveries {
+		switch {
+		case one.Taken && one.Failure == "":
+			l.add(checkNotification, one.URL, result.OK, "has taken a test message")
+		case one.Taken:
+			l.add(checkNotification, one.URL, result.Warning, "has taken a test message, though not for everybody: "+one.Failure)
+		default:
+			l.add(checkNotification, one.URL, result.Wrong, "has not taken a test message: "+one.Failure)
 		}
 	}
 }
