@@ -42,9 +42,23 @@ containers:
         valueFrom:
           fieldRef:
             fieldPath: metadata.namespace
-      {{- range list "annotationPrefix" "resolveFailureThreshold" "rolloutFailureThreshold" "unsettledThreshold" "contestedThreshold" "rolloutTimeout" "rollback" "maxRollouts" "resolveTimeout" "concurrency" "logLevel" "logFormat" }}
+      {{- range list "annotationPrefix" "resolveFailureThreshold" "rolloutFailureThreshold" "unsettledThreshold" "contestedThreshold" "rolloutTimeout" "rollback" "maxRollouts" "resolveTimeout" "concurrency" "clusterName" "logLevel" "logFormat" }}
       - name: {{ snakecase . | upper }}
         value: {{ include "image-refresh.text" (index $values .) | quote }}
+      {{- end }}
+      {{- /* Helm reads YAML 1.1, where a key "on" without quotes is true. */}}
+      - name: NOTIFY_ON
+        value: {{ coalesce (get $values.notify "on") (get $values.notify "true") "problems" }}
+      {{- range $name, $from := dict "NOTIFY_URLS" $values.notify "HEARTBEAT_URL" $values.heartbeat }}
+      {{- with $from.secretName }}
+      - name: {{ $name }}
+        valueFrom:
+          secretKeyRef:
+            name: {{ . }}
+            key: {{ $from.key }}
+            # Missing, it must not keep the pod from starting: nobody is told then, and images are kept fresh all the same.
+            optional: true
+      {{- end }}
       {{- end }}
       {{- with $values.proxy.http }}
       - name: HTTP_PROXY

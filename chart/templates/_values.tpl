@@ -14,6 +14,11 @@ rollback: true
 maxRollouts: 10
 resolveTimeout: 30s
 concurrency: 8
+clusterName: ""
+notify:
+  key: urls
+heartbeat:
+  key: url
 logLevel: info
 logFormat: json
 proxy: {}
@@ -66,11 +71,17 @@ that `resources: {limits: null}` means what it says; the chart's own groups are 
 */}}
 {{- define "image-refresh.values" -}}
 {{- $values := .Values | toJson | fromJson }}
+{{- range list "notify" "heartbeat" }}
+  {{- $given := default dict (index $values .) }}
+  {{- if and $given.key (not $given.secretName) }}
+    {{- fail (printf "%s.key is %q, and %s.secretName is empty: name the Secret that has this key" . $given.key .) }}
+  {{- end }}
+{{- end }}
 {{- range $key, $default := include "image-refresh.defaults" . | fromYaml }}
   {{- $given := index $values $key }}
   {{- if or (kindIs "invalid" $given) (eq (toString $given) "") }}
     {{- $_ := set $values $key $default }}
-  {{- else if has $key (list "admissionPolicy" "grafanaDashboard" "image" "networkPolicy" "prometheusRule" "proxy" "rbac" "serviceAccount") }}
+  {{- else if has $key (list "admissionPolicy" "grafanaDashboard" "heartbeat" "image" "networkPolicy" "notify" "prometheusRule" "proxy" "rbac" "serviceAccount") }}
     {{- range $inner, $innerDefault := $default }}
       {{- if or (kindIs "invalid" (index $given $inner)) (eq (toString (index $given $inner)) "") }}
         {{- $_ := set $given $inner $innerDefault }}

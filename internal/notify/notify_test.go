@@ -111,7 +111,7 @@ func TestWhatIsNoURLOfAServiceIsNamedAndNotQuoted(t *testing.T) {
 		"wecom://x\n slack://hook:" + secret + "@webhook":                                   "the second URL (slack) " + encode,
 		"matrix://user:" + secret + "@:x/":                                                  "the first URL (matrix) " + encode,
 		`"slack://` + secret + `"`:                                                          "the first URL (slack) stands in quotes: remove them",
-		"https://hooks.slack.com/services/" + secret:                                        "the first URL (https) " + unknown + ": write a webhook as generic+https://…, or name one of bark, discord, generic, ",
+		"https://hooks.slack.com/services/" + secret:                                        "the first URL (https) " + unknown + ": write a webhook as generic+https://…, one of Slack as slack://hook:A-B-C@webhook, or name one of bark, discord, generic, ",
 		"logger://" + secret: "the first URL (logger) " + unknown,
 		secret:               "the first URL is no URL: begin it with its service",
 		secret + "://x":      "the first URL " + unknown,

@@ -70,7 +70,7 @@ func parse(position int, raw string) (destination, error) {
 	}
 	if services[scheme] == nil {
 		known := strings.Join(slices.Sorted(maps.Keys(services)), ", ")
-		return to, fmt.Errorf("is for no service that is known: write a webhook as generic+https://…, or name one of %s", known)
+		return to, fmt.Errorf("is for no service that is known: write a webhook as generic+https://…, one of Slack as slack://hook:A-B-C@webhook, or name one of %s", known)
 	}
 	encoding := errors.New("does not parse: percent-encode @ # % : / ? in user names, passwords and tokens (%40 %23 %25 %3A %2F %3F), " +
 		"and give all that this service needs")

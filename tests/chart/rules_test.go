@@ -54,6 +54,7 @@ var shared = []keyRule{
 	}},
 	{top, "rolloutTimeout", list{"1h2m3.5s"}, list{`"10"`, "0s", "-5m", "1d"}},
 	{top, "resolveTimeout", list{"1500ms"}, list{"0m0s"}},
+	{top, "clusterName", list{"prod eu"}, nil},
 	{top, "logLevel", list{"warn"}, list{"loud"}},
 	{top, "logFormat", list{"text"}, list{"xml"}},
 
@@ -165,7 +166,9 @@ var chartOnly = []keyRule{
 	{top, "extraObjects", list{`[{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}, "{{ if false }}x{{ end }}"]`}, list{
 		"{apiVersion: v1}",
 	}},
-	{top, "extraEnv", nil, list{"[{name: LOG_LEVEL, value: debug}]"}},
+	{top, "notify", list{"{secretName: a, key: b, on: changes}", `{secretName: a, "on": ""}`}, list{"{on: all}", `{"on": all}`, "{urls: x}"}},
+	{top, "heartbeat", list{"{secretName: a}"}, list{"{url: x}"}},
+	{top, "extraEnv", nil, list{"[{name: LOG_LEVEL, value: debug}]", "[{name: NOTIFY_URLS, value: x}]"}},
 	{registry, "mirrors", list{`["{{ .Release.Name }}.example.com/x"]`}, nil},
 	{target, "image", list{`"ghcr.io/x/{{ .Release.Name }}:1", mode: '{{ print "notify" }}', pin: '{{ print "digest" }}'`}, nil},
 	{target, "minAge", list{`'{{ print "1h" }}', staleAfter: '{{ print "720h" }}'`}, nil},
@@ -269,6 +272,7 @@ func TestChartAndProgramHaveTheSameDefaults(t *testing.T) {
 	require.Contains(t, want, "RESOLVE_FAILURE_THRESHOLD")
 	got := map[string]string{ // where the chart mounts them
 		"CONFIG_FILE": "/etc/image-refresh/config.yaml", "PULL_SECRETS_DIR": "/etc/image-refresh/pull-secrets",
+		"NOTIFY_URLS": "", "HEARTBEAT_URL": "", // where a Secret is named
 	}
 	for _, variable := range tickOf(t, decode(t, helms[0].mustTemplate(t, chartDir, example("default")...))).Containers[0].Env {
 		got[variable.Name] = variable.Value

@@ -13,7 +13,7 @@ import (
 
 // groups are the chart's own maps of values, which are filled in key by key.
 var groups = []string{
-	"admissionPolicy", "grafanaDashboard", "image", "networkPolicy", "prometheusRule", "proxy", "rbac", "serviceAccount",
+	"admissionPolicy", "grafanaDashboard", "heartbeat", "image", "networkPolicy", "notify", "prometheusRule", "proxy", "rbac", "serviceAccount",
 }
 
 // everything switches every optional object on, so that the values of each are used.

@@ -33,7 +33,7 @@ const (
 // pages are the documents with commands for a cluster, in the order in which a reader would come to them; each goes on where
 // the one before has ended.
 var pages = []string{
-	"README.md", "chart/README.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/migrating.md", "docs/faq.md",
+	"README.md", "chart/README.md", "docs/notifications.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/migrating.md", "docs/faq.md",
 }
 
 // shown are the files that a page tells its reader to write.
