@@ -33,7 +33,7 @@ const (
 // pages are the documents with commands for a cluster, in the order in which a reader would come to them; each goes on where
 // the one before has ended.
 var pages = []string{
-	"README.md", "chart/README.md", "docs/notifications.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/migrating.md", "docs/faq.md",
+	"README.md", "chart/README.md", "docs/notifications.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/faq.md",
 }
 
 // shown are the files that a page tells its reader to write.
@@ -82,7 +82,7 @@ func TestCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	assertPipelineCommits(t, environ)
 	readme := printed["README.md"]
 	require.GreaterOrEqual(t, len(readme), 6)
-	assert.Equal(t, 3, strings.Count(readme[0], " adopted  "), "init has found what floats")
+	assert.Equal(t, 2, strings.Count(readme[0], " adopted  "), "init has found what floats")
 	assert.NotContains(t, readme[1], "credential-missing", "the pull secret is read")
 	assert.Equal(t, 3, strings.Count(readme[1], " adopted  "))
 	assert.Contains(t, printed["chart/README.md"][0], "Succeeded", "helm test")
@@ -92,9 +92,6 @@ func TestCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	d, err := c.Client().AppsV1().Deployments(namespace).Get(t.Context(), "stg-jobs-manager", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.NotContains(t, d.Labels, "tracebloc.io/refresh-hold")
-	script, err := c.Client().BatchV1().CronJobs(namespace).Get(t.Context(), "stg-image-refresh-script", metav1.GetOptions{})
-	require.NoError(t, err)
-	assert.True(t, *script.Spec.Suspend, "the shell script is stopped")
 }
 
 // assertTerminalGetsATable runs a plan at a terminal: without -o it prints a table in colour, no wider than the terminal.
@@ -150,7 +147,6 @@ func readersCluster(t *testing.T) (*cluster.Cluster, *registries.Site) {
 		ObjectMeta: metav1.ObjectMeta{Name: "stg-regcred"}, Type: corev1.SecretTypeDockerConfigJson,
 		StringData: map[string]string{corev1.DockerConfigJsonKey: pullSecret},
 	}, create))
-	made(c.Client().BatchV1().CronJobs(namespace).Create(t.Context(), workloads.CronJob("stg-image-refresh-script"), create))
 	for _, d := range []*appsv1.Deployment{
 		workloads.Deployment("api", workloads.InNamespace(example), workloads.Container("api", "ghcr.io/example/api:1.2")),
 		workloads.Deployment("stg-jobs-manager", workloads.InNamespace(namespace), workloads.PullSecret("stg-regcred"),
