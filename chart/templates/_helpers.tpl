@@ -8,10 +8,14 @@
 {{- default $full .Values.fullnameOverride | trunc 52 | trimSuffix "-" | trimSuffix "." }}
 {{- end }}
 
-{{/* The labels that all pods of this release have, and no others. */}}
+{{/*
+The labels that all pods of this release have, and no others. The component is the same under any alias and name: what looks for
+this program in a cluster selects by it.
+*/}}
 {{- define "image-refresh.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: image-refresh
 {{- end }}
 
 {{/*
@@ -41,7 +45,7 @@ annotations:
 
 {{- define "image-refresh.serviceAccountName" -}}
 {{- $account := (include "image-refresh.values" . | fromJson).serviceAccount }}
-{{- default (ternary (include "image-refresh.fullname" .) "default" $account.create) $account.name }}
+{{- default (include "image-refresh.fullname" .) $account.name }}
 {{- end }}
 
 {{/* A scalar as the text of an environment variable. Helm reads numbers as floats, and would print 1000000 as 1e+06. */}}
@@ -72,7 +76,7 @@ annotations:
   {{- add $bound 300 }}
 {{- else }}
   {{- if le (int64 $values.activeDeadlineSeconds) $bound }}
-    {{- fail (printf "activeDeadlineSeconds is %d, but a tick may take 2 x rolloutTimeout (%s) + 5 minutes: make it more than %d, or leave it out" (int64 $values.activeDeadlineSeconds) $values.rolloutTimeout $bound) }}
+    {{- include "image-refresh.refuse" (list "activeDeadlineSeconds" $values.activeDeadlineSeconds (printf "must be more than %d: a tick may take 2 x rolloutTimeout (%s) + 5 minutes; or leave it out" $bound $values.rolloutTimeout)) }}
   {{- end }}
   {{- int64 $values.activeDeadlineSeconds }}
 {{- end }}

@@ -42,7 +42,7 @@ containers:
         valueFrom:
           fieldRef:
             fieldPath: metadata.namespace
-      {{- range list "annotationPrefix" "resolveFailureThreshold" "rolloutFailureThreshold" "unsettledThreshold" "contestedThreshold" "rolloutTimeout" "rollback" "maxRollouts" "resolveTimeout" "concurrency" "clusterName" "logLevel" "logFormat" }}
+      {{- range include "image-refresh.variables" $context | fromJsonArray }}
       - name: {{ snakecase . | upper }}
         value: {{ include "image-refresh.text" (index $values .) | quote }}
       {{- end }}

@@ -66,17 +66,11 @@ admissionPolicy:
 {{- end }}
 
 {{/*
-The values with those defaults filled in for what is missing, null or empty text, as JSON. A map that follows Kubernetes' own shape is taken whole or not at all, so
+The values with those defaults filled in for what is missing, null or empty text, as JSON; without targets where enabled is false. A map that follows Kubernetes' own shape is taken whole or not at all, so
 that `resources: {limits: null}` means what it says; the chart's own groups are filled in key by key.
 */}}
 {{- define "image-refresh.values" -}}
 {{- $values := .Values | toJson | fromJson }}
-{{- range list "notify" "heartbeat" }}
-  {{- $given := default dict (index $values .) }}
-  {{- if and $given.key (not $given.secretName) }}
-    {{- fail (printf "%s.key is %q, and %s.secretName is empty: name the Secret that has this key" . $given.key .) }}
-  {{- end }}
-{{- end }}
 {{- range $key, $default := include "image-refresh.defaults" . | fromYaml }}
   {{- $given := index $values $key }}
   {{- if or (kindIs "invalid" $given) (eq (toString $given) "") }}
@@ -88,6 +82,9 @@ that `resources: {limits: null}` means what it says; the chart's own groups are 
       {{- end }}
     {{- end }}
   {{- end }}
+{{- end }}
+{{- if eq (toString $values.enabled) "false" }}
+  {{- $_ := set $values "targets" list }}
 {{- end }}
 {{- toJson $values }}
 {{- end }}
@@ -119,53 +116,15 @@ Call with (dict "value" VALUE "context" $).
 {{- end }}
 {{- end }}
 
-{{/* Targets, registries and pull secrets as one JSON object, all strings rendered. What a JSON schema cannot tell fails here. */}}
+{{/* Targets, registries and pull secrets as one JSON object, all strings rendered. */}}
 {{- define "image-refresh.config" -}}
+{{- $_ := set .Values "global" (default dict .Values.global) }}{{/* else a name that is misspelt there ends in a nil pointer, and not in a sentence */}}
 {{- $values := include "image-refresh.values" . | fromJson }}
 {{- $given := dict "targets" (default list $values.targets) "registries" (default list $values.registries) "pullSecrets" (default list $values.pullSecrets) }}
-{{- $rendered := include "image-refresh.render" (dict "value" $given "context" .) }}
-{{- $config := fromJson $rendered }}
-{{- $seen := dict }}
-{{- $meanings := dict }}
-{{- range $target := $config.targets }}
-  {{- include "image-refresh.once" (list $seen "target" .name) }}
-  {{- range .workloads }}
-    {{- $slot := printf "%s %s %s" .kind (default $.Release.Namespace .namespace) .name }}
-    {{- if .container }}{{ $slot = printf "%s, container %s" $slot .container }}{{ end }}
-    {{- if .env }}{{ $slot = printf "%s, env %s" $slot .env }}{{ end }}
-    {{- include "image-refresh.once" (list $seen "workload" $slot) }}
-    {{- if .helmValue }}
-      {{- include "image-refresh.meaning" (list $meanings .helmValue (printf "%s %s" $target.name (default "digest" .envValue))) }}
-    {{- end }}
-  {{- end }}
-{{- end }}
-{{- range $config.registries }}
-  {{- include "image-refresh.once" (list $seen "registry" (ternary "docker.io" .host (eq .host "index.docker.io"))) }}
-  {{- if has .host .mirrors }}
-    {{- fail (printf "registry %s is a mirror of itself: it is asked after its mirrors anyhow" .host) }}
-  {{- end }}
-{{- end }}
-{{- $rendered }}
+{{- include "image-refresh.render" (dict "value" $given "context" .) }}
 {{- end }}
 
-{{/* Call with (list SEEN WHAT NAME): fails where that pair was seen before. */}}
-{{- define "image-refresh.once" -}}
-{{- $entry := rest . | join " " }}
-{{- if hasKey (first .) $entry }}
-  {{- fail (printf "%s is listed twice: name a target and a registry once, and let one target follow a slot" $entry) }}
-{{- end }}
-{{- $_ := set (first .) $entry true }}
-{{- end }}
-
-{{/* Call with (list SEEN PATH MEANING): fails where the value at the path has another meaning, or a value is beside one within it. */}}
-{{- define "image-refresh.meaning" -}}
-{{- $path := index . 1 }}
-{{- range $other, $meaning := first . }}
-  {{- if and (eq $other $path) (ne $meaning (index $ 2)) }}
-    {{- fail (printf "helmValue %s is named by two targets, or with two kinds of envValue: one value holds one text" $path) }}
-  {{- else if or (hasPrefix (printf "%s." $other) $path) (hasPrefix (printf "%s." $path) $other) }}
-    {{- fail (printf "helmValue %s cannot be a value beside %s, which is a part of it or holds it" $path $other) }}
-  {{- end }}
-{{- end }}
-{{- $_ := set (first .) $path (index . 2) }}
+{{/* The values that the program reads from its environment, as a JSON list. */}}
+{{- define "image-refresh.variables" -}}
+{{- toJson (list "annotationPrefix" "resolveFailureThreshold" "rolloutFailureThreshold" "unsettledThreshold" "contestedThreshold" "rolloutTimeout" "rollback" "maxRollouts" "resolveTimeout" "concurrency" "clusterName" "logLevel" "logFormat") }}
 {{- end }}

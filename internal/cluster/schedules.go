@@ -25,7 +25,7 @@ func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
 	list := &batchv1.CronJobList{}
 	err := c.do(ctx, func(ctx context.Context) error {
 		return c.groups[batchv1.GroupName].Get().Namespace(c.namespace).Resource("cronjobs").VersionedParams(
-			&metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + workload.FieldManager}, c.parameters).Do(ctx).Into(list)
+			&metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=" + workload.FieldManager}, c.parameters).Do(ctx).Into(list)
 	})
 	if err != nil {
 		return nil, notAnswered("asked to list cronjobs in namespace "+c.namespace, err)

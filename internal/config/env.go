@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -152,15 +153,13 @@ func (n *Namespace) EnvDecode(text string) error {
 	return nil
 }
 
+var ofKubernetes = regexp.MustCompile(`(^|\.)(kubernetes|k8s)\.io$`)
+
 // EnvDecode implements envconfig.Decoder.
 func (p *Prefix) EnvDecode(text string) error {
-	if len(validation.IsDNS1123Subdomain(text)) > 0 {
-		return refused(text, "must be a DNS subdomain, as in example.com")
-	}
-	for _, reserved := range []string{"kubernetes.io", "k8s.io"} { // the project's own, whose keys others act on
-		if text == reserved || strings.HasSuffix(text, "."+reserved) {
-			return refused(text, "must be outside of "+reserved+", which Kubernetes keeps for itself: name a domain of yours, as in example.com")
-		}
+	// Others act on the keys of Kubernetes' own domains.
+	if len(validation.IsDNS1123Subdomain(text)) > 0 || ofKubernetes.MatchString(text) {
+		return refused(text, "must be a domain of yours, as in example.com, in lower case and outside of kubernetes.io and k8s.io")
 	}
 	*p = Prefix(text)
 	return nil

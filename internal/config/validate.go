@@ -192,7 +192,7 @@ func (v *validator) image(path string, entry targetEntry) *image.Reference {
 	ref, err := image.ParseReference(entry.Image)
 	switch {
 	case err != nil:
-		v.add(path+".image", "%s, must be an image reference, as in ghcr.io/example/app:1.2", is(entry.Image))
+		v.add(path+".image", "%s, must be an image reference, as in ghcr.io/example/app:1.2, in lower case and without a scheme", is(entry.Image))
 	case ref.Digest != "":
 		v.add(path+".image", "%s, must not carry a digest: it is the tag that is followed", is(entry.Image))
 	}
@@ -214,7 +214,7 @@ func (v *validator) platforms(path string, texts []string) []image.Platform {
 	for i, text := range texts {
 		platform, err := image.ParsePlatform(text)
 		if err != nil {
-			v.add(fmt.Sprintf("%s.platforms[%d]", path, i), "%s; %s", is(text), err)
+			v.add(fmt.Sprintf("%s.platforms[%d]", path, i), "%s, %s", is(text), err)
 		}
 		platforms = append(platforms, platform)
 	}
@@ -241,7 +241,7 @@ func (v *validator) workloads(path string, entry targetEntry) []Workload {
 			v.add(path+".kind", "%s, must be Deployment, StatefulSet, DaemonSet or CronJob", is(w.Kind))
 		}
 		if len(validation.IsDNS1123Subdomain(w.Name)) > 0 {
-			v.add(path+".name", "%s, must be the name of the %s: lowercase letters, digits, dashes and dots", is(w.Name), Kind(w.Kind).orWorkload())
+			v.add(path+".name", "%s, must be the name of the workload: lowercase letters, digits, dashes and dots", is(w.Name))
 		}
 		if w.Namespace != "" && len(validation.IsDNS1123Label(w.Namespace)) > 0 {
 			v.add(path+".namespace", "%s, must be a namespace: lowercase letters, digits and dashes, at most 63", is(w.Namespace))
@@ -294,11 +294,4 @@ func (v *validator) helmValue(path, name string, meaning valueMeaning) string {
 	}
 	v.helmValues[name] = meaning
 	return name
-}
-
-func (k Kind) orWorkload() string {
-	if slices.Contains(Kinds(), k) {
-		return string(k)
-	}
-	return "workload"
 }

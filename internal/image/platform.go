@@ -1,7 +1,7 @@
 package image
 
 import (
-	"fmt"
+	"errors"
 	"regexp"
 	"strings"
 )
@@ -24,19 +24,14 @@ func (p Platform) OfVersion(version string) Platform {
 	return p
 }
 
-var platformPart = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
+var platform = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*){1,2}$`)
 
 // ParsePlatform reads os/architecture or os/architecture/variant, in lower case.
 func ParsePlatform(text string) (Platform, error) {
+	if !platform.MatchString(text) {
+		return Platform{}, errors.New("must be os/architecture or os/architecture/variant in lower case, as in linux/arm64")
+	}
 	parts := strings.Split(text, "/")
-	if len(parts) < 2 || len(parts) > 3 {
-		return Platform{}, fmt.Errorf("a platform is os/architecture or os/architecture/variant, as in linux/arm64")
-	}
-	for _, part := range parts {
-		if !platformPart.MatchString(part) {
-			return Platform{}, fmt.Errorf("a platform is os/architecture or os/architecture/variant in lower case, as in linux/arm64")
-		}
-	}
 	parts = append(parts, "")
 	return Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}, nil
 }

@@ -237,7 +237,7 @@ func (l *list) schedules(f Facts, server *failure.Error) {
 		l.add(checkSchedule, "", result.Unchecked, "whether the CronJob's deadline leaves a tick its time, and whether it is suspended: it may not be read from here; a person's kubeconfig can")
 	case len(f.Schedules) == 0:
 		l.warn(checkSchedule, "", &failure.Error{
-			Message: "no CronJob with the label app.kubernetes.io/name=image-refresh is in this namespace: nothing runs a tick here", Fix: "install the chart, or name its namespace",
+			Message: "no CronJob with the label app.kubernetes.io/component=image-refresh is in this namespace: nothing runs a tick here", Fix: "install the chart, or name its namespace",
 		})
 	}
 	for _, s := range f.Schedules {

@@ -87,6 +87,8 @@ func TestCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	assert.Equal(t, 3, strings.Count(readme[1], " adopted  "))
 	assert.Contains(t, printed["chart/README.md"][0], "Succeeded", "helm test")
 	assert.Contains(t, printed["chart/README.md"][1], "Reason:       Completed")
+	assert.NotContains(t, printed["chart/README.md"][2], "pod/", "the pod of helm test is no part of what kubectl installs")
+	assert.Contains(t, printed["chart/README.md"][2], "cronjob.batch/image-refresh ")
 	assert.Contains(t, printed["docs/logs.md"][0], `"msg":"registry request"`)
 	assert.Contains(t, printed["docs/logs.md"][0], `"msg":"API request"`)
 	d, err := c.Client().AppsV1().Deployments(namespace).Get(t.Context(), "stg-jobs-manager", metav1.GetOptions{})
