@@ -146,7 +146,7 @@ func (p *proposal) addVariable(w Workload, container string, variable corev1.Env
 // entry is a target as it is written.
 type entry struct {
 	Name        string      `yaml:"name"`
-	Image       string      `yaml:"image"`
+	Image       yaml.Node   `yaml:"image"`
 	PullSecrets []string    `yaml:"pullSecrets,omitempty,flow"`
 	Workloads   []yaml.Node `yaml:"workloads"`
 }
@@ -156,7 +156,11 @@ func (p *proposal) write(out io.Writer) error {
 	names := p.names()
 	for _, key := range slices.Sorted(maps.Keys(p.images)) {
 		ref := p.images[key]
-		target := entry{Name: names[key], Image: ref.Spelled + ":" + ref.Tag, PullSecrets: p.secrets(p.uses[key])}
+		target := entry{Name: names[key], PullSecrets: p.secrets(p.uses[key])}
+		target.Image.SetString(ref.Spelled + ":" + ref.Tag)
+		if ref.Floating {
+			target.Image.LineComment = "may be another major version tomorrow: name a tag of a release line, as in :1.2"
+		}
 		for _, one := range p.uses[key] {
 			var node yaml.Node
 			if err := node.Encode(struct{ Kind, Namespace, Name, Container string }{

@@ -49,7 +49,7 @@ func TestATargetForEachTagThatFloats(t *testing.T) {
 	nightly.Spec.JobTemplate.Spec.Template.Spec.Containers = []corev1.Container{{Name: "1", Image: "docker.io/library/nginx:1.27"}}
 	want := `targets:
   - name: busybox
-    image: busybox:latest
+    image: busybox:latest # may be another major version tomorrow: name a tag of a release line, as in :1.2
     pullSecrets: [pull]
     workloads:
       - {kind: Deployment, namespace: shop, name: web, container: prepare}

@@ -79,6 +79,13 @@ func forEachHelm(t *testing.T, test func(r *release)) {
 // run runs Helm, which has to succeed, and returns what it prints. The application is settled afterwards.
 func (r *release) run(args ...string) string {
 	r.t.Helper()
+	output := r.helm(args...)
+	r.Settle(r.workloads()...)
+	return output
+}
+
+func (r *release) helm(args ...string) string {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, r.path, append(args, "--namespace", r.Namespace)...)
@@ -88,7 +95,6 @@ func (r *release) run(args ...string) string {
 	}
 	output, err := command.CombinedOutput()
 	require.NoError(r.t, err, "helm %s\n%s", strings.Join(args, " "), output)
-	r.Settle(r.workloads()...)
 	return string(output)
 }
 
