@@ -37,22 +37,53 @@ func (k Keys) Failures(target string) string { return k.prefix + "/" + target + 
 // threshold on.
 func (k Keys) LastError(target string) string { return k.prefix + "/" + target + lastErrorSuffix }
 
-// Counts says whether the key is that of a target's counter, whichever target's.
-func (k Keys) Counts(key string) bool {
-	return (strings.HasSuffix(key, failuresSuffix) || strings.HasSuffix(key, lastErrorSuffix)) && strings.HasPrefix(key, k.prefix+"/")
+// FailingSince is the annotation, on the target's home, that says when the target last went from fine to failing, or to a
+// failure below its threshold (RFC 3339).
+func (k Keys) FailingSince(target string) string { return k.prefix + "/" + target + failingSinceSuffix }
+
+// Counts says whether an annotation is a target's counter, whichever target's: what stands on its home alone. What people have
+// been told stands in the state.
+func (k Keys) Counts(key, text string) bool {
+	name, found := strings.CutPrefix(key, k.prefix)
+	if !found || !strings.HasPrefix(name, "/") {
+		return false
+	}
+	for _, suffix := range counterSuffixes {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return strings.HasSuffix(name, stateSuffix) && strings.Contains(text, toldField)
 }
+
+// CountAny says whether any of a workload's annotations is a target's counter.
+func (k Keys) CountAny(annotations map[string]string) bool {
+	for key, text := range annotations {
+		if k.Counts(key, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// Condition is the label, one a workload, that says how its targets are (Condition).
+func (k Keys) Condition() string { return k.prefix + "/" + conditionName }
 
 // State is the annotation with everything else that a later tick must know, as versioned JSON (State).
 func (k Keys) State(target string) string { return k.prefix + "/" + target + stateSuffix }
 
 const (
-	stateSuffix     = "-refresh-state"
-	failuresSuffix  = "-refresh-consecutive-failures"
-	lastErrorSuffix = "-refresh-last-error"
-	markSuffix      = "-digest"
-	recordedPrefix  = "last-refreshed-"
-	holdName        = "refresh-hold"
+	stateSuffix        = "-refresh-state"
+	failuresSuffix     = "-refresh-consecutive-failures"
+	lastErrorSuffix    = "-refresh-last-error"
+	failingSinceSuffix = "-refresh-failing-since"
+	markSuffix         = "-digest"
+	recordedPrefix     = "last-refreshed-"
+	holdName           = "refresh-hold"
+	conditionName      = "refresh"
 )
+
+var counterSuffixes = []string{failuresSuffix, lastErrorSuffix, failingSinceSuffix}
 
 // NewerState finds a state of a version that only a newer release knows, of whichever target. The key is empty for none.
 func (k Keys) NewerState(annotations map[string]string) (key string, version int) {

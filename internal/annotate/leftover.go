@@ -29,13 +29,15 @@ func (k Keys) Leftovers(labels, annotations map[string]string, reader Reader) Le
 		switch {
 		case key != k.Hold() && name == holdName && value == "true":
 			left.Holds = append(left.Holds, key)
+		case prefix != k.prefix && name == conditionName && Condition(value).known() && reader.Ours(key):
+			left.Labels = append(left.Labels, key)
 		case isMark && isOfMark(value) && (prefix != k.prefix || !reader.Carries(target)) && reader.Ours(key):
 			left.Labels = append(left.Labels, key)
 		}
 	}
 	for key, value := range annotations {
 		prefix, name, _ := strings.Cut(key, "/")
-		target, isCounter := annotated(name)
+		target, isCounter := annotated(name, value)
 		if target == "" || prefix == k.prefix && (reader.Carries(target) || isCounter && reader.Configured(target)) {
 			continue
 		}
@@ -60,16 +62,17 @@ func isOfMark(value string) bool {
 
 // annotated is the target that an annotation of ours is about, by the key's name, and whether it is one of its counters; empty
 // where it is none of ours.
-func annotated(name string) (target string, isCounter bool) {
+func annotated(name, value string) (target string, isCounter bool) {
 	if rest, found := strings.CutPrefix(name, recordedPrefix); found {
 		if target, found = strings.CutSuffix(rest, markSuffix); found {
 			return target, false
 		}
 	}
 	if target, found := strings.CutSuffix(name, stateSuffix); found {
-		return target, false
+		state, err := ParseState(value)
+		return target, err == nil && !state.Empty() && state.WithoutTold().Empty() // which stands on its home
 	}
-	for _, suffix := range []string{failuresSuffix, lastErrorSuffix} {
+	for _, suffix := range counterSuffixes {
 		if target, found := strings.CutSuffix(name, suffix); found {
 			return target, true
 		}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Record is what is remembered of one target on one workload.
@@ -20,8 +21,10 @@ type Record struct {
 
 // TargetCounters is what is remembered once for a target, on its home.
 type TargetCounters struct {
-	Failures  int
-	LastError string
+	Failures     int
+	LastError    string
+	FailingSince time.Time // zero where the target is fine
+	Told         *Told     // nil for nothing
 }
 
 // Read reads a target's record from a workload's labels and annotations. A value that does not parse reads
@@ -87,12 +90,27 @@ func (r Record) Torn() bool {
 	return r.Mark != None && r.Mark != Unpinned && !r.Mark.Same(r.Recorded) && !r.Mark.Is(r.State.Attempted())
 }
 
+// toldField is in each state that has a Told.
+const toldField = `"told":`
+
 // ReadCounters reads the target's counters from its home. Warnings are as in Read.
 func (k Keys) ReadCounters(target string, annotations map[string]string) (TargetCounters, []error) {
-	failures, err := ParseCount(annotations[k.Failures(target)])
-	shared := TargetCounters{Failures: failures, LastError: annotations[k.LastError(target)]}
-	if err != nil {
-		return shared, []error{fmt.Errorf("%s is read as absent: %w", k.Failures(target), err)}
+	if !k.CountAny(annotations) { // as on most workloads
+		return TargetCounters{}, nil
 	}
-	return shared, nil
+	var warnings []error
+	failures, err := ParseCount(annotations[k.Failures(target)])
+	if err != nil {
+		warnings = append(warnings, fmt.Errorf("%s is read as absent: %w", k.Failures(target), err))
+	}
+	since, err := ParseTime(annotations[k.FailingSince(target)])
+	if err != nil {
+		warnings = append(warnings, fmt.Errorf("%s is read as absent: %w", k.FailingSince(target), err))
+	}
+	counters := TargetCounters{Failures: failures, LastError: annotations[k.LastError(target)], FailingSince: since}
+	if text := annotations[k.State(target)]; strings.Contains(text, toldField) { // of one that does not parse Read warns
+		state, _ := ParseState(text)
+		counters.Told = state.Told
+	}
+	return counters, warnings
 }

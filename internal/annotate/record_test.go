@@ -2,6 +2,7 @@ package annotate_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -60,10 +61,12 @@ func TestGarbageIsReadAsAbsent(t *testing.T) {
 		assert.Equal(t, annotate.Record{}, record, mark)
 		assert.Len(t, warnings, 3, mark)
 	}
-	counters, warnings := keys.ReadCounters("t", map[string]string{"p/t-refresh-consecutive-failures": "2x", "p/t-refresh-last-error": "e"})
+	counters, warnings := keys.ReadCounters("t", map[string]string{
+		"p/t-refresh-consecutive-failures": "2x", "p/t-refresh-last-error": "e", "p/t-refresh-failing-since": "2x",
+	})
 	assert.Equal(t, annotate.TargetCounters{LastError: "e"}, counters)
-	require.Len(t, warnings, 1)
-	assert.NotContains(t, warnings[0].Error(), "2x")
+	require.Len(t, warnings, 2)
+	assert.NotContains(t, warnings[0].Error()+warnings[1].Error(), "2x")
 }
 
 func TestCounts(t *testing.T) {
@@ -78,6 +81,14 @@ func TestCounts(t *testing.T) {
 		require.Error(t, err, bad)
 	}
 	assert.Empty(t, annotate.FormatCount(0))
+}
+
+func TestMoments(t *testing.T) {
+	t.Parallel()
+	at, err := annotate.ParseTime("2026-01-02T05:04:05+02:00")
+	require.NoError(t, err)
+	assert.Equal(t, "2026-01-02T03:04:05Z", annotate.FormatTime(at))
+	assert.Empty(t, annotate.FormatTime(time.Time{}))
 }
 
 func TestContents(t *testing.T) {

@@ -56,6 +56,8 @@ type State struct {
 	Seen *Seen `json:"seen,omitempty"`
 	// TurnSince is since when the workload has waited for its turn among MAX_ROLLOUTS, whatever digest it waited for (I57).
 	TurnSince *time.Time `json:"turnSince,omitempty"`
+	// Told is what people have been told of the target, on its home alone. No decision depends on it.
+	Told *Told `json:"told,omitempty"`
 }
 
 // Attempt is a digest put into the slots.
@@ -124,6 +126,25 @@ type Seen struct {
 	Digest   image.Digest `json:"digest"`
 	Since    time.Time    `json:"since"`             // when the digest was first seen as latest
 	Deferred time.Time    `json:"deferred,omitzero"` // when the workload began to wait, whatever digest it waited for; zero: it does not
+}
+
+// Told is what people have been told of a target.
+type Told struct {
+	Event time.Time `json:"event,omitzero"` // when a failure that lasts was said again by an Event
+}
+
+// NotAfter is what was told, with no time that is more than a minute later than now.
+func (t *Told) NotAfter(now time.Time) *Told {
+	if t == nil {
+		return nil
+	}
+	return &Told{Event: NotAfter(t.Event, now)}
+}
+
+// WithoutTold is the state but for what people have been told.
+func (s State) WithoutTold() State {
+	s.Told = nil
+	return s
 }
 
 // ParseState reads a state annotation. Empty is the zero State. What is no JSON of this version is an error;
@@ -262,14 +283,11 @@ func (s State) json() string {
 // NotAfter is the state without a time that is more than a minute later than now: such a time is replaced by now, since a
 // clock that was ahead for one tick must not count for all that follow (I48). It says whether there was one.
 func (s State) NotAfter(now time.Time) (State, bool) {
-	const tolerance = time.Minute
-	latest, replaced := now.Add(tolerance), false
+	replaced := false
 	bound := func(at time.Time) time.Time {
-		if at.After(latest) {
-			replaced = true
-			return now
-		}
-		return at
+		bounded := NotAfter(at, now)
+		replaced = replaced || !bounded.Equal(at)
+		return bounded
 	}
 	if s.Seen != nil {
 		seen := Seen{Digest: s.Seen.Digest, Since: bound(s.Seen.Since), Deferred: bound(s.Seen.Deferred)}
@@ -278,6 +296,9 @@ func (s State) NotAfter(now time.Time) (State, bool) {
 	if s.TurnSince != nil {
 		since := bound(*s.TurnSince)
 		s.TurnSince = &since
+	}
+	if bounded := s.Told.NotAfter(now); s.Told != nil && *bounded != *s.Told {
+		s.Told, replaced = bounded, true
 	}
 	if s.ReappliedAt != nil {
 		at := bound(*s.ReappliedAt)
@@ -290,10 +311,18 @@ func (s State) NotAfter(now time.Time) (State, bool) {
 	return s, replaced
 }
 
+// NotAfter is a stored moment, or now where that is more than a minute later.
+func NotAfter(at, now time.Time) time.Time {
+	if at.After(now.Add(time.Minute)) {
+		return now
+	}
+	return at
+}
+
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
 	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Runs == nil && s.Reapplied == 0 &&
-		s.ReappliedAt == nil && !s.Contested && !s.Overwritten && s.UnblockFailed == "" && s.Refused == nil && s.Passed == "" && s.Seen == nil && s.TurnSince == nil
+		s.ReappliedAt == nil && !s.Contested && !s.Overwritten && s.UnblockFailed == "" && s.Refused == nil && s.Passed == "" && s.Seen == nil && s.TurnSince == nil && s.Told == nil
 }
 
 // Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.

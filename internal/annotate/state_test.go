@@ -32,6 +32,7 @@ func full() annotate.State {
 		Runs:      &annotate.Runs{Images: []image.ID{image.IDOf(digest("e")), image.ID(digest("f"))}, Latest: digestA, Digest: digest("e")},
 		Reapplied: 2, ReappliedAt: &at, Contested: true, Overwritten: true, UnblockFailed: digestA, Passed: digestB,
 		Refused: &annotate.Refusal{Digest: digestB, Why: "no arm64"}, Seen: &annotate.Seen{Digest: digestA, Since: at, Deferred: at}, TurnSince: &at,
+		Told: &annotate.Told{Event: at},
 	}
 }
 

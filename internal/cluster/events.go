@@ -43,7 +43,7 @@ func eventOf(object *workload.Object, event decide.Event, now time.Time) *events
 	}
 	kind := corev1.EventTypeWarning
 	switch event.Reason {
-	case decide.DigestRefreshed, decide.DigestReapplied, decide.RefreshHeld:
+	case decide.DigestRefreshed, decide.DigestReapplied, decide.RefreshHeld, decide.Recovered:
 		kind = corev1.EventTypeNormal
 	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen, decide.RefreshContested:
 	}

@@ -161,6 +161,8 @@ const (
 	RefreshFrozen   Reason = "RefreshFrozen"
 
 	RefreshContested Reason = "RefreshContested"
+
+	Recovered Reason = "Recovered"
 )
 
 // Event is a change of state worth an Event on the workload.

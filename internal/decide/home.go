@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
@@ -44,8 +45,8 @@ func (t Tick) Homes(targets []Target, carried [][]int, residents []Resident) [][
 			for elsewhere := range homes {
 				for i := range homes[elsewhere] {
 					home := &homes[elsewhere][i]
-					if home.Target == target && elsewhere != at && found.Failures > home.Moved.Failures {
-						home.Moved = found
+					if home.Target == target && elsewhere != at {
+						home.Moved = mostOf(home.Moved, found)
 					}
 				}
 			}
@@ -54,15 +55,28 @@ func (t Tick) Homes(targets []Target, carried [][]int, residents []Resident) [][
 	return homes
 }
 
+// mostOf are the higher one of two counts, the earlier moment since when a target fails, and what was told, by the first.
+func mostOf(a, b annotate.TargetCounters) annotate.TargetCounters {
+	since, told := a.FailingSince, cmp.Or(a.Told, b.Told)
+	if since.IsZero() || !b.FailingSince.IsZero() && b.FailingSince.Before(since) {
+		since = b.FailingSince
+	}
+	if b.Failures > a.Failures {
+		a = b
+	}
+	a.FailingSince, a.Told = since, told
+	return a
+}
+
 // counting are the targets whose counters a workload carries.
 func (t *Tick) counting(targets []Target, annotations map[string]string) []int {
 	var found []int
-	for key := range annotations {
-		if !t.Keys.Counts(key) {
+	for key, text := range annotations {
+		if !t.Keys.Counts(key, text) {
 			continue
 		}
 		target := slices.IndexFunc(targets, func(target Target) bool {
-			return key == t.Keys.Failures(target.Name) || key == t.Keys.LastError(target.Name)
+			return slices.Contains([]string{t.Keys.Failures(target.Name), t.Keys.LastError(target.Name), t.Keys.FailingSince(target.Name), t.Keys.State(target.Name)}, key)
 		})
 		if target >= 0 && !slices.Contains(found, target) {
 			found = append(found, target)
@@ -77,6 +91,11 @@ func (t *Tick) leaveHome(change *Change, w Workload, targets []Target) {
 		if !slices.ContainsFunc(w.Homes, func(h Home) bool { return h.Target == target }) {
 			differ(change.Annotations, w.Object.Annotations, t.Keys.Failures(targets[target].Name), "")
 			differ(change.Annotations, w.Object.Annotations, t.Keys.LastError(targets[target].Name), "")
+			differ(change.Annotations, w.Object.Annotations, t.Keys.FailingSince(targets[target].Name), "")
+			if !w.carries(target) {
+				record, _ := t.Keys.Read(targets[target].Name, nil, w.Object.Annotations)
+				differ(change.Annotations, w.Object.Annotations, t.Keys.State(targets[target].Name), record.State.WithoutTold().String())
+			}
 		}
 	}
 }

@@ -25,7 +25,7 @@ func (e *evaluation) recordsChanged() bool {
 	case record.Mark == annotate.Unpinned:
 		return record.Recorded == annotate.None
 	case record.Torn():
-		return written || record.Recorded == annotate.None || !record.State.Empty()
+		return written || record.Recorded == annotate.None || !record.State.WithoutTold().Empty()
 	default: // slot, mark and record together, from a copy of the workload; said once, since they may stay as they are
 		return written && record.Slots != "" && e.latestUsable() && e.outdated() && !record.State.Overwritten
 	}

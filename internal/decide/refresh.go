@@ -180,7 +180,7 @@ func (e *evaluation) tagMayBeStale() bool {
 	// else does, since a tag may move there and back.
 	facts := func(r annotate.Record) string {
 		r.State.Runs, r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, nil, false
-		r.State.Refused, r.State.Passed = nil, ""
+		r.State.Refused, r.State.Passed, r.State.Told = nil, "", nil
 		r.State.Stood = annotate.None
 		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
 	}

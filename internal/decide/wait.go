@@ -119,6 +119,11 @@ func (t Tick) Conclude(w Workload, targets []Target, waits Waits, before []Decis
 		}
 	}
 	step.Change = t.change(w, targets, v, waited)
+	for at, home := range w.Homes {
+		t.putSince(&step.Change, w, targets[home.Target], v, at)
+		step.Failures = append(step.Failures, TargetFailure{home.Target, targets[home.Target].Failures})
+	}
+	t.putCondition(&step.Change, w, targets, step)
 	return step
 }
 

@@ -47,6 +47,8 @@ type Memory struct {
 	Records  []annotate.Record // by binding
 	Skipped  int               // ticks in a row in which it was unsettled
 	Failures []int             // in a row, of the targets whose counters stand here
+	Since    []time.Time       // likewise: since when each fails; zero where it is fine
+	Told     []*annotate.Told  // likewise: what people have been told of it; nil for nothing
 }
 
 // Tick is what all decisions of one run have in common.
@@ -67,14 +69,25 @@ func (t Tick) Remember(w Workload, targets []Target) Memory {
 	memory.Skipped, _ = annotate.ParseCount(w.Object.Annotations[t.Keys.SkipStreak()])
 	for _, home := range w.Homes {
 		counters, _ := t.Keys.ReadCounters(targets[home.Target].Name, w.Object.Annotations)
-		memory.Failures = append(memory.Failures, max(counters.Failures, home.Moved.Failures))
+		counters = mostOf(counters, home.Moved)
+		memory.Failures = append(memory.Failures, counters.Failures)
+		memory.Since = append(memory.Since, annotate.NotAfter(counters.FailingSince, t.Now))
+		memory.Told = append(memory.Told, counters.Told.NotAfter(t.Now))
 	}
 	return memory
 }
 
+// toldOf is what people have been told of a target, if its home is here.
+func (m Memory) toldOf(w Workload, target int) *annotate.Told {
+	if at := slices.IndexFunc(w.Homes, func(h Home) bool { return h.Target == target }); at >= 0 {
+		return m.Told[at]
+	}
+	return nil
+}
+
 // withoutCounters is what a memory says of counters after an undo has rewound it: nothing (I44).
 func (m Memory) withoutCounters() Memory {
-	return Memory{Records: m.Records, Failures: make([]int, len(m.Failures))}
+	return Memory{Records: m.Records, Failures: make([]int, len(m.Failures)), Since: make([]time.Time, len(m.Since)), Told: make([]*annotate.Told, len(m.Told))}
 }
 
 // Step is what is to be done with one workload.
@@ -243,12 +256,14 @@ func (t *Tick) step(w Workload, targets []Target, v verdict, turn bool) Step {
 	t.leaveHome(&step.Change, w, targets)
 	for at, counted := range step.Failures {
 		target := targets[counted.Target]
+		since := t.putSince(&step.Change, w, target, v, at)
 		t.putFailures(&step.Change, w, target, counted.Count, w.Homes[at].Moved)
 		if counted.Count.JustReached() && target.Failure != nil {
-			step.Events = append(step.Events, TargetEvent{counted.Target, Event{
-				Reason: ResolveFailing, Cause: target.Failure.Cause, Note: string(target.Failure.Cause) + ": " + target.Failure.Error(),
-			}})
+			step.Events = append(step.Events, TargetEvent{counted.Target, resolveFailing(target.Failure, since)})
 		}
+	}
+	if !slices.ContainsFunc(v.decisions, func(d Decision) bool { return d.Wait != "" }) { // else what comes of the rollout says it
+		t.putCondition(&step.Change, w, targets, step)
 	}
 	if w.Object.Newer != nil {
 		step.Change = Change{}
@@ -307,6 +322,7 @@ func (t *Tick) change(w Workload, targets []Target, v verdict, only []bool) Chan
 			skipped = 0
 		}
 		record := d.Record
+		record.State.Told = v.now.toldOf(w, w.Bindings[at].Target)
 		if d.Rolls() {
 			record.State.Owners = ownersOf(w.Object.Slots[at], record.State.Owners)
 			for slot, digest := range d.Set {
@@ -349,6 +365,20 @@ func (t *Tick) putFailures(change *Change, w Workload, target Target, failures C
 	}
 	differ(change.Annotations, w.Object.Annotations, t.Keys.Failures(target.Name), annotate.FormatCount(failures.N))
 	differ(change.Annotations, w.Object.Annotations, t.Keys.LastError(target.Name), lastError)
+}
+
+// putSince puts since when a target fails into the change of the workload where its counters stand, as far as this workload says
+// so. That it is fine again is known only once all its workloads have come to their end (Close).
+func (t *Tick) putSince(change *Change, w Workload, target Target, v verdict, at int) time.Time {
+	since, fails := v.now.Since[at], target.Failure != nil
+	for i, d := range v.decisions {
+		fails = fails || w.Bindings[i].Target == w.Homes[at].Target && d.Outcome.NeedsAttention() && d.Record.Mark != annotate.None
+	}
+	if fails && since.IsZero() {
+		since = t.Now
+	}
+	differ(change.Annotations, w.Object.Annotations, t.Keys.FailingSince(target.Name), annotate.FormatTime(since))
+	return since
 }
 
 // ownersOf notes, in the patch that takes the slots, who owned each by server-side apply, so that they can be given back

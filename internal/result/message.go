@@ -5,9 +5,10 @@ import "github.com/tracebloc/image-refresh/internal/failure"
 // Message is what is said: a sentence and, of a failure, what to do about it and where to read on. A table shows them one
 // under the other; JSON, logs and the termination message have one string for all.
 type Message struct {
-	Text string
-	Fix  string
-	See  string // the address of a page
+	Text  string
+	Since string // of a failure: since when (RFC 3339); empty where that is not known
+	Fix   string
+	See   string // the address of a page
 }
 
 // Said is what is said of a failure.
@@ -15,9 +16,17 @@ func Said(failed *failure.Error) Message {
 	return Message{Text: failed.Message, Fix: failed.Fix, See: failed.Cause.Runbook()}
 }
 
+// toDo is what to do, and since when.
+func (m Message) toDo() string {
+	if m.Since == "" {
+		return m.Fix
+	}
+	return failure.WithFix(m.Fix, "failing since "+m.Since)
+}
+
 // String is all in one line, the sentence first.
 func (m Message) String() string {
-	text := failure.WithFix(m.Text, m.Fix)
+	text := failure.WithFix(m.Text, m.toDo())
 	if m.See != "" {
 		text += " (see " + m.See + ")"
 	}
@@ -29,9 +38,9 @@ func (m Message) MarshalText() ([]byte, error) { return []byte(m.String()), nil 
 
 // lines are the sentence after what begins its line, and the rest under it.
 func (m Message) lines(begin string) []string {
-	rest := m.Fix
+	rest := m.toDo()
 	switch {
-	case m.Fix != "" && m.See != "":
+	case rest != "" && m.See != "":
 		rest += " (see " + m.See + ")"
 	case m.See != "":
 		rest = "see " + m.See

@@ -50,15 +50,16 @@ func New(version, command string, started time.Time) Report {
 
 // Target is what became of one target.
 type Target struct {
-	Name      string        `json:"name"`
-	Image     string        `json:"image"`
-	Digest    string        `json:"digest"` // latest; empty where it is unknown
-	Cause     failure.Cause `json:"cause"`
-	Message   Message       `json:"message"`
-	Failures  int           `json:"failures"`
-	Threshold int           `json:"threshold"`
-	Workloads []Workload    `json:"workloads"`
-	Platforms []string      `json:"-"` // that latest offers, where a plan had to ask
+	Name         string        `json:"name"`
+	Image        string        `json:"image"`
+	Digest       string        `json:"digest"` // latest; empty where it is unknown
+	Cause        failure.Cause `json:"cause"`
+	Message      Message       `json:"message"`
+	Failures     int           `json:"failures"`
+	FailingSince string        `json:"failingSince"` // RFC 3339; empty where it is fine, or that is not known
+	Threshold    int           `json:"threshold"`
+	Workloads    []Workload    `json:"workloads"`
+	Platforms    []string      `json:"-"` // that latest offers, where a plan had to ask
 }
 
 // NeedsAttention says whether an operator must look because of the target itself.

@@ -3,6 +3,7 @@ package tick
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
@@ -21,11 +22,12 @@ type outcome struct {
 type ended struct {
 	resolution
 	targets     []decide.Target
-	outcomes    []outcome // by workload
-	interrupted bool      // it was told to end before it was done
-	acted       bool      // what was decided has been written, or was being written
-	rolls       int       // of a plan: workloads that are to be rolled
-	rollsAfter  int       // likewise, of those that are observed for the first time
+	outcomes    []outcome   // by workload
+	interrupted bool        // it was told to end before it was done
+	acted       bool        // what was decided has been written, or was being written
+	rolls       int         // of a plan: workloads that are to be rolled
+	rollsAfter  int         // likewise, of those that are observed for the first time
+	since       []time.Time // by target: since when it fails; zero where it is fine, or that is not known
 }
 
 // undecided is the end of a tick that was interrupted before it could decide.

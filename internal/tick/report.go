@@ -77,6 +77,9 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 	out := result.Target{
 		Name: configured.Name, Digest: string(known.Digest), Failures: failures.N, Threshold: known.Threshold, Workloads: []result.Workload{},
 	}
+	if e.since != nil {
+		out.FailingSince = annotate.FormatTime(e.since[target])
+	}
 	if configured.Image != nil {
 		out.Image = configured.Image.Spelled + ":" + configured.Image.Tag
 	}
@@ -86,6 +89,7 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 	}
 	if failed != nil {
 		out.Cause, out.Message = failed.Cause, result.Said(failed)
+		out.Message.Since = out.FailingSince
 	}
 	for n, entry := range configured.Workloads {
 		p := r.slots[target][n]
@@ -93,7 +97,7 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 		if out.Image == "" && o.reading.places != nil && o.reading.places[p.binding][0].Problem == nil {
 			out.Image = o.reading.places[p.binding][0].Slot.Follows.String()
 		}
-		out.Workloads = append(out.Workloads, r.entry(e, p, entry))
+		out.Workloads = append(out.Workloads, r.entry(e, p, entry, out.FailingSince))
 		if r.plan && len(out.Platforms) == 0 {
 			for _, platform := range r.verifier.known(e.via(p.place), known.Digest).Platforms {
 				out.Platforms = append(out.Platforms, platform.String())
@@ -103,8 +107,8 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 	return out
 }
 
-// entry reports one entry of a target.
-func (r reporter) entry(e ended, p slotPlace, entry config.Workload) result.Workload {
+// entry reports one entry of a target that fails since then.
+func (r reporter) entry(e ended, p slotPlace, entry config.Workload, since string) result.Workload {
 	o, w := e.outcomes[p.workload], r.workloads[p.workload]
 	out := result.Workload{
 		Kind: string(w.ref.Kind), Namespace: w.ref.Namespace, Name: w.ref.Name, Container: entry.Container, Env: entry.Env,
@@ -130,6 +134,7 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload) result.Work
 	}
 	if failed != nil {
 		out.Cause, out.Message = failed.Cause, result.Said(failed)
+		out.Message.Since = since
 	}
 	if doubt := r.doubt(e, p); doubt != nil {
 		out.Message.Fix = failure.WithFix(out.Message.Fix, doubt.Error())

@@ -119,12 +119,14 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 	defer aside.Wait()
 	aside.Go(func() { t.warnOfGone(ctx, planned) })
 	if plan && ctx.Err() == nil {
-		return report.of(ctx, planEnd(planned, t.following(ctx, planned), ctx.Err() != nil))
+		end := planEnd(planned, t.following(ctx, planned), ctx.Err() != nil)
+		end.since = t.since(planned, t.standings(end))
+		return report.of(ctx, end)
 	}
 	if ctx.Err() != nil {
 		return report.of(ctx, unwritten(planned, true))
 	}
-	return report.of(ctx, t.act(ctx, planned))
+	return report.of(ctx, t.close(ctx, planned, t.act(ctx, planned)))
 }
 
 // bounded ends everything in time, whatever hangs.
@@ -164,10 +166,16 @@ func (t *tick) clocked(ctx context.Context, readings []reading) *tick {
 			continue
 		}
 		for _, binding := range w.bindings {
-			record, _ := t.keys.Read(binding.Target.Name, readings[at].object.Meta.Labels, readings[at].object.Meta.Annotations)
-			if _, replaced := record.State.NotAfter(date); replaced {
-				t.Log.WarnContext(ctx, t.keys.State(binding.Target.Name)+" has a time that is later than now, and is read as now: a clock was ahead",
-					"workload", w.ref.String())
+			meta, name := readings[at].object.Meta, binding.Target.Name
+			record, _ := t.keys.Read(name, meta.Labels, meta.Annotations)
+			counters, _ := t.keys.ReadCounters(name, meta.Annotations)
+			_, replaced := record.State.NotAfter(date)
+			for key, later := range map[string]bool{
+				t.keys.State(name): replaced, t.keys.FailingSince(name): annotate.NotAfter(counters.FailingSince, date) != counters.FailingSince,
+			} {
+				if later {
+					t.Log.WarnContext(ctx, key+" has a time that is later than now, and is read as now: a clock was ahead", "workload", w.ref.String())
+				}
 			}
 		}
 	}

@@ -97,7 +97,7 @@ func (w *workloadRun) emitAll(ctx context.Context, p progress) {
 // notWritten is the failure of a write. What only clears what is no longer true may fail: the next tick clears it (I12).
 func (w *workloadRun) notWritten(ctx context.Context, p progress, err error) *failure.Error {
 	failed := failure.Of(err, failure.API)
-	if p.reading.object.Change(p.step.Change, p.reading.places).OnlyRemoves() {
+	if p.reading.object.Change(p.step.Change, p.reading.places).OnlyTidies(w.keys.Condition()) {
 		w.Log.WarnContext(ctx, "what is no longer true could not be removed: the next tick tries again", "workload", w.ref.String(),
 			"error", failed.Advice())
 		return nil

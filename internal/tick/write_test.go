@@ -55,11 +55,11 @@ func TestI28I43AWriteThatMeetsAConflictIsDecidedAgain(t *testing.T) {
 		patches []string
 	}{
 		"somebody annotates":         {nil, []change{annotated}, []change{settle}, decide.Refreshed, digestB, []string{put, put, noted}},
-		"a person holds it":          {nil, []change{held}, nil, decide.Held, digestA, []string{put}},
-		"a person holds what failed": {nil, []change{nil, held}, []change{hang(0)}, decide.Held, digestB, []string{put, noted}},
+		"a person holds it":          {nil, []change{held}, nil, decide.Held, digestA, []string{put, noted}},
+		"a person holds what failed": {nil, []change{nil, held}, []change{hang(0)}, decide.Held, digestB, []string{put, noted, noted}},
 		"they have put C":            {nil, []change{all(attempts(digestC), settle)}, nil, decide.Waiting, digestC, []string{put, noted}},
 		"they have recorded C":       {nil, []change{all(runs(digestC), settle, recordsC)}, nil, decide.Waiting, digestC, []string{put, noted}},
-		"another image is there":     {nil, []change{nginx}, nil, decide.Failed, "", []string{put}},
+		"another image is there":     {nil, []change{nginx}, nil, decide.Failed, "", []string{put, noted}},
 		"gave up before":             {stuck, nil, []change{hang(9), settle}, decide.Refreshed, digestB, []string{put, noted}},
 		"gave up before their B":     {stuck, []change{attempts(digestB)}, []change{hang(9), settle}, decide.Refreshed, digestB, []string{put, noted}},
 		"gave up again":              {stuck, nil, []change{hang(9), hang(0), settle}, decide.Failed, digestB, []string{put, noted}},

@@ -31,11 +31,12 @@ func (c Change) Empty() bool {
 	return len(c.Slots) == 0 && len(c.Labels) == 0 && len(c.Annotations) == 0
 }
 
-// OnlyRemoves says whether the change only removes what is no longer true: failing to do so is a warning (I12).
-func (c Change) OnlyRemoves() bool {
+// OnlyTidies says whether the change does nothing but remove what is no longer true, and set a label that is for people alone:
+// failing to do so is a warning (I12).
+func (c Change) OnlyTidies(forPeople string) bool {
 	for _, values := range []map[string]string{c.Labels, c.Annotations} {
-		for _, value := range values {
-			if value != "" {
+		for key, value := range values {
+			if value != "" && key != forPeople {
 				return false
 			}
 		}

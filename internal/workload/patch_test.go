@@ -72,10 +72,11 @@ func TestWhatAChangeIs(t *testing.T) {
 		empty, removes, isBorne bool
 	}{
 		"nothing":              {workload.Change{}, true, true, false},
-		"a label":              {workload.Change{Labels: values{"l": "1"}}, false, false, true},
+		"a label":              {workload.Change{Labels: values{"other": "x"}}, false, false, true},
+		"a label for people":   {workload.Change{Labels: values{"l": "1"}}, false, true, true},
 		"an annotation":        {workload.Change{Annotations: values{"a": "1"}}, false, false, true},
 		"both":                 {workload.Change{Labels: values{"l": "1"}, Annotations: values{"a": "1"}}, false, false, true},
-		"another value":        {workload.Change{Labels: values{"l": "2"}}, false, false, false},
+		"another value":        {workload.Change{Labels: values{"other": "2"}}, false, false, false},
 		"removed":              {workload.Change{Annotations: values{"gone": ""}}, false, true, true},
 		"to be removed":        {workload.Change{Annotations: values{"a": ""}}, false, true, false},
 		"removed, and one set": {workload.Change{Annotations: values{"gone": "", "a": "1"}}, false, false, true},
@@ -85,7 +86,7 @@ func TestWhatAChangeIs(t *testing.T) {
 		o := object(t, config.Deployment, pod())
 		o.Meta.Labels, o.Meta.Annotations = values{"l": "1", "other": "x"}, values{"a": "1", "other": "x"}
 		assert.Equal(t, c.empty, c.change.Empty(), name)
-		assert.Equal(t, c.removes, c.change.OnlyRemoves(), name)
+		assert.Equal(t, c.removes, c.change.OnlyTidies("l"), name)
 		assert.Equal(t, c.isBorne, c.change.AppliedTo(o), name)
 	}
 }

@@ -69,7 +69,8 @@ func TestItsPageAndTheReadmeShowTheDemo(t *testing.T) {
 func normalised(text string) string {
 	for _, replace := range []struct{ pattern, with string }{
 		{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
-		{`\b\d+\.\d s\b`, "N s"},     // how long it took
+		{`\b\d+\.\d s\b`, "N s"}, // how long it took
+		{`\d{4}-\d\d-\d\dT[\d:]+Z`, "TIME"},
 		{`(?m) +$`, ""}, {` +`, " "}, // columns
 		{`(?m)\b(?:\d+m)?\d+s( |$)`, "AGE$1"}, // of kubectl's
 	} {

@@ -14,7 +14,7 @@ const digest = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 const (
 	aRun = `{"schemaVersion":1,"version":"1.2.3","command":"run","startedAt":"2026-01-02T03:04:05.6Z","durationSeconds":1.4,"exitCode":0,
 "targets":[{"name":"ingestor","image":"ghcr.io/tracebloc/ingestor:0.3","digest":"` + digest + `","cause":"","message":"","failures":0,
-"threshold":3,"workloads":[{"kind":"Deployment","namespace":"tracebloc","name":"jobs","container":"api","env":"X","live":"` + digest + `",
+"failingSince":"","threshold":3,"workloads":[{"kind":"Deployment","namespace":"tracebloc","name":"jobs","container":"api","env":"X","live":"` + digest + `",
 "recorded":"unpinned","outcome":"refreshed","cause":"","message":""}]}]}`
 	aPlan = `{"schemaVersion":1,"version":"dev","command":"plan","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":2,
 "targets":[],"rollouts":0,"ticks":0}`
@@ -42,6 +42,7 @@ func TestResultsThatNobodyDocumentedAreFound(t *testing.T) {
 		"no time":                      {aRun, `2026-01-02T03:04:05.6Z`, `yesterdayZ`},
 		"a failure without a cause":    {aRun, `"outcome":"refreshed"`, `"outcome":"failed"`},
 		"a cause without a sentence":   {aRun, `"cause":"","message":"","failures":0`, `"cause":"dns","message":"","failures":1`},
+		"since some day":               {aRun, `"failingSince":""`, `"failingSince":"Monday"`},
 		"failures without a cause":     {aRun, `"failures":0`, `"failures":1`},
 		"a target without workloads":   {aRun, aRun[strings.Index(aRun, `{"kind"`):strings.Index(aRun, `]}]}`)], ``},
 		"no JSON":                      {aRun, `{"schemaVersion"`, `schemaVersion`},

@@ -135,7 +135,7 @@ func (s *Scenario) CronJob(name string) *batchv1.CronJob {
 
 // reasons tell the program's Events from those of the controllers.
 var reasons = []string{
-	"DigestRefreshed", "DigestReapplied", "ResolveFailing", "RolloutFailed", "RolledBack", "RefreshHeld", "RefreshFrozen", "RefreshContested",
+	"DigestRefreshed", "DigestReapplied", "ResolveFailing", "RolloutFailed", "RolledBack", "RefreshHeld", "RefreshFrozen", "RefreshContested", "Recovered",
 }
 
 // Events returns the program's Events in the namespace.

@@ -23,14 +23,15 @@ type Report struct {
 
 // Target is one target of a Report.
 type Target struct {
-	Name      string     `json:"name"`
-	Image     string     `json:"image"`
-	Digest    string     `json:"digest"`
-	Cause     string     `json:"cause"`
-	Message   string     `json:"message"`
-	Failures  int        `json:"failures"`
-	Threshold int        `json:"threshold"`
-	Workloads []Workload `json:"workloads"`
+	Name         string     `json:"name"`
+	Image        string     `json:"image"`
+	Digest       string     `json:"digest"`
+	Cause        string     `json:"cause"`
+	Message      string     `json:"message"`
+	Failures     int        `json:"failures"`
+	FailingSince string     `json:"failingSince"`
+	Threshold    int        `json:"threshold"`
+	Workloads    []Workload `json:"workloads"`
 }
 
 // Workload is one workload of a Target.

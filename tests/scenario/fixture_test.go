@@ -54,6 +54,8 @@ const (
 	lastError = "tracebloc.io/ingestor-refresh-last-error"
 	state     = "tracebloc.io/ingestor-refresh-state"
 	streak    = "tracebloc.io/refresh-skip-streak"
+
+	failingSince = "tracebloc.io/ingestor-refresh-failing-since"
 )
 
 var kinds = []string{"Deployment", "StatefulSet", "DaemonSet", "CronJob"}

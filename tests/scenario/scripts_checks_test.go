@@ -209,7 +209,9 @@ func (s *script) revisions(args []string) {
 }
 
 // keys are short names of annotations.
-var keys = map[string]string{"state": state, "failures": failures, "last-error": lastError, "streak": streak, "recorded": recorded}
+var keys = map[string]string{
+	"state": state, "failures": failures, "last-error": lastError, "streak": streak, "recorded": recorded, "failing-since": failingSince,
+}
 
 func (s *script) key(name string) string {
 	if key := keys[name]; key != "" {
@@ -222,6 +224,26 @@ func (s *script) key(name string) string {
 func (s *script) annotation(args []string) {
 	d, args := s.pick(args)
 	s.equal(args[1], s.now(d).GetAnnotations()[s.key(args[0])], args[0])
+}
+
+// condition [KIND/NAME] VALUE is the label that says how the targets on a workload are.
+func (s *script) condition(args []string) {
+	d, args := s.pick(args)
+	s.equal(args[0], s.now(d).GetLabels()["tracebloc.io/refresh"], "the condition")
+}
+
+// since [KIND/NAME] HOURS: on this home it is noted that the target has failed since so many hours by the played clock, and the last
+// result says the same.
+func (s *script) since(args []string) {
+	d, args := s.pick(args)
+	noted := s.now(d).GetAnnotations()[failingSince]
+	at, err := time.Parse(time.RFC3339, noted)
+	s.Check(err)
+	hours, err := strconv.ParseFloat(args[0], 64)
+	s.Check(err)
+	assert.WithinDuration(fails{s.TestScript}, time.Now().Add(time.Duration(hours*float64(time.Hour))), at, 20*time.Minute)
+	s.equal(noted, s.last.Report.Target("ingestor").FailingSince, "failingSince")
+	s.contains(true, s.message, "; failing since "+noted+" (see ")
 }
 
 // noted [KIND/NAME] KEY TEXT... are parts of an annotation.
@@ -241,11 +263,13 @@ func (s *script) owners(args []string) {
 	assert.ElementsMatch(fails{s.TestScript}, args, got)
 }
 
-// events REASON|any N
+// events REASON|any N [TEXT]: one of those with this reason has the text.
 func (s *script) events(args []string) {
 	found := len(s.Events())
 	if args[0] != "any" {
-		found = len(eventsOf(s.Scenario, args[0]))
+		notes := eventsOf(s.Scenario, args[0])
+		found = len(notes)
+		s.contains(true, strings.Join(notes, "\n"), strings.Join(args[2:], " "))
 	}
 	s.equal(args[1], strconv.Itoa(found), "Events")
 }

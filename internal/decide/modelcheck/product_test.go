@@ -88,7 +88,7 @@ func (c *core) idOf(texts map[string]string) id {
 	})
 }
 
-// with is what labels or annotations say after a change.
+// with is what labels or annotations say after a change, but for what is for people alone.
 func (c *core) with(of id, change map[string]string) id {
 	if len(change) == 0 {
 		return of
@@ -96,7 +96,9 @@ func (c *core) with(of id, change map[string]string) id {
 	after := map[string]string{}
 	maps.Copy(after, c.texts[of])
 	maps.Copy(after, change)
-	maps.DeleteFunc(after, func(_, text string) bool { return text == "" })
+	maps.DeleteFunc(after, func(key, text string) bool {
+		return text == "" || key == keys.Condition() || slices.ContainsFunc(names[:], func(name string) bool { return key == keys.FailingSince(name) })
+	})
 	return c.idOf(after)
 }
 

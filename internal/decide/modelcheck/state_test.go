@@ -9,7 +9,8 @@
 // these return, and lets other events happen in between (ticks_test.go).
 //
 // What is abstracted: all thresholds are two; a rollout is settled, hangs, has progressed or was given up; a digest that
-// is new gets the next number. What is left out: OnDelete, the text of messages.
+// is new gets the next number. What is left out: OnDelete, the text of messages, and what is noted for people alone: the condition
+// and since when a target fails.
 package modelcheck
 
 // The largest environment.
