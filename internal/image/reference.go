@@ -24,10 +24,8 @@ type Reference struct {
 var (
 	hostPattern       = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$`)
 	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagPattern        = regexp.MustCompile(`^\w[\w.-]*$`)
+	tagPattern        = regexp.MustCompile(`^\w[\w.-]*$`) // package name counts the 128 characters
 )
-
-const maxTag = 128 // characters, which are bytes where tagPattern matches
 
 // errReference never repeats the text, which may come from outside.
 var errReference = errors.New("not an image reference as in ghcr.io/team/image:1.2, in lower case, with a tag of at most 128 characters")
@@ -54,7 +52,7 @@ func ParseReference(text string) (Reference, error) {
 		ref.Tag = "latest"
 	}
 	ref.Floating = ref.Tag == "latest"
-	if !hostPattern.MatchString(ref.Host) || !repositoryPattern.MatchString(ref.Repository) || ref.Tag != "" && (len(ref.Tag) > maxTag || !tagPattern.MatchString(ref.Tag)) {
+	if !hostPattern.MatchString(ref.Host) || !repositoryPattern.MatchString(ref.Repository) || ref.Tag != "" && !tagPattern.MatchString(ref.Tag) {
 		return Reference{}, errReference
 	}
 	return ref, nil

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -25,6 +26,7 @@ func TestParseReference(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"", "upper/Case", "a b", "ghcr.io/x:", "ghcr.io/x@sha256:zz", "ghcr.io/x@sha512:" + hex + hex, "https://ghcr.io/x", "-",
+		"ghcr.io/x:" + strings.Repeat("a", 129),
 	} {
 		_, err := ParseReference(bad)
 		assert.Error(t, err, bad)

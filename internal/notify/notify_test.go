@@ -110,12 +110,13 @@ func TestWhatIsNoURLOfAServiceIsNamedAndNotQuoted(t *testing.T) {
 		"smtp://user:" + secret + "@mail.example.com/?to=b@example.com":                     "the first URL (smtp) " + encode,
 		"wecom://x\n slack://hook:" + secret + "@webhook":                                   "the second URL (slack) " + encode,
 		"matrix://user:" + secret + "@:x/":                                                  "the first URL (matrix) " + encode,
+		"wecom://key#" + secret:                                                             "the first URL (wecom) " + encode,
 		`"slack://` + secret + `"`:                                                          "the first URL (slack) stands in quotes: remove them",
 		"https://hooks.slack.com/services/" + secret:                                        "the first URL (https) " + unknown + ": write a webhook as generic+https://…, one of Slack as slack://hook:A-B-C@webhook, or name one of bark, discord, generic, ",
-		"logger://" + secret: "the first URL (logger) " + unknown,
-		secret:               "the first URL is no URL: begin it with its service",
-		secret + "://x":      "the first URL " + unknown,
-		"teams://" + secret + "@tenant/x?host=example.webhook.office.com": "the first URL (teams) is no webhook of a Teams workflow",
+		"logger://" + secret:                                                                "the first URL (logger) " + unknown,
+		secret:                                                                              "the first URL is no URL: begin it with its service",
+		secret + "://x":                                                                     "the first URL " + unknown,
+		"teams://" + secret + "@tenant/x?host=example.webhook.office.com":                   "the first URL (teams) is no webhook of a Teams workflow",
 	} {
 		_, problems := Parse(urls + "\n")
 		if assert.Len(t, problems, 1, urls) {
@@ -124,7 +125,7 @@ func TestWhatIsNoURLOfAServiceIsNamedAndNotQuoted(t *testing.T) {
 		}
 	}
 	_, problems := Parse(strings.Repeat("x ", 11))
-	assert.ErrorContains(t, problems[10], ": URL 11 is no URL")
+	require.ErrorContains(t, problems[10], ": URL 11 is no URL")
 	// A service that logs in when it is made is not asked yet.
 	s, problems := Parse("\twecom://x\r\nmatrix://user:password@localhost:1/\n")
 	assert.Empty(t, problems)
@@ -179,6 +180,7 @@ func TestWhyAMessageWasNotTaken(t *testing.T) {
 		failed := &exchange{failed: &transport.Failure{Kind: kind}}
 		assert.True(t, strings.HasPrefix(sentence(t.Context(), errors.New(secret), failed), want), want)
 	}
+	assert.True(t, strings.HasPrefix(sentence(t.Context(), errors.New(secret), &exchange{}), "bad-response: "))
 	for code, want := range map[int]string{535: "authentication: the mail server answered 535", 550: "the mail server answered 550; check the sender"} {
 		said := sentence(t.Context(), &textproto.Error{Code: code, Msg: secret}, &exchange{})
 		assert.True(t, strings.HasPrefix(said, want), said)
@@ -205,7 +207,7 @@ Since 2026-01-02 02:04 UTC
 https://example.com/runbook#unauthorized
 ----
 api: recovered, after 3 h 15 min`, message.Text)
-	many := Compose("", "shop", make([]Notice, maxNotices+3))
+	many := Compose("", "shop", make([]Notice, 11))
 	assert.True(t, strings.HasSuffix(many.Text, "----\nand 3 more"))
 	assert.Equal(t, "image-refresh: this message was asked for, and nothing is wrong (namespace shop)", strings.Replace(Test("", "shop").Title, "test ", "", 1))
 	for lasted, want := range map[time.Duration]string{time.Second: "1 min", 59 * time.Minute: "59 min", 49 * time.Hour: "2 d 1 h"} {

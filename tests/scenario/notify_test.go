@@ -124,6 +124,9 @@ func TestCheckSendsOneTestMessageToEachAndSaysWhichTookIt(t *testing.T) {
 	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, silent.Close()) })
 	for host, fault := range map[string]faultinject.Action{
 		"refuses.example.com":   faultinject.Reply(http.StatusForbidden, "no, "+genericSecret),
 		"redirects.example.com": faultinject.Reply(http.StatusTemporaryRedirect, "", "Location", "https://hook.example.com/x"),
@@ -149,6 +152,7 @@ func TestCheckSendsOneTestMessageToEachAndSaysWhichTookIt(t *testing.T) {
 		{"smtp://" + login + "@" + mail + "/?from=a@example.com&to=nobody@example.com,c@example.com", "warning smtp: .* answered 550"},
 		{"smtp://robot:" + genericSecret + "@" + mail + "/?from=a@example.com&to=b@example.com", "failed smtp: authentication: .* 535"},
 		{"smtp://" + login + "@" + closed.Addr().String() + "/?from=a@example.com&to=b@example.com", "failed smtp: connection-refused: "},
+		{"smtp://" + login + "@" + silent.Addr().String() + "/?from=a@example.com&to=b@example.com", "failed smtp: timeout: "},
 		{"smtp://" + login + "@mail.invalid/?from=a@example.com&to=b@example.com", "failed smtp: dns: "},
 		{"generic+https://hook.example.com/" + genericSecret, "ok generic"},
 		{"generic://refuses.example.com/" + genericSecret, "failed generic: it answered 403 Forbidden; "},
