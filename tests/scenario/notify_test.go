@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -158,6 +159,7 @@ func TestCheckSendsOneTestMessageToEachAndSaysWhichTookIt(t *testing.T) {
 		{"generic://refuses.example.com/" + genericSecret, "failed generic: it answered 403 Forbidden; "},
 		{"generic://redirects.example.com/" + genericSecret, "failed generic: it answered 307 .* redirects are not followed"},
 		{"generic://slow.example.com/" + genericSecret, "failed generic: timeout: "},
+		{"generic://slow.example.com/again/" + genericSecret, "failed generic: timeout: "},
 		{"generic://cuts.example.com/" + genericSecret, "failed generic: connection-refused: "},
 		{"generic://blocked.example.com/" + genericSecret, "failed generic: proxy: "},
 		{"generic://unknown.example.com/" + genericSecret, "failed generic: proxy: "},
@@ -175,6 +177,7 @@ func TestCheckSendsOneTestMessageToEachAndSaysWhichTookIt(t *testing.T) {
 
 	result := s.Run("check", "--notify")
 	harness.RequireExit(t, 1, result)
+	assert.Less(t, result.Duration, 30*time.Second, "three of them take 10 s, side by side")
 	lines := linesOf(result.Report, "notification", "", "")
 	require.Len(t, lines, len(wanted))
 	for i, line := range lines {
