@@ -101,7 +101,7 @@ did you mean {{ $nearest }}?
 {{- else if hasKey (last .) "targets" -}}
 `helm show values` lists the keys
 {{- else -}}
-the keys are {{ keys (last .) | sortAlpha | join ", " }}
+the keys are {{ keys (omit (last .) "true") | sortAlpha | join ", " }}
 {{- end }}
 {{- end }}
 
