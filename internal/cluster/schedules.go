@@ -19,20 +19,22 @@ type Schedule struct {
 	RolloutTimeout string        // as its pods' environment says; empty: the default
 }
 
-// Schedules lists the CronJobs of the chart, known by their label, in the namespace where this program is
-// installed. The chart grants no right to that: a person has it.
+// Schedules lists the CronJobs of the chart in the namespace where this program is installed. The chart grants no right to
+// that: a person has it.
 func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
 	list := &batchv1.CronJobList{}
 	err := c.do(ctx, func(ctx context.Context) error {
 		return c.groups[batchv1.GroupName].Get().Namespace(c.namespace).Resource("cronjobs").VersionedParams(
-			&metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=" + workload.FieldManager}, c.parameters).Do(ctx).Into(list)
+			&metav1.ListOptions{LabelSelector: workload.ComponentLabel + "=" + workload.FieldManager}, c.parameters).Do(ctx).Into(list)
 	})
 	if err != nil {
 		return nil, notAnswered("asked to list cronjobs in namespace "+c.namespace, err)
 	}
 	var schedules []Schedule
 	for _, job := range list.Items {
-		schedules = append(schedules, schedule(job))
+		if workload.RunsThisProgram(job.Labels, job.Spec.JobTemplate.Spec.Template.Spec) {
+			schedules = append(schedules, schedule(job))
+		}
 	}
 	return schedules, nil
 }

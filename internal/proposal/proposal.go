@@ -50,11 +50,8 @@ func Write(out io.Writer, workloads []Workload, prefix string) error {
 	return p.write(out)
 }
 
-// component is the label of what the chart installs.
-const component = "app.kubernetes.io/component"
-
 func (p *proposal) add(w Workload) {
-	if w.Meta.Labels[component] == workload.FieldManager {
+	if workload.RunsThisProgram(w.Meta.Labels, w.Pod) {
 		p.leave("%s is this program itself", w.Ref)
 		return
 	}
@@ -91,7 +88,7 @@ func (p *proposal) addContainer(w Workload, container corev1.Container) {
 // not meant.
 func Floating(w *workload.Object, prefix string) map[string]image.Reference {
 	found := map[string]image.Reference{}
-	if w.Meta.Labels[component] == workload.FieldManager || w.Controller() != "" {
+	if workload.RunsThisProgram(w.Meta.Labels, w.Pod) || w.Controller() != "" {
 		return found
 	}
 	for _, container := range slices.Concat(w.Pod.InitContainers, w.Pod.Containers) {

@@ -104,7 +104,7 @@ func TestWhatIsLeftOutIsSaid(t *testing.T) {
 	never, owned, self, env := deployment("web", "nginx:1"), deployment("web", "nginx:1"), deployment("web", "nginx:1"), deployment("web", "nginx@"+digest)
 	never.Spec.Template.Spec.Containers[0].ImagePullPolicy = corev1.PullNever
 	owned.OwnerReferences = []metav1.OwnerReference{{Kind: "Database", Name: "main", APIVersion: "example.com/v1", Controller: new(true)}}
-	self.Labels = map[string]string{"app.kubernetes.io/component": "image-refresh"}
+	self.Labels, self.Spec.Template.Spec.Containers[0].Name = map[string]string{"app.kubernetes.io/component": "image-refresh"}, "image-refresh"
 	env.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "MODEL_DIGEST", Value: digest}, {Name: "SIDE", Value: "ghcr.io/a/side@" + digest}, {Name: "OTHER", Value: "x"}}
 	for says, d := range map[string]*appsv1.Deployment{
 		"# Deployment shop/web, container a: nginx:1.27@" + digest + " is pinned by its owner\n":         deployment("web", "nginx:1.27@"+digest),

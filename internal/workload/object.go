@@ -5,6 +5,7 @@ package workload
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,4 +128,14 @@ func (o *Object) ServiceAccount() string {
 		return "default"
 	}
 	return o.Pod.ServiceAccountName
+}
+
+// ComponentLabel is the label by which what the chart installs is found; its value is FieldManager.
+const ComponentLabel = "app.kubernetes.io/component"
+
+// RunsThisProgram says whether the chart has made a workload with these labels and pods. The label alone does not tell: the
+// script that came before has it too (I36).
+func RunsThisProgram(labels map[string]string, pod corev1.PodSpec) bool {
+	return labels[ComponentLabel] == FieldManager &&
+		slices.ContainsFunc(pod.Containers, func(c corev1.Container) bool { return c.Name == FieldManager })
 }
