@@ -39,9 +39,9 @@ func (p *program) configuration(ctx context.Context) (config.Config, outside, er
 	return read, told, &config.Invalid{Problems: problems}
 }
 
-// beat tells that there was a tick, unless it was told to end. What goes wrong there changes nothing.
+// beat tells that there was a tick. What goes wrong there changes nothing, and of a tick that was told to end nothing goes out.
 func (o outside) beat(ctx context.Context, log *slog.Logger, report result.Report) {
-	if o.heartbeat == nil || report.Command != "run" || ctx.Err() != nil {
+	if o.heartbeat == nil || report.Command != "run" {
 		return
 	}
 	if problem := o.heartbeat.Beat(ctx, report.ExitCode != result.ExitFine, report.Summary()); problem != "" && ctx.Err() == nil {

@@ -33,7 +33,7 @@ type Message struct {
 
 // Delivery is what came of a message at one URL.
 type Delivery struct {
-	URL     string // its position and scheme, as in "the second URL (smtp)"
+	URL     string // its position and scheme, as in "the second URL, smtp"
 	Taken   bool   // the service has taken the message
 	Failure string // what went wrong, and what to do; safe to print. Of a mail that was taken: that a recipient was refused
 }

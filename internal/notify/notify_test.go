@@ -96,7 +96,7 @@ func TestEveryServiceAsksThroughOurClientAndToldIsNoSecret(t *testing.T) {
 		assert.Contains(t, through.sent, token, url)
 		scheme, _, _ := strings.Cut(url, "://")
 		scheme, _, _ = strings.Cut(scheme, "+")
-		assert.Equal(t, []Delivery{{URL: "the first URL (" + scheme + ")", Failure: "it answered 403 Forbidden; " + renew}}, deliveries)
+		assert.Equal(t, []Delivery{{URL: "the first URL, " + scheme, Failure: "it answered 403 Forbidden; " + renew}}, deliveries)
 	}
 }
 
@@ -104,19 +104,19 @@ func TestWhatIsNoURLOfAServiceIsNamedAndNotQuoted(t *testing.T) {
 	t.Parallel()
 	const encode, unknown = "does not parse: percent-encode @ # % : / ?", "is for no service that is known"
 	for urls, want := range map[string]string{
-		"smtp://user:" + secret + "%@mail.example.com/?from=a@example.com&to=b@example.com": "the first URL (smtp) " + encode,
-		"smtp://user:" + secret + "#@mail.example.com/?from=a@example.com&to=b@example.com": "the first URL (smtp) " + encode,
-		"smtp://user:" + secret + "/@mail.example.com/?from=a@example.com&to=b@example.com": "the first URL (smtp) " + encode,
-		"smtp://user:" + secret + "@mail.example.com/?to=b@example.com":                     "the first URL (smtp) " + encode,
-		"wecom://x\n slack://hook:" + secret + "@webhook":                                   "the second URL (slack) " + encode,
-		"matrix://user:" + secret + "@:x/":                                                  "the first URL (matrix) " + encode,
-		"wecom://key#" + secret:                                                             "the first URL (wecom) " + encode,
-		`"slack://` + secret + `"`:                                                          "the first URL (slack) stands in quotes: remove them",
-		"https://hooks.slack.com/services/" + secret:                                        "the first URL (https) " + unknown + ": write a webhook as generic+https://…, one of Slack as slack://hook:A-B-C@webhook, or name one of bark, discord, generic, ",
-		"logger://" + secret:                                                                "the first URL (logger) " + unknown,
-		secret:                                                                              "the first URL is no URL: begin it with its service",
-		secret + "://x":                                                                     "the first URL " + unknown,
-		"teams://" + secret + "@tenant/x?host=example.webhook.office.com":                   "the first URL (teams) is no webhook of a Teams workflow",
+		"smtp://user:" + secret + "%@mail.example.com/?from=a@example.com&to=b@example.com": "the first URL, smtp: " + encode,
+		"smtp://user:" + secret + "#@mail.example.com/?from=a@example.com&to=b@example.com": "the first URL, smtp: " + encode,
+		"smtp://user:" + secret + "/@mail.example.com/?from=a@example.com&to=b@example.com": "the first URL, smtp: " + encode,
+		"smtp://user:" + secret + "@mail.example.com/?to=b@example.com":                     "the first URL, smtp: " + encode,
+		"wecom://x\n slack://hook:" + secret + "@webhook":                                   "the second URL, slack: " + encode,
+		"matrix://user:" + secret + "@:x/":                                                  "the first URL, matrix: " + encode,
+		"wecom://key#" + secret:                                                             "the first URL, wecom: " + encode,
+		`"slack://` + secret + `"`:                                                          "the first URL, slack: stands in quotes: remove them",
+		"https://hooks.slack.com/services/" + secret:                                        "the first URL, https: " + unknown + ": write a webhook as generic+https://…, one of Slack as slack://hook:A-B-C@webhook, or name one of bark, discord, generic, ",
+		"logger://" + secret:                                                                "the first URL, logger: " + unknown,
+		secret:                                                                              "the first URL: is no URL: begin it with its service",
+		secret + "://x":                                                                     "the first URL: " + unknown,
+		"teams://" + secret + "@tenant/x?host=example.webhook.office.com":                   "the first URL, teams: is no webhook of a Teams workflow",
 	} {
 		_, problems := Parse(urls + "\n")
 		if assert.Len(t, problems, 1, urls) {
@@ -125,7 +125,7 @@ func TestWhatIsNoURLOfAServiceIsNamedAndNotQuoted(t *testing.T) {
 		}
 	}
 	_, problems := Parse(strings.Repeat("x ", 11))
-	require.ErrorContains(t, problems[10], ": URL 11 is no URL")
+	require.ErrorContains(t, problems[10], ": URL 11: is no URL")
 	// A service that logs in when it is made is not asked yet.
 	s, problems := Parse("\twecom://x\r\nmatrix://user:password@localhost:1/\n")
 	assert.Empty(t, problems)
@@ -142,7 +142,7 @@ func TestTheAddressOfATeamsWorkflowIsUsedAsItIs(t *testing.T) {
 			"%26sp%3D%252Ftriggers%252Fmanual%252Frun%26sv%3D1.0%26sig%3Da-b_c&color=attention",
 	} {
 		through := &network{status: http.StatusAccepted}
-		assert.Equal(t, []Delivery{{URL: "the first URL (teams)", Taken: true}}, sender(t, url, through).Send(t.Context(), Message{Title: "t", Text: "x"}))
+		assert.Equal(t, []Delivery{{URL: "the first URL, teams", Taken: true}}, sender(t, url, through).Send(t.Context(), Message{Title: "t", Text: "x"}))
 		assert.True(t, strings.HasPrefix(through.sent, "POST https"+address+" "), through.sent)
 	}
 }

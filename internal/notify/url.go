@@ -34,7 +34,7 @@ func named(position int, scheme string) string {
 		name = "the " + ordinals[position] + " URL"
 	}
 	if scheme != "" {
-		name += " (" + scheme + ")"
+		name += ", " + scheme
 	}
 	return name
 }
@@ -47,7 +47,7 @@ func Parse(urls string) (*Sender, []error) {
 	for i, raw := range strings.Fields(urls) {
 		to, err := parse(i, raw)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("NOTIFY_URLS: %s %w", to, err))
+			problems = append(problems, fmt.Errorf("NOTIFY_URLS: %s: %w", to, err))
 		}
 		sender.destinations = append(sender.destinations, to)
 	}

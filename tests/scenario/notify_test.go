@@ -184,10 +184,10 @@ func TestCheckSendsOneTestMessageToEachAndSaysWhichTookIt(t *testing.T) {
 		status, rest, _ := strings.Cut(wanted[i], " ")
 		scheme, why, _ := strings.Cut(rest, ": ")
 		assert.Equal(t, status, line.Status, line.Message)
-		assert.Regexp(t, `^(the \w+ URL|URL \d+) \(`+scheme+`\)$`, line.Subject)
+		assert.Regexp(t, `^(the \w+ URL|URL \d+), `+scheme+`$`, line.Subject)
 		assert.Regexp(t, why, line.Message)
 	}
-	assert.Equal(t, "the second URL (teams)", lines[1].Subject)
+	assert.Equal(t, "the second URL, teams", lines[1].Subject)
 
 	const title = "(cluster prod-eu, namespace "
 	taken := map[string]string{
@@ -223,7 +223,7 @@ func TestAURLThatDoesNotParseIsExit2(t *testing.T) {
 	for _, command := range []string{"run", "plan", "check"} {
 		result := s.Run(command)
 		harness.RequireExit(t, 2, result)
-		assert.Contains(t, result.Stderr, "NOTIFY_URLS: the second URL (smtp) does not parse: percent-encode @ # % : / ?")
+		assert.Contains(t, result.Stderr, "NOTIFY_URLS: the second URL, smtp: does not parse: percent-encode @ # % : / ?")
 		assert.Contains(t, result.Stderr, "HEARTBEAT_URL: must be one URL")
 	}
 }
