@@ -39,7 +39,7 @@ func TestNearest(t *testing.T) {
 	for name, want := range map[string][]string{
 		"INGESTOR_IMAGE_DIGST": {"INGESTOR_IMAGE_DIGEST", "INGESTOR_IMAGE"},
 		"ingestor_image":       {"INGESTOR_IMAGE", "INGESTOR_IMAGE_DIGEST"},
-		"LOG_LEVLE":            {"LOG_LEVEL"},
+		"LOGLEVEL":             {"LOG_LEVEL"},
 		"SOMETHING":            {},
 	} {
 		assert.Equal(t, want, slices.Clip(Nearest(name, known)), name)

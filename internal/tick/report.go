@@ -157,10 +157,13 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload, since strin
 // doubt is what may be wrong with an entry of a target, for who plans; nil where nothing is.
 func (r reporter) doubt(e ended, p slotPlace) *failure.Error {
 	read := e.outcomes[p.workload].reading
-	if !r.plan || read.object == nil || read.places[p.binding][p.slot].Problem != nil {
+	if !r.plan || read.object == nil {
 		return nil
 	}
-	return read.object.Doubt(read.places[p.binding][p.slot].Slot, r.keys, r.targets[r.workloads[p.workload].target[p.binding]].Name)
+	if found := read.places[p.binding][p.slot]; found.Problem == nil {
+		return read.object.Doubt(found.Slot, r.keys, r.targets[r.workloads[p.workload].target[p.binding]].Name)
+	}
+	return nil
 }
 
 // told is a decision in a sentence.
