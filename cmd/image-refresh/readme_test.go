@@ -15,8 +15,8 @@ import (
 	"github.com/tracebloc/image-refresh/internal/config"
 )
 
-// After a change of a variable: go test ./cmd/image-refresh -update-readme
-var update = flag.Bool("update-readme", false, "write the table of variables into the README")
+// After a change of a variable, or of the chart's version: go test ./cmd/image-refresh -update-readme
+var update = flag.Bool("update-readme", false, "write the table of variables, and the chart's version, into the README")
 
 const (
 	root       = "../.."
@@ -54,13 +54,28 @@ func TestTheReadmeListsEveryVariableWithItsDefault(t *testing.T) {
 		}
 		table += fmt.Sprintf("\n| `%s` | %s | %s |", variable.Name, preset, variable.Help)
 	}
-	readme := read(t, readmeFile)
-	shown := after(t, readme, "environment")
+	requireShown(t, after(t, read(t, readmeFile), "environment"), table)
+}
+
+// requireShown asserts that what the README shows is what it should, or writes it there.
+func requireShown(t *testing.T, shown, wanted string) {
+	t.Helper()
 	if *update {
-		require.NoError(t, os.WriteFile(readmeFile, []byte(strings.Replace(readme, shown, table, 1)), 0o600))
+		require.NoError(t, os.WriteFile(readmeFile, []byte(strings.Replace(read(t, readmeFile), shown, wanted, 1)), 0o600))
 		return
 	}
-	assert.Equal(t, table, shown, "go test ./cmd/image-refresh -update-readme")
+	assert.Equal(t, wanted, shown, "go test ./cmd/image-refresh -update-readme")
+}
+
+// What will install a release names the version that the chart has. It is not run beside the test above: both may write.
+func TestTheReadmesReleaseIsTheCharts(t *testing.T) {
+	version := regexp.MustCompile(`(?m)^version: (\S+)$`).FindStringSubmatch(read(t, root+"/chart/Chart.yaml"))
+	require.NotNil(t, version)
+	_, text, found := strings.Cut(read(t, readmeFile), "<!-- after a release: the version is the chart's -->\n")
+	require.True(t, found)
+	shown, _, found := strings.Cut(text, "\n```\n\n")
+	require.True(t, found)
+	requireShown(t, shown, regexp.MustCompile(`\d+\.\d+\.\d+`).ReplaceAllString(shown, version[1]))
 }
 
 func TestTheReadmeAndTheHelpTellTheSameExitCodes(t *testing.T) {
@@ -84,8 +99,8 @@ func TestTheReadmeNamesEveryKey(t *testing.T) {
 	}
 	keys := annotate.NewKeys(prefix)
 	for _, key := range []string{
-		keys.Mark("ingestor") + "` (label)", keys.Hold() + "` (label)", keys.Recorded("ingestor") + "`", keys.Failures("ingestor") + "`",
-		keys.LastError("ingestor") + "`", keys.State("ingestor") + "`", keys.SkipStreak() + "`",
+		keys.Mark("jobs-manager") + "` (label)", keys.Hold() + "` (label)", keys.Recorded("jobs-manager") + "`", keys.Failures("jobs-manager") + "`",
+		keys.LastError("jobs-manager") + "`", keys.State("jobs-manager") + "`", keys.SkipStreak() + "`",
 	} {
 		assert.Contains(t, readme, "| `"+key+" |")
 	}

@@ -2,6 +2,7 @@ package docs
 
 import (
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +27,8 @@ import (
 
 const (
 	namespace  = "tracebloc"
-	example    = "example" // of the chart's README
+	example    = "example"           // of the chart's README
+	theirs     = "tracebloc.io/team" // a label of the application's own
 	pullSecret = `{"auths":{"https://index.docker.io/v1/":{"username":"reader","password":"secret"}}}`
 )
 
@@ -34,6 +36,7 @@ const (
 // the one before has ended.
 var pages = []string{
 	"README.md", "chart/README.md", "docs/notifications.md", "docs/logs.md", "docs/registries.md", "docs/ownership.md", "docs/faq.md",
+	"docs/uninstall.md",
 }
 
 // shown are the files that a page tells its reader to write.
@@ -56,35 +59,53 @@ func TestCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	bin := t.TempDir()
 	require.NoError(t, os.Symlink(c.Kubectl(), filepath.Join(bin, "kubectl")))
 	require.NoError(t, os.Symlink(tool(t, "helm4"), filepath.Join(bin, "helm")))
+	engine := filepath.Join(bin, "docker") // there is none here; tests/e2e makes the image
+	pushed := filepath.Join(tree, "engine")
+	require.NoError(t, os.WriteFile(engine, []byte("#!/bin/sh\necho \"$@\" >>"+pushed+"\n"), 0o700))
 	environ := append(append(os.Environ(), site.Environ()...), "GOPROXY=off", "KUBECONFIG="+c.Kubeconfig(), "HOME="+t.TempDir(),
 		"GOCACHE="+output(t, "", "go", "env", "GOCACHE"), "GOMODCACHE="+output(t, "", "go", "env", "GOMODCACHE"), "PASSWORD=secret",
 		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	run := func(script string) string {
+		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+		cmd.Dir, cmd.Env = tree, environ
+		output, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s\n%s", script, output)
+		return string(output)
+	}
 	printed := map[string][]string{}
 	for _, page := range pages {
 		text, err := read(page)
 		require.NoError(t, err)
+		if page == "docs/uninstall.md" { // the last one
+			require.NoError(t, os.Symlink(filepath.Join(tree, "bin", "image-refresh"), filepath.Join(bin, "image-refresh")))
+			assertPipelineCommits(t, environ)
+			assertRunbookMakesAJob(t, run)
+			leaveEveryKey(t, run)
+		}
 		for _, script := range commands(text, needsCluster) {
-			cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
-			cmd.Dir, cmd.Env = tree, environ
-			output, err := cmd.CombinedOutput()
-			require.NoError(t, err, "%s\n%s", script, output)
-			printed[page] = append(printed[page], string(output))
-			if page == "README.md" && strings.Contains(script, "create job") {
-				job, err := c.Client().BatchV1().Jobs(namespace).Get(t.Context(), "now", metav1.GetOptions{})
-				require.NoError(t, err)
-				assert.Equal(t, "image-refresh", job.Labels["app.kubernetes.io/name"], "the README selects Jobs by it")
-			}
+			printed[page] = append(printed[page], run(script))
 		}
 		require.NotEmpty(t, printed[page], page)
 	}
 	assertTerminalGetsATable(t, tree, environ)
-	require.NoError(t, os.Symlink(filepath.Join(tree, "bin", "image-refresh"), filepath.Join(bin, "image-refresh")))
-	assertPipelineCommits(t, environ)
 	readme := printed["README.md"]
-	require.GreaterOrEqual(t, len(readme), 6)
+	require.GreaterOrEqual(t, len(readme), 5)
 	assert.Equal(t, 2, strings.Count(readme[0], " adopted  "), "init has found what floats")
-	assert.NotContains(t, readme[1], "credential-missing", "the pull secret is read")
-	assert.Equal(t, 3, strings.Count(readme[1], " adopted  "))
+	assert.Equal(t, 2, strings.Count(readme[2], " adopted  "))
+	assert.NotContains(t, readme[2], "credential-missing", "the pull secret is read")
+	assert.Contains(t, readme[3], "cronjob.batch/image-refresh")
+	built, err := os.ReadFile(pushed)
+	require.NoError(t, err)
+	own := regexp.MustCompile(`^build .* -t (\S+) \.\npush (\S+):(\S+)\n$`).FindStringSubmatch(string(built))
+	require.NotNil(t, own, string(built))
+	assert.Equal(t, own[1], own[2]+":"+own[3], "what is built is pushed")
+	page, err := read("README.md")
+	require.NoError(t, err)
+	installed := "--set image.repository=" + own[2] + " \\\n  --set image.tag=" + own[3] + " \\\n"
+	if !strings.Contains(page, installed) {
+		t.Errorf("the README does not install what it pushes: %s", installed)
+	}
+	assertNothingIsLeft(t, c)
 	assert.Contains(t, printed["chart/README.md"][0], "Succeeded", "helm test")
 	assert.Contains(t, printed["chart/README.md"][1], "Reason:       Completed")
 	assert.NotContains(t, printed["chart/README.md"][2], "pod/", "the pod of helm test is no part of what kubectl installs")
@@ -94,6 +115,18 @@ func TestCommandsInTheDocumentsWorkAsWritten(t *testing.T) {
 	d, err := c.Client().AppsV1().Deployments(namespace).Get(t.Context(), "stg-jobs-manager", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.NotContains(t, d.Labels, "tracebloc.io/refresh-hold")
+}
+
+// assertRunbookMakesAJob runs what the runbook sets first, which finds the CronJob by its label, and its command for a tick.
+func assertRunbookMakesAJob(t *testing.T, run func(script string) string) {
+	t.Helper()
+	text, err := read("docs/runbook.md")
+	require.NoError(t, err)
+	page, err := Runbook()
+	require.NoError(t, err)
+	command := regexp.MustCompile(`(?m)^kubectl create job .*$`).FindString(page[RunbookStart][0].Text)
+	require.NotEmpty(t, command)
+	assert.Regexp(t, `^job\.batch/now-\d+ created\n$`, run(variables.FindStringSubmatch(text)[1]+command))
 }
 
 // assertTerminalGetsATable runs a plan at a terminal: without -o it prints a table in colour, no wider than the terminal.
@@ -111,6 +144,38 @@ func assertTerminalGetsATable(t *testing.T, tree string, environ []string) {
 	assert.Contains(t, string(shown), "\x1b[32madopted")
 	for line := range strings.Lines(regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(string(shown), "")) {
 		assert.LessOrEqual(t, len(strings.TrimSpace(line)), columns, line)
+	}
+}
+
+// leaveEveryKey runs a tick, and leaves every label and annotation on a workload that the README names.
+func leaveEveryKey(t *testing.T, run func(script string) string) {
+	t.Helper()
+	run("bin/image-refresh -f targets.yaml --namespace " + namespace)
+	page, err := read("README.md")
+	require.NoError(t, err)
+	keys := regexp.MustCompile("(?m)^\\| `(tracebloc\\.io/[^`]+)`( \\(label\\))? \\|").FindAllStringSubmatch(page, -1)
+	require.NotEmpty(t, keys)
+	for _, key := range keys {
+		verb := "annotate"
+		if key[2] != "" {
+			verb = "label"
+		}
+		run("kubectl -n " + namespace + " " + verb + " --overwrite deploy/stg-requests-proxy " + key[1] + "=true")
+	}
+}
+
+// assertNothingIsLeft says that after the page about uninstalling nothing of ours is on a workload, and all else still is.
+func assertNothingIsLeft(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	all, err := c.Client().AppsV1().Deployments(namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	for i := range all.Items {
+		d := &all.Items[i]
+		ours := slices.Sorted(maps.Keys(d.Labels))
+		ours = append(ours, slices.Collect(maps.Keys(d.Annotations))...)
+		ours = slices.DeleteFunc(ours, func(key string) bool { return !strings.HasPrefix(key, "tracebloc.io/") })
+		assert.Equal(t, []string{theirs}, ours, d.Name)
+		assert.Equal(t, 1, workloads.Revision(d), "%s is not restarted", d.Name)
 	}
 }
 
@@ -151,9 +216,9 @@ func readersCluster(t *testing.T) (*cluster.Cluster, *registries.Site) {
 	}, create))
 	for _, d := range []*appsv1.Deployment{
 		workloads.Deployment("api", workloads.InNamespace(example), workloads.Container("api", "ghcr.io/example/api:1.2")),
-		workloads.Deployment("stg-jobs-manager", workloads.InNamespace(namespace), workloads.PullSecret("stg-regcred"),
+		workloads.Deployment("stg-jobs-manager", workloads.InNamespace(namespace), workloads.Label(theirs, "jobs"), workloads.PullSecret("stg-regcred"),
 			workloads.Container("api", image), workloads.Env("api", "INGESTOR_IMAGE_DIGEST", ingestor)),
-		workloads.Deployment("stg-requests-proxy", workloads.InNamespace(namespace), workloads.PullSecret("stg-regcred"),
+		workloads.Deployment("stg-requests-proxy", workloads.InNamespace(namespace), workloads.Label(theirs, "jobs"), workloads.PullSecret("stg-regcred"),
 			workloads.Container("proxy", image)),
 	} {
 		made(c.Client().AppsV1().Deployments(d.Namespace).Create(t.Context(), d, create))

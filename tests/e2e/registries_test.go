@@ -123,11 +123,13 @@ func firewall(t *testing.T) {
 func (s *suite) confirmed(text string) {
 	printed := s.pasted(docs.RunbookStart, false)
 	for _, expected := range []string{
-		"cronjob.batch/image-refresh", text, "✓ registry", "deployment/reports", "Phase:", "job.batch/now created",
+		"cronjob.batch/image-refresh", text, "✓ registry", "deployment/reports", "Phase:",
 	} {
 		require.Contains(s, printed, expected)
 	}
-	s.finished("now", 1)
+	job := regexp.MustCompile(`job.batch/(now-\d+) created`).FindStringSubmatch(printed)
+	require.NotNil(s, job, printed)
+	s.finished(job[1], 1)
 	for alert, expected := range map[string][]string{
 		"Alert: failed":          {text},
 		"Alert: stale":           {"Suspend:", "0/1", "failed with exit code 1"},

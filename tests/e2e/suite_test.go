@@ -274,7 +274,7 @@ func (s *suite) shell(line string) (string, error) {
 	cmd.Dir = s.dir
 	cmd.Env = []string{
 		"PATH=" + filepath.Join(s.box.Dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + s.dir,
-		"KUBECONFIG=" + filepath.Join(s.box.Dir, "operator.kubeconfig"), "NAMESPACE=" + s.namespace, "RELEASE=image-refresh",
+		"KUBECONFIG=" + filepath.Join(s.box.Dir, "operator.kubeconfig"), "NAMESPACE=" + s.namespace, "RELEASE=image-refresh", "CRONJOB=image-refresh",
 	}
 	cmd.WaitDelay = time.Second
 	printed, err := cmd.CombinedOutput()

@@ -191,7 +191,7 @@ func pasted(t *testing.T, s subject, cause string, confirms bool) (printed strin
 	crane, err := tool("crane")
 	require.NoError(t, err)
 	variables := map[string]string{
-		"NAMESPACE": s.Namespace, "RELEASE": "image-refresh", "KIND": "deployment", "NAME": "jobs", "TARGET": "ingestor",
+		"NAMESPACE": s.Namespace, "ACCOUNT": "system:serviceaccount:" + s.Namespace + ":image-refresh", "KIND": "deployment", "NAME": "jobs", "TARGET": "ingestor",
 		"IMAGE": s.image, "HOST": s.host, "PLATFORM": "linux/amd64", "SECRET": "regcred", "VERB": "patch", "RESOURCE": "deployments.apps",
 	}
 	for _, script := range page[cause] {
