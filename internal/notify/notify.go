@@ -19,6 +19,7 @@ import (
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/specialized/generic"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
 
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -93,6 +94,9 @@ func send(ctx context.Context, to destination, message Message, answers *exchang
 	} else {
 		text = message.Title + "\n" + text
 	}
+	if most, bounded := shorter[to.scheme]; bounded {
+		text = failure.Cut(text, most)
+	}
 	if takes(service, splitLines) {
 		params[splitLines] = "No"
 	}
@@ -101,6 +105,9 @@ func send(ctx context.Context, to destination, message Message, answers *exchang
 	}
 	return service.Send(text, &params)
 }
+
+// shorter are the services that refuse what is longer than so many bytes, and less than a message may have.
+var shorter = map[string]int{"pushover": 1024, "twilio": 1600, "wecom": 2048}
 
 // splitLines is Discord's parameter for making an item of each line, of which it takes ten.
 const splitLines = "splitlines"

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -207,8 +208,12 @@ Since 2026-01-02 02:04 UTC
 https://example.com/runbook#unauthorized
 ----
 api: recovered, after 3 h 15 min`, message.Text)
-	many := Compose("", "shop", make([]Notice, 11))
-	assert.True(t, strings.HasSuffix(many.Text, "----\nand 3 more"))
+	many := Compose("", "shop", slices.Repeat([]Notice{{Target: "a", Sentence: strings.Repeat("x", 600)}}, 9))
+	assert.Less(t, len(many.Text), 3100)
+	assert.True(t, strings.HasSuffix(many.Text, "----\nand 4 more"))
+	through := &network{status: http.StatusOK, answer: `{"errcode":0}`}
+	assert.True(t, sender(t, "wecom://x", through).Send(t.Context(), many)[0].Taken)
+	assert.Less(t, len(through.sent), 2300, "as much as this service takes")
 	assert.Equal(t, "image-refresh: this message was asked for, and nothing is wrong (namespace shop)", strings.Replace(Test("", "shop").Title, "test ", "", 1))
 	for lasted, want := range map[time.Duration]string{time.Second: "1 min", 59 * time.Minute: "59 min", 49 * time.Hour: "2 d 1 h"} {
 		assert.Equal(t, want, span(lasted))

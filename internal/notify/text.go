@@ -21,10 +21,10 @@ type Notice struct {
 	Lasted   time.Duration // how long what is over has lasted; 0 where nothing is
 }
 
-// Bounds of a message: a phone shows no more, and services cut it.
+// Bounds of a message, in bytes. Telegram refuses 4096, with markup of its own.
 const (
-	maxNotices  = 8
-	maxSentence = 500 // bytes
+	maxText     = 3000
+	maxSentence = 500
 )
 
 // Compose words notices as one message, the first of them first, without its Result. cluster may be empty.
@@ -42,15 +42,17 @@ func Compose(cluster, namespace string, notices []Notice) Message {
 		message.Title += fmt.Sprintf(", and %d more", more)
 	}
 	message.Title += " (" + strings.Join(place, ", ") + ")"
-	var text []string
 	for i, notice := range notices {
-		if i == maxNotices {
-			text = append(text, fmt.Sprintf("and %d more", len(notices)-i))
+		text := notice.text()
+		if i > 0 {
+			text = "\n----\n" + text // some services make an item of each line, and refuse an empty one
+		}
+		if len(message.Text)+len(text) > maxText {
+			message.Text += fmt.Sprintf("\n----\nand %d more", len(notices)-i)
 			break
 		}
-		text = append(text, notice.text())
+		message.Text += text
 	}
-	message.Text = strings.Join(text, "\n----\n") // some services make an item of each line, and refuse an empty one
 	return message
 }
 

@@ -10,4 +10,6 @@ import (
 func Direct(o Options) http.RoundTripper { return &trace{next: newWire(o, nil)} }
 
 // Classify recognises what kept a connection that this package did not make from being used, as a mail server's.
-func Classify(ctx context.Context, err error) *Failure { return classify(ctx, err, step{reached: asking}) }
+func Classify(ctx context.Context, err error) *Failure {
+	return classify(ctx, err, step{reached: asking})
+}
