@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -22,6 +23,7 @@ import (
 
 // program is one run of the program: what it was given, and what its flags say.
 type program struct {
+	name           string // by which a person runs it
 	lookup         envconfig.Lookuper
 	stdout, stderr io.Writer
 	started        time.Time
@@ -57,14 +59,23 @@ func unless(err error) error {
 	return exit{result.ExitOperator, err}
 }
 
+// nameOf is what a person types to run the program of this path: kubectl runs what is on the PATH as kubectl-image_refresh
+// (https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/).
+func nameOf(path string) string {
+	if strings.TrimSuffix(filepath.Base(path), ".exe") == "kubectl-image_refresh" {
+		return "kubectl image_refresh"
+	}
+	return "image-refresh"
+}
+
 // realMain runs one command and returns its exit code. The result goes to stdout, logs to stderr.
 func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, stdout, stderr io.Writer) int {
 	if _, is := terminal(stderr); is {
 		lookup = config.AtTerminal(lookup)
 	}
-	p := &program{lookup: lookup, stdout: stdout, stderr: stderr, started: time.Now()}
-	root := p.rootCommand()                   //nolint:contextcheck // ExecuteContext hands it on
-	root.SetArgs(append([]string{}, args...)) // nil would be the arguments of the process
+	p := &program{name: nameOf(args[0]), lookup: lookup, stdout: stdout, stderr: stderr, started: time.Now()}
+	root := p.rootCommand()                       //nolint:contextcheck // ExecuteContext hands it on
+	root.SetArgs(append([]string{}, args[1:]...)) // nil would be the arguments of the process
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
@@ -77,19 +88,20 @@ func realMain(ctx context.Context, args []string, lookup envconfig.Lookuper, std
 	}
 	if end.err != nil {
 		for _, line := range problems(end.err) {
-			fmt.Fprintf(stderr, "image-refresh: %s\n", line) //nolint:errcheck // nothing is left to tell it to
+			fmt.Fprintf(stderr, "%s: %s\n", p.name, line) //nolint:errcheck // nothing is left to tell it to
 		}
 	}
 	return end.code
 }
 
 // seeHelp ends what is said of a command line that is wrong.
-const seeHelp = "see image-refresh -h"
+func seeHelp(command *cobra.Command) string { return "see " + command.Root().CommandPath() + " -h" }
 
 // rootCommand has all commands. Without one it is run.
 func (p *program) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:               "image-refresh",
+		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: p.name},
 		Args:              knownCommand,
 		PersistentPreRunE: p.chooseOutput,
 		RunE:              p.tick("run"),
@@ -103,11 +115,11 @@ func (p *program) rootCommand() *cobra.Command {
 	flags.StringVarP((*string)(&p.output), "output", "o", "", "the `FORMAT` of the result: table, wide or json (default: table on a terminal, else json);\n"+
 		"for plan also values (the digests as Helm values) or patch (as patches for kustomize), to be committed")
 	flags.BoolP("help", "h", false, "this text")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %s", err, seeHelp) })
+	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error { return fmt.Errorf("%w: %s", err, seeHelp(command)) })
 	root.SetHelpFunc(func(command *cobra.Command, _ []string) { p.printHelp(command) })
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.initCommand(), p.explainCommand(), p.completionCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.statusCommand(), p.initCommand(), p.explainCommand(), p.completionCommand(), p.versionCommand())
 	return root
 }
 
@@ -117,13 +129,13 @@ func knownCommand(command *cobra.Command, args []string) error {
 		return nil
 	}
 	if command.HasParent() {
-		return fmt.Errorf("%s takes no arguments, and there is %q: %s", command.Name(), args[0], seeHelp)
+		return fmt.Errorf("%s takes no arguments, and there is %q: %s", command.Name(), args[0], seeHelp(command))
 	}
 	meant := ""
 	if likely := command.SuggestionsFor(args[0]); len(likely) > 0 {
 		meant = fmt.Sprintf(", did you mean %s?", strings.Join(likely, " or "))
 	}
-	return fmt.Errorf("there is no command %q%s: %s", args[0], meant, seeHelp)
+	return fmt.Errorf("there is no command %q%s: %s", args[0], meant, seeHelp(command))
 }
 
 // oneOf refuses all but one of the words that a command takes.
@@ -185,7 +197,7 @@ func (p *program) printHelp(command *cobra.Command) {
 		fmt.Fprintf(w, "%s: %s.\n\nUsage: %s\n", command.CommandPath(), command.Short, command.UseLine()) //nolint:errcheck // nothing is left to tell it to
 	} else {
 		fmt.Fprint(w, "image-refresh keeps the digests of floating image references fresh, one tick a run.\n\n"+ //nolint:errcheck // as above
-			"Usage: image-refresh [command] [flags]\n\nCommands (image-refresh COMMAND -h says more):\n")
+			"Usage: "+p.name+" [command] [flags]\n\nCommands ("+p.name+" COMMAND -h says more):\n")
 		for _, one := range command.Commands() {
 			if one.IsAvailableCommand() {
 				fmt.Fprintf(table, "  %s\t%s\n", one.Name(), one.Short) //nolint:errcheck // Flush reports
@@ -194,7 +206,7 @@ func (p *program) printHelp(command *cobra.Command) {
 		_ = table.Flush()
 	}
 	if command.Example != "" {
-		fmt.Fprintf(w, "\nExamples:\n  %s\n", strings.ReplaceAll(command.Example, "\n", "\n  ")) //nolint:errcheck // as above
+		fmt.Fprintf(w, "\nExamples:\n  %s\n", strings.NewReplacer("image-refresh ", p.name+" ", "\n", "\n  ").Replace(command.Example)) //nolint:errcheck // as above
 	}
 	fmt.Fprintf(w, "\nFlags:\n%s", command.Flags().FlagUsages()) //nolint:errcheck // as above
 	if command.HasParent() && command.Annotations[readsCluster] == "" {

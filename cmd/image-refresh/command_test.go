@@ -27,7 +27,7 @@ type ran struct {
 
 func runMain(env map[string]string, args ...string) ran {
 	var stdout, stderr bytes.Buffer
-	code := realMain(context.Background(), args, envconfig.MapLookuper(env), &stdout, &stderr)
+	code := realMain(context.Background(), append([]string{"image-refresh"}, args...), envconfig.MapLookuper(env), &stdout, &stderr)
 	return ran{code, stdout.String(), stderr.String()}
 }
 
@@ -39,7 +39,7 @@ type parsed struct {
 
 // parse reads a command line with the program's commands, which only say that they were meant.
 func parse(line string) (parsed, error) {
-	p := &program{lookup: envconfig.MapLookuper(nil), stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
+	p := &program{name: "image-refresh", lookup: envconfig.MapLookuper(nil), stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
 	root, meant := p.rootCommand(), ""
 	for _, command := range append(root.Commands(), root) {
 		command.RunE = func(c *cobra.Command, _ []string) error {
@@ -125,7 +125,7 @@ func TestEachCommandHasAHelpOfItsOwn(t *testing.T) {
 	t.Parallel()
 	whole := runMain(nil, "-h").stdout
 	for command, example := range map[string]string{
-		"run": "-n shop", "plan": "--changed-only", "check": "check -f", "init": "init -A", "explain": "explain rollout-failed", "version": "", "completion": "",
+		"run": "-n shop", "plan": "--changed-only", "check": "check -f", "status": "status -A", "init": "init -A", "explain": "explain rollout-failed", "version": "", "completion": "",
 	} {
 		assert.Contains(t, whole, "\n  "+command+" ")
 		for _, line := range []string{command + " -h", "help " + command} {
@@ -190,7 +190,7 @@ func TestOutputThatNobodyTakesIsLoud(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]int{"version": 1, "version -o table": 1, "explain tls": 1, "completion zsh": 1, "-f absent.yaml": 2} {
 		var stderr bytes.Buffer
-		code := realMain(context.Background(), strings.Fields(line), envconfig.MapLookuper(nil), closed{}, &stderr)
+		code := realMain(context.Background(), strings.Fields("image-refresh "+line), envconfig.MapLookuper(nil), closed{}, &stderr)
 		assert.Equal(t, want, code, line)
 		assert.Contains(t, stderr.String(), "broken pipe", line)
 	}

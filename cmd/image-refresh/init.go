@@ -1,18 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/proposal"
-	"github.com/tracebloc/image-refresh/internal/result"
-	"github.com/tracebloc/image-refresh/internal/version"
-	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 func (p *program) initCommand() *cobra.Command {
@@ -25,27 +20,25 @@ func (p *program) initCommand() *cobra.Command {
 			return p.propose(command.Context(), everywhere, selector)
 		},
 	}
-	command.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "of all namespaces")
-	command.Flags().StringVarP(&selector, "selector", "l", "", "only workloads that this label `SELECTOR` selects, as kubectl has it")
+	workloadFlags(command, &everywhere, &selector)
 	return command
 }
 
-func (p *program) propose(ctx context.Context, everywhere bool, selector string) error {
-	env, wrong := config.ReadEnv(ctx, p.lookup)
-	if err := errors.Join(wrong...); err != nil {
-		return ended(result.ExitConfiguration, err)
-	}
-	return unless(p.proposeFrom(ctx, env, everywhere, selector))
+// workloadFlags are those of commands about all workloads.
+func workloadFlags(command *cobra.Command, everywhere *bool, selector *string) {
+	command.Flags().BoolVarP(everywhere, "all-namespaces", "A", false, "of all namespaces")
+	command.Flags().StringVarP(selector, "selector", "l", "", "only workloads that this label `SELECTOR` selects, as kubectl has it")
 }
 
-func (p *program) proposeFrom(ctx context.Context, env config.Env, everywhere bool, selector string) error {
-	client, err := cluster.Connect(cluster.Options{
-		Context: p.kubeContext, Namespace: cmp.Or(p.overrides.Namespace, string(env.Namespace)), Concurrency: int(env.Concurrency),
-		UserAgent: workload.FieldManager + "/" + version.Version(), Logger: newLogger(env, p.stderr),
-	})
+func (p *program) propose(ctx context.Context, everywhere bool, selector string) error {
+	client, env, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
+	return unless(p.proposeFrom(ctx, client, env, everywhere, selector))
+}
+
+func (p *program) proposeFrom(ctx context.Context, client *cluster.Client, env config.Env, everywhere bool, selector string) error {
 	namespace := client.Namespace()
 	if everywhere {
 		namespace = ""

@@ -12,7 +12,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := realMain(ctx, os.Args[1:], envconfig.OsLookuper(), os.Stdout, os.Stderr)
+	code := realMain(ctx, os.Args, envconfig.OsLookuper(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }

@@ -26,7 +26,7 @@ import (
 // Cluster is what a check asks the API server beside what a tick does. The error is that it could not be asked.
 type Cluster interface {
 	CanI(context.Context, cluster.Permission) (bool, error)
-	Schedules(context.Context) ([]cluster.Schedule, error)
+	Schedules(ctx context.Context, namespace string) ([]workload.Schedule, error)
 	List(ctx context.Context, namespace, selector string) ([]*workload.Object, error)
 }
 
@@ -126,12 +126,15 @@ func (c *Checker) permissions(ctx context.Context) []preflight.Permission {
 
 // schedules reads the CronJobs that run this program, and what a tick of theirs may take.
 func (c *Checker) schedules(ctx context.Context) ([]preflight.Schedule, *failure.Error) {
-	found, err := c.Cluster.Schedules(ctx)
+	found, err := c.Cluster.Schedules(ctx, c.Tick.Namespace)
 	if err != nil {
 		return nil, failure.Of(err, failure.API)
 	}
 	var schedules []preflight.Schedule
 	for _, one := range found {
+		if !one.Charts {
+			continue
+		}
 		timeout := time.Duration(c.Tick.Config.RolloutTimeout)
 		if own, err := time.ParseDuration(one.RolloutTimeout); err == nil {
 			timeout = own

@@ -40,7 +40,7 @@ func (o *outside) CanI(ctx context.Context, permission cluster.Permission) (bool
 	return true, ctx.Err()
 }
 
-func (*outside) Schedules(context.Context) ([]cluster.Schedule, error)              { return nil, nil }
+func (*outside) Schedules(context.Context, string) ([]workload.Schedule, error)     { return nil, nil }
 func (*outside) Date() time.Time                                                    { return time.Time{} }
 func (*outside) Resolve(context.Context, []resolver.Query) (none []resolver.Answer) { return none }
 func (*outside) List(context.Context, string, string) ([]*workload.Object, error)   { return nil, nil }

@@ -57,7 +57,7 @@ func (c Check) line() line {
 func (r Report) checkList(style Style) string {
 	var text strings.Builder
 	for _, check := range r.Checks {
-		text.WriteString(style.wrap(style.status(check.Status, check.line().String())) + "\n")
+		text.WriteString(style.Wrap(style.status(check.Status, check.line().String())) + "\n")
 	}
 	return text.String()
 }
@@ -68,7 +68,7 @@ func (r Report) checkCounts() string {
 	for _, check := range r.Checks {
 		count[check.Status]++
 	}
-	return fmt.Sprintf("%d ok, %s, %d failed, %d could not be checked", count[OK], counted(count[Warning], "warning"), count[Wrong], count[Unchecked])
+	return fmt.Sprintf("%d ok, %s, %d failed, %d could not be checked", count[OK], Counted(count[Warning], "warning"), count[Wrong], count[Unchecked])
 }
 
 // checkLines are the lines of a preflight that somebody must look at, in their order, then the warnings.

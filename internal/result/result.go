@@ -89,9 +89,12 @@ type Workload struct {
 }
 
 // WriteJSON prints the report as one JSON object.
-func (r Report) WriteJSON(w io.Writer) error {
+func (r Report) WriteJSON(w io.Writer) error { return WriteJSON(w, r) }
+
+// WriteJSON prints a report of whatever command as one JSON object.
+func WriteJSON(w io.Writer, report any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(r)
+	return encoder.Encode(report)
 }

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -28,20 +29,58 @@ func (s Style) paint(colour, text string) string {
 	return colour + text + reset
 }
 
-// outcome paints what became of a slot: what needs a person red, what is on its way yellow.
+// outcome paints what became of a slot.
 func (s Style) outcome(o decide.Outcome, text string) string {
+	return s.Mark(text, o.NeedsAttention(), fine(o))
+}
+
+// Mark paints a word: red what needs a person, green what is fine, yellow what is on its way.
+func (s Style) Mark(text string, needs, fine bool) string {
 	switch {
-	case o.NeedsAttention():
+	case needs:
 		return s.paint(red, text)
-	case fine(o):
+	case fine:
 		return s.paint(green, text)
 	default:
 		return s.paint(yellow, text)
 	}
 }
 
-// Columns lays cells out in columns, a line a row.
-func Columns(rows [][]string) string {
+// leastColumn is how narrow a column is ever cut.
+const leastColumn = 8
+
+// Fit cuts cells below these heads, in the widest column first, so that rows are as wide as the terminal at most, if that can be.
+func (s Style) Fit(rows [][]string, heads ...string) [][]string {
+	widths := widths(rows)
+	var columns []int
+	for column, head := range rows[0] {
+		if slices.Contains(heads, head) {
+			columns = append(columns, column)
+		}
+	}
+	total := 2 * (len(widths) - 1)
+	for _, width := range widths {
+		total += width
+	}
+	for ; s.Width > 0 && total > s.Width; total-- {
+		widest := slices.MaxFunc(columns, func(a, b int) int { return widths[a] - widths[b] })
+		if widths[widest] <= leastColumn {
+			break
+		}
+		widths[widest]--
+	}
+	for _, row := range rows {
+		for _, column := range columns {
+			if cell := []rune(row[column]); len(cell) > widths[column] {
+				row[column] = string(cell[:widths[column]-1]) + "…"
+			}
+		}
+	}
+	return rows
+}
+
+// widths are those of the columns.
+func widths(rows [][]string) []int {
 	var widths []int
 	for _, row := range rows {
 		for column, cell := range row {
@@ -51,6 +90,12 @@ func Columns(rows [][]string) string {
 			widths[column] = max(widths[column], width(cell))
 		}
 	}
+	return widths
+}
+
+// Columns lays cells out in columns, a line a row.
+func Columns(rows [][]string) string {
+	widths := widths(rows)
 	var text strings.Builder
 	for _, row := range rows {
 		line := ""
@@ -69,8 +114,8 @@ func (s Style) status(status Status, line string) string {
 	return s.paint(colour, mark) + strings.TrimPrefix(line, mark)
 }
 
-// wrap breaks lines between words where they are wider than the terminal; what follows is indented.
-func (s Style) wrap(text string) string {
+// Wrap breaks lines between words where they are wider than the terminal; what follows is indented.
+func (s Style) Wrap(text string) string {
 	if s.Width == 0 {
 		return text
 	}

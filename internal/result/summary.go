@@ -29,34 +29,64 @@ func (r Report) Summary() string {
 }
 
 func (r Report) outcomeCounts() string {
-	var all, needed, good int
-	causes, others := map[string]int{}, map[string]int{}
+	var c Counts
 	for _, target := range r.Targets {
 		for _, w := range target.Workloads {
-			all++
 			switch why := target.needsYou(w); {
 			case why != "":
-				needed++
-				causes[why]++
+				c.Needs(why)
 			case fine(w.Outcome):
-				good++
+				c.Fine++
 			default:
-				others[string(w.Outcome)]++
+				c.Other(string(w.Outcome))
 			}
 		}
 	}
-	text := fmt.Sprintf("%d of %d need you", needed, all)
+	c.Interrupted = len(c.needed) == 0 && r.ExitCode == ExitOperator
+	return c.String()
+}
+
+// Counts is what a summary counts.
+type Counts struct {
+	Fine           int
+	Interrupted    bool // before all was decided
+	needed, others map[string]int
+}
+
+// Needs counts one that a person must look at, by why.
+func (c *Counts) Needs(why string) { count(&c.needed, why) }
+
+// Other counts one that is neither fine nor a person's, by what it is.
+func (c *Counts) Other(what string) { count(&c.others, what) }
+
+func count(counts *map[string]int, word string) {
+	if *counts == nil {
+		*counts = map[string]int{}
+	}
+	(*counts)[word]++
+}
+
+func (c Counts) String() string {
+	needed, others := sum(c.needed), sum(c.others)
+	text := fmt.Sprintf("%d of %d need you", needed, needed+others+c.Fine)
 	switch {
 	case needed > 0:
-		text += " (" + tally(causes) + ")"
-	case r.ExitCode == ExitOperator:
+		text += " (" + tally(c.needed) + ")"
+	case c.Interrupted:
 		text += " (interrupted)"
 	}
-	text += fmt.Sprintf("; %d fine", good)
-	if len(others) > 0 {
-		text += ", " + tally(others)
+	text += fmt.Sprintf("; %d fine", c.Fine)
+	if others > 0 {
+		text += ", " + tally(c.others)
 	}
 	return text
+}
+
+func sum(counts map[string]int) (all int) {
+	for _, n := range counts {
+		all += n
+	}
+	return all
 }
 
 // needsYou says why an operator must look at a slot: the slot's cause, or the target's; empty where there is no need.

@@ -62,8 +62,8 @@ func TestTerminationFitsWhatTheKubeletKeeps(t *testing.T) {
 		}
 	}
 	var lines []string
-	for len(lines) < 100 {
-		lines = append(lines, fmt.Sprintf("%02d ", len(lines))+strings.Repeat("z", len(lines)%11*20))
+	for len(lines) < 200 {
+		lines = append(lines, fmt.Sprintf("%03d ", len(lines))+strings.Repeat("z", len(lines)*7%83))
 		kept := Report{}.TerminationOf(lines)
 		require.LessOrEqual(t, len(kept), 4096)
 		shown := strings.Split(strings.TrimSuffix(strings.TrimPrefix(kept, head), "\n"), "\n")

@@ -16,22 +16,26 @@ import (
 // table has columns that a narrow terminal has no room for.
 func (r Report) WriteTable(w io.Writer, style Style, wide bool) error {
 	var text strings.Builder
-	text.WriteString(style.wrap(r.Summary()) + "\n")
+	text.WriteString(style.Wrap(r.Summary()) + "\n")
 	switch {
 	case len(r.Checks) > 0:
 		text.WriteString("\n" + r.checkList(style))
 	case len(r.Targets) > 0:
-		text.WriteString("\n" + Columns(r.rows(style, wide)))
+		rows := r.rows(style, wide)
+		if !wide {
+			rows = style.Fit(rows, "TARGET", "WORKLOAD", "SLOT")
+		}
+		text.WriteString("\n" + Columns(rows))
 		var why []string
 		for _, line := range r.lines() {
-			why = append(why, line.under())
+			why = append(why, line.message.Under(line.begin))
 		}
 		if len(why) > 0 {
-			text.WriteString("\n" + style.wrap(strings.Join(why, "\n")) + "\n")
+			text.WriteString("\n" + style.Wrap(strings.Join(why, "\n")) + "\n")
 		}
 	}
 	if r.Rollouts != nil && *r.Rollouts > 0 {
-		fmt.Fprintf(&text, "\n%s, in %s\n", counted(*r.Rollouts, "rollout"), counted(*r.Ticks, "tick"))
+		fmt.Fprintf(&text, "\n%s, in %s\n", Counted(*r.Rollouts, "rollout"), Counted(*r.Ticks, "tick"))
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
@@ -57,13 +61,13 @@ func (r Report) rows(style Style, wide bool) [][]string {
 			if w.Outcome == decide.Failed {
 				empty = "-" // a workload that could not be read, or worked with, does not say
 			}
-			live := cell(w.Live, empty)
+			live := Cell(w.Live, empty)
 			if !w.Created.IsZero() {
-				live += " (" + age(r.StartedAt.Sub(w.Created)) + ")"
+				live += " (" + Age(r.StartedAt.Sub(w.Created)) + ")"
 			}
 			row := []string{
 				target.Name, style.outcome(w.Outcome, outcome), w.Kind + " " + name,
-				cmp.Or(strings.Trim(w.Container+"/"+w.Env, "/"), "-"), live, cell(target.Digest, "unknown"),
+				cmp.Or(strings.Trim(w.Container+"/"+w.Env, "/"), "-"), live, Cell(target.Digest, "unknown"),
 			}
 			if wide {
 				row = append(row, cmp.Or(strings.Join(target.Platforms, ","), "-"))
@@ -74,16 +78,16 @@ func (r Report) rows(style Style, wide bool) [][]string {
 	return rows
 }
 
-// counted is a number of things.
-func counted(n int, what string) string {
+// Counted is a number of things.
+func Counted(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// age is how long ago something was, in one unit, as kubectl has it.
-func age(d time.Duration) string {
+// Age is how long ago something was, in one unit, as kubectl has it.
+func Age(d time.Duration) string {
 	switch {
 	case d < time.Hour:
 		return fmt.Sprintf("%dm", max(0, int(d.Minutes())))
@@ -105,8 +109,8 @@ func (r Report) namespaces() int {
 	return len(seen)
 }
 
-// cell is a digest, or "unpinned", as a column has room for it: the algorithm is always the same.
-func cell(pin, none string) string {
+// Cell is a digest, or "unpinned", as a column has room for it: the algorithm is always the same.
+func Cell(pin, none string) string {
 	switch content := annotate.Content(pin); content {
 	case annotate.None:
 		return none
@@ -134,8 +138,8 @@ type line struct {
 
 func (l line) String() string { return l.begin + l.message.String() }
 
-// under has a fix under its sentence.
-func (l line) under() string { return strings.Join(l.message.lines(l.begin), "\n") }
+// Under is the message after what begins its line, with the fix under its sentence.
+func (m Message) Under(begin string) string { return strings.Join(m.lines(begin), "\n") }
 
 // lines are the messages of the report, each once, the most important first: targets that cannot be resolved,
 // then workloads that need attention, then the others that have something to say.

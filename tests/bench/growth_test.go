@@ -4,6 +4,7 @@ package bench
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
@@ -47,10 +48,12 @@ func (b *bench) growth() {
 			// Nothing runs: a workload that is scaled to zero is settled, and as large to read. A tick has recorded its digest.
 			objects = append(objects, application(fmt.Sprintf("app-%d", n), digest, workloads.Replicas(0),
 				workloads.Label("tracebloc.io/"+target+"-digest", digest[len("sha256:"):][:40]),
+				workloads.Label("tracebloc.io/refresh", "ok"), workloads.Label("thousand", strconv.Itoa(n/1000)),
 				workloads.Annotation("tracebloc.io/last-refreshed-"+target+"-digest", digest)))
 		}
 		b.deploy(namespace, objects...)
 	}
+	b.status()
 	measure := func(s size) []cost {
 		targets := make([]string, s.images)
 		for n, left := 0, s.workloads; left > 0; n++ {
@@ -105,4 +108,15 @@ func (b *bench) growth() {
 			"workloads follow takes as many ticks as it has tens of workloads; raise it where the cluster has room.",
 		"**Beyond that, shard**: install the chart once for each application release, or for each namespace, each with its own targets. "+
 			"Nothing is shared between installations: all state is on the workloads.")
+}
+
+// status measures how a thousand of these workloads are shown to a person.
+func (b *bench) status() {
+	shown := contender{"image-refresh status", []string{*binary, "status", "-A", "-l", "thousand=0", "-o", "table"}, []string{"KUBECONFIG=" + b.cluster.Kubeconfig()}}
+	costs := b.alternate(*rounds/3, nil, shown)[0]
+	used, peak := of(costs, cpu), of(costs, memory)
+	b.judge(used.median <= budgetStatusCPU, "status of 1000 workloads: CPU", seconds(budgetStatusCPU), seconds(used.median))
+	b.judge(peak.median <= budgetStatusMemory, "status of 1000 workloads: peak memory", fmt.Sprintf("%d MiB", budgetStatusMemory), peak.mebibytes())
+	b.section("Status", "`image-refresh status` of 1000 of 5000 Deployments in 10 namespaces, by their labels and annotations.",
+		table([]string{"", "wall", "CPU", "peak memory"}, [][]string{append([]string{"`" + shown.name + "`"}, figures(costs)...)}))
 }

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/docs"
@@ -66,6 +70,24 @@ func (s *Scenario) StartAs(path string, args ...string) *Run {
 	run := &Run{Process: process, scenario: s, args: args}
 	s.t.Cleanup(func() { run.Kill() }) // where it has not ended
 	return run
+}
+
+// AtTerminal runs the program at a terminal of so many columns, and returns what is seen there, without the colours.
+func (s *Scenario) AtTerminal(columns uint16, args ...string) (seen string, exitCode int) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), tooLong)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.Binary, args...) //nolint:gosec // running what the test says is the point
+	cmd.Env, cmd.Dir = append(environ(s.env), "TERM=xterm"), s.Home
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: columns, Rows: 50})
+	require.NoError(s.t, err)
+	shown, _ := io.ReadAll(terminal) // Linux ends it with an error
+	_ = cmd.Wait()                   // its exit code tells
+	require.NoError(s.t, terminal.Close())
+	plain := regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(strings.ReplaceAll(string(shown), "\r\n", "\n"), "")
+	result := &product.Result{ExitCode: cmd.ProcessState.ExitCode(), Stdout: plain}
+	s.capture(captured{test: s.t.Name(), args: args, Result: result})
+	return plain, result.ExitCode
 }
 
 func environ(variables map[string]string) (environ []string) {

@@ -19,6 +19,10 @@ type Report struct {
 	Checks    []Check   `json:"checks"`   // of the command check
 	Rollouts  int       `json:"rollouts"` // of the command plan
 	Ticks     int       `json:"ticks"`    // likewise
+
+	CronJobs  []CronJob  `json:"cronJobs"`  // of the command status
+	Workloads []Standing `json:"workloads"` // likewise
+	Remove    []string   `json:"remove"`    // likewise
 }
 
 // Target is one target of a Report.
@@ -46,6 +50,26 @@ type Workload struct {
 	Outcome   string `json:"outcome"`
 	Cause     string `json:"cause"`
 	Message   string `json:"message"`
+}
+
+// CronJob is one that runs the program.
+type CronJob struct {
+	Name        string `json:"name"`
+	LastSuccess string `json:"lastSuccess"`
+	State       string `json:"state"`
+	Message     string `json:"message"`
+}
+
+// Standing is what stands on a workload about a target.
+type Standing struct {
+	Target  string `json:"target"`
+	Kind    string `json:"kind"`
+	Name    string `json:"name"`
+	Live    string `json:"live"`
+	State   string `json:"state"`
+	Since   string `json:"since"`
+	Cause   string `json:"cause"`
+	Message string `json:"message"`
 }
 
 // Target returns the target of that name, the zero Target where there is none.
