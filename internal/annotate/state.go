@@ -119,6 +119,8 @@ type Rejection struct {
 type Refusal struct {
 	Digest image.Digest `json:"digest"`
 	Why    string       `json:"why,omitempty"`
+	// Unsigned: no signature was found for it, which there may be by now. Else the digest itself will not do.
+	Unsigned bool `json:"unsigned,omitempty"`
 }
 
 // Seen is a digest and the moments that decide whether it is old enough, or too old.

@@ -62,6 +62,11 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 		facts.Slots = slots(preview)
 		aside.Go(func() { facts.Unfollowed = c.unfollowed(ctx, preview) })
 	}
+	for _, one := range preview.Signatures {
+		facts.Signatures = append(facts.Signatures, preflight.Signature{
+			Image: one.Image.String(), Digest: one.Digest, Latest: one.Latest, Signer: one.Signer, Failure: one.Failure,
+		})
+	}
 	for _, left := range preview.Leftovers {
 		facts.Leftovers = append(facts.Leftovers, preflight.Leftover{Workload: left.Ref.String(), Message: left.Message})
 	}

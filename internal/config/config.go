@@ -11,6 +11,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/signature"
 )
 
 // Config is a valid configuration.
@@ -29,9 +30,10 @@ type Target struct {
 	Platforms               []image.Platform
 	StaleAfter              time.Duration // 0: never
 	MinAge                  time.Duration
-	PullSecrets             []string // names, in the workload's namespace
-	DigestOnly              bool     // pin: digest
-	PinAtOnce               bool     // a bare tag is pinned though that restarts pods for the same bytes
+	PullSecrets             []string       // names, in the workload's namespace
+	Keys                    signature.Keys // of which one must have signed what is rolled out; none: nothing is verified
+	DigestOnly              bool           // pin: digest
+	PinAtOnce               bool           // a bare tag is pinned though that restarts pods for the same bytes
 	Workloads               []Workload
 }
 
@@ -103,7 +105,7 @@ func Read(ctx context.Context, lookup envconfig.Lookuper, overrides Overrides) (
 		read, found := readFile(string(env.ConfigFile), overrides.Values != "")
 		if read != nil {
 			v := newValidator(env, found)
-			config.Registries, config.Targets = v.registries(read.Registries), v.targets(read.Targets)
+			config.Registries, config.Targets = v.registries(read.Registries), v.targets(read.Targets, v.keys("verify", read.Verify))
 			found = append(found, v.problems...)
 		}
 		for _, problem := range found {

@@ -182,7 +182,7 @@ targets:
 		`LOG_LEVEL: is "loud", must be debug, info, warn or error`,
 		`registries[0].fallback: is the text "maybe", must be true or false`,
 		"targets[0].colour: is not known here: the keys are name, image, mode, resolveFailureThreshold, platforms, staleAfter, minAge, " +
-			"pullSecrets, pin, pinAtOnce, workloads",
+			"pullSecrets, verify, pin, pinAtOnce, workloads",
 		"targets[0].stallAfter: is not known here: did you mean staleAfter?",
 		"targets[1].pullSecrets[0]: is a mapping, must be text",
 		"targets[1].workloads: is a mapping, must be a list",

@@ -112,8 +112,11 @@ func FuzzDecode(f *testing.F) {
 			for i := range read.Registries {
 				read.Registries[i].CAFile = "" // no file of this machine is read
 			}
+			for i := range read.Targets {
+				read.Targets[i].Verify = nil
+			}
 			v := newValidator(Env{ResolveFailureThreshold: 3}, problems)
-			registries, targets := v.registries(read.Registries), v.targets(read.Targets)
+			registries, targets := v.registries(read.Registries), v.targets(read.Targets, nil)
 			assert.Len(t, registries, len(read.Registries))
 			assert.Len(t, targets, len(read.Targets))
 			problems = append(problems, v.problems...)

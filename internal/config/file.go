@@ -14,8 +14,13 @@ const maxFile = 4 << 20
 
 // configFile is CONFIG_FILE as it is written. Pointers tell "left out" from "given".
 type configFile struct {
+	Verify     *verifyEntry    `yaml:"verify"`
 	Registries []registryEntry `yaml:"registries"`
 	Targets    []targetEntry   `yaml:"targets"`
+}
+
+type verifyEntry struct {
+	Keys []string `yaml:"keys"`
 }
 
 type registryEntry struct {
@@ -35,6 +40,7 @@ type targetEntry struct {
 	StaleAfter              *string         `yaml:"staleAfter"`
 	MinAge                  *string         `yaml:"minAge"`
 	PullSecrets             []string        `yaml:"pullSecrets"`
+	Verify                  *verifyEntry    `yaml:"verify"`
 	Pin                     string          `yaml:"pin"`
 	PinAtOnce               bool            `yaml:"pinAtOnce"`
 	Workloads               []workloadEntry `yaml:"workloads"`

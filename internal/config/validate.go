@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,10 +14,17 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/file"
 	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/signature"
 )
 
 // maxTargetName leaves room in an annotation key's 63 characters for what we append to the name.
 const maxTargetName = 32
+
+// Bounds on the keys of a target: each signature that is found is tried with every one.
+const (
+	maxKeys    = 20
+	maxKeyFile = 64 << 10
+)
 
 var (
 	hostPattern   = regexp.MustCompile(`^[a-z0-9.-]+(:[0-9]{1,5})?$|^\[[0-9a-f:]+\](:[0-9]{1,5})?$`)
@@ -133,7 +141,40 @@ func isMirror(text string) bool {
 	return ok && known != "docker.io" && err == nil && mirrorPattern.MatchString(text) && ref.Host == host && ref.Repository == path+"name"
 }
 
-func (v *validator) targets(entries []targetEntry) []Target {
+// keys are the public keys that are named by file, beside the configuration, or written out.
+func (v *validator) keys(path string, entry *verifyEntry) signature.Keys {
+	if entry == nil {
+		return nil
+	}
+	if len(entry.Keys) == 0 {
+		v.add(path+".keys", "must name at least one public key: without any, nothing could ever be rolled out")
+	}
+	var keys signature.Keys
+	for i, named := range entry.Keys {
+		at, text := fmt.Sprintf("%s.keys[%d]", path, i), []byte(named)
+		if !strings.Contains(named, "-----BEGIN") {
+			if !filepath.IsAbs(named) {
+				named = filepath.Join(filepath.Dir(string(v.env.ConfigFile)), named)
+			}
+			var err error
+			if text, err = file.Read(named, maxKeyFile); err != nil {
+				v.add(at, "cannot be read: %s: mount the file, which is looked for beside the configuration, or write the key itself here", withoutPath(err))
+				continue
+			}
+		}
+		parsed, err := signature.ParseKeys(text)
+		if err != nil {
+			v.add(at, "%s", err)
+		}
+		keys = append(keys, parsed...)
+	}
+	if len(keys) > maxKeys {
+		v.add(path+".keys", "must name at most %d keys", maxKeys)
+	}
+	return keys
+}
+
+func (v *validator) targets(entries []targetEntry, keys signature.Keys) []Target {
 	if len(entries) == 0 {
 		v.add("targets", "must name at least one target: there is nothing to keep fresh")
 	}
@@ -153,9 +194,13 @@ func (v *validator) targets(entries []targetEntry) []Target {
 			Notify:      v.choice(path+".mode", entry.Mode, "apply", "notify") == "notify",
 			Platforms:   v.platforms(path, entry.Platforms),
 			PullSecrets: v.pullSecrets(path, entry.PullSecrets),
+			Keys:        keys,
 			DigestOnly:  v.choice(path+".pin", entry.Pin, "tag@digest", "digest") == "digest",
 			PinAtOnce:   entry.PinAtOnce,
 			Workloads:   v.workloads(path, entry),
+		}
+		if entry.Verify != nil {
+			target.Keys = v.keys(path+".verify", entry.Verify)
 		}
 		target.ResolveFailureThreshold = int(v.env.ResolveFailureThreshold)
 		if own := entry.ResolveFailureThreshold; own != nil {

@@ -1,11 +1,15 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/image"
 )
@@ -75,6 +79,9 @@ func TestValuesThatAKeyDoesNotTake(t *testing.T) {
 		{"targets[0].staleAfter", imageKey, added(imageKey, "    staleAfter", "30", "-1s")},
 		{"targets[0].minAge", imageKey, added(imageKey, "    minAge", "30", "-1s", "1d", "{h: 1}")},
 		{"targets[0].pullSecrets[0]", imageKey, added(imageKey, "    pullSecrets", "[{name: x}]", "[X]", "[../x]")}, // the chart's form is the first
+		{"targets[0].verify.keys", imageKey, added(imageKey, "    verify", "{}", "{keys: []}", "{keys: cosign.pub}")},
+		{"targets[0].verify.keys[0]", imageKey, added(imageKey, "    verify", "{keys: [absent.pub]}", "{keys: [/dev/null]}", "{keys: ['-----BEGIN PUBLIC KEY-----']}", "{keys: [null]}")},
+		{"verify.keys[1]", "targets:\n", []string{"verify: {keys: [" + somePublicKey + ", absent.pub]}\ntargets:\n"}},
 		{"targets[0].pin", imageKey, added(imageKey, "    pin", "tag")},
 		{"targets[0].pinAtOnce", imageKey, added(imageKey, "    pinAtOnce", "often")},
 		{"targets[0].workloads", workKey, []string{"", "    workloads: []\n", "    workloads: {kind: x}\n"}},
@@ -129,6 +136,27 @@ func TestKeysThatContradictEachOther(t *testing.T) {
 	} {
 		assert.Equal(t, c.want, keysOf(t, c.text), name)
 	}
+}
+
+// somePublicKey is one in PEM, as YAML.
+const somePublicKey = `"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"`
+
+// A target's keys are its own, or those for all; files are found beside the configuration, and by their whole name.
+func TestKeysOfTargets(t *testing.T) {
+	t.Parallel()
+	pem, err := strconv.Unquote(somePublicKey)
+	require.NoError(t, err)
+	file := write(t, pem)
+	got, problems := read(t, write(t, "verify: {keys: ["+somePublicKey+"]}\n"+instead(t, imageKey, imageKey+"    verify: {keys: ["+file+", "+somePublicKey+"]}\n")+
+		strings.NewReplacer("name: api\n", "name: other\n", "API_DIGEST", "OTHER").Replace(valid[strings.Index(valid, "  - name: api"):])), nil)
+	assert.Empty(t, problems)
+	assert.Len(t, got.Targets[0].Keys, 2)
+	assert.Len(t, got.Targets[1].Keys, 1)
+	beside := write(t, instead(t, imageKey, imageKey+"    verify: {keys: [cosign.pub]}\n"))
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(beside), "cosign.pub"), []byte(pem), 0o600))
+	got, problems = read(t, beside, nil)
+	assert.Empty(t, problems)
+	assert.Equal(t, "SHA256:a1e9156054e04fac899ae9f275132cdc07a5dbc4ea2c2ad3a1ffc6e0d253681f", got.Targets[0].Keys[0].Fingerprint())
 }
 
 func TestEveryChoiceIsTaken(t *testing.T) {

@@ -30,6 +30,7 @@ type Policy struct {
 	Notify          bool          // report and count, change no slot
 	PinAtOnce       bool          // a bare tag is pinned in the tick after the first, though that restarts pods for the same bytes
 	Platforms       bool          // the configuration names platforms, which latest must offer
+	Verify          bool          // the configuration names keys, by one of which latest must be signed
 }
 
 // Latest is what the registry answered for one workload's credentials: a digest or the reason for none.

@@ -15,6 +15,9 @@ const (
 	// MayRollOut asks the gates before the first patch to a digest: is its manifest what the registry says, and does it
 	// offer the platforms that are needed. The answer's Failure is the gate's no.
 	MayRollOut QuestionKind = iota + 1
+	// IsSigned asks before each patch to a digest whether one of today's keys has signed it. The answer is in Signer, or its Failure
+	// is the gate's no.
+	IsSigned
 	// WhyNotReady asks the pods, after a rollout that was not settled in time. The answer is in Pods.
 	WhyNotReady
 	// WhatRuns asks the pods what an unpinned slot runs. The answer is in Running.
@@ -41,6 +44,7 @@ type Answer struct {
 	Failure *failure.Error
 	Pods    PodProblems
 	Running Running
+	Signer  string // the fingerprint of a key
 	Yes     bool
 }
 
@@ -88,10 +92,41 @@ type Running struct {
 	Images     []image.ID     // of all running containers, each once, in order; an empty one for what does not say; none: nothing runs
 }
 
-// gate is what the gates say of latest, and whether they have been asked.
-func (e *evaluation) gate() (failed *failure.Error, asked bool) {
-	answer, asked := e.Answers[Question{Kind: MayRollOut, Digest: e.Latest.Digest}]
-	return answer.Failure, asked
+// gate is what the gates say of latest, or which of them is still to be asked; 0 for none. What nobody has signed is read no further.
+func (e *evaluation) gate() (failed *failure.Error, open QuestionKind) {
+	for _, kind := range [...]QuestionKind{IsSigned, MayRollOut} {
+		answer, asked := e.Answers[Question{Kind: kind, Digest: e.Latest.Digest}]
+		switch {
+		case answer.Failure != nil:
+			return answer.Failure, 0
+		case !asked && e.needs(kind):
+			return nil, kind
+		}
+	}
+	return nil, 0
+}
+
+// needs says whether a gate is to be asked before latest is put into the slots: for a signature each time, so that a key that has
+// leaked is out of use at once, for the rest once.
+func (e *evaluation) needs(gate QuestionKind) bool {
+	if gate == IsSigned {
+		return e.Policy.Verify && !e.passed()
+	}
+	return e.notVerifiedYet()
+}
+
+func (e *evaluation) needsAny() bool { return e.needs(IsSigned) || e.needs(MayRollOut) }
+
+// asks is the question for a gate; none for 0.
+func (e *evaluation) asks(gate QuestionKind) []Question {
+	switch gate {
+	case IsSigned:
+		return []Question{{Kind: IsSigned, Digest: e.Latest.Digest}}
+	case MayRollOut:
+		return []Question{e.mayRollOut()}
+	default:
+		return nil
+	}
 }
 
 // mayRollOut asks the gates. Where no slot holds a digest, what is recorded stands for live: it is what runs there, or ran.

@@ -18,33 +18,43 @@ const minAgeFactor = 3
 // Row 11: the checks before the first patch to a digest, and what the configuration says about changing.
 
 func (e *evaluation) gateFailed() bool {
-	failed, asked := e.gate()
-	return e.refusedStands() || e.outdated() && (e.tooYoung() || e.notVerifiedYet() && !asked || failed != nil || e.Policy.Notify)
+	failed, open := e.gate()
+	return e.refusedStands() || e.outdated() && (e.tooYoung() || open != 0 || failed != nil || e.Policy.Notify)
 }
 
 // refused says whether a gate has refused latest here for what it is. Whoever has put it there since, that is not fresh, and
 // it is verified again before we put it there (I24).
-func (e *evaluation) refused() bool {
-	refused := e.Record.State.Refused
-	return refused != nil && refused.Digest == e.Latest.Digest
+func (e *evaluation) refused() bool { return e.Policy.refused(e.Record.State.Refused, e.Latest.Digest) }
+
+// refused says whether what a gate has noted is about the digest, and still asked for: a signature is only where there are keys.
+func (p Policy) refused(noted *annotate.Refusal, digest image.Digest) bool {
+	return noted != nil && noted.Digest == digest && (p.Verify || !noted.Unsigned)
 }
 
-// refusedStands says whether somebody has put there what a gate has refused. The gate would compare it with itself now.
-func (e *evaluation) refusedStands() bool { return e.refused() && !e.outdated() }
+// refusedStands says whether somebody has put there what a gate has refused. The gate would compare it with itself now; whether it
+// has been signed since can be asked.
+func (e *evaluation) refusedStands() bool {
+	signed, asked := e.Answers[Question{Kind: IsSigned, Digest: e.Latest.Digest}]
+	return e.refused() && !e.outdated() && !(e.Record.State.Refused.Unsigned && asked && signed.Failure == nil)
+}
 
 // gateSays is what the gates say of latest or, where it stands there already, what they have said.
 func (e *evaluation) gateSays() *failure.Error {
-	if e.refusedStands() {
+	failed, _ := e.gate()
+	if failed == nil && e.refusedStands() {
 		return refusedBefore(*e.Record.State.Refused)
 	}
-	failed, _ := e.gate()
 	return failed
 }
 
 // refusedBefore is what a gate has said of a digest before. It goes on counting in a tick in which no gate is asked, because the
 // workload is not settled, for instance: a streak that it is in ends only where latest is fresh or the gates say yes (Q19).
 func refusedBefore(refused annotate.Refusal) *failure.Error {
-	return &failure.Error{Cause: failure.PlatformMissing, Message: failure.CleanEnds(refused.Why)}
+	cause := failure.PlatformMissing
+	if refused.Unsigned {
+		cause = failure.Unsigned
+	}
+	return &failure.Error{Cause: cause, Message: failure.CleanEnds(refused.Why)}
 }
 
 // acceptedUnpinned says that the slots hold what was accepted there, and that this is no digest. What is recorded was only seen
@@ -57,17 +67,24 @@ func (e *evaluation) acceptedUnpinned() bool {
 // for a person, the gates are asked once a digest.
 func (e *evaluation) notVerifiedYet() bool {
 	latest := e.Latest.Digest
-	if e.Policy.Notify && e.Record.State.Passed == latest {
+	if e.passed() {
 		return false
 	}
-	return e.refused() || (!e.Record.Recorded.Is(latest) || e.acceptedUnpinned()) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
+	return e.refused() && !e.Record.State.Refused.Unsigned || (!e.Record.Recorded.Is(latest) || e.acceptedUnpinned()) && e.Record.State.Attempted() != latest && !e.Record.State.Left.Is(latest)
+}
+
+// passed says whether latest has passed the gates in notify, and waits for a person since.
+func (e *evaluation) passed() bool {
+	return e.Policy.Notify && e.Record.State.Passed == e.Latest.Digest
 }
 
 func (e *evaluation) asksGates() []Question {
-	if _, asked := e.gate(); asked || e.refusedStands() || e.tooYoung() || !e.notVerifiedYet() {
+	_, open := e.gate()
+	stands := e.refusedStands() && (open != IsSigned || !e.Record.State.Refused.Unsigned)
+	if stands || e.outdated() && e.tooYoung() {
 		return nil
 	}
-	return []Question{e.mayRollOut()}
+	return e.asks(open)
 }
 
 func (e *evaluation) heedGates() found {
@@ -84,7 +101,7 @@ func (e *evaluation) heedGates() found {
 			what = "recorded"
 		}
 		d = Decision{Outcome: Pending, Record: e.Record, Message: fmt.Sprintf("%s is %s, and the target is notify only", e.Latest.Digest.Short(), what)}
-		if e.notVerifiedYet() {
+		if e.needsAny() {
 			d.Record.State.Passed = e.Latest.Digest
 		}
 	}
@@ -94,7 +111,7 @@ func (e *evaluation) heedGates() found {
 		instead = e.frozen()
 	case e.ourUnproven(): // row 5, as long as the newer digest may not be used
 		instead = e.rolloutAwaited()
-	case e.tooYoung() || failed != nil && isRefused(failed):
+	case e.tooYoung() || failed != nil && e.keptOut(failed):
 		recorded := e.Record.Recorded
 		if _, rejected := e.rejectionOf(recorded); recorded.Digest() != "" && !rejected && e.bare() && !e.Policy.Notify {
 			return decided(e.pinMeanwhile(recorded.Digest(), d))
@@ -105,7 +122,15 @@ func (e *evaluation) heedGates() found {
 }
 
 // isRefused says that a gate has refused a digest for what it is, and not for what could not be found out.
-func isRefused(failed *failure.Error) bool { return failed.Cause == failure.PlatformMissing }
+func isRefused(failed *failure.Error) bool {
+	return failed.Cause == failure.PlatformMissing || failed.Cause == failure.Unsigned
+}
+
+// keptOut says whether a gate's no is a reason to keep latest from a node that starts a bare tag: it was refused or, where a
+// signature is asked for, not found to have one. What runs may be latest itself, which is not pinned before that is known.
+func (e *evaluation) keptOut(failed *failure.Error) bool {
+	return isRefused(failed) || e.Policy.Verify && !e.Record.Recorded.Is(e.Latest.Digest)
+}
 
 // pinMeanwhile puts what is recorded into slots that hold a bare tag, so that no pod starts what a gate keeps out (I67). d is
 // what the gate has decided, which counts all the same.
@@ -247,6 +272,9 @@ func (e *evaluation) put(digest image.Digest) Decision {
 		d.Outcome = Reapplied
 	}
 	d.Message = fmt.Sprintf("%s replaces %s", digest.Short(), e.live.Short())
+	if signer := e.Answers[Question{Kind: IsSigned, Digest: digest}].Signer; signer != "" {
+		d.Message += ", and is signed by the key " + signer
+	}
 	return d
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/failure"
 )
 
 // Rows 11 and 12: gates and refreshes.
@@ -125,4 +126,49 @@ func TestADoubtfulTagIsNotPut(t *testing.T) {
 	whole := input(helm)
 	whole.Began.Mark = annotate.Content(a.Mark())
 	assert.True(t, decide.Decide(whole).Rolls(), "a mark is the digest that it is the mark of")
+}
+
+// With keys, latest must be signed before each patch to it, and is read no further where it is not.
+func TestSignatures(t *testing.T) {
+	t.Parallel()
+	verify := func(in *decide.Input) { in.Policy.Verify = true }
+	signs := func(answer decide.Answer) func(*decide.Input) {
+		return all(verify, func(in *decide.Input) {
+			answered(decide.Question{Kind: decide.IsSigned, Digest: in.Latest.Digest}, answer)(in)
+		})
+	}
+	signed, unsigned := signs(decide.Answer{Signer: "K"}), signs(decide.Answer{Failure: &failure.Error{Cause: failure.Unsigned, Message: "none"}})
+	throttled := signs(decide.Answer{Failure: &failure.Error{Cause: failure.RateLimited, Message: "429"}})
+	noted := func(in *decide.Input) {
+		in.Record.State.Refused = &annotate.Refusal{Digest: digestB, Why: "none", Unsigned: true}
+	}
+	passed := func(in *decide.Input) { in.Record.State.Passed = digestB }
+	stands := all(live(b), helm, unasked, noted) // a deployer has put there what nobody has signed
+	bareA := all(live(tag), record(tag, a), func(in *decide.Input) { in.Slots[0].Image = true },
+		answered(decide.Question{Kind: decide.WhatRuns}, decide.Answer{Running: decide.Running{Unreadable: true}}))
+	run(t, []row{
+		{"asked first", input(verify, unasked), "asks B signed"},
+		{"and then the rest", input(unasked, signed), "asks gates of B"},
+		{"signed", input(signed), "12 refreshed put=B left=A: is signed by the key K"},
+		{"unsigned: read no further", input(unasked, unsigned), "11 skipped/unsigned gated stood=B refused=B:none"},
+		{"unknown", input(unasked, throttled), "11 skipped/rate-limited gated stood=B"},
+		{"asked for again though it was refused", input(verify, unasked, noted), "asks B signed"},
+		{"signed by now", input(signed, noted), "12 refreshed put=B left=A refused=-"},
+		{"a re-application", input(verify, record(b, b), helm, unasked), "asks B signed"},
+		{"signed, it needs no other gate", input(record(b, b), helm, unasked, signed), "12 reapplied put=B again reapplied=1 at=now"},
+		{"a key that leaked, I8", input(record(b, b), helm, unasked, unsigned), "11 skipped/unsigned gated refused=B:none"},
+		{"an unblock attempt", input(verify, unsettled, streak(7), unasked), "asks B signed"},
+		{"an empty slot", input(verify, live(none), unasked), "asks B signed"},
+		{"an empty slot gets what is recorded, I73", input(live(none), unasked, unsigned), "3 reapplied put=A gated again reapplied=1 at=now refused=B:none"},
+		{"in notify, once it is signed", input(verify, notify, unasked, passed), "11 pending stood=B"},
+		{"in notify, until then", input(verify, notify, unasked, noted), "asks B signed"},
+		{"what stands is not asked about", input(verify, live(b), record(b, b), unasked), "8 unchanged"},
+		{"unless it was refused", input(verify, stands), "asks B signed"},
+		{"and still is", input(stands, unsigned), "11 skipped/unsigned gated"},
+		{"or that cannot be told", input(stands, throttled), "11 skipped/rate-limited gated"},
+		{"signed since", input(stands, signed), "8 unchanged accepted=B refused=-"},
+		{"no keys any more", input(stands), "8 unchanged accepted=B refused=-"},
+		{"a bare tag is pinned to what runs, I67", input(bareA, unsigned), "11 refreshed put=A gated refused=B:none"},
+		{"also where nothing could be read", input(bareA, throttled), "11 refreshed put=A gated"},
+	})
 }

@@ -58,14 +58,15 @@ func (e *evaluation) latestUsable() bool {
 
 // fillGated says whether the gates have a say in what fills the slot.
 func (e *evaluation) fillGated() bool {
-	return e.latestUsable() && e.notVerifiedYet() && !e.Policy.Notify
+	return e.latestUsable() && !e.Policy.Notify && e.needsAny()
 }
 
 func (e *evaluation) asksToFill() []Question {
-	if _, asked := e.gate(); asked || e.leftEmpty() || !e.fillGated() {
+	if e.leftEmpty() || !e.fillGated() {
 		return nil
 	}
-	return []Question{e.mayRollOut()}
+	_, open := e.gate()
+	return e.asks(open)
 }
 
 // leftEmpty says whether all slots are empty, and are to be left so.
@@ -270,6 +271,9 @@ func (e *evaluation) confirm() found {
 	}
 	state = e.calmer(state)
 	state.Seen, state.TurnSince, state.Overwritten, state.Passed = nil, nil, false, ""
+	if state.Refused != nil && state.Refused.Digest == e.Latest.Digest { // and it has been signed since, or need not be
+		state.Refused = nil
+	}
 	if !e.weOwnSlots() {
 		state.Owners = nil
 	}

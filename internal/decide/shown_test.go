@@ -201,6 +201,8 @@ func shownQuestions(questions []decide.Question) string {
 			if about = "gates of " + about; q.Live != "" {
 				about += " beside " + letter(annotate.Of(q.Live))
 			}
+		case decide.IsSigned:
+			about += " signed"
 		case decide.WhyNotReady:
 			about = "why"
 		case decide.WhatRuns:

@@ -194,7 +194,9 @@ func (e *evaluation) finish(d Decision) Decision {
 	}
 	d.Record.State = e.stood(d)
 	if d.Gated != nil && isRefused(d.Gated) {
-		d.Record.State.Refused = &annotate.Refusal{Digest: e.Latest.Digest, Why: failure.CleanEnds(d.Gated.Error())}
+		d.Record.State.Refused = &annotate.Refusal{
+			Digest: e.Latest.Digest, Why: failure.CleanEnds(d.Gated.Error()), Unsigned: d.Gated.Cause == failure.Unsigned,
+		}
 	}
 	d.Record.Slots = e.markedSlots(d)
 	d.Set = e.inEvery(d.Set)

@@ -113,7 +113,7 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 			if d.Gated != nil {
 				target.Failure = failure.Worst(target.Failure, d.Gated)
 			}
-			if noted := d.Record.State.Refused; noted != nil && noted.Digest == target.Digest {
+			if noted := d.Record.State.Refused; target.Policy.refused(noted, target.Digest) {
 				refused[index] = refusedBefore(*noted)
 			}
 			allowed[index] = allowed[index] || d.allowsLatest()

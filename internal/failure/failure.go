@@ -29,6 +29,7 @@ const (
 	CredentialMissing Cause = "credential-missing" //nolint:gosec // a cause, no credential
 	NotFound          Cause = "not-found"
 	PlatformMissing   Cause = "platform-missing"
+	Unsigned          Cause = "unsigned"
 	Stale             Cause = "stale"
 	BadResponse       Cause = "bad-response"
 	TLS               Cause = "tls"
@@ -44,7 +45,7 @@ const (
 func Causes() []Cause {
 	return []Cause{
 		WorkloadMissing, SlotInvalid, SlotMismatch, API, RolloutFailed, Contested, NotSettled,
-		Unauthorized, Forbidden, CredentialMissing, NotFound, PlatformMissing, Stale, BadResponse, TLS, Proxy, DNS,
+		Unauthorized, Forbidden, CredentialMissing, NotFound, PlatformMissing, Unsigned, Stale, BadResponse, TLS, Proxy, DNS,
 		ConnectionRefused, Timeout, RateLimited, ServerError,
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/notify"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 )
@@ -25,6 +26,7 @@ type Facts struct {
 	Registries  []resolver.HostReport
 	Images      []Image
 	Stale       []*failure.Error // of targets whose latest has not changed for too long
+	Signatures  []Signature      // of targets that verify
 	Slots       []Slot
 	Leftovers   []Leftover
 	Unfollowed  []Unfollowed
@@ -59,6 +61,15 @@ type Image struct {
 	Pods *failure.Error
 	// PodsOf are those pods' workloads.
 	PodsOf string
+}
+
+// Signature says whether a digest is signed.
+type Signature struct {
+	Image   string
+	Digest  image.Digest
+	Latest  bool           // it is what the tag means; else it is in use
+	Signer  string         // the fingerprint of the key
+	Failure *failure.Error // why there is no signer
 }
 
 // Slot is one target on one workload.

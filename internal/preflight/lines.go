@@ -18,6 +18,7 @@ const (
 	checkRegistry      = "registry"
 	checkCredential    = "credential"
 	checkImage         = "image"
+	checkSignature     = "signature"
 	checkWorkload      = "workload"
 	checkOwnership     = "ownership"
 	checkSchedule      = "schedule"
@@ -37,6 +38,9 @@ func Lines(f Facts) []result.Check {
 	for _, stale := range f.Stale {
 		lines.wrong(checkImage, "", stale)
 	}
+	for _, one := range f.Signatures {
+		lines.signature(one)
+	}
 	for _, slot := range f.Slots {
 		lines.slot(slot, server, unreadable)
 	}
@@ -48,6 +52,18 @@ func Lines(f Facts) []result.Check {
 	lines.notifications(f)
 	lines.add(checkNodes, "", result.Unchecked, "whether nodes can pull the images: the kubelet asks over the nodes' own network, proxy and certificates; a rollout tells")
 	return lines
+}
+
+// signature says whether what is latest, or in use, is signed. What is in use runs already; only what is latest is kept out.
+func (l *list) signature(one Signature) {
+	switch what := map[bool]string{true: "latest", false: "in use"}[one.Latest]; {
+	case one.Failure == nil:
+		l.add(checkSignature, one.Image, result.OK, fmt.Sprintf("%s, %s, is signed by the key %s", one.Digest.Short(), what, one.Signer))
+	case one.Latest:
+		l.wrong(checkSignature, one.Image, one.Failure)
+	default:
+		l.warn(checkSignature, one.Image, &failure.Error{Cause: one.Failure.Cause, Message: "in use: " + one.Failure.Message, Fix: one.Failure.Fix})
+	}
 }
 
 // maxUnfollowed is how many tags that no target follows are named.

@@ -13,8 +13,17 @@ import (
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
-// question is something to ask of a repository, with the library's options that say as whom.
+// question is something to ask of a repository through the library, with its options that say as whom.
 type question func(...remote.Option) error
+
+// request is something to ask of a repository, by a way that says as whom.
+type request func(context.Context, http.RoundTripper) error
+
+func (q question) request() request {
+	return func(ctx context.Context, way http.RoundTripper) error {
+		return q(remote.WithContext(ctx), remote.WithTransport(way))
+	}
+}
 
 // answer is what a question brought, beside what it was asked for.
 type answer struct {
@@ -26,22 +35,26 @@ type answer struct {
 // ask asks something of a repository as somebody. unreadable is what it means that the library cannot make sense of the
 // answer.
 func (h *host) ask(ctx context.Context, repository string, who credential.Credential, unreadable detail, q question) (answer, *problem) {
+	return h.send(ctx, needs{repository: repository}, who, unreadable, q.request())
+}
+
+// send is ask, of what the library does not know to ask for as well.
+func (h *host) send(ctx context.Context, need needs, who credential.Credential, unreadable detail, q request) (answer, *problem) {
 	if p := h.circuitOpen(); p != nil {
 		return answer{}, p
 	}
-	got, p := h.authorized(ctx, repository, who, unreadable, q)
+	got, p := h.authorized(ctx, need, who, unreadable, q)
 	h.answered(p)
 	return got, p
 }
 
 // authorized asks until there is nothing left that the registry may have wanted: a challenge that /v2/ did not show, a
 // token for this repository alone, one for the scope that the refusal names, a fresh one. Each of these once.
-func (h *host) authorized(ctx context.Context, repository string, who credential.Credential, unreadable detail, q question) (answer, *problem) {
-	ch, p := h.pingFor(ctx, repository)
+func (h *host) authorized(ctx context.Context, need needs, who credential.Credential, unreadable detail, q request) (answer, *problem) {
+	ch, p := h.pingFor(ctx, need.repository)
 	if p != nil {
 		return answer{}, p
 	}
-	need := needs{repository: repository}
 	for {
 		got, p := h.grant(ctx, ch, who, need, q)
 		if p != nil {
@@ -55,7 +68,7 @@ func (h *host) authorized(ctx context.Context, repository string, who credential
 		switch late := p.Status == http.StatusUnauthorized && named.silent == nil && named.library != nil; {
 		case late && ch.method == open && !need.late:
 			ch, need.late = named, true
-			h.late.Store(repository, named)
+			h.late.Store(need.repository, named)
 		case ch.silent != nil && p.denied():
 			return one, ch.silent
 		case len(got.scopes) > 1 && slices.Contains([]int{401, 403, 404}, p.Status) && h.known(who).state != Rejected: // to whom no token will help
@@ -85,11 +98,11 @@ func (n needs) own() []string {
 }
 
 // askOnce asks once, with what was granted.
-func (h *host) askOnce(ctx context.Context, ch challenge, who credential.Credential, got token, unreadable detail, q question) (answer, *problem) {
+func (h *host) askOnce(ctx context.Context, ch challenge, who credential.Credential, got token, unreadable detail, q request) (answer, *problem) {
 	ctx, call := wire.Begin(ctx, failure.StageManifest)
 	with, err := h.with(ch, who, got)
 	if err == nil {
-		err = q(remote.WithContext(ctx), remote.WithTransport(with))
+		err = q(ctx, with)
 	}
 	one := answer{Call: *call, how: ch, token: got}
 	if err != nil {
@@ -114,7 +127,7 @@ func (h *host) with(ch challenge, who credential.Credential, got token) (http.Ro
 
 // grant gets what is needed to ask for a repository: nothing, the account itself, or a token, which is one for many
 // repositories where the registry agrees.
-func (h *host) grant(ctx context.Context, ch challenge, who credential.Credential, need needs, q question) (token, *problem) {
+func (h *host) grant(ctx context.Context, ch challenge, who credential.Credential, need needs, q request) (token, *problem) {
 	if ch.foreign {
 		who = credential.Credential{}
 	}

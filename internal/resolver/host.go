@@ -11,6 +11,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
+	"github.com/tracebloc/image-refresh/internal/signature"
 )
 
 // maxTimeouts is how many images in a row may run into their time at a host before the others are not asked for
@@ -34,6 +35,8 @@ type host struct {
 	tags    flights[tagKey, Manifest]
 	bodies  flights[bodyKey, Manifest]
 	present flights[bodyKey, Manifest] // of those that are there, nothing is known
+
+	signatures flights[signatureKey, signature.Key]
 
 	// late is the challenge of a manifest's 401 where /v2/ had none, by repository. It is that repository's alone, as for
 	// containerd: others may be served to anybody, whichever was asked first.

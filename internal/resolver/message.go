@@ -29,10 +29,19 @@ type subject struct {
 	ring    keyring
 	outcome outcome
 	digest  image.Digest // where a digest was asked for and no tag
-	host    string       // where it is about a registry and no image
+	// signatures says that those of the digest were asked for.
+	signatures bool
+	host       string // where it is about a registry and no image
 }
 
 func (s *subject) image() string {
+	if s.signatures {
+		return "the list of signatures of " + s.name()
+	}
+	return s.name()
+}
+
+func (s *subject) name() string {
 	if s.host != "" {
 		return s.host
 	}
@@ -107,6 +116,8 @@ var sayings = map[failure.Cause][]saying{
 		{detailed(notVerifiedYet), "${image} is forbidden to ${account}: ${place} answered ${status}", "give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
 		{others, "${image} is forbidden to ${account}: ${place} answered ${status}", "give the account the right to pull from that project"},
 	},
+	failure.Unsigned: {{others, "${name} is signed by none of the keys in verify.keys (found at ${place}: ${found})",
+		"whoever publishes the tag must sign what it means, the index and not its platforms alone (cosign sign --key), or their key be added to verify.keys"}},
 	failure.RateLimited: {
 		{detailed(quotaUsed), "${image} could not be pulled: ${place} says that no pulls are left (ratelimit-remaining: 0${within})", "authenticate with a pull secret, or use a mirror"},
 		{others, "${failed}: ${place} answered 429, too many requests, and ${again}", "authenticate with a pull secret, or use a mirror"},
@@ -164,16 +175,18 @@ var (
 		wire.Handshake:        "check its TLS versions and whether it wants a client certificate",
 	}
 	inTheAnswer = map[detail]string{
-		noChallenge: "answered 401 to /v2/ without saying how to authenticate",
-		badRealm:    "named a token endpoint that no credential may be sent to: its address is not https, no address at all, or on this machine",
-		badToken:    "answered without a token",
-		badDigest:   "sent a digest that is not sha256: and 64 lowercase hex digits",
-		notManifest: "sent a body that is no image manifest",
-		schema1:     "has it in the format schema 1, which no node runs any more",
-		artifact:    "has an artifact there, which is no image",
-		emptyIndex:  "has an index there that holds no image",
-		otherDigest: "sent a body that is not its digest's",
-		badConfig:   "has no image configuration for it, or another one's",
+		noChallenge:  "answered 401 to /v2/ without saying how to authenticate",
+		badRealm:     "named a token endpoint that no credential may be sent to: its address is not https, no address at all, or on this machine",
+		badToken:     "answered without a token",
+		badDigest:    "sent a digest that is not sha256: and 64 lowercase hex digits",
+		notManifest:  "sent a body that is no image manifest",
+		schema1:      "has it in the format schema 1, which no node runs any more",
+		artifact:     "has an artifact there, which is no image",
+		emptyIndex:   "has an index there that holds no image",
+		otherDigest:  "sent a body that is not its digest's",
+		badConfig:    "has no image configuration for it, or another one's",
+		notReferrers: "sent a list of referrers that is none",
+		tooMany:      fmt.Sprintf("lists more than %d signatures and attestations, of which the first %[1]d hold no signature by the keys in verify.keys", maxCandidates),
 	}
 )
 
@@ -196,6 +209,10 @@ func (r *Resolver) sentence(s *subject, p *problem) (text, fix string) {
 		switch name {
 		case "image":
 			return s.image()
+		case "name":
+			return s.name()
+		case "found":
+			return p.found
 		case "failed":
 			return s.failed()
 		case "place":
@@ -264,7 +281,7 @@ func (r *Resolver) failure(s *subject, p *problem) *failure.Error {
 	if refused && p.Role != failure.StagePing && s.outcome.who.Anonymous() && len(s.ring.Unusable) > 0 {
 		e.Cause = failure.CredentialMissing
 	}
-	if stage := string(p.Stage); !strings.Contains(e.Error(), stage) { // the stage is always named (I33)
+	if stage := string(p.Stage); !strings.Contains(e.Error(), stage) && !(s.signatures && p.Stage == failure.StageManifest) { // the stage is always named (I33)
 		e.Message += " (failed at: " + stage + ")"
 	}
 	return e

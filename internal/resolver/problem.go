@@ -20,7 +20,8 @@ type problem struct {
 	detail       detail // which of the ways to have that cause, where a registry answered
 	code         string // the registry's own error code, checked by errorCode
 	errors       []transport.Diagnostic
-	crossed      bool // another host answered than the one that was asked
+	crossed      bool   // another host answered than the one that was asked
+	found        string // of unsigned: what was found in place of a signature
 }
 
 // detail tells the ways apart in which one cause comes about.
@@ -63,6 +64,8 @@ const (
 	emptyIndex
 	otherDigest
 	badConfig
+	notReferrers
+	tooMany // candidates for signatures
 	oddStatus
 )
 
@@ -158,7 +161,7 @@ func (p *problem) refusesLogin() bool {
 
 // denied says that somebody with another credential may be served.
 func (p *problem) denied() bool {
-	return p.cause == failure.Unauthorized || p.cause == failure.Forbidden || p.cause == failure.NotFound
+	return p.cause == failure.Unauthorized || p.cause == failure.Forbidden || p.cause == failure.NotFound || p.cause == failure.Unsigned
 }
 
 // elsewhere says that the next of several mirrors is to be asked: connection errors, 404 and 5xx go on; 401, 403 and 429

@@ -23,6 +23,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
+	"github.com/tracebloc/image-refresh/internal/signature"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -159,6 +160,10 @@ func (registry) Inspect(context.Context, resolver.Query, image.Digest) (resolver
 }
 
 func (registry) Serves(context.Context, resolver.Query, image.Digest) (bool, error) { return true, nil }
+
+func (registry) Signed(context.Context, resolver.Query, image.Digest, signature.Keys) (signature.Key, error) {
+	return signature.Key{}, nil
+}
 
 // deployment is one that runs A in a container "app", settled, with what is remembered of that for a target of its name.
 func deployment(name string, changes ...change) *appsv1.Deployment {

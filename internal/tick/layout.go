@@ -65,6 +65,7 @@ func policy(read config.Config, configured config.Target) decide.Policy {
 		Notify:          configured.Notify,
 		PinAtOnce:       configured.PinAtOnce,
 		Platforms:       len(configured.Platforms) > 0,
+		Verify:          len(configured.Keys) > 0,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/signature"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
@@ -136,6 +137,8 @@ func (t *tick) answered(ctx context.Context, at int, w decide.Workload, question
 					platforms := t.workloads[at].bindings[binding].Target.Platforms
 					answers[binding][i] = t.verifier.mayRollOut(
 						ctx, via, platforms, question.Digest, cmp.Or(liveIn(read.places[binding]), question.Live))
+				case decide.IsSigned:
+					answers[binding][i] = signerOf(t.Registry.Signed(ctx, via, question.Digest, t.workloads[at].bindings[binding].Target.Keys))
 				case decide.WhyNotReady:
 					answers[binding][i] = decide.Answer{Pods: pods()}
 				case decide.WhatRuns:
@@ -160,6 +163,13 @@ func (t *tick) answered(ctx context.Context, at int, w decide.Workload, question
 
 func answerOf(yes bool, err error) decide.Answer {
 	return decide.Answer{Yes: yes, Failure: failure.Of(err, failure.BadResponse)}
+}
+
+func signerOf(key signature.Key, err error) decide.Answer {
+	if err != nil {
+		return decide.Answer{Failure: failure.Of(err, failure.BadResponse)}
+	}
+	return decide.Answer{Signer: key.Fingerprint()}
 }
 
 // liveIn is the digest that the slots of a binding hold; empty where none of them is pinned.

@@ -21,6 +21,7 @@ type Preview struct {
 	Answers     []resolver.Answer // by query
 	Stale       []*failure.Error  // of the targets whose latest has not changed for too long
 	Bindings    []BindingPreview  // in the order of the targets
+	Signatures  []Signature
 	Leftovers   []Leftover
 	Interrupted bool // nothing was decided
 }
@@ -68,6 +69,7 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 	if !preview.Interrupted {
 		planned := t.plan(ctx, read, resolved)
 		e, gone = unwritten(planned, false), t.gone(ctx, planned)
+		preview.Signatures = t.signatures(ctx, planned)
 	}
 	for target := range t.targets {
 		if stale := e.targets[target].Stale; stale != nil {

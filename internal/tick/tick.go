@@ -22,17 +22,19 @@ import (
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
+	"github.com/tracebloc/image-refresh/internal/signature"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // Registry asks registries. Resolve answers every query, in their order, and bounds each by itself. Inspect
 // verifies what a digest holds, asking where Resolve was answered from. Holds says whether images that run are all of a digest,
-// and Serves whether a digest is still there.
+// Serves whether a digest is still there, and Signed which of the keys has signed it.
 type Registry interface {
 	Resolve(context.Context, []resolver.Query) []resolver.Answer
 	Inspect(context.Context, resolver.Query, image.Digest) (resolver.Manifest, error)
 	Holds(context.Context, resolver.Query, image.Digest, []image.ID) (bool, error)
 	Serves(context.Context, resolver.Query, image.Digest) (bool, error)
+	Signed(context.Context, resolver.Query, image.Digest, signature.Keys) (signature.Key, error)
 }
 
 // Reader reads from the API server. An error is a *failure.Error.

@@ -27,6 +27,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/tracebloc/image-refresh/tests/pki"
 )
@@ -134,6 +136,34 @@ func (s *Site) Push(reference string, content Content) (digest string, err error
 	}
 	store.repositories.Store(ref.Context().RepositoryStr(), true)
 	return content.Digest()
+}
+
+// Raw is a manifest as it is, in a reference's repository, with the blobs that it names.
+type Raw struct {
+	Manifest []byte
+	Media    types.MediaType
+	Blobs    [][]byte
+}
+
+// RawManifest is the manifest.
+func (r Raw) RawManifest() ([]byte, error) { return r.Manifest, nil }
+
+// MediaType is the manifest's.
+func (r Raw) MediaType() (types.MediaType, error) { return r.Media, nil }
+
+// Put stores a manifest as it is under a tag or its digest.
+func (s *Site) Put(reference string, raw Raw) error {
+	ref, store, err := s.find(reference)
+	if err != nil {
+		return err
+	}
+	for _, blob := range raw.Blobs {
+		if err := remote.WriteLayer(ref.Context(), static.NewLayer(blob, types.OCILayer), store.as()...); err != nil {
+			return fmt.Errorf("push a blob of %s: %w", reference, err)
+		}
+	}
+	store.repositories.Store(ref.Context().RepositoryStr(), true)
+	return remote.Put(ref, raw, store.as()...)
 }
 
 // Tag makes a tag point to a digest that its repository holds.

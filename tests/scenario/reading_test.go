@@ -76,6 +76,16 @@ func onJobs(do func(s *harness.Scenario)) subjectOf {
 	}
 }
 
+// onTheTag is the same with the image that a message names.
+func onTheTag(do func(s *harness.Scenario)) subjectOf {
+	return func(t *testing.T) subject {
+		t.Helper()
+		s := onJobs(do)(t)
+		s.image, s.host = ingestor, "ghcr.io"
+		return s
+	}
+}
+
 // onRollout is a rollout of the Deployment "jobs" that fails, and is taken back at once.
 var onRollout = onJobs(func(s *harness.Scenario) {
 	breaks(s, crash(), s.Push(ingestor, image("second")))
@@ -97,11 +107,16 @@ var readings = map[string]struct {
 	"server-error":       {atFault("a 503", "token"), "503"},
 	"credential-missing": {atFault("a 401, and a named secret is not there", "token"), "NotFound"},
 	"platform-missing":   {atFault("an image without a platform that live offers", "index"), "no child with platform"},
-	"forbidden":          {atPrivate(403, someHost, registries.Head), "403"},
-	"unauthorized":       {atPrivate(401, "auth."+someHost, registries.Token), "401"},
-	"not-found":          {atFault("a 404", "manifest"), "MANIFEST_UNKNOWN"},
-	"rate-limited":       {also(atFault("a 429", "manifest"), registries.Get, faultinject.Reply(429, "")), "429"},
-	"bad-response":       {also(atFault("a login page with status 200", "manifest"), registries.Ping, loginPage), "(?s)200.*please log in"},
+	"unsigned": {onTheTag(func(s *harness.Scenario) {
+		writeKeys(s.Dir)
+		s.Configure(ingestorConfig + "    verify: {keys: [release.pub]}\n")
+		s.Push(ingestor, image("second"))
+	}), "MANIFEST_UNKNOWN"},
+	"forbidden":    {atPrivate(403, someHost, registries.Head), "403"},
+	"unauthorized": {atPrivate(401, "auth."+someHost, registries.Token), "401"},
+	"not-found":    {atFault("a 404", "manifest"), "MANIFEST_UNKNOWN"},
+	"rate-limited": {also(atFault("a 429", "manifest"), registries.Get, faultinject.Reply(429, "")), "429"},
+	"bad-response": {also(atFault("a login page with status 200", "manifest"), registries.Ping, loginPage), "(?s)200.*please log in"},
 	"stale": {func(t *testing.T) subject {
 		t.Helper()
 		s, _ := adopted(t)
@@ -148,7 +163,7 @@ var readings = map[string]struct {
 func TestReading(t *testing.T) {
 	t.Parallel()
 	require.ElementsMatch(t, strings.Fields("not-found unauthorized forbidden credential-missing rate-limited dns connection-refused"+
-		" timeout tls proxy server-error bad-response platform-missing stale rollout-failed not-settled contested workload-missing"+
+		" timeout tls proxy server-error bad-response platform-missing unsigned stale rollout-failed not-settled contested workload-missing"+
 		" slot-invalid slot-mismatch api"),
 		slices.Collect(maps.Keys(readings)))
 	for cause, reading := range readings {

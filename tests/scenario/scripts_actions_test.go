@@ -57,7 +57,14 @@ func (s *script) untag(args []string) { s.Check(s.Site.Delete(append(args, inges
 func (s *script) retag(args []string) { s.Check(s.Site.Tag(ingestor, args[0])) }
 
 // block has the proxy refuse ghcr.io, until unblock.
-func (s *script) block([]string)     { s.unblock = s.Site.Proxy.Refuse("ghcr.io", http.StatusForbidden) }
+func (s *script) block([]string) { s.unblock = s.Site.Proxy.Refuse("ghcr.io", http.StatusForbidden) }
+
+// refuse WHAT STATUS has ghcr.io answer requests with "/WHAT/" in their path so, until unblock.
+func (s *script) refuse(args []string) {
+	what := func(c registries.Call) bool { return c.Host == "ghcr.io" && strings.Contains(c.Path, "/"+args[0]+"/") }
+	s.unblock = s.Site.Front.Inject(registries.Fault{Match: what, Do: faultinject.Reply(s.number(args[1]), "{}")})
+}
+
 func (s *script) unblocked([]string) { s.unblock() }
 
 // deploy [KIND[/NAME]] WHAT... deploys a workload, "jobs" where no name is given. WHAT is

@@ -148,7 +148,7 @@ func (s *script) commands() map[string]func(*testscript.TestScript, bool, []stri
 		do    func(args []string)
 	}{
 		// What happens.
-		"push": {1, s.push}, "untag": {0, s.untag}, "retag": {1, s.retag}, "block": {0, s.block}, "unblock": {0, s.unblocked},
+		"push": {1, s.push}, "sign": {1, s.sign}, "verified": {0, s.verified}, "refuse": {2, s.refuse}, "untag": {0, s.untag}, "retag": {1, s.retag}, "block": {0, s.block}, "unblock": {0, s.unblocked},
 		"deploy": {1, s.deploy}, "create": {1, s.create}, "configure": {0, s.configure}, "target": {3, s.target}, "rename": {1, s.rename},
 		"setenv": {1, s.setenv}, "adopt": {0, s.adopt}, "refresh": {1, s.refresh}, "pods": {1, s.pods}, "pull": {1, s.pull},
 		"person": {1, s.person}, "upgrade": {2, s.upgrade}, "patch": {2, s.patch}, "apply": {2, s.apply}, "replace": {1, s.replace},

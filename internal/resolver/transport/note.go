@@ -39,7 +39,7 @@ func (t *note) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func isManifest(r *http.Request) bool {
-	return strings.Contains(r.URL.Path, "/manifests/") || strings.Contains(r.URL.Path, "/blobs/")
+	return slices.ContainsFunc([]string{"/manifests/", "/blobs/", "/referrers/"}, func(part string) bool { return strings.Contains(r.URL.Path, part) })
 }
 
 // preferBearer puts challenges for a token first, as nodes do; the library takes the first that it knows.
