@@ -6,6 +6,7 @@
   {{- $rules := include "image-refresh.rules" . | fromYaml }}
   {{- include "image-refresh.judge" (dict "rules" $rules "rule" "values" "path" "" "value" (merge dict $config $given) "given" $given) }}
   {{- include "image-refresh.checkTargets" (list . $config) }}
+  {{- include "image-refresh.checkKeys" (list $given $config) }}
   {{- include "image-refresh.checkRegistries" (list $given $config) }}
   {{- include "image-refresh.checkPullSecrets" (list . $config) }}
   {{- include "image-refresh.checkOwn" (list . $given) }}
@@ -179,6 +180,30 @@ the keys are {{ keys (omit (last .) "true") | sortAlpha | join ", " }}
 {{- $_ := set (first .) $name (index . 2) }}
 {{- end }}
 
+{{/* What one key alone does not tell about public keys. Call with (list VALUES CONFIG). */}}
+{{- define "image-refresh.checkKeys" -}}
+{{- $mounted := list }}
+{{- range (first .).publicKeys }}
+  {{- $mounted = append $mounted (printf "keys/%s" (default .key .file)) }}
+{{- end }}
+{{- $verify := dict "verify" (last .).verify }}
+{{- range $i, $target := (last .).targets }}
+  {{- if hasKey . "verify" }}
+    {{- $_ := set $verify (printf "targets[%d].verify" $i) .verify }}
+  {{- end }}
+{{- end }}
+{{- range $path, $given := $verify }}
+  {{- if and (not .keys) (or (ne $path "verify") (hasKey . "keys")) }}
+    {{- fail (printf "%s.keys: must name at least one public key: without any, nothing could ever be rolled out" $path) }}
+  {{- end }}
+  {{- range $k, $key := .keys }}
+    {{- if not (or (contains "-----BEGIN" .) (has (trimPrefix "/etc/image-refresh/" .) $mounted)) }}
+      {{- include "image-refresh.refuse" (list (printf "%s.keys[%d]" $path $k) . (printf "which nothing mounts: publicKeys mounts %s" (join ", " $mounted | default "keys/FILE from a ConfigMap or a Secret, and is empty"))) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
 {{/* What one key alone does not tell about registries. Call with (list VALUES CONFIG). */}}
 {{- define "image-refresh.checkRegistries" -}}
 {{- $mounted := list }}
@@ -241,9 +266,11 @@ the keys are {{ keys (omit (last .) "true") | sortAlpha | join ", " }}
 {{- if not (or $values.serviceAccount.create $values.serviceAccount.name) }}
   {{- include "image-refresh.refuse" (list "serviceAccount.name" "" "must name the service account where create is false: the right to patch workloads would go to all pods of the account default") }}
 {{- end }}
-{{- range $i, $certificate := $values.caCertificates }}
-  {{- if eq (empty .configMap) (empty .secret) }}
-    {{- fail (printf "caCertificates[%d]: must name a configMap or a secret, one of the two" $i) }}
+{{- range $list := list "caCertificates" "publicKeys" }}
+  {{- range $i, $file := index $values $list }}
+    {{- if eq (empty .configMap) (empty .secret) }}
+      {{- fail (printf "%s[%d]: must name a configMap or a secret, one of the two" $list $i) }}
+    {{- end }}
   {{- end }}
 {{- end }}
 {{- $set := dict "POD_NAMESPACE" "the pod's own namespace" "NOTIFY_ON" "the value notify.on" "NOTIFY_URLS" "the value notify.secretName" "HEARTBEAT_URL" "the value heartbeat.secretName" }}

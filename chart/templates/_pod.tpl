@@ -108,12 +108,14 @@ volumes:
               - key: .dockercfg
                 path: {{ $path }}/.dockercfg
         {{- end }}
-        {{- range $values.caCertificates }}
+        {{- range $folder, $files := dict "ca" $values.caCertificates "keys" $values.publicKeys }}
+        {{- range $files }}
         - {{ ternary "configMap" "secret" (not (empty .configMap)) }}:
             name: {{ default .secret .configMap }}
             optional: true
             items:
               - key: {{ .key }}
-                path: ca/{{ default .key .file }}
+                path: {{ $folder }}/{{ default .key .file }}
+        {{- end }}
         {{- end }}
 {{- end }}

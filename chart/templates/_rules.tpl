@@ -14,6 +14,8 @@ shapes:
     commonLabels:
     commonAnnotations:
     targets: [target]
+    verify: verify
+    publicKeys: [{configMap: subdomain, secret: subdomain, key: dataKey!, file: file}]
     registries: [registry]
     pullSecrets: [{name: secret!, namespace: namespace, secretName: secret}]
     caCertificates: [{configMap: subdomain, secret: subdomain, key: dataKey!, file: file}]
@@ -79,6 +81,7 @@ shapes:
     staleAfter: age
     minAge: age
     pullSecrets: [secret!]
+    verify: verify
     pin: pin
     pinAtOnce:
     workloads: [workload]
@@ -97,6 +100,7 @@ shapes:
     fallback:
     caFile:
     plainHTTP:
+  verify: {keys: [publicKey!]}
 rules:
   age: {pattern: '^[+-]?0$|^\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$', says: 'must be a duration, as in 0s, 30m or 24h'}
   container: {pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', most: 63, says: 'must be the name of a container: lowercase letters, digits and dashes, at most 63'}
@@ -133,6 +137,11 @@ rules:
     most: 253
     says: must be a domain of yours, as in example.com, in lower case and outside of kubernetes.io and k8s.io
   prometheusDuration: {pattern: '^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$', says: 'must be a Prometheus duration, as in 1d or 1h30m'}
+  publicKey:
+    pattern: '^(\s*-----BEGIN (RSA )?PUBLIC KEY-----[\s\S]*|[-._/a-zA-Z0-9]+)$'
+    most: 20000
+    unquoted: true
+    says: must be a file that publicKeys mounts, as in keys/cosign.pub, or a public key in PEM
   repository:
     pattern: '^(([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(:[0-9]+)?/)?[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$'
     says: must be a repository, as in ghcr.io/tracebloc/image-refresh, without a scheme, a tag or a digest

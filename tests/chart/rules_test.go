@@ -33,6 +33,9 @@ const (
 
 	mounts = "/etc/image-refresh/ca/" // where the chart mounts certificates, which are elsewhere here
 
+	// publicKey is one of cosign's, as JSON.
+	publicKey = `"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"`
+
 	zeros = "0000000000000000000000000000000000000000000000000000000000000000"
 )
 
@@ -74,6 +77,7 @@ var shared = []keyRule{
 	{target, "minAge", list{"0", "0s"}, list{"-1h", "5"}},
 	{target, "staleAfter", nil, list{"-1h", "30d"}},
 	{target, "pullSecrets", nil, list{"[A]"}},
+	{target, "verify", list{"{keys: [$KEY]}", "null"}, list{"{keys: []}", "{}", "[a]", "{key: a}"}},
 	{target, "workloads", nil, list{"[]", "null"}},
 
 	{workloadX, "kind", nil, list{"ReplicaSet", "deployment"}},
@@ -131,6 +135,8 @@ var configurations = []struct {
 	{"registries", `{targets: [{name: api, workloads: [{$D: api}]}], registries: [
 		{host: "harbor.example.com:8443", mirrors: ["a.example.com:5000/x/y", localhost, "b:5000"], fallback: false, plainHTTP: true},
 		{host: ghcr.io, mirrors: null, fallback: null, caFile: null, plainHTTP: null}]}`, true},
+	{"keys for all", `{targets: [{name: api, workloads: [{$D: api}]}], verify: {keys: [$KEY, $KEY]}}`, true},
+	{"no keys for all", `{targets: [{name: api, workloads: [{$D: api}]}], verify: {keys: []}}`, false},
 	{"a registry without a host", `{targets: [{name: api, workloads: [{$D: api}]}], registries: [{plainHTTP: true}]}`, false},
 	{"a registry without a mirror and without itself", `{targets: [{name: api, workloads: [{$D: api}]}],
 		registries: [{host: ghcr.io, fallback: false}]}`, false},
@@ -181,7 +187,7 @@ func forEachValue(t *testing.T, rules []keyRule, judge func(t *testing.T, text, 
 // read reads values: $D is a Deployment, as far as its name.
 func read(t *testing.T, text string) (given map[string]any) {
 	t.Helper()
-	text = strings.NewReplacer("$D", "kind: Deployment, name", "\t", " ").Replace(text)
+	text = strings.NewReplacer("$D", "kind: Deployment, name", "$KEY", publicKey, "\t", " ").Replace(text)
 	require.NoError(t, yaml.Unmarshal([]byte(text), &given), text)
 	return given
 }
@@ -289,7 +295,7 @@ func direct(t *testing.T, given map[string]any) (config string, environment map[
 	t.Helper()
 	file, environment := maps.Clone(given), map[string]string{"POD_NAMESPACE": namespace}
 	for key := range values(t, chartDir, "values.yaml") {
-		if value, is := given[key]; is && key != "targets" && key != "registries" {
+		if value, is := given[key]; is && key != "targets" && key != "registries" && key != "verify" {
 			delete(file, key)
 			environment[strings.ToUpper(regexp.MustCompile(`[A-Z]`).ReplaceAllString(key, "_$0"))] = fmt.Sprint(value)
 		}
