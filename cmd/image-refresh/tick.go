@@ -59,6 +59,9 @@ func (p *program) runTick(ctx context.Context, command string) int {
 			if checks {
 				report = (&check.Checker{Tick: parts.runner, Cluster: parts.cluster, Registry: parts.registry, Notify: p.notify, Sender: told.sender}).Run(ctx)
 			} else {
+				if told.sender != nil {
+					parts.runner.Sender = told.sender
+				}
 				report = parts.runner.Run(ctx, command == "plan")
 				p.selection.apply(&report)
 			}

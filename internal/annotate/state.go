@@ -130,25 +130,6 @@ type Seen struct {
 	Deferred time.Time    `json:"deferred,omitzero"` // when the workload began to wait, whatever digest it waited for; zero: it does not
 }
 
-// Told is what people have been told of a target.
-type Told struct {
-	Event time.Time `json:"event,omitzero"` // when a failure that lasts was said again by an Event
-}
-
-// NotAfter is what was told, with no time that is more than a minute later than now.
-func (t *Told) NotAfter(now time.Time) *Told {
-	if t == nil {
-		return nil
-	}
-	return &Told{Event: NotAfter(t.Event, now)}
-}
-
-// WithoutTold is the state but for what people have been told.
-func (s State) WithoutTold() State {
-	s.Told = nil
-	return s
-}
-
 // ParseState reads a state annotation. Empty is the zero State. What is no JSON of this version is an error;
 // its text never repeats the value.
 func ParseState(text string) (State, error) {
@@ -232,6 +213,11 @@ func (s State) validate() error {
 		}
 		if err != nil {
 			return fmt.Errorf("runs: %w", err)
+		}
+	}
+	if s.Told != nil {
+		if err := s.Told.Notice.validate(); err != nil {
+			return err
 		}
 	}
 	contents := []Content{s.Left, s.Stood}

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // What is known of a target as a whole once all its workloads have come to their end in a tick: since when it fails, and what
@@ -18,9 +20,54 @@ const day = 24 * time.Hour
 
 // Ended is how a target has ended on one of its workloads.
 type Ended struct {
-	Outcome  Outcome
-	Failure  *failure.Error
-	Underway bool // a rollout is under way there, and shows later what has come of it
+	Outcome   Outcome
+	Failure   *failure.Error
+	Underway  bool         // a rollout is under way there, and shows later what has come of it
+	Rejected  bool         // latest is rejected there since its rollout failed
+	Contested bool         // it was put back so often that the next revert is contested
+	Digest    image.Digest // latest there
+	Recorded  bool         // this tick has recorded it
+}
+
+// Ended is how a target has ended by this decision, with the rollout as it is then. latest is what was to be there.
+func (d Decision) Ended(rollout Rollout, latest image.Digest) Ended {
+	rejection, rejected := d.Record.State.Rejection(annotate.Of(latest))
+	return Ended{
+		Outcome: d.Outcome, Failure: d.Failure, Underway: !rollout.Settled && !rollout.AwaitsDelete, Digest: latest,
+		Rejected: rejected && rejection.By == annotate.ByFailure, Contested: d.Record.State.Contested,
+		Recorded: slices.ContainsFunc(d.Events, func(event Event) bool { return event.Reason == DigestRefreshed }),
+	}
+}
+
+// standing is how the target is there.
+func (on Ended) standing() annotate.Standing {
+	switch {
+	case on.Outcome == Held:
+		return annotate.Fine
+	case on.Contested:
+		return annotate.Fought
+	case !on.Outcome.NeedsAttention() || on.Failure == nil:
+		return annotate.Fine
+	case on.Rejected:
+		return annotate.Refused
+	}
+	switch on.Failure.Cause {
+	case failure.RolloutFailed, failure.NotSettled:
+		return annotate.NotRolledOut
+	case failure.Contested:
+		return annotate.Fought
+	case failure.WorkloadMissing, failure.SlotInvalid, failure.SlotMismatch, failure.API:
+		return annotate.Wrong
+	default:
+		return annotate.Unresolved
+	}
+}
+
+// lastingContest is what is said of a contest that may go on, in a tick that finds nothing to put back.
+func lastingContest() *failure.Error {
+	return &failure.Error{
+		Cause: failure.Contested, Message: "latest is there now, and was put back so often that the next revert is contested", Fix: "stop one of the two writers",
+	}
 }
 
 // Standing is how a target is at the end of a tick.
@@ -32,6 +79,12 @@ type Standing struct {
 	// Failure is why an operator must look, the worst of all workloads; nil where none must.
 	Failure *failure.Error
 	At      int // which of the workloads that was; -1 for the target itself
+	// Kind is how it is, as people are told of it; where AsBefore is set, or what it was before if that is worse.
+	Kind     annotate.Standing
+	AsBefore bool
+	// Waits is the digest that waits for a person, and Recorded one that this tick has recorded; NewsAt is on which workload.
+	Waits, Recorded image.Digest
+	NewsAt          int
 }
 
 // StandingOf is how a target is that has ended so on its workloads.
@@ -43,6 +96,17 @@ func StandingOf(target Target, ended []Ended) Standing {
 		outcomes = append(outcomes, on.Outcome)
 		s.Fails = s.Fails || on.Outcome == Skipped || on.Outcome.NeedsAttention()
 		s.Unknown = s.Unknown || on.Underway && on.Outcome == Waiting
+		s.AsBefore = s.AsBefore || on.Outcome == Skipped
+		s.Kind = annotate.WorstStanding(s.Kind, on.standing())
+		switch {
+		case on.Outcome == Pending:
+			s.Waits, s.NewsAt = on.Digest, at
+		case on.Recorded:
+			s.Recorded, s.NewsAt = on.Digest, at
+		}
+		if on.Contested && on.standing() == annotate.Fought && on.Failure == nil {
+			s.Fails, s.Failure, s.At = true, failure.Worst(s.Failure, lastingContest()), at
+		}
 		if worst := failure.Worst(s.Failure, on.Failure); on.Outcome.NeedsAttention() && worst != s.Failure {
 			s.Failure, s.At = worst, at
 		}
@@ -53,6 +117,10 @@ func StandingOf(target Target, ended []Ended) Standing {
 	if s.Failure == nil {
 		s.Failure = target.Stale
 	}
+	if s.Failure != nil && s.At < 0 { // the target itself
+		s.Kind = annotate.WorstStanding(s.Kind, annotate.Unresolved)
+	}
+	s.AsBefore = s.AsBefore || s.Unknown
 	s.Unknown = s.Unknown && !s.Fails
 	return s
 }
@@ -73,6 +141,16 @@ type Closing struct {
 	Change Change
 	Events []TargetEvent
 	Since  []time.Time // by home: since when the target fails; zero where it is fine
+	Tells  []Telling   // what is to be sent once the change is written
+}
+
+// Telling is what is to be sent of a target.
+type Telling struct {
+	Target   int
+	Notice   annotate.Notice // as it is noted
+	Standing bool            // how the target is, is told
+	News     bool            // and its digest
+	Waits    bool            // which waits for a person
 }
 
 func (w Workload) carries(target int) bool {
@@ -82,7 +160,7 @@ func (w Workload) carries(target int) bool {
 // MayClose says whether anything may be left to be written to a workload: in most ticks there is not.
 func MayClose(w Workload, standings []Standing) bool {
 	for at, home := range w.Homes {
-		if standings[home.Target].Fails || !w.Began.Since[at].IsZero() || w.Began.Told[at] != nil {
+		if s := standings[home.Target]; s.Fails || s.Waits != "" || s.Recorded != "" || !w.Began.Since[at].IsZero() || w.Began.Told[at] != nil {
 			return true
 		}
 	}
@@ -97,7 +175,7 @@ func (t Tick) Close(w Workload, targets []Target, standings []Standing) Closing 
 		target, standing := targets[home.Target], standings[home.Target]
 		since := t.Since(now.Since[at], standing)
 		record, _ := t.Keys.Read(target.Name, w.Object.Labels, w.Object.Annotations)
-		if w.Object.Newer != nil || record.Mark == annotate.None && now.Since[at].IsZero() && w.carries(home.Target) {
+		if w.Object.Newer != nil || !t.Tells && record.Mark == annotate.None && now.Since[at].IsZero() && w.carries(home.Target) {
 			closing.Since = append(closing.Since, time.Time{}) // what is not what was meant is left alone
 			continue
 		}
@@ -119,6 +197,13 @@ func (t Tick) Close(w Workload, targets []Target, standings []Standing) Closing 
 				say(event)
 			}
 		}
+		if telling, tells := t.tell(told.Notice, began(w.Began.Told[at]), standing, cmp.Or(now.Since[at], since)); tells {
+			telling.Target = home.Target
+			told.Notice = telling.Notice
+			closing.Tells = append(closing.Tells, telling)
+		} else {
+			told.Notice = telling.Notice
+		}
 		if state.Told = &told; told == (annotate.Told{}) {
 			state.Told = nil
 		}
@@ -128,6 +213,92 @@ func (t Tick) Close(w Workload, targets []Target, standings []Standing) Closing 
 		}
 	}
 	return closing
+}
+
+func began(told *annotate.Told) annotate.Notice {
+	if told == nil {
+		return annotate.Notice{}
+	}
+	return told.Notice
+}
+
+// tell decides what is to be sent of a target, and what is to be noted of that. before is what is noted now, and began what was
+// when this tick began: where another tick has noted something since, it is the one that sends. Each change is told once, what is
+// not fine once a day, and what nobody has taken by the next tick. What a tick was to send that was killed is sent once it can be
+// alive no more. since is since when the target fails, or did.
+func (t Tick) tell(before, began annotate.Notice, s Standing, since time.Time) (telling Telling, tells bool) {
+	switch {
+	case !t.Tells:
+		return Telling{}, false
+	case before != began:
+		return Telling{Notice: before}, false
+	}
+	kind, news := s.Kind, s.Waits
+	if s.AsBefore {
+		kind = annotate.WorstStanding(kind, before.Standing)
+	}
+	if news == "" && t.TellsChanges {
+		news = s.Recorded
+	}
+	telling = Telling{Notice: before, Standing: kind != before.Standing, News: news != "" && news != before.Digest, Waits: s.Waits != ""}
+	age := t.Now.Sub(before.At)
+	switch before.Sending {
+	case annotate.Failed:
+		telling = telling.again()
+	case annotate.Unsent:
+		if age >= t.Longest {
+			telling = telling.again()
+		}
+	case annotate.Sent:
+		telling.Standing = telling.Standing || kind != annotate.Fine && age >= day
+		if s.Waits == "" && !telling.Standing && !telling.News { // what has waited does so no more
+			telling.Notice = before.Done(true, false)
+		}
+	}
+	if !telling.Standing && !telling.News {
+		return telling, false
+	}
+	n := &telling.Notice
+	switch {
+	case kind == before.Standing:
+	case kind == annotate.Fine:
+		n.Since, n.Until = cmp.Or(before.Since, since), t.Now
+	default:
+		n.Since, n.Until = since, time.Time{}
+	}
+	if telling.News && news != "" {
+		n.Digest = news
+	}
+	n.Standing, n.At, n.Sending = kind, t.Now, annotate.Unsent
+	return telling, true
+}
+
+// again is a telling with all that was to be sent before, and may not have been.
+func (t Telling) again() Telling {
+	t.Standing = t.Standing || t.Notice.Standing != annotate.Fine || !t.Notice.Until.IsZero()
+	t.News = t.News || t.Notice.Digest != ""
+	return t
+}
+
+// Told is what is left to be written to a workload after these tellings of targets whose home it is were sent. What somebody else
+// has noted since stays.
+func (t Tick) Told(w Workload, targets []Target, tells []Telling, taken bool) Change {
+	change := Change{Labels: map[string]string{}, Annotations: map[string]string{}}
+	for _, telling := range tells {
+		name := targets[telling.Target].Name
+		record, _ := t.Keys.Read(name, w.Object.Labels, w.Object.Annotations)
+		state := record.State
+		if w.Object.Newer != nil || state.Told == nil || state.Told.Notice != telling.Notice {
+			continue
+		}
+		told := *state.Told
+		told.Notice = telling.Notice.Done(taken, telling.Waits)
+		if state.Told = &told; told == (annotate.Told{}) {
+			state.Told = nil
+		}
+		differ(change.Annotations, w.Object.Annotations, t.Keys.State(name), state.String())
+	}
+	return change
 }
 
 // wasLoud says whether an operator had to look before this tick. A failure to resolve that ends below its threshold was never

@@ -56,6 +56,10 @@ type Tick struct {
 	Keys        annotate.Keys
 	Now         time.Time // by the API server's clock, so that ticks on nodes whose clocks differ agree; only ages depend on it
 	MaxRollouts int       // workloads rolled in one tick; 0: no limit
+
+	Tells        bool          // somebody is to be told what a target comes to
+	TellsChanges bool          // also of each refresh
+	Longest      time.Duration // how long a tick may take: what was to be sent longer ago is sent by nobody any more
 }
 
 // Remember reads what a workload remembers. What does not parse reads as absent.

@@ -2,6 +2,7 @@ package tick
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ func (t *tick) standings(e ended) []decide.Standing {
 				continue
 			}
 			d, rollout := o.decisions[p.binding], o.reading.object.Rollout(o.reading.staleUntil)
-			on = append(on, decide.Ended{Outcome: d.Outcome, Failure: d.Failure, Underway: !rollout.Settled && !rollout.AwaitsDelete})
+			on = append(on, d.Ended(rollout, e.latest[p.workload][p.binding].Digest))
 		}
 		standings[target] = decide.StandingOf(known, on)
 	}
@@ -45,13 +46,14 @@ func (t *tick) since(p plan, standings []decide.Standing) []time.Time {
 }
 
 // close notes on the targets' homes what is known only now that every workload has come to its end, and says it. Failing to is
-// a warning: the next tick notes it.
-func (t *tick) close(ctx context.Context, p plan, e ended) ended {
+// a warning: the next tick notes it. What it returns is to be sent.
+func (t *tick) close(ctx context.Context, p plan, e ended) (ended, []*letter) {
 	standings := t.standings(e)
 	e.since = t.since(p, standings)
 	if e.interrupted {
-		return e
+		return e, nil
 	}
+	letters := make([]*letter, len(p.workloads))
 	var all sync.WaitGroup
 	for at, w := range p.workloads {
 		if w == nil || !decide.MayClose(*w, standings) || e.outcomes[at].failure != nil && e.outcomes[at].failure.Cause == failure.API {
@@ -78,6 +80,9 @@ func (t *tick) close(ctx context.Context, p plan, e ended) ended {
 			if !closed.reading.object.Change(closing.Change, nil).AppliedTo(closed.reading.object) {
 				return // whoever has noted it has said it, or will
 			}
+			if len(closing.Tells) > 0 {
+				letters[at] = &letter{workloadRun: run, noted: closed, tells: closing.Tells}
+			}
 			for _, event := range closing.Events {
 				on := closed.reading
 				if which := standings[event.Target].At; which >= 0 && e.outcomes[t.places[event.Target][which].workload].reading.object != nil {
@@ -91,5 +96,9 @@ func (t *tick) close(ctx context.Context, p plan, e ended) ended {
 		})
 	}
 	all.Wait()
-	return e
+	letters = slices.DeleteFunc(letters, func(l *letter) bool { return l == nil })
+	for _, l := range letters {
+		l.standings = standings
+	}
+	return e, letters
 }

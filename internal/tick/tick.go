@@ -97,6 +97,7 @@ type Runner struct {
 	Now       func() time.Time
 	Started   time.Time // when the tick began, for the report
 	Preflight bool      // the command is check: what a tick saves is asked too
+	Sender    Sender    // nil where nobody outside is told
 	// ReadsSecrets says that pull secrets are read from the API server, for a person: none is mounted.
 	ReadsSecrets bool
 }
@@ -128,7 +129,10 @@ func (r *Runner) Run(ctx context.Context, plan bool) result.Report {
 	if ctx.Err() != nil {
 		return report.of(ctx, unwritten(planned, true))
 	}
-	return report.of(ctx, t.close(ctx, planned, t.act(ctx, planned)))
+	end, letters := t.close(ctx, planned, t.act(ctx, planned))
+	reported := report.of(ctx, end)
+	t.send(ctx, letters, reported)
+	return reported
 }
 
 // bounded ends everything in time, whatever hangs.
@@ -149,7 +153,10 @@ func (r *Runner) tick() *tick {
 	keys := annotate.NewKeys(string(r.Config.AnnotationPrefix))
 	return &tick{
 		Runner: r, layout: newLayout(r.Config, r.Namespace), keys: keys, verifier: newVerifier(r.Registry, r.Log),
-		rules: decide.Tick{Keys: keys, Now: r.Now(), MaxRollouts: int(r.Config.MaxRollouts)},
+		rules: decide.Tick{
+			Keys: keys, Now: r.Now().UTC().Round(0), MaxRollouts: int(r.Config.MaxRollouts), Tells: r.Sender != nil,
+			TellsChanges: r.Config.NotifyOn == config.NotifyChanges, Longest: Longest(r.rolloutTimeout()),
+		},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -110,6 +111,9 @@ const (
 	mailSecret     = "hunter2@#%:/of the mail"
 	beatSecret     = "hunter2-5b1f-heartbeat"
 )
+
+// hookURL is a webhook of Slack.
+var hookURL = "slack://hook:" + strings.ReplaceAll(hookSecret, "/", "-") + "@webhook"
 
 // Every service has its own form. HTTPS goes through the proxy and trusts the private authority; mail goes direct, and trusts it
 // too. Of those that do not take the message each is named by its position and scheme, with why, and nothing of its URL.
@@ -297,4 +301,52 @@ func TestTheHeartbeatFollowsEachTick(t *testing.T) {
 	require.NoError(t, run.Signal(syscall.SIGTERM))
 	harness.RequireExit(t, 1, run.Finish())
 	asked(0, "")
+}
+
+// A tick that is killed between noting a notice and sending it, or that is told to end, sends nothing; the first tick that begins
+// when no earlier one can be alive any more does (2 × ROLLOUT_TIMEOUT + 5 min), and none before.
+func TestTheNoticeOfATickThatWasKilledIsSentLater(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "told to end": syscall.SIGTERM} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := adopted(t)
+			s.Setenv("ROLLOUT_TIMEOUT", "1m")
+			s.Setenv("RESOLVE_FAILURE_THRESHOLD", "1")
+			s.Setenv("NOTIFY_URLS", hookURL)
+			var box inbox
+			box.serve(s, map[string]string{"hooks.slack.com": "ok"})
+			require.NoError(t, s.Site.Delete(ingestor))
+			started := make(chan *harness.Run, 1)
+			remove := s.API.Inject(apiproxy.Fault{
+				Match: func(r apiproxy.Request) bool {
+					return r.Verb == "patch" && strings.Contains(string(r.Body), `\"unsent\"`)
+				},
+				Do: func(_ http.ResponseWriter, r *http.Request, next http.Handler) {
+					faultinject.After(func() {
+						run := <-started
+						if err := run.Signal(signal); err != nil {
+							t.Error(err)
+						}
+						<-run.Ended()
+					})(httptest.NewRecorder(), r, next)
+					panic(http.ErrAbortHandler)
+				},
+			})
+			run := s.Start()
+			started <- run
+			run.Finish()
+			remove()
+			at := playClock(s)
+			require.Contains(t, s.Deployment("jobs").Annotations[state], "unsent")
+			for _, c := range []struct {
+				minutes float64
+				sent    int
+			}{{0, 0}, {6, 0}, {8, 1}, {9, 1}} {
+				at(c.minutes / 60)
+				requireOutcome(t, s.Tick(), 1, "failed", "not-found")
+				assert.Len(t, box.all(), c.sent, "after %v minutes", c.minutes)
+			}
+		})
+	}
 }

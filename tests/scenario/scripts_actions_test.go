@@ -559,3 +559,20 @@ func (s *script) sigterm([]string) {
 	<-s.running.Ended()
 	assert.Less(fails{s.TestScript}, time.Since(asked), 5*time.Second)
 }
+
+// hook opens|refuses|answers [KEY=VALUE...]: people are told by messages to a webhook of Slack, which may refuse them.
+func (s *script) hook(args []string) {
+	switch args[0] {
+	case "opens":
+		s.inbox = &inbox{}
+		s.inbox.serve(s.Scenario, map[string]string{"hooks.slack.com": "ok"})
+		s.Scenario.Setenv("NOTIFY_URLS", hookURL)
+		s.setenv(args[1:])
+	case "refuses":
+		s.deaf = s.Site.Front.Inject(registries.Fault{Match: registries.At("hooks.slack.com"), Do: faultinject.Reply(http.StatusForbidden, "no")})
+	case "answers":
+		s.deaf()
+	default:
+		s.Fatalf("hook %v", args)
+	}
+}

@@ -387,3 +387,12 @@ func (s *script) unproven(args []string) {
 		s.annotation([]string{counter, ""})
 	}
 }
+
+// sent N TEXT...: so many messages were taken so far, and the last one has these texts.
+func (s *script) sent(args []string) {
+	messages := s.inbox.all()
+	s.equal(args[0], strconv.Itoa(len(messages)), "messages: %v", messages)
+	for _, text := range args[1:] {
+		s.contains(true, messages[len(messages)-1], text)
+	}
+}

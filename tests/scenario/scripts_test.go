@@ -125,6 +125,8 @@ type script struct {
 	clock    func(float64)   // the API server's, once it is played
 	running  *harness.Run    // what start has started
 	last     *product.Result // of the last run
+	inbox    *inbox          // of the service that notifications go to, once there is one
+	deaf     func()          // ends that it refuses them
 	message  string          // of all workloads and targets in the last result, or of the last check or warning
 	printed  string          // by the last run, or the last kubectl
 }
@@ -163,7 +165,7 @@ func (s *script) commands() map[string]func(*testscript.TestScript, bool, []stri
 		"outcome": {2, s.outcome}, "counted": {1, s.counted}, "live": {1, s.live}, "recorded": {1, s.recorded}, "mark": {1, s.mark},
 		"records": {1, s.records}, "holds": {3, s.holds}, "rolled": {2, s.rolled}, "revisions": {1, s.revisions},
 		"annotation": {2, s.annotation}, "condition": {1, s.condition}, "since": {1, s.since}, "owners": {1, s.owners}, "events": {2, s.events}, "writes": {1, s.writes},
-		"patches": {1, s.patches}, "asked": {2, s.asked}, "requests": {1, s.requests}, "took": {1, s.took}, "warned": {1, s.warned},
+		"patches": {1, s.patches}, "hook": {1, s.hook}, "sent": {1, s.sent}, "asked": {2, s.asked}, "requests": {1, s.requests}, "took": {1, s.took}, "warned": {1, s.warned},
 	} {
 		commands[name] = func(ts *testscript.TestScript, neg bool, args []string) {
 			s.TestScript = ts
