@@ -23,7 +23,7 @@
 {{- if or (kindIs "invalid" .) (eq (toString .) "") -}}
 is empty
 {{- else if kindIs "string" . -}}
-is {{ regexReplaceAll "//[^/@]*@" . "//redacted@" | trunc 200 | printf "%q" }}
+is {{ regexReplaceAll "[^\\s/]*//[^/@]*@" . "redacted@" | trunc 200 | printf "%q" }}
 {{- else -}}
 is {{ toJson . }}
 {{- end }}

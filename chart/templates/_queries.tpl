@@ -77,7 +77,8 @@ max by (namespace, cronjob) (
 {{ include "image-refresh.query.succeededOrCreated" . }}
 {{- end }}
 
-{{/* The address of the runbook. Call with $. */}}
+{{/* The address of the runbook: the release's, where the program is of one. Call with $. */}}
 {{- define "image-refresh.runbook" -}}
-https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md
+{{- $at := regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+$" .Chart.AppVersion | ternary (printf "v%s" .Chart.AppVersion) "main" }}
+{{- default (printf "https://github.com/tracebloc/image-refresh/blob/%s/docs/runbook.md" $at) (include "image-refresh.values" . | fromJson).runbookURL }}
 {{- end }}

@@ -30,6 +30,7 @@ shapes:
     resolveTimeout: duration
     concurrency: positive
     clusterName:
+    runbookURL: page
     notify: {secretName: secret, key: dataKey, "on": , "true": }
     heartbeat: {secretName: secret, key: dataKey}
     logLevel:
@@ -127,6 +128,10 @@ rules:
     says: must be host or host/path, as in harbor.example.com/dockerhub, without a scheme; docker.io is no mirror
   mode: {pattern: '^(apply|notify)$', says: must be apply or notify}
   namespace: {pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', most: 63, says: 'must be a namespace: lowercase letters, digits and dashes, at most 63'}
+  page:
+    pattern: '^https?://[^\s#/@?]+([/?][^\s#@]*)?$'
+    most: 200
+    says: 'must be the http or https address of a page, without a login and without #, at most 200 characters'
   pin: {pattern: '^(tag@digest|digest)$', says: must be tag@digest or digest}
   platform: {pattern: '^[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*){1,2}$', says: 'must be os/architecture or os/architecture/variant in lower case, as in linux/arm64'}
   port: {pattern: '^([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$', says: 'must be a port, from 1 to 65535'}

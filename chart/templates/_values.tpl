@@ -15,6 +15,7 @@ maxRollouts: 10
 resolveTimeout: 30s
 concurrency: 8
 clusterName: ""
+runbookURL: ""
 notify:
   key: urls
 heartbeat:
@@ -126,5 +127,5 @@ Call with (dict "value" VALUE "context" $).
 
 {{/* The values that the program reads from its environment, as a JSON list. */}}
 {{- define "image-refresh.variables" -}}
-{{- toJson (list "annotationPrefix" "resolveFailureThreshold" "rolloutFailureThreshold" "unsettledThreshold" "contestedThreshold" "rolloutTimeout" "rollback" "maxRollouts" "resolveTimeout" "concurrency" "clusterName" "logLevel" "logFormat") }}
+{{- toJson (list "annotationPrefix" "resolveFailureThreshold" "rolloutFailureThreshold" "unsettledThreshold" "contestedThreshold" "rolloutTimeout" "rollback" "maxRollouts" "resolveTimeout" "concurrency" "clusterName" "runbookURL" "logLevel" "logFormat") }}
 {{- end }}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/version"
 )
 
 // Every message carries the address of a section of docs/runbook.md. Each address leads somewhere, and each section
@@ -28,8 +29,7 @@ func TestTheRunbookHasASectionForEveryCause(t *testing.T) {
 	known := map[string]bool{}
 	for _, cause := range failure.Causes() {
 		known[string(cause)] = true
-		address := cause.Runbook()
-		assert.Equal(t, "https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md#"+string(cause), address)
+		assert.Equal(t, "https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md#"+string(cause), failure.Runbook(version.Runbook()).Of(cause))
 		body, exists := sections[string(cause)]
 		assert.True(t, exists, "%s has no section in docs/runbook.md", cause)
 		for _, part := range []string{"**Symptom.**", "**Means.**", "**Confirm.**", "**Fix.**", "**Owner.**"} {
@@ -40,5 +40,5 @@ func TestTheRunbookHasASectionForEveryCause(t *testing.T) {
 	for name := range sections {
 		assert.True(t, known[name], "no message leads to the section %s", name)
 	}
-	assert.Empty(t, failure.None.Runbook())
+	assert.Empty(t, failure.Runbook(version.Runbook()).Of(failure.None))
 }

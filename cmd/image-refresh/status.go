@@ -44,7 +44,7 @@ func (p *program) status(ctx context.Context, everywhere bool, selector string) 
 	if err != nil {
 		return err
 	}
-	facts := status.Facts{Keys: annotate.NewKeys(string(env.AnnotationPrefix)), Namespace: client.Namespace(), Selector: selector}
+	facts := status.Facts{Keys: annotate.NewKeys(string(env.AnnotationPrefix)), Runbook: failure.Runbook(env.Runbook), Namespace: client.Namespace(), Selector: selector}
 	if everywhere {
 		facts.Namespace = ""
 	}

@@ -78,7 +78,7 @@ func (p *program) runTick(ctx context.Context, command string) int {
 			log.ErrorContext(ctx, line)
 		}
 		if checks {
-			report.Checks = preflight.Invalid(lines, config.IsInvalid(err))
+			report.Checks = preflight.Invalid(lines, config.IsInvalid(err), failure.Runbook(read.Runbook))
 		}
 		message = report.TerminationOf(lines)
 		report.DurationSeconds = time.Since(p.started).Seconds()
@@ -163,6 +163,7 @@ func (p *program) wire(read config.Config, log *slog.Logger, command string) (wi
 	agent := workload.FieldManager + "/" + version.Version()
 	client, err := cluster.Connect(cluster.Options{
 		Context: p.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log,
+		Runbook: failure.Runbook(read.Runbook),
 	})
 	if err != nil {
 		return wired{}, err

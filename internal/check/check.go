@@ -50,7 +50,7 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 	ctx, cancel := context.WithTimeout(ctx, tick.Longest(time.Duration(c.Tick.Config.RolloutTimeout)))
 	defer cancel()
 	read := c.Tick.Config
-	facts := preflight.Facts{Source: string(read.ConfigFile), Targets: len(read.Targets), Warnings: read.Warnings()}
+	facts := preflight.Facts{Source: string(read.ConfigFile), Targets: len(read.Targets), Warnings: read.Warnings(), Runbook: failure.Runbook(read.Runbook)}
 	var aside sync.WaitGroup
 	aside.Go(func() { facts.Permissions = c.permissions(ctx) })
 	aside.Go(func() { facts.Schedules, facts.NoSchedules = c.schedules(ctx) })

@@ -35,6 +35,7 @@ type Options struct {
 	Namespace   string // empty: the kubeconfig's or the service account's
 	Concurrency int    // requests under way at once
 	UserAgent   string
+	Runbook     failure.Runbook // what Events link to
 	Logger      *slog.Logger
 }
 
@@ -45,6 +46,7 @@ type Client struct {
 	groups     map[string]*rest.RESTClient // by API group
 	parameters runtime.ParameterCodec
 	inFlight   chan struct{}
+	runbook    failure.Runbook
 	log        *slog.Logger
 	library    logr.Logger // what client-go logs goes here
 }
@@ -109,7 +111,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 	}
 	client := &Client{
 		clock: dates, namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
-		inFlight: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
+		runbook: options.Runbook, inFlight: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
 		library: logr.FromSlogHandler(errorsOnly{options.Logger.Handler()}),
 	}
 	for group, version := range groupVersions() {

@@ -25,7 +25,7 @@ const (
 
 // Emit writes an Event about a workload.
 func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide.Event, now time.Time) error {
-	body := eventOf(object, event, now)
+	body := eventOf(object, event, c.runbook, now)
 	err := c.do(ctx, func(ctx context.Context) error {
 		return c.groups[eventsv1.GroupName].Post().Namespace(object.Namespace).Resource("events").Body(body).Do(ctx).Error()
 	})
@@ -36,7 +36,7 @@ func (c *Client) Emit(ctx context.Context, object *workload.Object, event decide
 }
 
 // eventOf is an Event as the API server takes it.
-func eventOf(object *workload.Object, event decide.Event, now time.Time) *eventsv1.Event {
+func eventOf(object *workload.Object, event decide.Event, runbook failure.Runbook, now time.Time) *eventsv1.Event {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "unknown"
@@ -47,7 +47,7 @@ func eventOf(object *workload.Object, event decide.Event, now time.Time) *events
 		kind = corev1.EventTypeNormal
 	case decide.ResolveFailing, decide.RolloutFailed, decide.RolledBackEvent, decide.RefreshFrozen, decide.RefreshContested:
 	}
-	reference := failure.Reference(event.Cause) // never cut off: the reader may have nothing else
+	reference := runbook.Reference(event.Cause) // never cut off: the reader may have nothing else
 	return &eventsv1.Event{
 		ObjectMeta:          metav1.ObjectMeta{Name: eventName(object.Name), Namespace: object.Namespace},
 		EventTime:           metav1.NewMicroTime(now),

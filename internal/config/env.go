@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -16,6 +17,9 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/version"
 )
 
 // Env is the environment. An empty variable means its default, as a missing one does: a hand-edited CronJob,
@@ -38,6 +42,7 @@ type Env struct {
 	NotifyOn                NotifyOn  `env:"NOTIFY_ON, default=problems" help:"what to tell of: problems, or changes (also each refresh)"`
 	HeartbeatURL            Secret    `env:"HEARTBEAT_URL" help:"asked after each tick, with /fail added to its path after exit 1 or 2; secret"`
 	ClusterName             Text      `env:"CLUSTER_NAME" help:"what messages call this cluster"`
+	Runbook                 Page      `env:"RUNBOOK_URL" help:"the page that messages link to; the runbook at this version where unset"`
 	LogLevel                LogLevel  `env:"LOG_LEVEL, default=info" help:"debug, info, warn or error; where logs go to a terminal, warn by default"`
 	LogFormat               LogFormat `env:"LOG_FORMAT, default=json" help:"json, or text for people; where logs go to a terminal, text by default"`
 }
@@ -117,6 +122,8 @@ type (
 	Count int
 	// Duration is a positive duration in Go's notation.
 	Duration time.Duration
+	// Page is the http or https address of a page with sections.
+	Page failure.Runbook
 	// Bool is true or false.
 	Bool bool
 	// LogLevel is a level of log/slog.
@@ -192,6 +199,23 @@ func (d *Duration) EnvDecode(text string) error {
 		return refused(text, "must be a duration above 0, as in 30s, 10m or 1h30m")
 	}
 	*d = Duration(parsed)
+	return nil
+}
+
+// maxPage leaves room for a sentence before the address in an Event's note, which has 1024 bytes.
+const maxPage = 200
+
+// EnvDecode implements envconfig.Decoder.
+func (p *Page) EnvDecode(text string) error {
+	if text == "" {
+		text = version.Runbook()
+	}
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Host == "" || parsed.User != nil || strings.Contains(text, "#") ||
+		strings.ContainsAny(text, " \t\r\n") || len(text) > maxPage {
+		return refused(text, "must be the http or https address of a page, without a login and without #, at most 200 characters")
+	}
+	*p = Page(text)
 	return nil
 }
 

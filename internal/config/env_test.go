@@ -21,6 +21,7 @@ func defaults() Env {
 		RolloutTimeout: Duration(10 * time.Minute), ResolveTimeout: Duration(30 * time.Second),
 		Rollback: true, MaxRollouts: 10, Concurrency: 8,
 		LogLevel: LogLevel(slog.LevelInfo), LogFormat: LogJSON, NotifyOn: NotifyProblems,
+		Runbook: "https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md",
 	}
 }
 
@@ -57,6 +58,7 @@ func TestAVariable(t *testing.T) {
 		{"NOTIFY_ON", "Changes", func(e *Env) { e.NotifyOn = NotifyChanges }},
 		{"HEARTBEAT_URL", "https://hc-ping.com/x\n", func(e *Env) { e.HeartbeatURL = "https://hc-ping.com/x" }},
 		{"CLUSTER_NAME", "prod eu", func(e *Env) { e.ClusterName = "prod eu" }},
+		{"RUNBOOK_URL", "http://wiki.example.com/x?page=1", func(e *Env) { e.Runbook = "http://wiki.example.com/x?page=1" }},
 		{"LOG_LEVEL", "debug", func(e *Env) { e.LogLevel = LogLevel(slog.LevelDebug) }},
 		{"LOG_LEVEL", "INFO", func(*Env) {}},
 		{"LOG_LEVEL", "Warn", func(e *Env) { e.LogLevel = LogLevel(slog.LevelWarn) }},
@@ -88,6 +90,9 @@ func TestAVariableThatDoesNotParse(t *testing.T) {
 		"LOG_LEVEL":  {"trace", "4"},
 		"LOG_FORMAT": {"xml"},
 		"NOTIFY_ON":  {"all"},
+		"RUNBOOK_URL": {
+			"wiki", "ftp://example.com/x", "https:///x", "https://example.com/x#y", "https://example.com/a b", "https://example.com/" + strings.Repeat("a", 181),
+		},
 	}
 	all := map[string]string{}
 	for variable, values := range bad {
@@ -119,6 +124,6 @@ func TestVariablesDescribeAll(t *testing.T) {
 	assert.Equal(t, []string{
 		"ANNOTATION_PREFIX", "CLUSTER_NAME", "CONCURRENCY", "CONFIG_FILE", "CONTESTED_THRESHOLD", "HEARTBEAT_URL", "LOG_FORMAT", "LOG_LEVEL",
 		"MAX_ROLLOUTS", "NOTIFY_ON", "NOTIFY_URLS", "POD_NAMESPACE", "PULL_SECRETS_DIR", "RESOLVE_FAILURE_THRESHOLD", "RESOLVE_TIMEOUT", "ROLLBACK", "ROLLOUT_FAILURE_THRESHOLD",
-		"ROLLOUT_TIMEOUT", "UNSETTLED_THRESHOLD",
+		"ROLLOUT_TIMEOUT", "RUNBOOK_URL", "UNSETTLED_THRESHOLD",
 	}, slices.Sorted(maps.Keys(preset)), "the contract's variables")
 }

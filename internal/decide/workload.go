@@ -56,6 +56,7 @@ type Tick struct {
 	Keys        annotate.Keys
 	Now         time.Time // by the API server's clock, so that ticks on nodes whose clocks differ agree; only ages depend on it
 	MaxRollouts int       // workloads rolled in one tick; 0: no limit
+	Runbook     failure.Runbook
 
 	Tells        bool          // somebody is to be told what a target comes to
 	TellsChanges bool          // also of each refresh
@@ -365,7 +366,7 @@ func (t *Tick) putFailures(change *Change, w Workload, target Target, failures C
 	case target.Failure == nil && failures.N > 0:
 		lastError = cmp.Or(w.Object.Annotations[t.Keys.LastError(target.Name)], moved.LastError)
 	case failures.Reached():
-		lastError = string(target.Failure.Cause) + ": " + target.Failure.Advice()
+		lastError = string(target.Failure.Cause) + ": " + t.Runbook.Advice(target.Failure)
 	}
 	differ(change.Annotations, w.Object.Annotations, t.Keys.Failures(target.Name), annotate.FormatCount(failures.N))
 	differ(change.Annotations, w.Object.Annotations, t.Keys.LastError(target.Name), lastError)

@@ -50,16 +50,27 @@ func Causes() []Cause {
 	}
 }
 
-// runbook is where an operator reads on: a section a cause.
-const runbook = "https://github.com/tracebloc/image-refresh/blob/main/docs/runbook.md#"
+// Runbook is the address of the page where an operator reads on. It has a section a cause.
+type Runbook string
 
-// Runbook is the address of the section about the cause; empty for None.
-func (c Cause) Runbook() string {
-	if c == None {
+// Of is the address of the section about the cause; empty for None.
+func (r Runbook) Of(cause Cause) string {
+	if cause == None {
 		return ""
 	}
-	return runbook + string(c)
+	return string(r) + "#" + string(cause)
 }
+
+// Reference is what ends a text about a cause: where to read on. It is empty for None.
+func (r Runbook) Reference(cause Cause) string {
+	if cause == None {
+		return ""
+	}
+	return " (see " + r.Of(cause) + ")"
+}
+
+// Advice is a failure's sentence, its fix and the address of its section, as operators get to see them everywhere.
+func (r Runbook) Advice(failed *Error) string { return failed.Error() + r.Reference(failed.Cause) }
 
 // Stage names how far a request to a registry had come when it failed.
 type Stage string
@@ -96,17 +107,6 @@ func WithFix(sentence, fix string) string {
 		return sentence + fix
 	}
 	return sentence + "; " + fix
-}
-
-// Advice is Error with the address of the runbook's section, as operators get to see it everywhere.
-func (e *Error) Advice() string { return e.Error() + Reference(e.Cause) }
-
-// Reference is what ends a text about a cause: where to read on. It is empty for None.
-func Reference(cause Cause) string {
-	if cause == None {
-		return ""
-	}
-	return " (see " + cause.Runbook() + ")"
 }
 
 func (e *Error) Unwrap() error { return e.Err }

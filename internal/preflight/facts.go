@@ -22,6 +22,7 @@ type Facts struct {
 	Source      string   // the configuration file
 	Targets     int      // in it
 	Warnings    []string // what it says that deserves a second look
+	Runbook     failure.Runbook
 	Permissions []Permission
 	Registries  []resolver.HostReport
 	Images      []Image

@@ -28,7 +28,7 @@ const (
 
 // Lines says what the facts come to, the most basic first.
 func Lines(f Facts) []result.Check {
-	var lines list
+	lines := list{runbook: f.Runbook}
 	lines.configuration(f)
 	server := lines.server(f)
 	unreadable := lines.permissions(f, server)
@@ -51,7 +51,7 @@ func Lines(f Facts) []result.Check {
 	lines.schedules(f, server)
 	lines.notifications(f)
 	lines.add(checkNodes, "", result.Unchecked, "whether nodes can pull the images: the kubelet asks over the nodes' own network, proxy and certificates; a rollout tells")
-	return lines
+	return lines.checks
 }
 
 // signature says whether what is latest, or in use, is signed. What is in use runs already; only what is latest is kept out.
@@ -85,8 +85,8 @@ func (l *list) unfollowed(f Facts) {
 }
 
 // Invalid says why nothing could be checked at all: a line each.
-func Invalid(problems []string, configuration bool) []result.Check {
-	var lines list
+func Invalid(problems []string, configuration bool, runbook failure.Runbook) []result.Check {
+	lines := list{runbook: runbook}
 	for _, problem := range problems {
 		if configuration {
 			lines.add(checkConfiguration, "", result.Wrong, problem)
@@ -94,21 +94,24 @@ func Invalid(problems []string, configuration bool) []result.Check {
 			lines.wrong(checkServer, "", &failure.Error{Cause: failure.API, Message: problem})
 		}
 	}
-	return lines
+	return lines.checks
 }
 
-type list []result.Check
+type list struct {
+	checks  []result.Check
+	runbook failure.Runbook
+}
 
 func (l *list) add(name, subject string, status result.Status, message string) {
-	*l = append(*l, result.Check{Name: name, Subject: subject, Status: status, Message: result.Message{Text: message}})
+	l.checks = append(l.checks, result.Check{Name: name, Subject: subject, Status: status, Message: result.Message{Text: message}})
 }
 
 func (l *list) wrong(name, subject string, failed *failure.Error) {
-	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Wrong, Cause: failed.Cause, Message: result.Said(failed)})
+	l.checks = append(l.checks, result.Check{Name: name, Subject: subject, Status: result.Wrong, Cause: failed.Cause, Message: result.Said(failed, l.runbook)})
 }
 
 func (l *list) warn(name, subject string, failed *failure.Error) {
-	*l = append(*l, result.Check{Name: name, Subject: subject, Status: result.Warning, Cause: failed.Cause, Message: result.Said(failed)})
+	l.checks = append(l.checks, result.Check{Name: name, Subject: subject, Status: result.Warning, Cause: failed.Cause, Message: result.Said(failed, l.runbook)})
 }
 
 func (l *list) configuration(f Facts) {
@@ -175,7 +178,7 @@ func (l *list) permissions(f Facts, server *failure.Error) map[string]bool {
 		for _, permission := range of[what] {
 			switch {
 			case permission.Failure != nil:
-				l.add(checkPermission, what, result.Unchecked, permission.Failure.Advice())
+				l.add(checkPermission, what, result.Unchecked, l.runbook.Advice(permission.Failure))
 			case permission.Allowed:
 				allowed = append(allowed, permission.Verb)
 			case permission.Without != "":

@@ -79,18 +79,18 @@ func TestLines(t *testing.T) {
 		"fine": {func(*Facts) {}, "", "docker.io answers, with tokens from auth.docker.io"},
 
 		// What fails at a host is said once, of the registry; what fails for an image is said of the image.
-		"no such host":            {resolves(at(failure.StageName, failure.DNS, hub)), "registry failed, image unchecked", "runbook.md#dns"},
+		"no such host":            {resolves(at(failure.StageName, failure.DNS, hub)), "registry failed, image unchecked", "(see #dns)"},
 		"nobody listens":          {resolves(at(failure.StageConnect, failure.ConnectionRefused, hub)), "registry failed, image unchecked", ""},
 		"TLS of the tokens' host": {resolves(at(failure.StageTLS, failure.TLS, tokens)), "registry failed, image unchecked", ""},
 		"the ping is forbidden":   {resolves(at(failure.StagePing, failure.Forbidden, hub)), "registry failed, image unchecked", ""},
-		"an account, by Basic":    {resolves(at(failure.StagePing, failure.Unauthorized, hub)), "image failed", "runbook.md#unauthorized"},
+		"an account, by Basic":    {resolves(at(failure.StagePing, failure.Unauthorized, hub)), "image failed", "(see #unauthorized)"},
 		"no tokens":               {resolves(at(failure.StageToken, failure.ServerError, tokens)), "registry failed, image unchecked", ""},
 		"an account":              {resolves(at(failure.StageToken, failure.Unauthorized, tokens)), "image failed", ""},
 		"no such tag":             {resolves(at(failure.StageManifest, failure.NotFound, hub)), "image failed", ""},
 		"trouble with one image":  {resolves(at(failure.StageManifest, failure.ServerError, hub)), "image failed", ""},
 		"a host without a line":   {resolves(at(failure.StageConnect, failure.ConnectionRefused, "cdn.example.com")), "image failed", ""},
 		"pulls are left":          {quota(7), "", "7 pulls are left in 6h"},
-		"no pulls are left":       {quota(0), "image failed", "runbook.md#rate-limited"},
+		"no pulls are left":       {quota(0), "image failed", "(see #rate-limited)"},
 		"pods could not pull":     {func(f *Facts) { f.Images[0].Pods = failed(failure.Unauthorized) }, "image failed", "which the pods of"},
 		"latest is stale":         {func(f *Facts) { f.Stale = []*failure.Error{failed(failure.Stale)} }, "image failed", ""},
 		"a mirror is passed over": {func(f *Facts) {
@@ -157,6 +157,6 @@ func TestLines(t *testing.T) {
 		}
 	}
 	invalid := result.Check{Name: "configuration", Status: result.Wrong, Message: result.Message{Text: "one"}}
-	assert.Equal(t, []result.Check{invalid}, Invalid([]string{"one"}, true))
-	assert.Equal(t, failure.API, Invalid([]string{"one"}, false)[0].Cause)
+	assert.Equal(t, []result.Check{invalid}, Invalid([]string{"one"}, true, ""))
+	assert.Equal(t, failure.API, Invalid([]string{"one"}, false, "")[0].Cause)
 }

@@ -12,8 +12,8 @@ type Message struct {
 }
 
 // Said is what is said of a failure.
-func Said(failed *failure.Error) Message {
-	return Message{Text: failed.Message, Fix: failed.Fix, See: failed.Cause.Runbook()}
+func Said(failed *failure.Error, runbook failure.Runbook) Message {
+	return Message{Text: failed.Message, Fix: failed.Fix, See: runbook.Of(failed.Cause)}
 }
 
 // toDo is what to do, and since when.

@@ -17,6 +17,7 @@ import (
 // Facts is what was read.
 type Facts struct {
 	Keys        annotate.Keys
+	Runbook     failure.Runbook
 	Now         time.Time
 	Namespace   string // that was looked into; empty: all of them
 	Selector    string // that chose workloads among those that carry our label; empty: none
@@ -96,7 +97,7 @@ func Of(report result.Report, facts Facts) Report {
 	}
 	homes := homesOf(facts)
 	for _, carrier := range facts.Workloads {
-		r.Workloads = append(r.Workloads, lines(facts.Keys, carrier, homes)...)
+		r.Workloads = append(r.Workloads, lines(facts, carrier, homes)...)
 	}
 	if len(r.CronJobs) == 0 && facts.NoSchedules == nil && len(r.Workloads) > 0 {
 		r.orphan(facts)

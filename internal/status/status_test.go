@@ -50,7 +50,7 @@ func carrier(namespace, name, condition string, more ...string) workload.Labelle
 
 func of(workloads ...workload.Labelled) Report {
 	return Of(result.New("dev", "status", now), Facts{
-		Keys: keys, Now: now, Namespace: "shop", Workloads: workloads,
+		Keys: keys, Runbook: "https://example.com/runbook", Now: now, Namespace: "shop", Workloads: workloads,
 		Schedules: []workload.Schedule{{Namespace: "shop", Name: "image-refresh", Schedule: "*/15 * * * *", LastRun: now, LastSuccess: now}},
 	})
 }
@@ -73,7 +73,7 @@ func TestWhyATargetIsAsTheLabelSays(t *testing.T) {
 	}{
 		"fine":              {"ok", nil, "ok", "", ""},
 		"below a threshold": {"ok", []string{keys.Failures("a"), "2"}, "ok", "", "has not been resolved for 2 ticks"},
-		"unresolved":        {"failing", []string{keys.Failures("a"), "3", keys.LastError("a"), "dns: no such host x; check DNS (see " + failure.DNS.Runbook() + ")"}, "failing", failure.DNS, "no such host x; check DNS (see https"},
+		"unresolved":        {"failing", []string{keys.Failures("a"), "3", keys.LastError("a"), "dns: no such host x; check DNS (see https://old.example.com/runbook#dns)"}, "failing", failure.DNS, "no such host x; check DNS (see https://example.com/runbook#dns)"},
 		"a forged error":    {"failing", []string{keys.LastError("a"), "magic: \x1b[31m" + strings.Repeat("x", 300)}, "failing", "", "magic: xxx"},
 		"a forged fix":      {"failing", []string{keys.LastError("a"), "dns: a\x1b[31m; b\x1b[31m" + strings.Repeat("x", 300)}, "failing", failure.DNS, "a; bxxx"},
 		"contested":         {"failing", state(annotate.State{Contested: true}), "failing", failure.Contested, "somebody else"},
@@ -165,8 +165,7 @@ proxy   Deployment a-deployment-with-a-name-…  222222222222  failing  3d     d
 web     Deployment web                         111111111111  ok       -      -
 
 proxy: failing (dns) since 2026-03-25T12:12:00Z: no such host
-  check DNS (see
-  `+failure.DNS.Runbook()+`)
+  check DNS (see https://example.com/runbook#dns)
 `, print(r, result.Table, result.Style{Width: 80}))
 	assert.Contains(t, print(r, result.Wide, result.Style{Width: 80}), "Deployment "+long+"  222222222222  failing  2026-03-25T12:12:00Z  dns  222222222222\n")
 	assert.Contains(t, print(r, result.Table, result.Style{Colour: true}), "  \x1b[31mfailing\x1b[0m  ")

@@ -49,18 +49,20 @@ func (h homes) of(target, namespace string) annotate.TargetCounters {
 type said struct {
 	workload.Labelled
 	keys     annotate.Keys
+	runbook  failure.Runbook
 	target   string
 	record   annotate.Record
 	counters annotate.TargetCounters
 }
 
 // lines are what a workload's labels and annotations say, a target each.
-func lines(keys annotate.Keys, w workload.Labelled, homes homes) []Workload {
+func lines(facts Facts, w workload.Labelled, homes homes) []Workload {
+	keys := facts.Keys
 	condition := annotate.Condition(w.Labels[keys.Condition()])
 	var all []Workload
 	explained := false
 	for _, target := range keys.Targets(w.Labels) {
-		s := said{Labelled: w, keys: keys, target: target, counters: homes.of(target, w.Namespace)}
+		s := said{Labelled: w, keys: keys, runbook: facts.Runbook, target: target, counters: homes.of(target, w.Namespace)}
 		s.record, _ = keys.Read(target, w.Labels, w.Annotations)
 		line := Workload{
 			Target: target, Kind: string(w.Kind), Namespace: w.Namespace, Name: w.Name, Live: live(s.record), Recorded: string(s.record.Recorded),
@@ -120,7 +122,7 @@ func (s said) why(condition annotate.Condition) (failure.Cause, result.Message) 
 	case annotate.Failing:
 		cause, text, fix = s.fails()
 	}
-	return cause, result.Message{Text: text, Fix: fix, See: cause.Runbook()}
+	return cause, result.Message{Text: text, Fix: fix, See: s.runbook.Of(cause)}
 }
 
 func (s said) held() (text, fix string) {
@@ -189,7 +191,10 @@ func lastError(text string) (cause failure.Cause, sentence, fix string) {
 	if cause = failure.Cause(before); !slices.Contains(failure.Causes(), cause) {
 		return failure.None, failure.Clean(text), ""
 	}
-	sentence, fix, _ = strings.Cut(strings.TrimSuffix(rest, failure.Reference(cause)), "; ")
+	if at := strings.LastIndex(rest, " (see "); at >= 0 { // to the runbook of the version that wrote it
+		rest = rest[:at]
+	}
+	sentence, fix, _ = strings.Cut(rest, "; ")
 	return cause, failure.Clean(sentence), failure.Clean(fix)
 }
 

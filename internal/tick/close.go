@@ -74,7 +74,7 @@ func (t *tick) close(ctx context.Context, p plan, e ended) (ended, []*letter) {
 				e.since[home.Target] = closing.Since[i]
 			}
 			if failed != nil {
-				t.Log.WarnContext(ctx, "what a target has come to could not be noted: the next tick notes it", "workload", run.ref.String(), "error", failed.Advice())
+				t.Log.WarnContext(ctx, "what a target has come to could not be noted: the next tick notes it", "workload", run.ref.String(), "error", t.rules.Runbook.Advice(failed))
 				return
 			}
 			if !closed.reading.object.Change(closing.Change, nil).AppliedTo(closed.reading.object) {

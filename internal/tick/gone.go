@@ -67,7 +67,7 @@ func (t *tick) warnOfGone(ctx context.Context, p plan) {
 	for at, of := range t.gone(ctx, p) {
 		for _, failed := range of {
 			if failed != nil {
-				t.Log.WarnContext(ctx, failed.Advice(), "cause", string(failed.Cause), "workload", t.workloads[at].ref.String())
+				t.Log.WarnContext(ctx, t.rules.Runbook.Advice(failed), "cause", string(failed.Cause), "workload", t.workloads[at].ref.String())
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func (t *tick) send(ctx context.Context, letters []*letter, report result.Report
 				return p
 			}
 			if _, failed := l.write(grace, decided(grace, l.noted), decided); failed != nil {
-				t.Log.WarnContext(ctx, "what became of a notification could not be noted: it may be sent again", "workload", l.ref.String(), "error", failed.Advice())
+				t.Log.WarnContext(ctx, "what became of a notification could not be noted: it may be sent again", "workload", l.ref.String(), "error", t.rules.Runbook.Advice(failed))
 			}
 		})
 	}
@@ -104,7 +104,7 @@ func (t *tick) trouble(name string, telling decide.Telling, standing decide.Stan
 	if failed == nil { // what it was before is not known to be over
 		return notice
 	}
-	notice.Cause, notice.Sentence, notice.Fix, notice.See = failed.Cause, failed.Message, failed.Fix, failed.Cause.Runbook()
+	notice.Cause, notice.Sentence, notice.Fix, notice.See = failed.Cause, failed.Message, failed.Fix, t.rules.Runbook.Of(failed.Cause)
 	if standing.At >= 0 {
 		notice.Workload = t.workloads[t.places[telling.Target][standing.At].workload].ref.String()
 	}

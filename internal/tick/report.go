@@ -88,7 +88,7 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 		failed = known.Stale
 	}
 	if failed != nil {
-		out.Cause, out.Message = failed.Cause, result.Said(failed)
+		out.Cause, out.Message = failed.Cause, result.Said(failed, r.rules.Runbook)
 		out.Message.Since = out.FailingSince
 	}
 	for n, entry := range configured.Workloads {
@@ -133,7 +133,7 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload, since strin
 		out.Message.Text += "; the tick after would report " + told(o.following[p.binding])
 	}
 	if failed != nil {
-		out.Cause, out.Message = failed.Cause, result.Said(failed)
+		out.Cause, out.Message = failed.Cause, result.Said(failed, r.rules.Runbook)
 		out.Message.Since = since
 	}
 	if doubt := r.doubt(e, p); doubt != nil {

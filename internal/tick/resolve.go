@@ -34,7 +34,7 @@ func (t *tick) resolve(ctx context.Context, readings []reading) resolution {
 	for _, answer := range answers {
 		for _, warning := range answer.Warnings {
 			if !t.Preflight { // which has a line for each
-				t.Log.WarnContext(ctx, warning.Advice(), "cause", string(warning.Cause))
+				t.Log.WarnContext(ctx, t.rules.Runbook.Advice(warning), "cause", string(warning.Cause))
 			}
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
+	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/result"
@@ -156,6 +157,7 @@ func (r *Runner) tick() *tick {
 		rules: decide.Tick{
 			Keys: keys, Now: r.Now().UTC().Round(0), MaxRollouts: int(r.Config.MaxRollouts), Tells: r.Sender != nil,
 			TellsChanges: r.Config.NotifyOn == config.NotifyChanges, Longest: Longest(r.rolloutTimeout()),
+			Runbook: failure.Runbook(r.Config.Runbook),
 		},
 	}
 }

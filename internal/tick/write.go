@@ -99,7 +99,7 @@ func (w *workloadRun) notWritten(ctx context.Context, p progress, err error) *fa
 	failed := failure.Of(err, failure.API)
 	if p.reading.object.Change(p.step.Change, p.reading.places).OnlyTidies(w.keys.Condition()) {
 		w.Log.WarnContext(ctx, "what is no longer true could not be removed: the next tick tries again", "workload", w.ref.String(),
-			"error", failed.Advice())
+			"error", w.rules.Runbook.Advice(failed))
 		return nil
 	}
 	return failed

@@ -1,7 +1,10 @@
 // Package version says which build this is. The linker sets both variables (see Makefile and Dockerfile).
 package version
 
-import "runtime/debug"
+import (
+	"regexp"
+	"runtime/debug"
+)
 
 var (
 	version = "" // set by the linker; read through Version
@@ -14,6 +17,20 @@ func Version() string {
 		return "dev"
 	}
 	return version
+}
+
+// release is the version of a release, whose tag has a v in front.
+var release = regexp.MustCompile(`^v?([0-9]+\.[0-9]+\.[0-9]+)$`)
+
+// Runbook is the address of the runbook as it was at this release; as it is now, where the binary is of none.
+func Runbook() string { return runbookAt(Version()) }
+
+func runbookAt(version string) string {
+	at := "main"
+	if found := release.FindStringSubmatch(version); found != nil {
+		at = "v" + found[1]
+	}
+	return "https://github.com/tracebloc/image-refresh/blob/" + at + "/docs/runbook.md"
 }
 
 // Commit is the commit that this binary was built from, or "unknown".

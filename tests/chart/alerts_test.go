@@ -53,6 +53,9 @@ func promtool(t *testing.T, rules alerts) (dir string, run func(arguments ...str
 	}
 }
 
+// runbook is the page that alerts and dashboard link to here; the chart's own is another with each release.
+const runbook = "runbookURL=https://wiki.example.com/refresh"
+
 // renderAlerts reads the rules that the chart installs; what Prometheus does not know of is an error.
 func renderAlerts(t *testing.T, h helm) alerts {
 	t.Helper()
@@ -62,7 +65,7 @@ func renderAlerts(t *testing.T, h helm) alerts {
 		Metadata   map[string]any `json:"metadata"`
 		Spec       alerts         `json:"spec"`
 	}
-	flags := append(example("default"), "--set", "prometheusRule.enabled=true", "--show-only", "templates/prometheusrule.yaml")
+	flags := append(example("default"), "--set", "prometheusRule.enabled=true,"+runbook, "--show-only", "templates/prometheusrule.yaml")
 	require.NoError(t, yaml.UnmarshalStrict([]byte(h.mustTemplate(t, chartDir, flags...)), &rule))
 	require.Len(t, rule.Spec.Groups, 1)
 	require.Len(t, rule.Spec.Groups[0].Rules, 4)
@@ -136,7 +139,7 @@ type dashboard struct {
 
 func renderDashboard(t *testing.T, h helm, flags ...string) (read dashboard) {
 	t.Helper()
-	configs := of[*corev1.ConfigMap](decode(t, h.mustTemplate(t, chartDir, append(example("monitoring"), flags...)...)))
+	configs := of[*corev1.ConfigMap](decode(t, h.mustTemplate(t, chartDir, append(append(example("monitoring"), "--set", runbook), flags...)...)))
 	i := slices.IndexFunc(configs, func(config *corev1.ConfigMap) bool { return config.Labels["grafana_dashboard"] == "1" })
 	require.GreaterOrEqual(t, i, 0)
 	require.Len(t, configs[i].Data, 1)

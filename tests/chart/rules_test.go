@@ -60,6 +60,7 @@ var shared = []keyRule{
 	}},
 	{top, "rolloutTimeout", list{"1h2m3.5s"}, list{`"10"`, "0s", "-5m", "1d"}},
 	{top, "resolveTimeout", list{"1500ms"}, list{"0m0s"}},
+	{top, "runbookURL", list{`"https://wiki.example.com/refresh?page=1"`, `""`}, list{"wiki", "https://example.com/x#y", "https://me:secret@example.com/x"}},
 	{top, "clusterName", list{"prod eu"}, nil},
 	{top, "logLevel", list{"warn"}, list{"loud"}},
 	{top, "logFormat", list{"text"}, list{"xml"}},
@@ -297,7 +298,7 @@ func direct(t *testing.T, given map[string]any) (config string, environment map[
 	for key := range values(t, chartDir, "values.yaml") {
 		if value, is := given[key]; is && key != "targets" && key != "registries" && key != "verify" {
 			delete(file, key)
-			environment[strings.ToUpper(regexp.MustCompile(`[A-Z]`).ReplaceAllString(key, "_$0"))] = fmt.Sprint(value)
+			environment[strings.ToUpper(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(key, "${1}_$2"))] = fmt.Sprint(value)
 		}
 	}
 	text, err := yaml.Marshal(file)
