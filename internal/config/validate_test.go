@@ -144,11 +144,12 @@ const somePublicKey = `"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6F
 // A target's keys are its own, or those for all; files are found beside the configuration, and by their whole name.
 func TestKeysOfTargets(t *testing.T) {
 	t.Parallel()
+	_, target, _ := strings.Cut(valid, "targets:\n")
 	pem, err := strconv.Unquote(somePublicKey)
 	require.NoError(t, err)
 	file := write(t, pem)
 	got, problems := read(t, write(t, "verify: {keys: ["+somePublicKey+"]}\n"+instead(t, imageKey, imageKey+"    verify: {keys: ["+file+", "+somePublicKey+"]}\n")+
-		strings.NewReplacer("name: api\n", "name: other\n", "API_DIGEST", "OTHER").Replace(valid[strings.Index(valid, "  - name: api"):])), nil)
+		strings.NewReplacer("name: api\n", "name: other\n", "API_DIGEST", "OTHER").Replace(target)), nil)
 	assert.Empty(t, problems)
 	assert.Len(t, got.Targets[0].Keys, 2)
 	assert.Len(t, got.Targets[1].Keys, 1)

@@ -13,11 +13,15 @@ const MaxForeign = 200
 var (
 	escapeSequence = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?`)
 	userInfo       = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@`)
-	urlQuery       = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s?#"']*)\?[^\s#"']*`)
+	// login is a user with a password, with or without a scheme before it. Passwords may hold slashes, and a blank or two.
+	login = regexp.MustCompile(`[^\s/@:"'<>()\[\],;=]+:(?:[^\s@/]|/[^\s@/])[^\s@]*(?: [^\s@]+){0,2}@[A-Za-z0-9.-]+`)
+	// parameter is one that grants something, be it of a URL's path or of a connection string.
+	parameter = regexp.MustCompile(`(?i)([;&?][a-z_-]*(?:sig|signature|token|key|secret|password)=)[^\s;&"']+`)
+	urlQuery  = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s?#"']*)\?[^\s#"']*`)
 )
 
 // Clean makes text that is not ours fit to print (I47): escape sequences, control and bidirectional
-// characters are removed, white space is folded, user info and queries of URLs are redacted, and the rest is
+// characters are removed, white space is folded, logins, queries of URLs and signatures in them are redacted, and the rest is
 // cut to MaxForeign characters.
 func Clean(text string) string {
 	text = clean(text)
@@ -57,7 +61,17 @@ func clean(text string) string {
 	text = strings.Map(printable, text)
 	text = strings.Join(strings.Fields(text), " ")
 	text = userInfo.ReplaceAllString(text, "${1}redacted@")
-	return urlQuery.ReplaceAllString(text, "${1}?redacted")
+	text = login.ReplaceAllStringFunc(text, withoutLogin)
+	text = urlQuery.ReplaceAllString(text, "${1}?redacted")
+	return parameter.ReplaceAllString(text, "${1}redacted")
+}
+
+// withoutLogin redacts what looks like a login, unless it is an image's tag before its digest.
+func withoutLogin(found string) string {
+	if at := strings.LastIndex(found, "@"); !strings.HasPrefix(found[at:], "@sha") {
+		return "redacted" + found[at:]
+	}
+	return found
 }
 
 // printable keeps what a terminal shows as it is: white space becomes a space, and everything of the Unicode

@@ -25,6 +25,13 @@ func TestI47CleanRemovesWhatForgesALog(t *testing.T) {
 		`Get "https://h/token?account=me&password=s3cret": EOF`: `Get "https://h/token?redacted": EOF`,
 		"https://u:p@h/t?x=y#f":                                 "https://redacted@h/t?redacted#f",
 		"":                                                      "",
+		"user:pa/ss@host":                                       "redacted@host",
+		"https://u:pa/ss@h/x":                                   "https://redacted@h/x",
+		"dial u:p w@host: refused":                              "dial redacted@host: refused",
+		"https://h/x;sig=s3cret;v=1":                            "https://h/x;sig=redacted;v=1",
+		"a=b;SharedAccessKey=s3cret==":                          "a=b;SharedAccessKey=redacted",
+		"ghcr.io/x:1.2@sha256:ab and y:1@sha256:cd":             "ghcr.io/x:1.2@sha256:ab and y:1@sha256:cd",
+		"host:443: no answer, ask ops@example.com":              "host:443: no answer, ask ops@example.com",
 	} {
 		assert.Equal(t, want, Clean(in), in)
 		assert.Equal(t, want, CleanEnds(in), in)
