@@ -67,6 +67,8 @@ type Attempt struct {
 	Failed int `json:"failed,omitempty"`
 	// Again says that the patch was a re-application.
 	Again bool `json:"again,omitempty"`
+	// Back says that the tag has moved back to the digest that was replaced last.
+	Back bool `json:"back,omitempty"`
 	// Reverted says that somebody took the digest out again before it was settled, and that this is counted.
 	Reverted bool `json:"reverted,omitempty"`
 	// Alone says that the digest failed in a rollout together with another target's: it is tried again

@@ -185,6 +185,9 @@ func rolledOut(attempt annotate.Attempt) Event {
 	if attempt.Again {
 		event.Reason = DigestReapplied
 	}
+	if attempt.Back {
+		event.Note += ": the tag has moved back to it"
+	}
 	return event
 }
 

@@ -272,6 +272,9 @@ func (e *evaluation) put(digest image.Digest) Decision {
 		d.Outcome = Reapplied
 	}
 	d.Message = fmt.Sprintf("%s replaces %s", digest.Short(), e.live.Short())
+	if e.movedBack(digest) {
+		d.Message += ", to which the tag has moved back"
+	}
 	if signer := e.Answers[Question{Kind: IsSigned, Digest: digest}].Signer; signer != "" {
 		d.Message += ", and is signed by the key " + signer
 	}
@@ -292,12 +295,12 @@ func (e *evaluation) postponed() Decision {
 // stood and served before the first (I74).
 func (e *evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
 	before := e.Record.State.Attempt
-	attempt := &annotate.Attempt{Digest: digest, Again: again, Served: e.Facts.Rollout.Available, Wanted: e.Facts.Rollout.Desired, Unblock: e.unblockAttempt}
+	attempt := &annotate.Attempt{Digest: digest, Again: again, Back: e.movedBack(digest), Served: e.Facts.Rollout.Available, Wanted: e.Facts.Rollout.Desired, Unblock: e.unblockAttempt}
 	if before != nil { // whose rollout may be what is down now
 		attempt.Served = max(attempt.Served, before.Served)
 	}
 	if before != nil && before.Digest == digest {
-		attempt.Failed, attempt.Alone = before.Failed, before.Alone
+		attempt.Failed, attempt.Alone, attempt.Back = before.Failed, before.Alone, before.Back || attempt.Back
 	}
 	if before != nil && before.Held != nil && !e.Facts.Rollout.Proven() {
 		attempt.Held, attempt.Wanted, attempt.Unblock = before.Held, before.Wanted, attempt.Unblock || before.Unblock
@@ -308,6 +311,12 @@ func (e *evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt 
 		attempt.Held[slot.Key] = slot.Live
 	}
 	return attempt
+}
+
+// movedBack says whether the tag has moved back to what the last refresh replaced: a bad release withdrawn, or an old build with a
+// known hole, signed as it is, that somebody has put there.
+func (e *evaluation) movedBack(digest image.Digest) bool {
+	return e.Record.State.Left.Is(digest) && !e.Record.Recorded.Is(digest)
 }
 
 // leaving is the digest that a refresh replaces: what the slots hold if it is a digest that we put there, else what
