@@ -58,3 +58,23 @@ always among them, since Docker Hub and a registry's token endpoint are there wh
 {{- end }}
 {{- toJson ($ports | uniq) }}
 {{- end }}
+
+{{/* Says something where a registry or a mirror that the configuration names is a cloud's, by the names that docs/clouds.md lists. */}}
+{{- define "image-refresh.cloud" -}}
+{{- $values := include "image-refresh.values" . | fromJson }}
+{{- $config := include "image-refresh.config" . | fromJson }}
+{{- $hosts := list }}
+{{- range $config.targets }}
+  {{- $hosts = append $hosts (splitList "/" (default "" .image) | first) }}
+{{- end }}
+{{- range $config.registries }}
+  {{- range .mirrors }}
+    {{- $hosts = append $hosts (splitList "/" . | first) }}
+  {{- end }}
+{{- end }}
+{{- if ne (toString $values.cloudIdentity) "false" }}
+  {{- range $hosts }}
+    {{- if regexMatch "^([0-9]{12}\\.dkr[.-]ecr(-fips)?\\..+|public\\.ecr\\.aws|ecr-public\\.aws\\.com|([^.]+\\.)?gcr\\.io|[^.]+\\.pkg\\.dev|[^.]+\\.azurecr\\.(io|cn|us))$" . }}true{{ end }}
+  {{- end }}
+{{- end }}
+{{- end }}

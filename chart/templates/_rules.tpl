@@ -17,6 +17,7 @@ shapes:
     verify: verify
     publicKeys: [{configMap: subdomain, secret: subdomain, key: dataKey!, file: file}]
     registries: [registry]
+    cloudIdentity:
     pullSecrets: [{name: secret!, namespace: namespace, secretName: secret}]
     caCertificates: [{configMap: subdomain, secret: subdomain, key: dataKey!, file: file}]
     annotationPrefix: prefix
@@ -101,6 +102,7 @@ shapes:
     fallback:
     caFile:
     plainHTTP:
+    cloudIdentity:
   verify: {keys: [publicKey!]}
 rules:
   age: {pattern: '^[+-]?0$|^\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$', says: 'must be a duration, as in 0s, 30m or 24h'}

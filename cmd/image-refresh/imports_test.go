@@ -62,7 +62,11 @@ func TestOnePackageAloneImportsEachLibrary(t *testing.T) {
 		"k8s.io/api/":                                      {"internal/cluster", "internal/proposal", "internal/workload"},
 		"github.com/robfig/cron":                           {"internal/status"},
 		"go.yaml.in/yaml":                                  {"internal/config", "internal/proposal", "internal/result"},
-		"net/http":                                         {"internal/cluster", "internal/notify", "internal/resolver", "internal/resolver/transport"},
+		"github.com/aws/":                                  {"internal/resolver/cloud"},
+		"github.com/Azure/":                                {"internal/resolver/cloud"},
+		"cloud.google.com/":                                {"internal/resolver/cloud"},
+		"golang.org/x/oauth2":                              {"internal/resolver/cloud"},
+		"net/http":                                         {"internal/cluster", "internal/notify", "internal/resolver", "internal/resolver/cloud", "internal/resolver/transport"},
 		"github.com/nicholas-fedor/shoutrrr":               {"internal/notify"},
 	} {
 		for name, one := range all {

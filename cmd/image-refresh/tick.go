@@ -175,11 +175,11 @@ func (p *program) wire(read config.Config, log *slog.Logger, command string) (wi
 	if fromAPI {
 		secrets = client.PullSecret
 	}
-	dockerConfig, _ := p.lookup.Lookup("DOCKER_CONFIG")
+	getenv := func(name string) string { value, _ := p.lookup.Lookup(name); return value }
 	registry := resolver.New(resolver.Options{
-		Registries: read.Registries, PullSecrets: secrets, DockerConfig: dockerConfig,
+		Registries: read.Registries, PullSecrets: secrets, DockerConfig: getenv("DOCKER_CONFIG"),
 		Timeout: time.Duration(read.ResolveTimeout), Concurrency: int(read.Concurrency), Logger: log, UserAgent: agent,
-		Check: command == "check",
+		Check: command == "check", CloudIdentity: read.CloudIdentity, Getenv: getenv,
 	})
 	runner := &tick.Runner{
 		Config: read, Namespace: client.Namespace(), Registry: registry, Cluster: client, Log: log, Now: time.Now, Started: p.started,

@@ -17,8 +17,9 @@ import (
 // Config is a valid configuration.
 type Config struct {
 	Env
-	Registries []image.Registry
-	Targets    []Target
+	CloudIdentity bool // ask clouds' registries without an entry with the pod's identity, where nobody else is served
+	Registries    []image.Registry
+	Targets       []Target
 }
 
 // Target is one floating image reference that is kept fresh.
@@ -105,7 +106,8 @@ func Read(ctx context.Context, lookup envconfig.Lookuper, overrides Overrides) (
 		read, found := readFile(string(env.ConfigFile), overrides.Values != "")
 		if read != nil {
 			v := newValidator(env, found)
-			config.Registries, config.Targets = v.registries(read.Registries), v.targets(read.Targets, v.keys("verify", read.Verify))
+			config.CloudIdentity = orTrue(read.CloudIdentity)
+			config.Registries, config.Targets = v.registries(read.Registries, config.CloudIdentity), v.targets(read.Targets, v.keys("verify", read.Verify))
 			found = append(found, v.problems...)
 		}
 		for _, problem := range found {

@@ -84,8 +84,8 @@ func TestTheContractsExampleMeansWhatItSays(t *testing.T) {
 	_, err = server.Certificate().Verify(x509.VerifyOptions{Roots: roots})
 	require.NoError(t, err)
 	assert.Equal(t, []image.Registry{
-		{Host: "docker.io", Mirrors: []string{"harbor.example.com/dockerhub"}, Fallback: true},
-		{Host: "harbor.example.com", Fallback: true, Roots: roots},
+		{Host: "docker.io", Mirrors: []string{"harbor.example.com/dockerhub"}, Fallback: true, CloudIdentity: true},
+		{Host: "harbor.example.com", Fallback: true, Roots: roots, CloudIdentity: true},
 	}, got.Registries)
 	reference := func(text string) *image.Reference {
 		ref, err := image.ParseReference(text)

@@ -57,7 +57,7 @@ targets:
 `), env)
 	assert.Empty(t, problems)
 	assert.Equal(t, bare.Targets, got.Targets)
-	assert.Equal(t, []image.Registry{{Host: "ghcr.io", Fallback: true}}, got.Registries)
+	assert.Equal(t, []image.Registry{{Host: "ghcr.io", Fallback: true, CloudIdentity: true}}, got.Registries)
 	assert.Equal(t, 7, got.Targets[0].ResolveFailureThreshold, "the environment's threshold is the default")
 }
 
@@ -116,7 +116,7 @@ func FuzzDecode(f *testing.F) {
 				read.Targets[i].Verify = nil
 			}
 			v := newValidator(Env{ResolveFailureThreshold: 3}, problems)
-			registries, targets := v.registries(read.Registries), v.targets(read.Targets, nil)
+			registries, targets := v.registries(read.Registries, true), v.targets(read.Targets, nil)
 			assert.Len(t, registries, len(read.Registries))
 			assert.Len(t, targets, len(read.Targets))
 			problems = append(problems, v.problems...)

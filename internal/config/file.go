@@ -14,9 +14,10 @@ const maxFile = 4 << 20
 
 // configFile is CONFIG_FILE as it is written. Pointers tell "left out" from "given".
 type configFile struct {
-	Verify     *verifyEntry    `yaml:"verify"`
-	Registries []registryEntry `yaml:"registries"`
-	Targets    []targetEntry   `yaml:"targets"`
+	Verify        *verifyEntry    `yaml:"verify"`
+	Registries    []registryEntry `yaml:"registries"`
+	Targets       []targetEntry   `yaml:"targets"`
+	CloudIdentity *bool           `yaml:"cloudIdentity"`
 }
 
 type verifyEntry struct {
@@ -24,11 +25,12 @@ type verifyEntry struct {
 }
 
 type registryEntry struct {
-	Host      string   `yaml:"host"`
-	Mirrors   []string `yaml:"mirrors"`
-	Fallback  *bool    `yaml:"fallback"`
-	CAFile    string   `yaml:"caFile"`
-	PlainHTTP bool     `yaml:"plainHTTP"`
+	Host          string   `yaml:"host"`
+	Mirrors       []string `yaml:"mirrors"`
+	Fallback      *bool    `yaml:"fallback"`
+	CAFile        string   `yaml:"caFile"`
+	PlainHTTP     bool     `yaml:"plainHTTP"`
+	CloudIdentity *bool    `yaml:"cloudIdentity"`
 }
 
 type targetEntry struct {

@@ -63,7 +63,7 @@ func (v *validator) add(path, what string, args ...any) {
 	v.problems = append(v.problems, problem{path: path, what: fmt.Sprintf(what, args...)})
 }
 
-func (v *validator) registries(entries []registryEntry) []image.Registry {
+func (v *validator) registries(entries []registryEntry, identity bool) []image.Registry {
 	var registries []image.Registry
 	seen := map[string]int{}
 	for i, entry := range entries {
@@ -84,16 +84,24 @@ func (v *validator) registries(entries []registryEntry) []image.Registry {
 				v.add(path, "%s, the host itself, which fallback already asks: leave it out", is(mirror))
 			}
 		}
-		fallback := entry.Fallback == nil || *entry.Fallback
+		fallback := orTrue(entry.Fallback)
+		own := identity
+		if entry.CloudIdentity != nil {
+			own = *entry.CloudIdentity
+		}
 		if !fallback && len(entry.Mirrors) == 0 {
 			v.add(path+".fallback", "is false, and there are no mirrors: nothing would ever be asked")
 		}
 		registries = append(registries, image.Registry{
 			Host: entry.Host, Mirrors: entry.Mirrors, Fallback: fallback, Roots: v.roots(path+".caFile", entry), PlainHTTP: entry.PlainHTTP,
+			CloudIdentity: own,
 		})
 	}
 	return registries
 }
+
+// orTrue is a switch that is on where it is left out.
+func orTrue(given *bool) bool { return given == nil || *given }
 
 // roots are the certificates that are trusted for a registry with some of its own: the system's, and those.
 func (v *validator) roots(path string, entry registryEntry) *x509.CertPool {

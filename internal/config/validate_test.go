@@ -65,6 +65,7 @@ func TestValuesThatAKeyDoesNotTake(t *testing.T) {
 		{"registries[0].caFile", fallbackKey, []string{"caFile: /no/such/file", "caFile: config.go", "caFile: testdata"}},
 		{"registries[0].caFile", fallbackKey, []string{"caFile: x\n    plainHTTP: true"}},
 		{"registries[0].plainHTTP", fallbackKey, []string{"plainHTTP: 1"}},
+		{"registries[0].cloudIdentity", fallbackKey, []string{"cloudIdentity: 1"}},
 
 		{"targets[0].name", "name: api\n", []string{"name:\n", "name: Api\n", "name: a.b\n", "name: [api]\n", "name: " + long[:33] + "\n"}},
 		{"targets[0].image", ":1.2", []string{digest, ":1.2" + digest, "@sha256:zz"}},
@@ -162,8 +163,9 @@ func TestKeysOfTargets(t *testing.T) {
 
 func TestEveryChoiceIsTaken(t *testing.T) {
 	t.Parallel()
-	got, problems := read(t, write(t, `registries:
-  - {host: "localhost:5000", plainHTTP: yes}
+	got, problems := read(t, write(t, `cloudIdentity: no
+registries:
+  - {host: "localhost:5000", plainHTTP: yes, cloudIdentity: yes}
   - {host: "[::1]:5000", mirrors: ["harbor.example.com:8443", harbor.example.com/a/b_c], fallback: false}
 targets:
   - name: `+strings.Repeat("a", 32)+`
@@ -181,9 +183,10 @@ targets:
 	assert.Empty(t, problems)
 	assert.Len(t, got.Warnings(), 2, "a missing tag and latest are accepted with a warning")
 	assert.Equal(t, []image.Registry{
-		{Host: "localhost:5000", Fallback: true, PlainHTTP: true},
+		{Host: "localhost:5000", Fallback: true, PlainHTTP: true, CloudIdentity: true},
 		{Host: "[::1]:5000", Mirrors: []string{"harbor.example.com:8443", "harbor.example.com/a/b_c"}},
 	}, got.Registries)
+	assert.False(t, got.CloudIdentity)
 	a, b, c := got.Targets[0], got.Targets[1], got.Targets[2]
 	assert.Equal(t, Target{
 		Name: a.Name, Notify: true, ResolveFailureThreshold: 1, MinAge: 90 * time.Minute, StaleAfter: 720 * time.Hour, Platforms: a.Platforms,

@@ -36,12 +36,21 @@ type Credential struct {
 	username, password string
 	identityToken      string // in a docker configuration, in place of both
 	token              bool   // in a pull secret, one stands where the password should, which nodes ignore
+	identity           string // whom a cloud has given it for; empty for one that is written down somewhere
 }
 
 // Docker is an entry of DOCKER_CONFIG, or what a helper that is named there holds.
 func Docker(entry, username, password, identityToken string) Credential {
 	return Credential{Entry: entry, username: username, password: password, identityToken: identityToken}
 }
+
+// Cloud is what a registry of a cloud takes for an identity, by its name there.
+func Cloud(entry, username, password, identity string) Credential {
+	return Credential{Entry: entry, username: username, password: password, identity: identity}
+}
+
+// Cloud says that a cloud has given it, and that it is written down nowhere.
+func (c Credential) Cloud() bool { return c.identity != "" }
 
 // Anonymous says whether there is nothing to authenticate with.
 func (c Credential) Anonymous() bool {
@@ -99,6 +108,9 @@ func (c Credential) ManyHosts() bool {
 func (c Credential) String() string {
 	if c.Anonymous() {
 		return "anonymous"
+	}
+	if c.Cloud() {
+		return "the cloud identity (" + c.identity + ")"
 	}
 	where := "pull secret " + c.Source.String()
 	if c.Source == (Name{}) {

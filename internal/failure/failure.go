@@ -84,6 +84,7 @@ const (
 	StagePing     Stage = "the registry's /v2/ endpoint"
 	StageToken    Stage = "the token endpoint"
 	StageManifest Stage = "the manifest"
+	StageIdentity Stage = "the cloud identity" // beside the others: what a cloud's registry is asked with
 )
 
 // Error is a failure with its cause. Its text is Message and Fix, which are safe to print anywhere; Err is kept

@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
@@ -19,7 +20,7 @@ func hostLevel(failed *failure.Error) bool {
 		return !slices.Contains([]failure.Cause{failure.Unauthorized, failure.CredentialMissing}, failed.Cause)
 	case failure.StageToken: // where one image, or one account, is refused too
 		return !slices.Contains([]failure.Cause{failure.Unauthorized, failure.Forbidden, failure.CredentialMissing, failure.NotFound, failure.RateLimited}, failed.Cause)
-	case failure.StageManifest:
+	case failure.StageManifest, failure.StageIdentity:
 	}
 	return false
 }
@@ -89,10 +90,14 @@ func (l *list) credentials(f Facts, down map[string]*failure.Error) {
 			default:
 				l.add(checkCredential, subject, result.Unchecked, "cannot be proved: the registry asks for no login, or gave no verdict")
 			}
-			if proof.Source == (credential.Name{}) {
+			if !proof.Ends.IsZero() && proof.State != resolver.Rejected {
+				l.warn(checkCredential, subject, &failure.Error{Message: "ends at " + proof.Ends.Format(time.RFC3339), Fix: "have the secret written anew before that, or use a password that lasts"})
+			}
+			if proof.Source == (credential.Name{}) && !proof.Cloud {
 				l.warn(checkCredential, subject, &failure.Error{Message: "stands in DOCKER_CONFIG, which pods do not have", Fix: "name a pull secret in the workload as well"})
 			}
 		}
+		l.identity(registry)
 	}
 	said := map[string]bool{}
 	for _, image := range f.Images {
@@ -106,6 +111,21 @@ func (l *list) credentials(f Facts, down map[string]*failure.Error) {
 			}
 			said[warning.Error()] = true
 		}
+	}
+}
+
+// identity says what became of the pod's identity at a cloud's registry, unless the proof of it has said so.
+func (l *list) identity(registry resolver.HostReport) {
+	const notNeeded = ", and none is needed: each image there is served to anybody"
+	subject := "the cloud identity at " + registry.Host
+	switch one := registry.Identity; {
+	case one == nil, one.Failure == nil && one.Needed:
+	case one.Failure == nil:
+		l.add(checkCredential, subject, result.OK, "is "+one.Holder+notNeeded)
+	case one.Needed:
+		l.wrong(checkCredential, subject, one.Failure)
+	default:
+		l.add(checkCredential, subject, result.OK, "could not be had ("+string(one.Failure.Cause)+")"+notNeeded)
 	}
 }
 

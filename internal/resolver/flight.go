@@ -109,6 +109,13 @@ func (f *flights[K, V]) peek(key K) (V, *problem, bool) {
 	return none, nil, false
 }
 
+// begun says whether there is any work, under way or done.
+func (f *flights[K, V]) begun() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.work) > 0
+}
+
 // forget drops a result that is no longer good.
 func (f *flights[K, V]) forget(key K) {
 	f.mu.Lock()

@@ -4,12 +4,14 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/resolver/cloud"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 	"github.com/tracebloc/image-refresh/internal/signature"
 )
@@ -42,9 +44,15 @@ type host struct {
 	// containerd: others may be served to anybody, whichever was asked first.
 	late sync.Map
 
+	cloud      *cloud.Registry // nil where it is no cloud's, or may not be asked with an identity
+	identities flights[struct{}, credential.Credential]
+	// identityNeeded is set where somebody was not served without.
+	identityNeeded atomic.Bool
+
 	mu      sync.Mutex
 	groups  map[groupKey][]string          // repositories that are asked for in one token
 	tried   map[credential.Credential]bool // that match images here
+	pod     credential.Identity            // of the pod's identity in a cloud, once it is known
 	visited bool                           // it was asked, or was about to be
 	inRow   int                            // images in a row that were not answered in time
 	last    *problem                       // of those
@@ -97,6 +105,9 @@ func (r *Resolver) host(named string) *host {
 	}
 	// References and mirrors have been parsed by the same library; what it refuses all the same no name resolves to.
 	h.registry, _ = name.NewRegistry(h.address, options...)
+	if entry, listed := r.registries[key]; !h.plainHTTP && (entry.CloudIdentity || !listed && r.options.CloudIdentity) {
+		h.cloud = cloud.Parse(key)
+	}
 	h.network = wire.To(h.address, r.registries[key].Roots, r.network)
 	r.hosts[key] = h
 	return h

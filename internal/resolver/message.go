@@ -87,6 +87,8 @@ func ofKind(kind wire.Kind) func(*subject, *problem) bool {
 
 func anonymously(s *subject, _ *problem) bool { return s.outcome.who.Anonymous() }
 
+func fromCloud(s *subject, _ *problem) bool { return s.outcome.who.Cloud() }
+
 func others(*subject, *problem) bool { return true }
 
 // deadFix says how to fix a credential that was rejected, in each of the ways that cannot be told apart.
@@ -103,6 +105,7 @@ var sayings = map[failure.Cause][]saying{
 	},
 	failure.Unauthorized: {
 		{detailed(noChallenge), "${failed}: ${place} ${what}", "check what it is that answers there: a captive portal, a login page, a proxy?"},
+		{fromCloud, "${image} cannot be resolved: ${account} was rejected by ${place} with ${status}", "see that it is an identity of that registry's own cloud and tenant, and ${rights}"},
 		{detailed(rejected), "${image} cannot be resolved: ${account} was rejected by ${place} with ${status}", deadFix},
 		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}", "${lackingFix}"},
 		{others, "${image} was refused to ${account} by ${place} with ${status}", "compare the name with the registry, give the account the right to pull there, and if it has expired, been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
@@ -112,6 +115,7 @@ var sayings = map[failure.Cause][]saying{
 		{detailed(storage), "${image} could not be read: the storage ${host}, to which the registry sends, answered ${status}", "allow egress to ${port}, or have it serve this network"},
 		{detailed(policy), "${image} is withheld: ${place} answered ${status}, a policy of its own (after a scan, for want of a signature, a lock, a legal reason)", "have that fixed for the image, or the policy changed"},
 		{detailed(between), "${failed}: ${place} answered ${status}, and not as a registry does", "check what is in between (a firewall, a geo block, single sign-on, a bill that is due) and have this network allowed there"},
+		{fromCloud, "${image} is forbidden to ${account}: ${place} answered ${status}", "${rights}"},
 		{anonymously, "${image} was refused by ${place} with ${status} to a request without a credential${lacking}", "${lackingFix}"},
 		{detailed(notVerifiedYet), "${image} is forbidden to ${account}: ${place} answered ${status}", "give the account the right to pull from that project, and if it has expired (the passwords of Amazon's ECR do after twelve hours), been disabled or deleted or its password is wrong (a registry does not tell), fix the account and the secret"},
 		{others, "${image} is forbidden to ${account}: ${place} answered ${status}", "give the account the right to pull from that project"},
@@ -237,6 +241,8 @@ func (r *Resolver) sentence(s *subject, p *problem) (text, fix string) {
 			return without
 		case "lackingFix":
 			return fixOfThat
+		case "rights":
+			return r.host(s.outcome.at.host).cloud.Rights()
 		case "project":
 			project, _, _ := strings.Cut(s.outcome.at.repository, "/")
 			return project
@@ -266,6 +272,9 @@ func (r *Resolver) sentence(s *subject, p *problem) (text, fix string) {
 		case "max":
 			return strconv.Itoa(maxTimeouts)
 		default:
+			if p.identity != nil && p.identity.Waited > 0 {
+				return p.identity.Waited.String()
+			}
 			return r.options.Timeout.String()
 		}
 	}
@@ -275,8 +284,17 @@ func (r *Resolver) sentence(s *subject, p *problem) (text, fix string) {
 // failure is the error of a query, or of a registry. A refusal to somebody without a credential, where a named secret was
 // to give one, is that secret's absence.
 func (r *Resolver) failure(s *subject, p *problem) *failure.Error {
-	text, fix := r.sentence(s, p)
+	var text, fix string
+	if p.identity == nil || p.Kind != 0 {
+		text, fix = r.sentence(s, p)
+	}
+	if p.identity != nil {
+		text, fix = identitySentence(s, p, text, fix)
+	}
 	e := &failure.Error{Cause: p.cause, Stage: p.Stage, Host: failure.Clean(p.Host), Message: text + asides(s.outcome), Fix: fix}
+	if p.cause == failure.Unauthorized || p.cause == failure.Forbidden {
+		e.Message, e.Fix = ended(s.outcome.who, e.Message, e.Fix)
+	}
 	refused := p.cause == failure.Unauthorized || p.cause == failure.Forbidden && p.detail == noDetail
 	if refused && p.Role != failure.StagePing && s.outcome.who.Anonymous() && len(s.ring.Unusable) > 0 {
 		e.Cause = failure.CredentialMissing
@@ -293,6 +311,8 @@ func (p *problem) place() string {
 	switch {
 	case p.Proxy != "" && p.Host == p.Proxy:
 		return "the proxy " + host
+	case p.Role == failure.StageIdentity:
+		return "the source of the cloud identity, " + host
 	case p.Role == failure.StageToken:
 		return "the token endpoint " + host
 	case host == "":

@@ -2,7 +2,9 @@ package resolver
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
@@ -32,6 +34,19 @@ func lacking(s *subject) (why, fix string) {
 		return private, compare + "name a pull secret for it"
 	}
 	return private + ", and one of the pull secrets named (" + names + ")" + ignored, compare + "put account and password into the file itself"
+}
+
+// identitySentence says why nobody could be asked in the place of whom a cloud's registry does not serve. Where no answer came, the
+// rest says so already, and how to open the way; what may help as well follows.
+func identitySentence(s *subject, p *problem, text, fix string) (string, string) {
+	if p.Kind == 0 {
+		text = s.failed() + ": nobody is served there without a login, and the cloud identity " + p.identity.Text
+	}
+	both := []string{fix, p.identity.Fix}
+	if p.identity.Fix != "" && p.cause != failure.ServerError && p.cause != failure.RateLimited {
+		both = append(both, "name a pull secret for it")
+	}
+	return text, strings.Join(slices.DeleteFunc(both, func(one string) bool { return one == "" }), ", or ")
 }
 
 // unusable says what is wrong with secrets that give nothing, and what to do about the first of them.
@@ -110,7 +125,28 @@ func withheldText(withheld []credential.Credential) string {
 
 // rejectedFailure is that of a credential, beside what became of the images that it is for.
 func rejectedFailure(c credential.Credential, of string, p *problem, all string) *failure.Error {
-	return &failure.Error{Cause: failure.Unauthorized, Stage: p.Stage, Host: failure.Clean(p.Host), Fix: deadFix, Message: c.String() + of + " was rejected by " + p.place() + " with " + p.status() + all}
+	fix := deadFix
+	if c.Cloud() {
+		fix = "see that it is an identity of that registry's own cloud and tenant"
+	}
+	message, fix := ended(c, c.String()+of+" was rejected by "+p.place()+" with "+p.status()+all, fix)
+	return &failure.Error{Cause: failure.Unauthorized, Stage: p.Stage, Host: failure.Clean(p.Host), Fix: fix, Message: message}
+}
+
+const endedFix = "have it written anew before each end (the passwords of Amazon's ECR live for twelve hours), or take the secret away and let the registry be asked with an identity of the cloud"
+
+// ended says of a refusal that the password has ended, where that says so itself.
+func ended(c credential.Credential, message, fix string) (text, doThis string) {
+	end := c.Expires()
+	if end.IsZero() || time.Now().Before(end) {
+		return message, fix
+	}
+	return message + "; the password ended at " + end.Format(time.RFC3339), endedFix
+}
+
+// endedFailure is that of a password that has ended, and that no registry has told anything of.
+func endedFailure(c credential.Credential) *failure.Error {
+	return &failure.Error{Cause: failure.Unauthorized, Message: "the password of " + c.String() + " ended at " + c.Expires().Format(time.RFC3339), Fix: endedFix}
 }
 
 // warnings says what went wrong beside the answer: credentials that were rejected though they were not needed, and

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/resolver/cloud"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 )
 
@@ -20,8 +21,9 @@ type problem struct {
 	detail       detail // which of the ways to have that cause, where a registry answered
 	code         string // the registry's own error code, checked by errorCode
 	errors       []transport.Diagnostic
-	crossed      bool   // another host answered than the one that was asked
-	found        string // of unsigned: what was found in place of a signature
+	crossed      bool           // another host answered than the one that was asked
+	found        string         // of unsigned: what was found in place of a signature
+	identity     *cloud.Problem // why there is no identity to ask with, where nobody else was served
 }
 
 // detail tells the ways apart in which one cause comes about.
@@ -167,6 +169,9 @@ func (p *problem) denied() bool {
 // elsewhere says that the next of several mirrors is to be asked: connection errors, 404 and 5xx go on; 401, 403 and 429
 // stop, and so does an answer that cannot be trusted.
 func (p *problem) elsewhere() bool {
+	if p.identity != nil { // the registry refuses everybody else, which is what counts
+		return false
+	}
 	switch p.cause {
 	case failure.DNS, failure.ConnectionRefused, failure.Timeout, failure.TLS, failure.Proxy, failure.NotFound, failure.ServerError:
 		return p.Kind != wire.Interrupted

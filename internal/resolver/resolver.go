@@ -6,6 +6,7 @@
 // The Resolver knows which images are asked for where (endpoint, plan), with which credentials (plan), and what counts where
 // several places and accounts were asked (walk). A host is one registry: its handshake (ping), its tokens (token), what it
 // makes of an account (login), and one question to it (ask), which is for a tag or for what a digest holds (tag, body).
+// Where nobody is served, a cloud's registry is asked as the pod (identity).
 // What came of it is a problem in plain values, and a sentence (message) last.
 //
 // What fails is recognised from types and statuses as one of the causes of package failure, with the host and the
@@ -78,6 +79,9 @@ func (r *Resolver) Resolve(ctx context.Context, queries []Query) []Answer {
 		group.Go(func() { answers[i] = r.resolve(ctx, queries[i]) })
 	}
 	group.Wait()
+	if r.options.Check {
+		r.awaitIdentities(ctx)
+	}
 	r.noteUnused(ctx, queries)
 	return answers
 }

@@ -67,9 +67,7 @@ func (r *Resolver) tryAll(ctx context.Context, e endpoint, ring keyring, f visit
 	h, matching := r.host(e.host), ring.lookup(e)
 	h.note(matching)
 	if len(matching) == 0 {
-		got, p := f(ctx, e, credential.Credential{})
-		out.problem = p
-		return got, out
+		return r.asNobody(ctx, e, f)
 	}
 	var failed []outcome
 	for i, c := range matching {

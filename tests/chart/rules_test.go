@@ -96,6 +96,7 @@ var shared = []keyRule{
 	{registry, "mirrors", list{"[ghcr.io/x]"}, list{
 		`["https://mirror.example.com"]`, "[harbor/x]", "[mirror.example.com/X]", "[docker.io/x]", "[ghcr.io]", "[index.docker.io]", `["-a.b"]`,
 	}},
+	{registry, "cloudIdentity", list{"false"}, list{"often"}},
 	{withCA, "caFile", list{mounts + "ca.crt"}, list{mounts + "ca.crt, plainHTTP: true"}},
 }
 
@@ -135,7 +136,7 @@ var configurations = []struct {
 	{"a helmValue within another", `targets: [{name: a, workloads: [{$D: a, helmValue: image}, {$D: b, helmValue: image.digest}]}]`, false},
 	{"registries", `{targets: [{name: api, workloads: [{$D: api}]}], registries: [
 		{host: "harbor.example.com:8443", mirrors: ["a.example.com:5000/x/y", localhost, "b:5000"], fallback: false, plainHTTP: true},
-		{host: ghcr.io, mirrors: null, fallback: null, caFile: null, plainHTTP: null}]}`, true},
+		{host: ghcr.io, mirrors: null, fallback: null, caFile: null, plainHTTP: null, cloudIdentity: null}, {host: gcr.io, cloudIdentity: false}]}`, true},
 	{"keys for all", `{targets: [{name: api, workloads: [{$D: api}]}], verify: {keys: [$KEY, $KEY]}}`, true},
 	{"no keys for all", `{targets: [{name: api, workloads: [{$D: api}]}], verify: {keys: []}}`, false},
 	{"a registry without a host", `{targets: [{name: api, workloads: [{$D: api}]}], registries: [{plainHTTP: true}]}`, false},

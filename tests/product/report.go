@@ -12,13 +12,14 @@ import (
 // Report is the result that the program prints with -o json, as far as tests read it. It is spelled out here a second time on
 // purpose: field names are part of the contract, and a test that shared the product's types would not notice a renamed one.
 type Report struct {
-	Command   string    `json:"command"`
-	StartedAt time.Time `json:"startedAt"`
-	ExitCode  int       `json:"exitCode"`
-	Targets   []Target  `json:"targets"`
-	Checks    []Check   `json:"checks"`   // of the command check
-	Rollouts  int       `json:"rollouts"` // of the command plan
-	Ticks     int       `json:"ticks"`    // likewise
+	Command         string    `json:"command"`
+	StartedAt       time.Time `json:"startedAt"`
+	ExitCode        int       `json:"exitCode"`
+	DurationSeconds float64   `json:"durationSeconds"`
+	Targets         []Target  `json:"targets"`
+	Checks          []Check   `json:"checks"`   // of the command check
+	Rollouts        int       `json:"rollouts"` // of the command plan
+	Ticks           int       `json:"ticks"`    // likewise
 
 	CronJobs  []CronJob  `json:"cronJobs"`  // of the command status
 	Workloads []Standing `json:"workloads"` // likewise

@@ -128,7 +128,7 @@ func TestBudgetOfAnUnchangedTick(t *testing.T) {
 }
 
 // maxBinary is what the program may weigh as it is shipped.
-const maxBinary = 24_000_000
+const maxBinary = 29_000_000
 
 func TestBudgetOfTheBinary(t *testing.T) {
 	if environment.Race {

@@ -45,7 +45,7 @@ func (t *body) RoundTrip(r *http.Request) (*http.Response, error) {
 	exact, limit := answer.StatusCode == http.StatusOK && stage != failure.StagePing, int64(maxRefusal)
 	if exact {
 		limit = maxManifest
-		if stage == failure.StageToken {
+		if stage == failure.StageToken || stage == failure.StageIdentity {
 			limit = maxToken
 		}
 	}
