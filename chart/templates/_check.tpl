@@ -7,6 +7,7 @@
   {{- include "image-refresh.judge" (dict "rules" $rules "rule" "values" "path" "" "value" (merge dict $config $given) "given" $given) }}
   {{- include "image-refresh.checkTargets" (list . $config) }}
   {{- include "image-refresh.checkKeys" (list $given $config) }}
+  {{- include "image-refresh.checkWindow" (list "window" $config.window) }}
   {{- include "image-refresh.checkRegistries" (list $given $config) }}
   {{- include "image-refresh.checkPullSecrets" (list . $config) }}
   {{- include "image-refresh.checkOwn" (list . $given) }}
@@ -140,6 +141,7 @@ the keys are {{ keys (omit (last .) "true") | sortAlpha | join ", " }}
   {{- if and (eq (default "" .pin) "digest") (not .image) }}
     {{- include "image-refresh.refuse" (list (printf "%s.pin" $path) .pin "which needs an image in the target: after the first refresh nothing would name the tag to follow") }}
   {{- end }}
+  {{- include "image-refresh.checkWindow" (list (printf "%s.window" $path) .window) }}
   {{- if not .workloads }}
     {{- fail (printf "%s.workloads: %s" $path "must name at least one workload that uses the image") }}
   {{- end }}
@@ -162,6 +164,18 @@ the keys are {{ keys (omit (last .) "true") | sortAlpha | join ", " }}
     {{- if .helmValue }}
       {{- include "image-refresh.meaning" (list $meanings .helmValue (printf "%s %s" $target.name (default "digest" .envValue)) (printf "%s.helmValue" $path)) }}
     {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A window of less than an hour may fall between two ticks, or into an hour that clocks skip. Call with (list PATH WINDOW). */}}
+{{- define "image-refresh.checkWindow" -}}
+{{- with last . }}
+  {{- $from := splitList ":" .from }}
+  {{- $to := splitList ":" .to }}
+  {{- $minutes := sub (add (mul 60 (first $to | atoi)) (last $to | atoi)) (add (mul 60 (first $from | atoi)) (last $from | atoi)) | int }}
+  {{- if lt (mod (add $minutes 1440) 1440 | int) (eq $minutes 1440 | ternary 0 60) }}
+    {{- fail (printf "%s: is %s to %s, must be an hour or longer; 00:00 to 24:00 is a whole day" (first $) .from .to) }}
   {{- end }}
 {{- end }}
 {{- end }}

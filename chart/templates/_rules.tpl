@@ -16,6 +16,7 @@ shapes:
     targets: [target]
     verify: verify
     publicKeys: [{configMap: subdomain, secret: subdomain, key: dataKey!, file: file}]
+    window: window
     registries: [registry]
     cloudIdentity:
     pullSecrets: [{name: secret!, namespace: namespace, secretName: secret}]
@@ -82,11 +83,13 @@ shapes:
     platforms: [platform!]
     staleAfter: age
     minAge: age
+    window: window
     pullSecrets: [secret!]
     verify: verify
     pin: pin
     pinAtOnce:
     workloads: [workload]
+  window: {days: [weekday!], from: clock!, to: clock!, timeZone: timeZone}
   workload:
     kind: kind!
     name: workloadName!
@@ -106,6 +109,7 @@ shapes:
   verify: {keys: [publicKey!]}
 rules:
   age: {pattern: '^[+-]?0$|^\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$', says: 'must be a duration, as in 0s, 30m or 24h'}
+  clock: {pattern: '^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$', says: 'must be a time of the day in quotes, as in "22:00"'}
   container: {pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', most: 63, says: 'must be the name of a container: lowercase letters, digits and dashes, at most 63'}
   count: {pattern: '^[0-9]+$', says: 'must be a whole number, at least 0'}
   dataKey: {pattern: '^[-._a-zA-Z0-9]+$', most: 253, says: 'must be a key of the ConfigMap or the Secret, as in ca.crt'}
@@ -157,7 +161,9 @@ rules:
   subdomain: {pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$', most: 253, says: 'must be the name of an object: lowercase letters, digits, dashes and dots'}
   tag: {pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$', says: must be a tag, as in 1.2.3}
   targetName: {pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', most: 32, says: 'must be a DNS label (lowercase letters, digits, dashes) of at most 32 characters'}
+  timeZone: {pattern: '^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$', not: '^Local$', says: 'must be a time zone of the IANA database, as in Europe/Berlin; left out, it is UTC'}
   variable: {pattern: '^([-_a-zA-Z]|\.[-_a-zA-Z0-9])[-._a-zA-Z0-9]*$', says: must be the name of an environment variable}
+  weekday: {pattern: '^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)$', says: 'must be Mon, Tue, Wed, Thu, Fri, Sat or Sun'}
   whenEmpty: {pattern: '^(fill|leave)$', says: must be fill or leave}
   workloadName: {pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$', most: 253, says: 'must be the name of the workload: lowercase letters, digits, dashes and dots'}
 {{- end }}

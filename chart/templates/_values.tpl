@@ -117,11 +117,11 @@ Call with (dict "value" VALUE "context" $).
 {{- end }}
 {{- end }}
 
-{{/* Targets, keys, registries and pull secrets as one JSON object, all strings rendered. */}}
+{{/* Targets, keys, window, registries and pull secrets as one JSON object, all strings rendered. */}}
 {{- define "image-refresh.config" -}}
 {{- $_ := set .Values "global" (default dict .Values.global) }}{{/* else a name that is misspelt there ends in a nil pointer, and not in a sentence */}}
 {{- $values := include "image-refresh.values" . | fromJson }}
-{{- $given := dict "targets" (default list $values.targets) "registries" (default list $values.registries) "pullSecrets" (default list $values.pullSecrets) "verify" (default dict $values.verify) }}
+{{- $given := dict "targets" (default list $values.targets) "registries" (default list $values.registries) "pullSecrets" (default list $values.pullSecrets) "verify" (default dict $values.verify) "window" $values.window }}
 {{- include "image-refresh.render" (dict "value" $given "context" .) }}
 {{- end }}
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // the zones of windows travel with the program: its image has no others
 
 	"github.com/sethvargo/go-envconfig"
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/signature"
+	"github.com/tracebloc/image-refresh/internal/window"
 )
 
 // Config is a valid configuration.
@@ -31,6 +32,7 @@ type Target struct {
 	Platforms               []image.Platform
 	StaleAfter              time.Duration // 0: never
 	MinAge                  time.Duration
+	Window                  *window.Window // nil: at any time
 	PullSecrets             []string       // names, in the workload's namespace
 	Keys                    signature.Keys // of which one must have signed what is rolled out; none: nothing is verified
 	DigestOnly              bool           // pin: digest
@@ -107,7 +109,7 @@ func Read(ctx context.Context, lookup envconfig.Lookuper, overrides Overrides) (
 		if read != nil {
 			v := newValidator(env, found)
 			config.CloudIdentity = orTrue(read.CloudIdentity)
-			config.Registries, config.Targets = v.registries(read.Registries, config.CloudIdentity), v.targets(read.Targets, v.keys("verify", read.Verify))
+			config.Registries, config.Targets = v.registries(read.Registries, config.CloudIdentity), v.targets(read.Targets, v.keys("verify", read.Verify), v.window("window", read.Window))
 			found = append(found, v.problems...)
 		}
 		for _, problem := range found {

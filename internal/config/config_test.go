@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/window"
 )
 
 // valid is a configuration that cases change in one place.
@@ -95,7 +97,11 @@ func TestTheContractsExampleMeansWhatItSays(t *testing.T) {
 	assert.Equal(t, []Target{
 		{
 			Name: "ingestor", Image: reference("ghcr.io/tracebloc/ingestor:0.3"), ResolveFailureThreshold: 3,
-			Platforms:   []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}},
+			Platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}},
+			Window: &window.Window{
+				Days: []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday}, From: 22 * time.Hour, To: 5 * time.Hour,
+				Zone: got.Targets[0].Window.Zone,
+			},
 			PullSecrets: []string{"ghcr-pull"},
 			Workloads: []Workload{
 				{Kind: Deployment, Name: "stg-jobs-manager", Namespace: "tracebloc", Container: "api", Env: "INGESTOR_IMAGE_DIGEST"},
@@ -182,7 +188,7 @@ targets:
 		`LOG_LEVEL: is "loud", must be debug, info, warn or error`,
 		`registries[0].fallback: is the text "maybe", must be true or false`,
 		"targets[0].colour: is not known here: the keys are name, image, mode, resolveFailureThreshold, platforms, staleAfter, minAge, " +
-			"pullSecrets, verify, pin, pinAtOnce, workloads",
+			"window, pullSecrets, verify, pin, pinAtOnce, workloads",
 		"targets[0].stallAfter: is not known here: did you mean staleAfter?",
 		"targets[1].pullSecrets[0]: is a mapping, must be text",
 		"targets[1].workloads: is a mapping, must be a list",

@@ -116,7 +116,7 @@ func FuzzDecode(f *testing.F) {
 				read.Targets[i].Verify = nil
 			}
 			v := newValidator(Env{ResolveFailureThreshold: 3}, problems)
-			registries, targets := v.registries(read.Registries, true), v.targets(read.Targets, nil)
+			registries, targets := v.registries(read.Registries, true), v.targets(read.Targets, nil, v.window("window", read.Window))
 			assert.Len(t, registries, len(read.Registries))
 			assert.Len(t, targets, len(read.Targets))
 			problems = append(problems, v.problems...)

@@ -16,6 +16,7 @@ const maxFile = 4 << 20
 type configFile struct {
 	Verify        *verifyEntry    `yaml:"verify"`
 	Registries    []registryEntry `yaml:"registries"`
+	Window        *windowEntry    `yaml:"window"`
 	Targets       []targetEntry   `yaml:"targets"`
 	CloudIdentity *bool           `yaml:"cloudIdentity"`
 }
@@ -41,11 +42,19 @@ type targetEntry struct {
 	Platforms               []string        `yaml:"platforms"`
 	StaleAfter              *string         `yaml:"staleAfter"`
 	MinAge                  *string         `yaml:"minAge"`
+	Window                  *windowEntry    `yaml:"window"`
 	PullSecrets             []string        `yaml:"pullSecrets"`
 	Verify                  *verifyEntry    `yaml:"verify"`
 	Pin                     string          `yaml:"pin"`
 	PinAtOnce               bool            `yaml:"pinAtOnce"`
 	Workloads               []workloadEntry `yaml:"workloads"`
+}
+
+type windowEntry struct {
+	Days     []string `yaml:"days"`
+	From     string   `yaml:"from"`
+	To       string   `yaml:"to"`
+	TimeZone string   `yaml:"timeZone"`
 }
 
 type workloadEntry struct {

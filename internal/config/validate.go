@@ -15,6 +15,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/file"
 	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/signature"
+	"github.com/tracebloc/image-refresh/internal/window"
 )
 
 // maxTargetName leaves room in an annotation key's 63 characters for what we append to the name.
@@ -182,7 +183,8 @@ func (v *validator) keys(path string, entry *verifyEntry) signature.Keys {
 	return keys
 }
 
-func (v *validator) targets(entries []targetEntry, keys signature.Keys) []Target {
+// targets are the targets, with the keys and the window of those that have none of their own.
+func (v *validator) targets(entries []targetEntry, keys signature.Keys, otherwise *window.Window) []Target {
 	if len(entries) == 0 {
 		v.add("targets", "must name at least one target: there is nothing to keep fresh")
 	}
@@ -223,6 +225,9 @@ func (v *validator) targets(entries []targetEntry, keys signature.Keys) []Target
 		}
 		if target.MinAge, err = age(entry.MinAge); err != nil {
 			v.add(path+".minAge", "%s", err)
+		}
+		if target.Window = otherwise; entry.Window != nil {
+			target.Window = v.window(path+".window", entry.Window)
 		}
 		targets = append(targets, target)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/window"
 )
 
 // The texts that cases replace in the valid configuration.
@@ -79,6 +80,15 @@ func TestValuesThatAKeyDoesNotTake(t *testing.T) {
 		{"targets[0].platforms[0]", imageKey, added(imageKey, "    platforms", "[null]")},
 		{"targets[0].staleAfter", imageKey, added(imageKey, "    staleAfter", "30", "-1s")},
 		{"targets[0].minAge", imageKey, added(imageKey, "    minAge", "30", "-1s", "1d", "{h: 1}")},
+		{"targets[0].window.from", imageKey, added(imageKey, "    window", "{to: '05:00'}", "{from: 1320, to: '05:00'}", "{from: '9:00', to: '12:00'}",
+			"{from: '24:30', to: '05:00'}")},
+		{"targets[0].window.to", imageKey, added(imageKey, "    window", "{from: '22:00'}", "{from: '22:00', to: 5am}")},
+		{"targets[0].window", imageKey, added(imageKey, "    window", "{from: '22:00', to: '22:59'}", "{from: '22:00', to: '22:00'}",
+			"{from: '23:30', to: '00:29'}")},
+		{"targets[0].window.days[1]", imageKey, added(imageKey, "    window", "{days: [Mon, tue], from: '22:00', to: '05:00'}",
+			"{days: [Mon, null], from: '22:00', to: '05:00'}")},
+		{"targets[0].window.timeZone", imageKey, added(imageKey, "    window", "{from: '22:00', to: '05:00', timeZone: Berlin}",
+			"{from: '22:00', to: '05:00', timeZone: Local}")},
 		{"targets[0].pullSecrets[0]", imageKey, added(imageKey, "    pullSecrets", "[{name: x}]", "[X]", "[../x]")}, // the chart's form is the first
 		{"targets[0].verify.keys", imageKey, added(imageKey, "    verify", "{}", "{keys: []}", "{keys: cosign.pub}")},
 		{"targets[0].verify.keys[0]", imageKey, added(imageKey, "    verify", "{keys: [absent.pub]}", "{keys: [/dev/null]}", "{keys: ['-----BEGIN PUBLIC KEY-----']}", "{keys: [null]}")},
@@ -164,6 +174,7 @@ func TestKeysOfTargets(t *testing.T) {
 func TestEveryChoiceIsTaken(t *testing.T) {
 	t.Parallel()
 	got, problems := read(t, write(t, `cloudIdentity: no
+window: {from: "22:00", to: "23:00"}
 registries:
   - {host: "localhost:5000", plainHTTP: yes, cloudIdentity: yes}
   - {host: "[::1]:5000", mirrors: ["harbor.example.com:8443", harbor.example.com/a/b_c], fallback: false}
@@ -173,6 +184,7 @@ targets:
     resolveFailureThreshold: 1
     staleAfter: 720h
     minAge: 1h30m
+    window: {days: [Sat, Sun], from: "00:00", to: "24:00", timeZone: Europe/Berlin}
     platforms: [linux/arm/v7]
     workloads:
       - {kind: StatefulSet, name: 123, namespace: other}
@@ -190,8 +202,12 @@ targets:
 	a, b, c := got.Targets[0], got.Targets[1], got.Targets[2]
 	assert.Equal(t, Target{
 		Name: a.Name, Notify: true, ResolveFailureThreshold: 1, MinAge: 90 * time.Minute, StaleAfter: 720 * time.Hour, Platforms: a.Platforms,
+		Window:    &window.Window{Days: []time.Weekday{time.Saturday, time.Sunday}, To: 24 * time.Hour, Zone: a.Window.Zone},
 		Workloads: []Workload{{Kind: StatefulSet, Name: "123", Namespace: "other"}, {Kind: DaemonSet, Name: "a.b", Container: "init"}},
 	}, a)
+	assert.Equal(t, "Europe/Berlin", a.Window.Zone.String())
+	assert.Len(t, b.Window.Days, 7)
+	assert.Equal(t, "UTC", b.Window.Zone.String())
 	assert.Equal(t, "linux/arm/v7", a.Platforms[0].String())
 	assert.True(t, b.DigestOnly && b.PinAtOnce && b.MinAge == 0)
 	assert.True(t, c.Workloads[0].Reference)

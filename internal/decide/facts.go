@@ -17,20 +17,22 @@ import (
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/window"
 )
 
 // Policy is what the configuration says about a target.
 type Policy struct {
-	RolloutFailures int           // failed attempts of one digest, at least 1
-	Unsettled       int           // ticks in a row, at least 1
-	Reapplications  int           // at least 1
-	Rollback        bool          // restore what the slots held when a rollout failed
-	StaleAfter      time.Duration // how long the same digest may be latest; 0: for ever
-	MinAge          time.Duration // how long a digest must have been latest; 0: no wait
-	Notify          bool          // report and count, change no slot
-	PinAtOnce       bool          // a bare tag is pinned in the tick after the first, though that restarts pods for the same bytes
-	Platforms       bool          // the configuration names platforms, which latest must offer
-	Verify          bool          // the configuration names keys, by one of which latest must be signed
+	RolloutFailures int            // failed attempts of one digest, at least 1
+	Unsettled       int            // ticks in a row, at least 1
+	Reapplications  int            // at least 1
+	Rollback        bool           // restore what the slots held when a rollout failed
+	StaleAfter      time.Duration  // how long the same digest may be latest; 0: for ever
+	MinAge          time.Duration  // how long a digest must have been latest; 0: no wait
+	Window          *window.Window // in which new digests are rolled out; nil: at any time
+	Notify          bool           // report and count, change no slot
+	PinAtOnce       bool           // a bare tag is pinned in the tick after the first, though that restarts pods for the same bytes
+	Platforms       bool           // the configuration names platforms, which latest must offer
+	Verify          bool           // the configuration names keys, by one of which latest must be signed
 }
 
 // Latest is what the registry answered for one workload's credentials: a digest or the reason for none.

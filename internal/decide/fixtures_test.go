@@ -15,6 +15,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/window"
 )
 
 // The digests of the tables: A is what runs, B is latest, C and D are others.
@@ -172,7 +173,25 @@ func isServed(content annotate.Content, yes bool) func(*decide.Input) {
 	return answered(decide.Question{Kind: decide.StillServed, Digest: content.Digest()}, decide.Answer{Yes: yes})
 }
 
-func young(in *decide.Input)  { in.Policy.MinAge = time.Hour }
+func young(in *decide.Input) { in.Policy.MinAge = time.Hour }
+
+// closed is a window that opens in an hour.
+func closed(in *decide.Input) {
+	in.Policy.Window = &window.Window{
+		Days: []time.Weekday{time.Sunday, time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday, time.Saturday},
+		From: sinceMidnight(now.Add(time.Hour)), To: sinceMidnight(now.Add(2 * time.Hour)), Zone: time.UTC,
+	}
+}
+
+// opened is a window that is open.
+func opened(in *decide.Input) {
+	closed(in)
+	in.Policy.Window.From = sinceMidnight(now)
+}
+
+func sinceMidnight(at time.Time) time.Duration {
+	return at.UTC().Sub(at.UTC().Truncate(24 * time.Hour)).Truncate(time.Minute)
+}
 func notify(in *decide.Input) { in.Policy.Notify = true }
 
 func held(in *decide.Input)   { in.Facts.Held = true }

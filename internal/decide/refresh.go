@@ -19,7 +19,7 @@ const minAgeFactor = 3
 
 func (e *evaluation) gateFailed() bool {
 	failed, open := e.gate()
-	return e.refusedStands() || e.outdated() && (e.tooYoung() || open != 0 || failed != nil || e.Policy.Notify)
+	return e.refusedStands() || e.outdated() && (e.notYet() || open != 0 || failed != nil || e.Policy.Notify)
 }
 
 // refused says whether a gate has refused latest here for what it is. Whoever has put it there since, that is not fresh, and
@@ -81,7 +81,7 @@ func (e *evaluation) passed() bool {
 func (e *evaluation) asksGates() []Question {
 	_, open := e.gate()
 	stands := e.refusedStands() && (open != IsSigned || !e.Record.State.Refused.Unsigned)
-	if stands || e.outdated() && e.tooYoung() {
+	if stands || e.outdated() && e.notYet() {
 		return nil
 	}
 	return e.asks(open)
@@ -91,7 +91,7 @@ func (e *evaluation) heedGates() found {
 	failed := e.gateSays()
 	var d Decision
 	switch {
-	case e.tooYoung() && e.outdated():
+	case e.notYet() && e.outdated():
 		d = e.deferred()
 	case failed != nil:
 		d = e.skipped(failed, failed)
@@ -140,6 +140,14 @@ func (e *evaluation) pinMeanwhile(recorded image.Digest, d Decision) Decision {
 	return pin
 }
 
+// notYet says whether latest is to be rolled out, and not now.
+func (e *evaluation) notYet() bool { return e.tooYoung() || e.outsideWindow() }
+
+// outsideWindow says whether latest is new here, and the window is closed. What was proven here before is put back at any time.
+func (e *evaluation) outsideWindow() bool {
+	return e.Policy.Window != nil && e.outdated() && !e.reapplies(e.Latest.Digest) && !e.Policy.Window.Open(e.Now)
+}
+
 // tooYoung says whether latest is new here and has yet to reach its minimum age.
 func (e *evaluation) tooYoung() bool {
 	if e.Policy.MinAge <= 0 || !e.notVerifiedYet() {
@@ -162,11 +170,19 @@ func (e *evaluation) seen() annotate.Seen {
 }
 
 func (e *evaluation) deferred() Decision {
-	seen := e.seen()
-	record := e.Record
-	record.State.Seen = &seen
-	return Decision{Outcome: Deferred, Record: record, Message: fmt.Sprintf("%s is latest since %s and waits for its minimum age of %s",
-		e.Latest.Digest.Short(), seen.Since.UTC().Format(time.RFC3339), e.Policy.MinAge)}
+	d := Decision{Outcome: Deferred, Record: e.Record, Message: e.Latest.Digest.Short() + " is new and waits"}
+	due := e.Now
+	if e.tooYoung() {
+		seen := e.seen()
+		d.Record.State.Seen = &seen
+		due = seen.Since.Add(e.Policy.MinAge)
+		d.Message = fmt.Sprintf("%s is latest since %s and waits for its minimum age of %s",
+			e.Latest.Digest.Short(), seen.Since.UTC().Format(time.RFC3339), e.Policy.MinAge)
+	}
+	if window := e.Policy.Window; window != nil && !window.Open(due) {
+		d.Message += " until the window opens at " + window.Opens(due).Format(time.RFC3339)
+	}
+	return d
 }
 
 // Row 12: put latest where it is used.

@@ -127,7 +127,9 @@ func (e *evaluation) runsLatest(found ran) bool {
 
 // pinsBareTags says whether a bare tag is to be pinned though its pods run latest: a node that starts another pod takes what
 // the tag means then, gated or not (I67).
-func (p Policy) pinsBareTags() bool { return p.PinAtOnce || p.MinAge > 0 || p.Platforms || p.Verify }
+func (p Policy) pinsBareTags() bool {
+	return p.PinAtOnce || p.MinAge > 0 || p.Platforms || p.Verify || p.Window != nil
+}
 
 // running is the evaluation with what its pods run as recorded, where that can be told. What a deployer has taken away stays
 // recorded, since it is to be put back, unless there is nothing left to do.

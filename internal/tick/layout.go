@@ -62,6 +62,7 @@ func policy(read config.Config, configured config.Target) decide.Policy {
 		Rollback:        bool(read.Rollback),
 		StaleAfter:      configured.StaleAfter,
 		MinAge:          configured.MinAge,
+		Window:          configured.Window,
 		Notify:          configured.Notify,
 		PinAtOnce:       configured.PinAtOnce,
 		Platforms:       len(configured.Platforms) > 0,

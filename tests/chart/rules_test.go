@@ -76,6 +76,11 @@ var shared = []keyRule{
 	{target, "platforms", nil, list{"[linux]", "[Linux/amd64]", "[linux/arm/v7/x]"}},
 	{target, "pinAtOnce", nil, list{"often"}},
 	{target, "minAge", list{"0", "0s"}, list{"-1h", "5"}},
+	{target, "window", list{"{from: '22:00', to: '05:00'}", "{days: [Sat, Sun], from: '00:00', to: '24:00', timeZone: Europe/Berlin}", "null"}, list{
+		"{from: '22:00'}", "{from: 1320, to: '23:00'}", "{from: '9:00', to: '12:00'}", "{from: '22:00', to: '22:59'}", "{days: [mon], from: '22:00', to: '05:00'}",
+		"{from: '22:00', to: '05:00', timeZone: Local}",
+	}},
+	{top, "window", list{"{from: '22:00', to: '05:00'}"}, list{"{from: '23:30', to: '00:00'}"}},
 	{target, "staleAfter", nil, list{"-1h", "30d"}},
 	{target, "pullSecrets", nil, list{"[A]"}},
 	{target, "verify", list{"{keys: [$KEY]}", "null"}, list{"{keys: []}", "{}", "[a]", "{key: a}"}},

@@ -519,7 +519,8 @@ func (s *script) api(args []string) {
 	s.unblock = s.API.Inject(apiproxy.Fault{Match: apiproxy.Verb(args[0], args[1]), Do: do})
 }
 
-// clock HOURS|stands|silent has the API server say that it is so many hours later, always the same time, or none.
+// clock HOURS|TIME|stands|silent has the API server say that it is so many hours later, that it is a time (RFC 3339) now, always
+// the same time, or none.
 func (s *script) playClock(args []string) {
 	notWatches := func(r apiproxy.Request) bool { return r.Verb != "watch" }
 	switch args[0] {
@@ -531,6 +532,9 @@ func (s *script) playClock(args []string) {
 		return
 	}
 	hours, err := strconv.ParseFloat(args[0], 64)
+	if at, isTime := time.Parse(time.RFC3339, args[0]); isTime == nil {
+		hours, err = time.Until(at).Hours(), nil
+	}
 	s.Check(err)
 	if s.clock == nil {
 		s.clock = playClock(s.Scenario)
