@@ -191,7 +191,7 @@ func TestAMessageReadsOnAPhone(t *testing.T) {
 			Sentence: "the registry said <!channel> @here [click](https://evil.example.com/x) `x`\nand more", Fix: "extend the account",
 			See: "https://example.com/runbook#unauthorized",
 		},
-		{Target: "api", State: "recovered", Lasted: 195 * time.Minute},
+		{Target: "api", State: "recovered", Lasted: "3 h 15 min"},
 	})
 	assert.Equal(t, "image-refresh: web not resolved, and 1 more (cluster prod, namespace shop)", message.Title)
 	assert.Equal(t, `web: not resolved, unauthorized
@@ -209,7 +209,4 @@ api: recovered, after 3 h 15 min`, message.Text)
 	assert.True(t, sender(t, "wecom://x", through).Send(t.Context(), many)[0].Taken)
 	assert.Less(t, len(through.sent), 2300, "as much as this service takes")
 	assert.Equal(t, "image-refresh: this message was asked for, and nothing is wrong (namespace shop)", strings.Replace(Test("", "shop").Title, "test ", "", 1))
-	for lasted, want := range map[time.Duration]string{time.Second: "1 min", 59 * time.Minute: "59 min", 49 * time.Hour: "2 d 1 h"} {
-		assert.Equal(t, want, span(lasted))
-	}
 }

@@ -14,11 +14,11 @@ type Notice struct {
 	State    string // in words: not resolved, rejected, recovered, refreshed
 	Workload string // as in Deployment shop/web; empty where the target itself is meant
 	Cause    failure.Cause
-	Sentence string        // what failed, and where; or from what to what
-	Fix      string        // what to do about it; may be empty
-	See      string        // the address of a page, ours; may be empty
-	Since    time.Time     // when the state began; zero where unknown, or over
-	Lasted   time.Duration // how long what is over has lasted; 0 where nothing is
+	Sentence string    // what failed, and where; or from what to what
+	Fix      string    // what to do about it; may be empty
+	See      string    // the address of a page, ours; may be empty
+	Since    time.Time // when the state began; zero where unknown, or over
+	Lasted   string    // how long what is over has lasted; empty where nothing is
 }
 
 // Bounds of a message, in bytes. Telegram refuses 4096, with markup of its own.
@@ -68,8 +68,8 @@ func (n Notice) text() string {
 	if n.Cause != failure.None {
 		first += ", " + string(n.Cause)
 	}
-	if n.Lasted > 0 {
-		first += ", after " + span(n.Lasted)
+	if n.Lasted != "" {
+		first += ", after " + n.Lasted
 	}
 	lines := []string{first}
 	add := func(before, text string) {
@@ -85,19 +85,6 @@ func (n Notice) text() string {
 	}
 	add("", n.See)
 	return strings.Join(lines, "\n")
-}
-
-// span is how long something lasted, to the minute.
-func span(d time.Duration) string {
-	minutes := int(d.Round(time.Minute).Minutes())
-	switch days, hours := minutes/(24*60), minutes/60%24; {
-	case minutes < 60:
-		return fmt.Sprintf("%d min", max(minutes, 1))
-	case days == 0:
-		return fmt.Sprintf("%d h %d min", hours, minutes%60)
-	default:
-		return fmt.Sprintf("%d d %d h", days, hours)
-	}
 }
 
 // toPlain takes from a text what a chat makes a mention, a link or markup of.

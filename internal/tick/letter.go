@@ -69,7 +69,7 @@ func (t *tick) message(letters []*letter, report result.Report) notify.Message {
 			case n.Standing != annotate.Fine:
 				fails = append(fails, t.trouble(name, telling, standing))
 			case !n.Until.IsZero():
-				over = append(over, notify.Notice{Target: name, State: "recovered", Lasted: n.Until.Sub(n.Since)})
+				over = append(over, notify.Notice{Target: name, State: "recovered", Lasted: decide.Lasted(n.Until.Sub(n.Since))})
 			}
 			if telling.News && telling.Notice.Digest != "" {
 				state, on := "refreshed", ""
