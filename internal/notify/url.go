@@ -125,7 +125,7 @@ func (d destination) service(client *http.Client, log types.StdLogger) (types.Se
 			return nil, err
 		}
 	}
-	// Matrix logs in while it is initialised; others make a client of their own then.
+	// Matrix logs in, and Pushbullet fills in its token, while they are initialised; others make a client of their own then.
 	over, is := service.(types.HTTPClientSetter)
 	if is {
 		over.SetHTTPClient(client)
@@ -133,7 +133,7 @@ func (d destination) service(client *http.Client, log types.StdLogger) (types.Se
 	if err := service.Initialize(at, log); err != nil {
 		return nil, err
 	}
-	if is {
+	if is && d.scheme != "pushbullet" {
 		over.SetHTTPClient(client)
 	}
 	return service, nil
