@@ -1,5 +1,5 @@
 {{/*
-The slots of each workload, by "resource/namespace/name", as JSON, which is CEL as well. An image slot has the pattern of its
+The slots of each workload, by "resource/namespace/name", as JSON, which is CEL as well, each with the target that stems its keys. An image slot has the pattern of its
 repository, however it is spelled, and the tag that it follows; both are empty where the container's own reference is followed.
 A slot in a variable has the pattern of its value.
 */}}
@@ -9,7 +9,7 @@ A slot in a variable has the pattern of its value.
 {{- range $target := (include "image-refresh.config" . | fromJson).targets }}
   {{- range .workloads }}
     {{- $workload := printf "%ss/%s/%s" (lower .kind) (default $namespace .namespace) .name }}
-    {{- $slot := dict "container" (default "" .container) "env" (default "" .env) "repository" "" "tag" "" "value" "" }}
+    {{- $slot := dict "target" $target.name "container" (default "" .container) "env" (default "" .env) "repository" "" "tag" "" "value" "" }}
     {{- with $target.image }}
       {{- $_ := set $slot "repository" (printf "^%s(:[^/:]*)?(@.*)?$" (include "image-refresh.repositoryPattern" .)) }}
       {{- $_ := set $slot "tag" (regexFind ":[^/:]*$" . | trimPrefix ":" | default "latest") }}
@@ -48,16 +48,22 @@ A slot in a variable has the pattern of its value.
 {{- end }}
 
 {{/*
-CEL: labels or annotations are the same but for those that are ours. The hold is a person's. Call with (list $ FIELD).
+CEL: labels or annotations are the same but for those that a tick writes here: those of the workload's own targets, and those of the
+workload as a whole. The hold is a person's. Call with (list $ FIELD).
 */}}
 {{- define "image-refresh.cel.ours" -}}
-{{- $prefix := printf "%s/" (include "image-refresh.values" (first .) | fromJson).annotationPrefix }}
-{{- $ours := printf "k.startsWith(%s) && k != %s" (toJson $prefix) (printf "%srefresh-hold" $prefix | toJson) }}
+{{- $prefix := (include "image-refresh.values" (first .) | fromJson).annotationPrefix }}
+{{- $ours := printf "k == %s" (printf "%s/refresh" $prefix | toJson) }}
+{{- $keys := list "%s/%%s-digest" }}
 {{- if eq (last .) "annotations" }}
   {{- /* The API server itself counts a DaemonSet's templates there. */}}
-  {{- $ours = printf "%s || k == \"deprecated.daemonset.template.generation\"" $ours }}
+  {{- $ours = printf "k in %s" (list (printf "%s/refresh-skip-streak" $prefix) "deprecated.daemonset.template.generation" | toJson) }}
+  {{- $keys = list "%s/last-refreshed-%%s-digest" "%s/last-refreshed-%%s-build" "%s/%%s-refresh-consecutive-failures" "%s/%%s-refresh-last-error" "%s/%%s-refresh-state" "%s/%%s-refresh-failing-since" }}
+{{- end }}
+{{- range $keys }}
+  {{- $ours = printf "%s || variables.slots.exists(s, k == %s.format([s.target]))" $ours (printf . $prefix | toJson) }}
 {{- end }}
 {{- $new := printf "variables.new.metadata.?%s.orValue({})" (last .) }}
 {{- $old := printf "variables.old.metadata.?%s.orValue({})" (last .) -}}
-{{ $new }}.all(k, {{ $ours }} || k in {{ $old }} && {{ $new }}[k] == {{ $old }}[k]) && {{ $old }}.all(k, {{ $ours }} || k in {{ $new }})
+{{ $new }}.all(k, k in {{ $old }} && {{ $new }}[k] == {{ $old }}[k] || {{ $ours }}) && {{ $old }}.all(k, k in {{ $new }} || {{ $ours }})
 {{- end }}

@@ -57,7 +57,7 @@ func guarded() []workloads.Object {
 	many = append(many, workloads.Env("c7", "DIGEST", ""))
 	return []workloads.Object{
 		workloads.Deployment("api", workloads.Replicas(1), workloads.Label("app", "x"), workloads.Annotation("note", "x"),
-			workloads.Label("tracebloc.io/old-digest", "x"), workloads.Label("tracebloc.io/refresh-hold", "true"),
+			workloads.Label("tracebloc.io/ingestor-digest", "x"), workloads.Label("tracebloc.io/old-digest", "x"), workloads.Label("tracebloc.io/refresh-hold", "true"),
 			workloads.Annotation("tracebloc.io/last-refreshed-ingestor-digest", "x"),
 			workloads.Container("api", "manager:prod"), workloads.Env("api", "LEVEL", "info"), workloads.Env("api", "DIGEST", ""),
 			workloads.Env("api", "LATER", "$(DIGEST)"), workloads.Container("sidecar", "manager:prod"), workloads.Env("sidecar", "DIGEST", "")),
@@ -80,6 +80,7 @@ const (
 	noContainer = "nothing of a container but the slots of its targets"
 	noImage     = "nothing of an image but the digest"
 	noVariable  = "no variable but those that hold a slot"
+	noEvent     = "no Events but its own"
 )
 
 // patches are what the account asks for, each as a strategic merge patch of a workload as it was made (deployments/api), of its
@@ -92,7 +93,11 @@ var patches = []struct{ name, at, patch, refused string }{
 		containers: [{name: api, image: "manager:prod@sha256:$D", env: [{name: DIGEST, value: "sha256:$D"}]}]}}}`, ""},
 	{"an image by its digest alone", "deployments/api/pod/api", `image: "manager@sha256:$D"`, ""},
 	{"labels and annotations of ours away", "deployments/api", `
-		metadata: {labels: {tracebloc.io/old-digest: null}, annotations: {tracebloc.io/last-refreshed-ingestor-digest: null}}`, ""},
+		metadata: {labels: {tracebloc.io/ingestor-digest: null}, annotations: {tracebloc.io/last-refreshed-ingestor-digest: null}}`, ""},
+	{"every key that a tick writes", "deployments/api", `
+		metadata: {labels: {tracebloc.io/manager-digest: "1", tracebloc.io/refresh: ok}, annotations: {tracebloc.io/last-refreshed-manager-digest: x,
+		tracebloc.io/last-refreshed-manager-build: x, tracebloc.io/manager-refresh-consecutive-failures: "1", tracebloc.io/manager-refresh-last-error: x,
+		tracebloc.io/manager-refresh-state: x, tracebloc.io/manager-refresh-failing-since: x, tracebloc.io/refresh-skip-streak: "1"}}`, ""},
 	{"a first tag for an image without", "statefulsets/store/pod/store", `image: "index.docker.io/library/manager:prod@sha256:$D"`, ""},
 	{"a slot of a DaemonSet", "daemonsets/agent/pod/a", `image: "ghcr.io/tracebloc/ingestor:0.3@sha256:$D"`, ""},
 	{"a reference in a variable that was not there", "cronjobs/job/pod/job", `
@@ -109,6 +114,10 @@ var patches = []struct{ name, at, patch, refused string }{
 	{"a label away", "deployments/api", `metadata: {labels: {app: null}}`, noMetadata},
 	{"a person's hold away", "deployments/api", `metadata: {labels: {tracebloc.io/refresh-hold: null}}`, noMetadata},
 	{"a hold", "deployments/own", `metadata: {labels: {tracebloc.io/refresh-hold: "true"}}`, noMetadata},
+	{"a label of another workload's target", "deployments/api", `metadata: {labels: {tracebloc.io/own-digest: "1"}}`, noMetadata},
+	{"a label of a target that is no more", "deployments/api", `metadata: {labels: {tracebloc.io/old-digest: null}}`, noMetadata},
+	{"a label that approves", "deployments/api", `metadata: {labels: {tracebloc.io/refresh-approve: "1"}}`, noMetadata},
+	{"an annotation of no key", "deployments/api", `metadata: {annotations: {tracebloc.io/ingestor-digest: "1"}}`, noMetadata},
 	{"another annotation", "deployments/api", `metadata: {annotations: {note: z}}`, noMetadata},
 	{"an annotation away", "deployments/api", `metadata: {annotations: {note: null}}`, noMetadata},
 	{"a finalizer", "deployments/api", `metadata: {finalizers: [example.com/x]}`, noMetadata},
@@ -220,6 +229,20 @@ func TestPolicyConfinesTheAccountToSlots(t *testing.T) {
 			require.ErrorContains(t, create(t, account, home, object, dry...), noObject, "create %T", object)
 		}
 	})
+	t.Run("Events in another's name", func(t *testing.T) {
+		event := func(controller, kind, name string) error {
+			_, err := account.Resource(schema.GroupVersionResource{Group: "events.k8s.io", Version: "v1", Resource: "events"}).Namespace(home).Create(t.Context(),
+				&unstructured.Unstructured{Object: map[string]any{
+					"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": map[string]any{"generateName": "x"}, "eventTime": "2026-01-01T00:00:00.000000Z",
+					"reportingController": controller, "reportingInstance": "x", "action": "Refresh", "reason": "x", "type": "Normal",
+					"regarding": map[string]any{"kind": kind, "namespace": home, "name": name},
+				}}, metav1.CreateOptions{DryRun: dry})
+			return err
+		}
+		require.NoError(t, event("tracebloc.io/image-refresh", "Deployment", "api"))
+		require.ErrorContains(t, event("kubelet", "Deployment", "api"), noEvent)
+		require.ErrorContains(t, event("tracebloc.io/image-refresh", "Deployment", "other"), noEvent)
+	})
 	t.Run("another account", func(t *testing.T) {
 		patch := []byte(`{"spec":{"replicas":2},"metadata":{"labels":{"app":"z"}}}`)
 		client := administrator.Resource(resource("deployments")).Namespace(home)
@@ -239,7 +262,8 @@ func confine(t *testing.T, c *cluster.Cluster) (home string, administrator, acco
 		require.NoError(t, create(t, administrator, home, object))
 	}
 	every := rbacv1.PolicyRule{APIGroups: []string{"apps", "batch"}, Resources: []string{"*"}, Verbs: []string{"*"}}
-	token, err := c.ServiceAccount(t.Context(), home, "confined", every)
+	events := rbacv1.PolicyRule{APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create"}}
+	token, err := c.ServiceAccount(t.Context(), home, "confined", every, events)
 	require.NoError(t, err)
 	config := rest.AnonymousClientConfig(c.Config())
 	config.BearerToken, config.QPS = token, -1
