@@ -37,7 +37,7 @@ const (
 	budgetLargeMemory  = 64
 	budgetStatusCPU    = 1.0
 	budgetStatusMemory = 64
-	budgetBinary       = 18_500_000
+	budgetBinary       = 29_000_000
 	budgetImage        = 8 << 20
 )
 
