@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -68,6 +69,26 @@ func TestReady(t *testing.T) {
 	code, _, said = run(t, script, "1.2.3")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, said, "nothing under")
+}
+
+// A version that is there is not replaced, and neither is one of which nobody can tell.
+func TestUnpublished(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	host := strings.TrimPrefix(server.URL, "http://")
+	reference, err := name.ParseReference(host+"/image-refresh:1.2.3", name.Insecure)
+	require.NoError(t, err)
+	require.NoError(t, remote.Write(reference, empty.Image))
+	script := filepath.Join(root, "release", "unpublished")
+	for text, says := range map[string]string{
+		host + "/image-refresh:1.2.4": "", host + "/charts/image-refresh:1.2.3": "",
+		host + "/image-refresh:1.2.3": "is published already", "127.0.0.1:1/image-refresh:1.2.3": "could not be found out",
+	} {
+		code, _, said := run(t, script, host+"/image-refresh:1", text)
+		assert.Equal(t, says == "", code == 0, said)
+		assert.Contains(t, said, says)
+	}
 }
 
 // The chart's digest is what gets signed: what the script prints is what the registry has.

@@ -48,6 +48,7 @@ type workflow struct {
 	Jobs        map[string]struct {
 		Permissions map[string]string `json:"permissions"`
 		Timeout     int               `json:"timeout-minutes"`
+		Environment string            `json:"environment"`
 		Steps       []struct {
 			Uses string         `json:"uses"`
 			With map[string]any `json:"with"`
@@ -93,6 +94,9 @@ func TestJobsHaveTheLeastRights(t *testing.T) {
 				} else {
 					assert.Equal(t, "read", right)
 				}
+			}
+			if name == "release.yaml" {
+				assert.Equal(t, "release", job.Environment, "%s: the environment's rules say who may release", id)
 			}
 			for _, step := range job.Steps {
 				assert.NotContains(t, step.Run, "${{", "%s: %s: give it as a variable", name, id)
