@@ -49,7 +49,8 @@ A slot in a variable has the pattern of its value.
 
 {{/*
 CEL: labels or annotations are the same but for those that a tick writes here: those of the workload's own targets, and those of the
-workload as a whole. The hold is a person's. Call with (list $ FIELD).
+workload as a whole. A target none of whose workloads is there keeps its counters and its state on another's. The hold is a
+person's. Call with (list $ FIELD).
 */}}
 {{- define "image-refresh.cel.ours" -}}
 {{- $prefix := (include "image-refresh.values" (first .) | fromJson).annotationPrefix }}
@@ -58,7 +59,13 @@ workload as a whole. The hold is a person's. Call with (list $ FIELD).
 {{- if eq (last .) "annotations" }}
   {{- /* The API server itself counts a DaemonSet's templates there. */}}
   {{- $ours = printf "k in %s" (list (printf "%s/refresh-skip-streak" $prefix) "deprecated.daemonset.template.generation" | toJson) }}
-  {{- $keys = list "%s/last-refreshed-%%s-digest" "%s/last-refreshed-%%s-build" "%s/%%s-refresh-consecutive-failures" "%s/%%s-refresh-last-error" "%s/%%s-refresh-state" "%s/%%s-refresh-failing-since" }}
+  {{- $keys = list "%s/last-refreshed-%%s-digest" "%s/last-refreshed-%%s-build" }}
+  {{- $names := list }}
+  {{- range (include "image-refresh.config" (first .) | fromJson).targets }}
+    {{- $names = append $names .name }}
+  {{- end }}
+  {{- $kept := list "-refresh-consecutive-failures" "-refresh-last-error" "-refresh-state" "-refresh-failing-since" }}
+  {{- $ours = printf "%s || k.startsWith(%s) && k.lastIndexOf(\"-refresh-\") > %d && k.substring(k.lastIndexOf(\"-refresh-\")) in %s && k.substring(%d, k.lastIndexOf(\"-refresh-\")) in %s" $ours (printf "%s/" $prefix | toJson) (len $prefix) (toJson $kept) (add1 (len $prefix)) (toJson $names) }}
 {{- end }}
 {{- range $keys }}
   {{- $ours = printf "%s || variables.slots.exists(s, k == %s.format([s.target]))" $ours (printf . $prefix | toJson) }}
