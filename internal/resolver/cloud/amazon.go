@@ -105,7 +105,7 @@ func (c *Client) amazonKeys(ctx context.Context, r *Registry) (aws.Credentials, 
 	case role != "" && tokenFile != "":
 		return c.assume(ctx, r, role, tokenFile)
 	case c.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI") != "":
-		return c.podIdentity(ctx, r)
+		return c.podIdentity(ctx)
 	default:
 		return c.instanceRole(ctx, r)
 	}
@@ -142,7 +142,7 @@ func (c *Client) assume(ctx context.Context, r *Registry, role, tokenFile string
 		SessionToken    string `xml:"AssumeRoleWithWebIdentityResult>Credentials>SessionToken"`
 	}
 	if ok && xml.Unmarshal(answer, &found) == nil && found.SecretAccessKey != "" {
-		return aws.Credentials(aws.Credentials{AccessKeyID: found.AccessKeyID, SecretAccessKey: found.SecretAccessKey, SessionToken: found.SessionToken}), as, nil
+		return aws.Credentials{AccessKeyID: found.AccessKeyID, SecretAccessKey: found.SecretAccessKey, SessionToken: found.SessionToken}, as, nil
 	}
 	trust := "let " + as + " trust this service account (sts:AssumeRoleWithWebIdentity in its trust policy, for the cluster's OIDC provider)"
 	code := amazonCode(talk.body)
@@ -151,7 +151,7 @@ func (c *Client) assume(ctx context.Context, r *Registry, role, tokenFile string
 }
 
 // podIdentity asks the agent of EKS Pod Identity on the node.
-func (c *Client) podIdentity(ctx context.Context, r *Registry) (aws.Credentials, string, *Problem) {
+func (c *Client) podIdentity(ctx context.Context) (aws.Credentials, string, *Problem) {
 	ctx, cancel := context.WithTimeout(ctx, metadataPatience)
 	defer cancel()
 	talk := c.direct(ctx)
