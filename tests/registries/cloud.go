@@ -39,14 +39,21 @@ const (
 	MicrosoftUser = "00000000-0000-0000-0000-000000000000"
 )
 
-// Cloud puts the services of clouds onto the site: at some hosts, and on the
-// front's plain port as metadata services are.
+// Metadata is where the metadata services are: the front's plain port, at an
+// address that leads to this machine and that Go, unlike 127.0.0.1, would ask
+// through a proxy.
+func (s *Site) Metadata() string {
+	return strings.Replace(s.Front.PlainAddr(), "127.0.0.1", "0.0.0.0", 1)
+}
+
+// Cloud puts the services of clouds onto the site: at some hosts, and where the
+// metadata services are.
 func (s *Site) Cloud(hosts ...string) *Cloud {
 	c := &Cloud{}
 	c.keep(PodToken)
 	c.keep(CloudAccount)
 	s.handlers = append(s.handlers, c)
-	for _, host := range append(hosts, s.Front.PlainAddr()) {
+	for _, host := range append(hosts, s.Metadata()) {
 		s.Front.Handle(host, c)
 	}
 	return c
