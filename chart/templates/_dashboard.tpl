@@ -112,4 +112,21 @@ panels:
       - refId: A
         legendFormat: "{{ `{{namespace}}/{{job_name}}` }}"
         expr: {{ include "image-refresh.query.jobs" (list $scope "kube_job_failed" ", condition=\"true\"") | quote }}
+  - id: 8
+    type: table
+    title: What is not fresh
+    description: >-
+      Workloads by the label that ticks write, in all namespaces. Empty, too, where kube-state-metrics does not show that label:
+      docs/runbook.md says how it does.
+    datasource: *source
+    gridPos: {x: 0, "y": 22, w: 24, h: 8}
+    fieldConfig: {defaults: {}, overrides: []}
+    transformations:
+      - id: organize
+        options: {excludeByName: {Time: true, Value: true}, indexByName: {state: 0, namespace: 1, kind: 2, name: 3}}
+    targets:
+      - refId: A
+        instant: true
+        format: table
+        expr: {{ include "image-refresh.query.workloads" (list . ".*" "failing|rejected|waiting|held") | quote }}
 {{- end }}

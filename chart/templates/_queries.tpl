@@ -77,6 +77,22 @@ max by (namespace, cronjob) (
 {{ include "image-refresh.query.succeededOrCreated" . }}
 {{- end }}
 
+{{/*
+Workloads by what the label PREFIX/refresh says of them, with the labels namespace, kind, name and state. There are such series where
+kube-state-metrics is started with --metric-labels-allowlist for that label. Call with (list $ NAMESPACES STATES), each a pattern.
+*/}}
+{{- define "image-refresh.query.workloads" -}}
+{{- $label := printf "label_%s_refresh" (regexReplaceAll "[^a-z0-9]" (include "image-refresh.values" (first .) | fromJson).annotationPrefix "_") }}
+{{- $namespaces := index . 1 }}
+{{- $states := index . 2 }}
+{{- $each := list }}
+{{- range list "Deployment" "StatefulSet" "DaemonSet" "CronJob" }}
+  {{- $series := printf "kube_%s_labels{namespace=~%q, %s=~%q}" (lower .) $namespaces $label $states }}
+  {{- $each = append $each (printf "label_replace(label_replace(%s, \"name\", \"$1\", %q, \"(.+)\"), \"kind\", %q, \"\", \"\")" $series (lower .) .) }}
+{{- end -}}
+max by (namespace, kind, name, state) (label_replace({{ join " or " $each }}, "state", "$1", {{ quote $label }}, "(.+)"))
+{{- end }}
+
 {{/* The address of the runbook: the release's, where the program is of one. Call with $. */}}
 {{- define "image-refresh.runbook" -}}
 {{- $at := regexMatch "^[0-9]+\\.[0-9]+\\.[0-9]+$" .Chart.AppVersion | ternary (printf "v%s" .Chart.AppVersion) "main" }}

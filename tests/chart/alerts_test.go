@@ -98,8 +98,9 @@ func TestPrometheusAlertsFireWhenTheyShould(t *testing.T) {
 
 // stable are the series of kube-state-metrics that its documentation calls STABLE, as far as they are of use here.
 var stable = []string{
-	"kube_cronjob_created", "kube_cronjob_info", "kube_cronjob_next_schedule_time", "kube_cronjob_spec_suspend",
+	"kube_cronjob_created", "kube_cronjob_info", "kube_cronjob_labels", "kube_cronjob_next_schedule_time", "kube_cronjob_spec_suspend",
 	"kube_cronjob_status_active", "kube_cronjob_status_last_schedule_time", "kube_cronjob_status_last_successful_time",
+	"kube_daemonset_labels", "kube_deployment_labels", "kube_statefulset_labels",
 	"kube_job_complete", "kube_job_created", "kube_job_failed", "kube_job_info", "kube_job_owner",
 	"kube_job_status_completion_time", "kube_job_status_failed", "kube_job_status_start_time", "kube_job_status_succeeded",
 }
