@@ -34,7 +34,7 @@ const (
 	budgetWall         = 8
 	budgetMemory       = 20 // MiB, of an unchanged tick of three images
 	budgetLargeWall    = 3.0
-	budgetLargeMemory  = 64
+	budgetLargeMemory  = 72
 	budgetStatusCPU    = 1.0
 	budgetStatusMemory = 64
 	budgetBinary       = 29_000_000
