@@ -46,8 +46,6 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 		r.install(applicationConfig)
 		r.confine("targets:\n" + everyKind("manager", appImage))
 		r.Configure(applicationConfig)
-		r.tick("adopted")
-		r.push("refused")
 		r.WithoutPlan() // it does not see what a policy refuses
 		result := r.Tick()
 		harness.RequireExit(r.t, 1, result)
