@@ -28,6 +28,10 @@ type Cluster interface {
 	CanI(context.Context, cluster.Permission) (bool, error)
 	Schedules(ctx context.Context, namespace string) ([]workload.Schedule, error)
 	List(ctx context.Context, namespace, selector string) ([]*workload.Object, error)
+	// AdmissionPolicy says whether the chart's policy is there that confines the service account of a namespace.
+	AdmissionPolicy(ctx context.Context, namespace string) (bool, error)
+	// NetworkPolicy says whether the chart's policy is there for its pods in a namespace.
+	NetworkPolicy(ctx context.Context, namespace string) (bool, error)
 }
 
 // Registry is what a check asks beside what a tick does: what each registry made of it.
@@ -53,7 +57,11 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 	facts := preflight.Facts{Source: string(read.ConfigFile), Targets: len(read.Targets), Warnings: read.Warnings(), Runbook: failure.Runbook(read.Runbook)}
 	var aside sync.WaitGroup
 	aside.Go(func() { facts.Permissions = c.permissions(ctx) })
-	aside.Go(func() { facts.Schedules, facts.NoSchedules = c.schedules(ctx) })
+	aside.Go(func() {
+		if facts.Schedules, facts.NoSchedules = c.schedules(ctx); len(facts.Schedules) > 0 {
+			facts.Protections = c.protections(ctx)
+		}
+	})
 	preview := c.Tick.Preview(ctx)
 	facts.Warnings = append(facts.Warnings, preview.Warnings...)
 	facts.Images = c.images(ctx, preview)
@@ -149,6 +157,15 @@ func (c *Checker) schedules(ctx context.Context) ([]preflight.Schedule, *failure
 		})
 	}
 	return schedules, nil
+}
+
+// protections are those that the chart can install around the CronJobs that are there.
+func (c *Checker) protections(ctx context.Context) []preflight.Protection {
+	admission := preflight.Protection{Value: "admissionPolicy", Without: "whoever has the token of the ticks' service account may change everything in the workloads that they patch"}
+	network := preflight.Protection{Value: "networkPolicy", Without: "the ticks' pods may connect to anything, and anything to them"}
+	admission.On, admission.Failure = c.Cluster.AdmissionPolicy(ctx, c.Tick.Namespace)
+	network.On, network.Failure = c.Cluster.NetworkPolicy(ctx, c.Tick.Namespace)
+	return []preflight.Protection{admission, network}
 }
 
 // unfollowed are the tags that float in the targets' namespaces and that no target follows. Where workloads may not be listed,

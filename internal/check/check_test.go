@@ -40,6 +40,8 @@ func (o *outside) CanI(ctx context.Context, permission cluster.Permission) (bool
 	return true, ctx.Err()
 }
 
+func (*outside) AdmissionPolicy(context.Context, string) (bool, error)              { panic("no CronJob") }
+func (*outside) NetworkPolicy(context.Context, string) (bool, error)                { panic("no CronJob") }
 func (*outside) Schedules(context.Context, string) ([]workload.Schedule, error)     { return nil, nil }
 func (*outside) Date() time.Time                                                    { return time.Time{} }
 func (*outside) Resolve(context.Context, []resolver.Query) (none []resolver.Answer) { return none }

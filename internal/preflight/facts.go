@@ -32,6 +32,7 @@ type Facts struct {
 	Leftovers   []Leftover
 	Unfollowed  []Unfollowed
 	Schedules   []Schedule
+	Protections []Protection // of the installation, where one is
 	// NoSchedules is why the CronJobs that run this program could not be read.
 	NoSchedules *failure.Error
 	// ClockAhead is how far the clock here is ahead of the API server's; negative where it is behind.
@@ -41,6 +42,14 @@ type Facts struct {
 	Deliveries  []notify.Delivery // of the test message
 	// Interrupted says that the check was told to end before it was done.
 	Interrupted bool
+}
+
+// Protection is what the chart installs only where its values say so.
+type Protection struct {
+	Value   string // that switches it on
+	On      bool
+	Without string // what is open without it
+	Failure error  // that it could not be looked for
 }
 
 // Permission is one verb that a tick uses.

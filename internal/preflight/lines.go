@@ -22,6 +22,7 @@ const (
 	checkWorkload      = "workload"
 	checkOwnership     = "ownership"
 	checkSchedule      = "schedule"
+	checkProtection    = "protection"
 	checkNotification  = "notification"
 	checkNodes         = "nodes"
 )
@@ -49,6 +50,7 @@ func Lines(f Facts) []result.Check {
 	}
 	lines.unfollowed(f)
 	lines.schedules(f, server)
+	lines.protections(f)
 	lines.notifications(f)
 	lines.add(checkNodes, "", result.Unchecked, "whether nodes can pull the images: the kubelet asks over the nodes' own network, proxy and certificates; a rollout tells")
 	return lines.checks
@@ -268,6 +270,20 @@ func (l *list) schedules(f Facts, server *failure.Error) {
 			l.warn(checkSchedule, s.Name, &failure.Error{Message: "is suspended: no tick runs", Fix: "set suspend to false"})
 		default:
 			l.add(checkSchedule, s.Name, result.OK, "leaves a tick its time")
+		}
+	}
+}
+
+// protections says what is open, and the value that closes it.
+func (l *list) protections(f Facts) {
+	for _, p := range f.Protections {
+		switch {
+		case p.Failure != nil:
+			l.add(checkProtection, p.Value, result.Unchecked, "whether it is on may not be read from here; a person's kubeconfig can")
+		case p.On:
+			l.add(checkProtection, p.Value, result.OK, "is on")
+		default:
+			l.warn(checkProtection, p.Value, &failure.Error{Message: "is off: " + p.Without, Fix: "to close it: " + p.Value + ".enabled=true in the chart's values"})
 		}
 	}
 }

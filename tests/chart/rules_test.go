@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -302,7 +303,7 @@ func direct(t *testing.T, given map[string]any) (config string, environment map[
 	t.Helper()
 	file, environment := maps.Clone(given), map[string]string{"POD_NAMESPACE": namespace}
 	for key := range values(t, chartDir, "values.yaml") {
-		if value, is := given[key]; is && key != "targets" && key != "registries" && key != "verify" {
+		if value, is := given[key]; is && !slices.Contains(list{"targets", "registries", "verify", "window", "cloudIdentity"}, key) {
 			delete(file, key)
 			environment[strings.ToUpper(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(key, "${1}_$2"))] = fmt.Sprint(value)
 		}

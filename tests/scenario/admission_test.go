@@ -98,6 +98,18 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 			r.Settle(r.workloads()...)
 		}
 		assert.True(r.t, r.refused(), "and the policy was in force to the end")
+
+		// A person sees in check that it is there, and what is open.
+		r.Create(workloads.CronJob("refresh", workloads.Label("app.kubernetes.io/component", "image-refresh"), workloads.Container("image-refresh", "image-refresh")))
+		r.Setenv("KUBECONFIG", r.Cluster.Kubeconfig())
+		r.Setenv("POD_NAMESPACE", r.Namespace)
+		said := map[string]string{}
+		for _, line := range r.Run("check").Report.Checks {
+			if line.Check == "protection" {
+				said[line.Subject] = line.Status
+			}
+		}
+		assert.Equal(r.t, map[string]string{"admissionPolicy": "ok", "networkPolicy": "warning"}, said)
 	})
 }
 
