@@ -115,7 +115,7 @@ func TestTheDocumentsNameOnlyWhatThereIs(t *testing.T) {
 	for _, outcome := range outcomes() {
 		known[string(outcome)] = true
 	}
-	variables := []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "DOCKER_CONFIG", "NO_COLOR", "KUBERNETES_SERVICE_HOST", "INGESTOR_IMAGE_DIGEST"}
+	variables := []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "DOCKER_CONFIG", "NO_COLOR", "KUBERNETES_SERVICE_HOST", "INGESTOR_IMAGE_DIGEST", "DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN"}
 	for _, variable := range config.Variables() {
 		variables = append(variables, variable.Name)
 	}
