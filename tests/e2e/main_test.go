@@ -99,7 +99,7 @@ func newEnvironment(ctx context.Context, box sandbox.Box) (e *environment, err e
 	if e.node, err = realnode.Prepare(ctx, realnode.Options{
 		Dir: box.Dir, Cgroup: box.Cgroup, PauseImage: pauseImage, CAFile: e.site.CAFile, Names: map[string]string{
 			"registry-1.docker.io": hubAddress, "index.docker.io": hubAddress, "auth.docker.io": hubAddress,
-			"ghcr.io": ghcrAddress,
+			"ghcr.io": ghcrAddress, metadataName: metadataAddress, "agent.internal": agentAddress,
 		},
 	}); err != nil {
 		return e, err
