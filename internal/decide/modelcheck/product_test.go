@@ -341,7 +341,7 @@ func (c *core) readyOf(key asked) decide.Workload {
 			}
 		case decide.StillServed:
 			answer.Yes = true
-		case decide.SameImage, decide.WhyNotReady:
+		case decide.SameImage, decide.WhyNotReady, decide.IsSigned: // the last is asked of targets with keys, which are none here
 		}
 		return answer
 	})
