@@ -52,7 +52,9 @@ func (s *Site) Cloud(hosts ...string) *Cloud {
 	c := &Cloud{}
 	c.keep(PodToken)
 	c.keep(CloudAccount)
+	s.mu.Lock()
 	s.handlers = append(s.handlers, c)
+	s.mu.Unlock()
 	for _, host := range append(hosts, s.Metadata()) {
 		s.Front.Handle(host, c)
 	}

@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -45,6 +46,7 @@ type Site struct {
 	// DockerHub and GHCR are the registries behind the front.
 	DockerHub, GHCR *Registry
 
+	mu       sync.Mutex // of what Add adds
 	stores   map[string]*Store
 	handlers []http.Handler
 }
@@ -74,8 +76,10 @@ func Start(ctx context.Context, dir string) (*Site, error) {
 // Add puts a further registry onto the site: Push and the like find its store
 // by the registry's name, clients find handler by the hosts.
 func (s *Site) Add(registry string, store *Store, handler http.Handler, hosts ...string) {
+	s.mu.Lock()
 	s.stores[registry] = store
 	s.handlers = append(s.handlers, handler)
+	s.mu.Unlock()
 	for _, host := range hosts {
 		s.Front.Handle(host, handler)
 	}
@@ -85,6 +89,8 @@ func (s *Site) Add(registry string, store *Store, handler http.Handler, hosts ..
 // and must be printed by nobody.
 func (s *Site) Secrets() []string {
 	all := append(s.Front.Secrets(), s.Proxy.Secrets()...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, handler := range s.handlers {
 		if keeper, ok := handler.(interface{ Secrets() []string }); ok {
 			all = append(all, keeper.Secrets()...)
@@ -206,7 +212,9 @@ func (s *Site) find(reference string) (name.Reference, *Store, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	s.mu.Lock()
 	store := s.stores[ref.Context().RegistryStr()]
+	s.mu.Unlock()
 	if store == nil {
 		return nil, nil, fmt.Errorf("the site has no registry %s", ref.Context().RegistryStr())
 	}
