@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +38,21 @@ func (p *program) tick(command string) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error { return ended(p.runTick(cmd.Context(), command), nil) }
 }
 
+// manyWorkloads is from how many on the objects that were read outweigh all else in memory.
+const manyWorkloads = 200
+
+// boundMemory has garbage collected twice as often as by default where there are many workloads, for a tenth more CPU: a pod is given
+// little memory, and a thousand workloads are to fit.
+func boundMemory(read config.Config) {
+	workloads := 0
+	for _, target := range read.Targets {
+		workloads += len(target.Workloads)
+	}
+	if workloads > manyWorkloads {
+		debug.SetGCPercent(50)
+	}
+}
+
 func (p *program) runTick(ctx context.Context, command string) int {
 	read, told, err := p.configuration(ctx)
 	log := newLogger(read.Env, p.stderr)
@@ -46,6 +62,7 @@ func (p *program) runTick(ctx context.Context, command string) int {
 	message := ""
 	checks := command == "check"
 	if err == nil {
+		boundMemory(read)
 		if !checks { // a check has a line for each
 			for _, warning := range read.Warnings() {
 				log.WarnContext(ctx, warning)
