@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
@@ -61,19 +62,7 @@ func (h *host) config(ctx context.Context, repository string, who credential.Cre
 	}
 	ref := h.registry.Repo(repository).Digest(of.config.Digest.String())
 	var body []byte
-	_, p := h.ask(ctx, repository, who, badConfig, func(o ...remote.Option) error {
-		blob, err := remote.Layer(ref, o...)
-		if err != nil {
-			return err
-		}
-		content, err := blob.Compressed()
-		if err != nil {
-			return err
-		}
-		defer content.Close() //nolint:errcheck // it has been read
-		body, err = io.ReadAll(content)
-		return err
-	})
+	_, p := h.ask(ctx, repository, who, badConfig, blobInto(&body, ref))
 	if p != nil && p.cause == failure.NotFound { // the manifest is there, what it names is not yet (I34), or not any more
 		return nil, nil
 	}
@@ -85,4 +74,21 @@ func (h *host) config(ctx context.Context, repository string, who credential.Cre
 		return nil, nil
 	}
 	return []image.Platform{own}, nil
+}
+
+// blobInto asks for a blob, and keeps it.
+func blobInto(body *[]byte, ref name.Digest) question {
+	return func(o ...remote.Option) error {
+		blob, err := remote.Layer(ref, o...)
+		if err != nil {
+			return err
+		}
+		content, err := blob.Compressed()
+		if err != nil {
+			return err
+		}
+		defer content.Close() //nolint:errcheck // it has been read
+		*body, err = io.ReadAll(content)
+		return err
+	}
 }

@@ -300,19 +300,7 @@ func (s *search) inLayer(ctx context.Context, layer v1.Descriptor) bool {
 
 func (s *search) blob(ctx context.Context, layer v1.Descriptor) (body []byte, p *problem) {
 	ref := s.registry.Repo(s.repository).Digest(layer.Digest.String())
-	_, p = s.ask(ctx, otherDigest, question(func(o ...remote.Option) error {
-		blob, err := remote.Layer(ref, o...)
-		if err != nil {
-			return err
-		}
-		content, err := blob.Compressed()
-		if err != nil {
-			return err
-		}
-		defer content.Close() //nolint:errcheck // it has been read
-		body, err = io.ReadAll(content)
-		return err
-	}).request())
+	_, p = s.ask(ctx, otherDigest, blobInto(&body, ref).request())
 	return body, p
 }
 

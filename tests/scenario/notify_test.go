@@ -106,7 +106,7 @@ func (*mailSession) Reset()        {}
 func (*mailSession) Logout() error { return nil }
 
 const (
-	hookSecret     = "T0000AAAA/B0000BBBB/hunter2slackXXXXXXXXXXXX"
+	hookSecret     = "T0000AAAA/B0000BBBB/hunter2slackAAAABBBBCCCC"
 	workflowSecret = "hunter2-signature_of-teams"
 	genericSecret  = "hunter2-of-the-webhook"
 	mailSecret     = "hunter2@#%:/of the mail"
