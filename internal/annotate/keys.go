@@ -25,6 +25,13 @@ func (k Keys) Mark(target string) string { return k.prefix + "/" + target + mark
 // Hold is the label by which a person keeps us away from the slots of a workload: "true".
 func (k Keys) Hold() string { return k.prefix + "/" + holdName }
 
+// Approve is the label by which a person allows the digest whose first digits it holds (Digits) to be rolled out where the target is
+// notify only. The tick that takes it into the state removes it.
+func (k Keys) Approve() string { return k.prefix + "/" + approveName }
+
+// Skip is the label by which a person rejects such a digest. The tick that takes it into the state removes it.
+func (k Keys) Skip() string { return k.prefix + "/" + skipName }
+
 // Recorded is the annotation with the digest last proven rolled out (I4).
 func (k Keys) Recorded(target string) string {
 	return k.prefix + "/" + recordedPrefix + target + markSuffix
@@ -80,6 +87,8 @@ const (
 	markSuffix         = "-digest"
 	recordedPrefix     = "last-refreshed-"
 	holdName           = "refresh-hold"
+	approveName        = "refresh-approve"
+	skipName           = "refresh-skip"
 	conditionName      = "refresh"
 )
 

@@ -24,7 +24,7 @@ func (k Keys) Own(labels, annotations map[string]string) (ownLabels, ownAnnotati
 	for _, target := range k.Targets(labels) {
 		ownLabels = append(ownLabels, k.Mark(target))
 	}
-	for _, key := range []string{k.Condition(), k.Hold()} {
+	for _, key := range []string{k.Condition(), k.Hold(), k.Approve(), k.Skip()} {
 		if _, there := labels[key]; there {
 			ownLabels = append(ownLabels, key)
 		}
