@@ -143,9 +143,13 @@ func (e *evaluation) pinMeanwhile(recorded image.Digest, d Decision) Decision {
 // notYet says whether latest is to be rolled out, and not now.
 func (e *evaluation) notYet() bool { return e.tooYoung() || e.outsideWindow() }
 
-// outsideWindow says whether latest is new here, and the window is closed. What was proven here before is put back at any time.
+// outsideWindow says whether latest is new here, and the window is closed. What was here before is put back at any time.
 func (e *evaluation) outsideWindow() bool {
-	return e.Policy.Window != nil && e.outdated() && !e.reapplies(e.Latest.Digest) && !e.Policy.Window.Open(e.Now)
+	return e.windowClosed() && e.outdated() && !e.wasHere(e.Latest.Digest)
+}
+
+func (e *evaluation) windowClosed() bool {
+	return e.Policy.Window != nil && !e.Policy.Window.Open(e.Now)
 }
 
 // tooYoung says whether latest is new here and has yet to reach its minimum age.
@@ -174,6 +178,9 @@ func (e *evaluation) deferred() Decision {
 	due := e.Now
 	if e.tooYoung() {
 		seen := e.seen()
+		if before := e.Record.State.Seen; e.windowClosed() && (before == nil || before.Deferred.IsZero()) {
+			seen.Deferred = time.Time{} // it is the window that it waits for: how long is no reason to use a younger one
+		}
 		d.Record.State.Seen = &seen
 		due = seen.Since.Add(e.Policy.MinAge)
 		d.Message = fmt.Sprintf("%s is latest since %s and waits for its minimum age of %s",
@@ -239,11 +246,17 @@ func (e *evaluation) giveUp(digest image.Digest) Decision {
 	return d
 }
 
-// reapplies says whether putting the digest here is a re-application: it was recorded, or it is the digest just
-// left (I46), or somebody took it out before it was recorded (I38). Nobody took out what was only seen to run.
+// reapplies says whether putting the digest here is a re-application: it was here before, or may have been, since somebody else has
+// written what we remember.
 func (e *evaluation) reapplies(digest image.Digest) bool {
-	return e.Record.Recorded.Is(digest) && !e.acceptedUnpinned() || e.Record.State.Left.Is(digest) || e.Record.State.Overwritten ||
-		e.Record.State.Attempted() == digest && !e.live.Same(e.Record.Mark)
+	return e.wasHere(digest) || e.Record.State.Overwritten
+}
+
+// wasHere says whether the digest was recorded, or is the one just left (I46), or somebody took it out before it was recorded (I38).
+// Nobody took out what was only seen to run, nor what has failed and was replaced by a restoration.
+func (e *evaluation) wasHere(digest image.Digest) bool {
+	return e.Record.Recorded.Is(digest) && !e.acceptedUnpinned() || e.Record.State.Left.Is(digest) ||
+		e.Record.Mark.Is(digest) && !e.live.Same(e.Record.Mark)
 }
 
 // put is the patch: the digest into every slot, with the intent in the same write (I35).

@@ -67,6 +67,11 @@ func wraps(before func(*decide.Workload), after func(decide.Workload, *decide.St
 	}
 }
 
+// configured changes what the configuration says.
+func configured(change func(*decide.Policy)) func(*product) {
+	return func(p *product) { p.configured = change }
+}
+
 // remembering changes the state that the product is shown.
 func remembering(change func(*annotate.State)) func(*decide.Workload) {
 	return func(w *decide.Workload) {
@@ -173,6 +178,8 @@ func TestBrokenRules(t *testing.T) {
 	scaling := scenario{shape: one(1), chart: 1, may: budget{tags: 1, scales: 2}}
 	refusing := scenario{shape: wholeTicks().refusing(2).settling(), gates: true, chart: 2, may: budget{tags: 4, deploys: 2}}
 	young := scenario{shape: wholeTicks().aging(2).settling(), chart: 1, may: budget{tags: 7}}
+	windowed := scenario{shape: one(1).windowed(), chart: 1, may: budget{tags: 1, windows: 1}}
+	youngAtNight := scenario{shape: wholeTicks().windowed().aging(2).settling(), chart: 1, may: budget{tags: 2, windows: 2}}
 	contest := scenario{shape: wholeTicks().settling(), chart: 1, may: budget{tags: 1, deploys: 8}}
 	recorded, stored, mark, failures := keys.Recorded(names[0]), keys.State(names[0]), keys.Mark(names[0]), keys.Failures(names[0])
 	isLatest := func(w decide.Workload) bool { return w.Object.Slots[0][0].Live.Is(w.Bindings[0].Latest.Digest) }
@@ -310,6 +317,13 @@ func TestBrokenRules(t *testing.T) {
 		}},
 		{"each digest waits anew", young, "three minimum ages", asks(remembering(func(s *annotate.State) {
 			if s.Seen != nil {
+				s.Seen = &annotate.Seen{Digest: s.Seen.Digest, Since: s.Seen.Since, Deferred: s.Seen.Since}
+			}
+		}))},
+		{"the window is not looked at", windowed, "nowhere outside of the window", configured(func(p *decide.Policy) { p.Window = nil })},
+		{"what waits for the window goes on waiting", windowed, "a window that is open", configured(func(p *decide.Policy) { p.Window = windowThatIs(false) })},
+		{"the wait for the window counts as one for an age", youngAtNight, "for its minimum age", asks(remembering(func(s *annotate.State) {
+			if s.Seen != nil && s.Seen.Deferred.IsZero() {
 				s.Seen = &annotate.Seen{Digest: s.Seen.Digest, Since: s.Seen.Since, Deferred: s.Seen.Since}
 			}
 		}))},

@@ -23,6 +23,7 @@ const (
 	holds
 	forgets
 	leaps
+	windows
 	others
 	kills
 	unlimited
@@ -36,7 +37,7 @@ var kinds = [...]string{
 	tags: "the tag moves", registry: "the registry answers otherwise", purges: "registries purge what no tag stands for",
 	breaks: "pods are evicted, or their nodes go away", starts: "pods start, and all run", scales: "scaled to zero, or up again",
 	deploys: "a deployer sets slots", manual: "a person sets a slot", undos: "a person undoes to a revision",
-	holds: "a person sets or removes the hold label", forgets: "a person removes the state", leaps: "the clock leaps",
+	holds: "a person sets or removes the hold label", forgets: "a person removes the state", leaps: "the clock leaps", windows: "the window closes, or opens",
 	others: "somebody else writes or drops our records", kills: "a tick is killed", turns: "the rollout goes on",
 	begins: "a tick reads, resolves and plans", steps: "a tick takes a step", passes: "a tick from beginning to end",
 }
@@ -103,6 +104,10 @@ func (m *model) eventsOfRegistries(s *state) (all []event) {
 			}
 		}
 	}
+	all = append(all, event{windows, 0, 0, 0, func(s *step) {
+		s.closed = !s.closed
+		s.history.stale = [mostWorkloads]uint8{}
+	}})
 	all = append(all, event{purges, 0, 0, 0, func(s *step) { s.purged = true }})
 	for i, by := range [...]int{twoHours, aDay, -aDay} {
 		all = append(all, event{leaps, 0, 0, uint8(i), func(s *step) { m.leap(s, by) }})

@@ -122,6 +122,7 @@ type surroundings struct {
 	rollout  uint8 // what becomes of rollouts that are not settled
 	registry uint8
 	moved    bool // the tags have moved to a digest that nobody has ever seen, and that works
+	closed   bool // the window
 }
 
 // future checks what must become of a state if nothing happens to it any more but ticks, one after another.
@@ -134,17 +135,22 @@ func (m *model) future(s state) string {
 	for at := range s.objects {
 		s.objects[at].revisions = [mostRevisions]revision{}
 	}
-	s.registry = [mostTargets]uint8{}
+	s.registry, s.closed = [mostTargets]uint8{}, false
 	return memo(m.futures, s, func() string {
 		for _, around := range []surroundings{
-			{"all is well", settled, up, false},
-			{"rollouts hang", hangs, up, false},
-			{"rollouts are given up", gaveUp, up, false},
-			{"the registry is down", settled, down, false},
-			{"the registry is down and rollouts hang", hangs, down, false},
-			{"a gate says no", settled, gateNo, false},
-			{"a new good digest", settled, up, true},
+			{name: "all is well"},
+			{name: "rollouts hang", rollout: hangs},
+			{name: "rollouts are given up", rollout: gaveUp},
+			{name: "the registry is down", registry: down},
+			{name: "the registry is down and rollouts hang", rollout: hangs, registry: down},
+			{name: "a gate says no", registry: gateNo},
+			{name: "a new good digest", moved: true},
+			{name: "the window is closed", closed: true},
+			{name: "the window is closed and rollouts hang", closed: true, rollout: hangs},
 		} {
+			if around.closed && !m.window {
+				continue
+			}
 			if broken := m.watch(s, around); broken != "" {
 				return "(e) " + around.name + ": " + broken
 			}
@@ -155,6 +161,7 @@ func (m *model) future(s state) string {
 
 // watch runs ticks in these surroundings.
 func (m *model) watch(s state, around surroundings) string {
+	s.closed = around.closed
 	for t := range m.targets {
 		s.registry[t] = around.registry
 		if around.moved {

@@ -134,6 +134,8 @@ func (m *model) decided(s *step, place, at int, got answer) {
 		s.require(!unchanged || m.fresh(o, t, latest) && (o.rollout == settled || o.zero), "unchanged is fresh and settled")
 		marked := record.Mark.Same(contentOf[together]) && record.Recorded.Same(contentOf[latest])
 		s.require(!unchanged || marked, "unchanged is marked and recorded")
+		waits := outcome == decide.Deferred && m.minAge == 0
+		s.require(!waits || s.ticks[place].knows.closed, "nothing waits for a window that is open")
 	}
 }
 
@@ -171,8 +173,10 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 		s.require(wanted, "only latest is rolled out, or what stands for it where it is rejected")
 		known := after.Recorded.Is(digestOf[d]) || before.State.Attempted() == digestOf[d] || before.State.Left.Is(digestOf[d])
 		s.require(!gateNo || known, "what a gate refused is put nowhere")
+		allowed := g.recordable[at][t].has(d) || before.Mark.Is(digestOf[d]) || before.State.Left.Is(digestOf[d])
+		s.require(!s.ticks[place].knows.closed || isEmpty || allowed, "what is new is put nowhere outside of the window")
 		runs := m.bare(o, t) && o.runs[t] == d && o.rollout == settled && !o.zero
-		s.require(gateNo || m.pins || !runs, "nothing is restarted for what runs already")
+		s.require(gateNo || m.pins || m.window || !runs, "nothing is restarted for what runs already")
 		s.require(isEmpty || !m.keptOut(before, d, m.core.tickOf(s.ticks[place].knows).Now), "what is rejected is not rolled out")
 		s.require(isEmpty || d != g.thrown[at][t], "a person's choice wins until the tag moves")
 		stood := isEmpty && before.Recorded.Is(digestOf[d]) || pinned
@@ -262,6 +266,8 @@ func (m *model) fine(s *state, place, at, t int) bool {
 		return m.fresh(o, t, k.latest[at][t]) && (o.rollout == settled || o.zero || m.targets > 1)
 	case outcome == decide.Refreshed || outcome == decide.Reapplied:
 		return m.together(o, t) == k.latest[at][t] && (o.rollout == settled || o.zero)
+	case outcome == decide.Deferred:
+		return k.closed // it opens
 	default:
 		return outcome == decide.Waiting && o.zero
 	}

@@ -30,6 +30,7 @@ type shape struct {
 	says                                             bool   // pods say what they run
 	pins                                             bool   // bare tags are pinned in any case
 	ticks                                            uint8  // how many begin at the most; 0: endlessly many
+	window                                           bool   // new digests are rolled out only while it is open
 }
 
 func one(parallel int) shape {
@@ -52,6 +53,7 @@ func inTurns() shape {
 	return shape{workloads: 2, targets: 1, slots: 1, parallel: 1, maxRollouts: 1, ticks: 5}
 }
 
+func (s shape) windowed() shape             { return s.with(func(s *shape) { s.window = true }) }
 func (s shape) recreating() shape           { return s.with(func(s *shape) { s.recreate = true }) }
 func (s shape) saying() shape               { return s.with(func(s *shape) { s.says = true }) }
 func (s shape) pinning() shape              { return s.with(func(s *shape) { s.pins = true }) }
@@ -131,6 +133,14 @@ var scenarios = []scenario{
 	{"a rejection's day", wholeTicks().recreating(), false, 1, budget{tags: 2, leaps: 3}},
 	{"a minimum age", wholeTicks().aging(2).settling(), false, 1, budget{tags: 5, deploys: 1, leaps: 2}},
 	{"a minimum age", wholeTicks().aging(2).recreating(), false, 1, budget{tags: 3, deploys: 2, leaps: 1}},
+	{"a window", one(1).windowed(), false, 1, budget{tags: 2, windows: 3, kills: 1}},
+	{"a window, gates and a deployer", one(1).windowed().recreating(), true, 1, budget{tags: 1, registry: 1, windows: 2, deploys: 2}},
+	{"a window, and nothing in the chart", one(1).windowed(), false, empty, budget{tags: 2, windows: 2, deploys: 1}},
+	{"a window, a bare tag and a person", one(1).windowed().saying(), false, unpinned, budget{tags: 1, windows: 2, starts: 1, manual: 1}},
+	{"a window, and others on our records", wholeTicks().windowed().settling(), false, 1, budget{tags: 2, windows: 2, deploys: 2, others: 2}},
+	{"a window, and rollouts that fail", wholeTicks().windowed().recreating(), false, 1, budget{tags: 2, windows: 2, deploys: 2}},
+	{"a window, and two ticks at once", one(2).windowed(), false, 1, budget{tags: 1, windows: 2}},
+	{"a window and a minimum age", wholeTicks().windowed().aging(2).settling(), false, 1, budget{tags: 3, windows: 3, deploys: 1}},
 }
 
 func (sc scenario) model() *model {

@@ -11,6 +11,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
+	"github.com/tracebloc/image-refresh/internal/window"
 )
 
 const (
@@ -61,11 +62,13 @@ type product struct {
 	plan     func(decide.Tick, []decide.Target, []*decide.Workload) ([]decide.Target, []*decide.Step)
 	again    func(decide.Tick, []decide.Target, decide.Workload, bool) decide.Step
 	conclude func(decide.Tick, decide.Workload, []decide.Target, decide.Waits, []decide.Decision) decide.Step
+
+	configured func(*decide.Policy)
 }
 
 func newCore(s shape) *core {
 	c := &core{
-		product: product{plan: decide.Tick.Plan, again: decide.Tick.Again, conclude: decide.Tick.Conclude},
+		product: product{plan: decide.Tick.Plan, again: decide.Tick.Again, conclude: decide.Tick.Conclude, configured: func(*decide.Policy) {}},
 		shape:   s, ids: map[string]id{}, plans: map[planned]plan{}, steps: map[asked]answer{}, ends: map[asked]answer{},
 		returns: map[view][mostTargets][mostSlots]uint8{}, records: map[recordKey]annotate.Record{},
 		began: map[beganKey]decide.Memory{},
@@ -180,12 +183,25 @@ func (c *core) tickOf(k knowledge) decide.Tick {
 	return decide.Tick{Keys: keys, Now: epoch.Add(quarters(int(k.now) - noon)), MaxRollouts: c.maxRollouts}
 }
 
+// windowThatIs is a window that is open at all times of the model, which are whole quarters of an hour, or at none.
+func windowThatIs(open bool) *window.Window {
+	w := window.Window{Days: []time.Weekday{0, 1, 2, 3, 4, 5, 6}, From: 23*time.Hour + 50*time.Minute, To: 23*time.Hour + 59*time.Minute, Zone: time.UTC}
+	if open {
+		w.From, w.To = 0, 24*time.Hour
+	}
+	return &w
+}
+
 // targetsOf are the targets as a tick knows them.
 func (c *core) targetsOf(k knowledge) (targets []decide.Target) {
 	policy := decide.Policy{
 		RolloutFailures: threshold, Unsettled: threshold, Reapplications: threshold, Rollback: true,
 		MinAge: quarters(int(c.minAge)), Platforms: c.pins,
 	}
+	if c.window {
+		policy.Window = windowThatIs(!k.closed)
+	}
+	c.configured(&policy)
 	for t := range c.targets {
 		failures := decide.Count{N: int(k.count[t].n), Of: threshold, ByUs: k.count[t].byUs}
 		target := decide.Target{Name: names[t], Policy: policy, Threshold: threshold, Asked: true, Failures: failures}

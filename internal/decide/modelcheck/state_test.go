@@ -118,6 +118,7 @@ type knowledge struct {
 	count   [mostTargets]count
 	now     uint16 // the API server's clock
 	targets uint8  // how many
+	closed  bool   // the window
 }
 
 type count struct {
@@ -157,6 +158,7 @@ type state struct {
 	tags     [mostTargets]uint8
 	registry [mostTargets]uint8
 	purged   bool  // registries have nothing but what tags stand for now
+	closed   bool  // the window, where there is one
 	known    uint8 // the digests 1 to known have been seen by somebody
 	objects  [mostWorkloads]object
 	ticks    [2]tick

@@ -56,7 +56,7 @@ func (m *model) begin(s *step) {
 
 // resolve is what a tick learns of the tags.
 func (m *model) resolve(s *state) knowledge {
-	k := knowledge{targets: uint8(m.targets), now: s.clock}
+	k := knowledge{targets: uint8(m.targets), now: s.clock, closed: s.closed}
 	for t := range m.targets {
 		answers := make([][]decide.Latest, m.workloads)
 		for at := range answers {

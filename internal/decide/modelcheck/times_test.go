@@ -74,7 +74,7 @@ func (m *model) aged(s *step, place, at, t int, got answer) {
 	if !m.timely() {
 		return
 	}
-	a, now, outcome := &s.history.ages, s.ticks[place].knows.now, outcomes[got.outcomes[t]]
+	a, now, closed, outcome := &s.history.ages, s.ticks[place].knows.now, s.ticks[place].knows.closed, outcomes[got.outcomes[t]]
 	digest := m.together(&s.objects[at], t)
 	if got.rows[t] != 5 {
 		digest = s.ticks[place].knows.latest[at][t]
@@ -85,10 +85,10 @@ func (m *model) aged(s *step, place, at, t int, got answer) {
 	switch {
 	case outcome == decide.Unchanged || outcome == decide.Rejected:
 		*deferred = 0
-	case outcome == decide.Deferred && *deferred == 0:
+	case outcome == decide.Deferred && *deferred == 0 && !closed: // outside of the window it waits for that
 		*deferred = now
 	}
-	s.require(outcome != decide.Deferred || now < *deferred+3*m.minAge, "a digest that is too young waits for three minimum ages at most")
+	s.require(outcome != decide.Deferred || closed || now < *deferred+3*m.minAge, "a digest that is too young waits for three minimum ages at most")
 }
 
 // rejections notes since when digests are rejected by failure.
