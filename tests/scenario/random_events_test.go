@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -52,6 +53,8 @@ type randomRun struct {
 	unblock func() // the registry, while it is down
 	atHour  func(float64)
 	hours   float64
+	entries string // the target's workloads, as the configuration has them
+	closed  bool   // the window
 }
 
 // randomWorkload is a workload of such a scenario, with what its surroundings know of it.
@@ -68,6 +71,8 @@ type randomWorkload struct {
 	seen string
 	// manual are all digests that persons may have thrown out at any time, others those that somebody else has put there.
 	manual, others map[string]bool
+	// ticked are all digests that were in the slot when ticks began.
+	ticked map[string]bool
 	// stale counts green ticks in a row since anything happened in which it was not fresh.
 	stale int
 }
@@ -113,11 +118,10 @@ func newRandomRun(t *testing.T, seed uint64) *randomRun {
 		return fakenode.Ready()
 	})
 	w.publish(randomBuilds[0])
-	entries := ""
 	for i, name := range []string{"one", "two"} {
 		l := &randomWorkload{
 			kind: []string{"Deployment", "Deployment", "StatefulSet", "DaemonSet"}[w.rng.IntN(4)], name: name, env: w.rng.IntN(2) == 0,
-			manual: map[string]bool{}, others: map[string]bool{w.latest: true},
+			manual: map[string]bool{}, others: map[string]bool{w.latest: true}, ticked: map[string]bool{},
 		}
 		options, keys := []workloads.Option{workloads.Replicas(int32(1 + w.rng.IntN(3)))}, []string{}
 		if w.rng.IntN(3) == 0 {
@@ -133,13 +137,29 @@ func newRandomRun(t *testing.T, seed uint64) *randomRun {
 		if l.env {
 			keys = append(keys, "env: "+slot)
 		}
-		entries += entry(l.kind, l.name, "api", keys...)
+		w.entries += entry(l.kind, l.name, "api", keys...)
 		w.workloads = append(w.workloads, l)
 		w.note("%s, env %t, Recreate %t", l.path(), l.env, len(options) > 1)
 	}
-	w.Configure("targets:\n" + targetOf("ingestor", ingestor, entries))
+	w.configure()
 	w.atHour = playClock(w.Scenario)
 	return w
+}
+
+// configure writes the configuration. While the window is closed, it opens three days later.
+func (w *randomRun) configure() {
+	var keys []string
+	if w.closed {
+		opens := time.Now().UTC().Add(time.Duration(w.hours)*time.Hour).AddDate(0, 0, 3)
+		keys = append(keys, "window: {days: ["+opens.Format("Mon")+`], from: "00:00", to: "01:00"}`)
+	}
+	w.Configure("targets:\n" + targetOf("ingestor", ingestor, w.entries, keys...))
+}
+
+func (w *randomRun) window(closed bool) {
+	w.note("the window is closed: %t", closed)
+	w.closed = closed
+	w.configure()
 }
 
 func (w *randomRun) note(format string, arguments ...any) {
@@ -205,7 +225,7 @@ func (w *randomRun) happens() {
 		set = "set env " + l.path() + " " + slot + "=" + other
 	}
 	patch := `{"spec":{"template":{"spec":{"containers":[{"name":"api",` + container + `}]}}}}`
-	switch w.rng.IntN(17) {
+	switch w.rng.IntN(18) {
 	case 0, 1, 2, 3:
 		w.publish(randomBuilds[w.rng.IntN(len(randomBuilds))])
 	case 4:
@@ -243,6 +263,8 @@ func (w *randomRun) happens() {
 		w.later(float64(w.rng.IntN(12)) - 4)
 	case 16:
 		w.heal()
+	case 17:
+		w.window(!w.closed)
 	}
 	for _, l := range w.workloads {
 		l.stale = 0
@@ -252,6 +274,7 @@ func (w *randomRun) happens() {
 func (w *randomRun) later(hours float64) {
 	w.hours += hours
 	w.atHour(w.hours)
+	w.configure()
 	w.note("the clock is %.0f hours ahead", w.hours)
 }
 

@@ -32,7 +32,7 @@ const (
 )
 
 // TestRandomSequences has anything happen to two workloads, in an order that a seed chooses. After each tick, no person's choice
-// is lost, nothing held is touched, and nothing is recorded that never worked. Once the surroundings are quiet, nothing is rolled any
+// is lost, nothing held is touched, nothing new is put there outside of the window, and nothing is recorded that never worked. Once the surroundings are quiet, nothing is rolled any
 // more, and all is fresh, left to a person, or loud; a digest that no pod spoke against is used a day after its trouble is over;
 // and a good digest leads out of everything.
 func TestRandomSequences(t *testing.T) {
@@ -53,6 +53,7 @@ func TestRandomSequences(t *testing.T) {
 				}
 			}
 			w.registryUp()
+			w.window(false)
 			w.quiet("the surroundings are quiet", func(l *randomWorkload, outcome product.Workload) bool {
 				return w.fresh(l) || w.leftToAPerson(l, outcome) || outcome.Cause != ""
 			})
@@ -106,6 +107,7 @@ func (w *randomRun) ticks() {
 func (w *randomRun) begin() {
 	for _, l := range w.workloads {
 		l.before = l.digestIn(look(w.Scenario, l.kind, l.name))
+		l.ticked[l.before] = true
 	}
 	w.Forget()
 }
@@ -135,10 +137,12 @@ func (w *randomRun) checkReport(exit int, target product.Target) {
 			w.broken(l, "exit code %d", exit)
 		case outcome.Outcome == "held" && !l.held && !l.manual[w.latest] && w.unblock == nil:
 			w.broken(l, "held, and no person has thrown out %s", w.latest)
+		case outcome.Outcome == "deferred" && !w.closed:
+			w.broken(l, "deferred, and the window is open")
 		case target.Digest != "" && target.Digest != w.latest:
 			w.broken(l, "latest is said to be %s", target.Digest)
 		}
-		if exit == 0 && !w.fresh(l) && !w.leftToAPerson(l, outcome) {
+		if exit == 0 && !w.fresh(l) && !w.leftToAPerson(l, outcome) && outcome.Outcome != "deferred" {
 			if l.stale++; l.stale > mostStale {
 				w.broken(l, "green for %d ticks, and not fresh", l.stale)
 			}
@@ -158,6 +162,8 @@ func (w *randomRun) checkObject(l *randomWorkload, completed int) {
 		w.broken(l, "a held slot was changed from %s to %s", l.before, live)
 	case live != l.before && live == l.undone:
 		w.broken(l, "a person has thrown out %s", live)
+	case live != l.before && w.closed && !l.ticked[live] && !l.others[live]:
+		w.broken(l, "%s is new, and the window is closed", live)
 	case w.published[live].name == "":
 		w.broken(l, "nobody has published %q", live)
 	case record != "" && !known:
