@@ -50,13 +50,15 @@ A slot in a variable has the pattern of its value.
 {{/*
 CEL: labels or annotations are the same but for those that a tick writes here: those of the workload's own targets, and those of the
 workload as a whole. A target none of whose workloads is there keeps its counters and its state on another's. The hold is a
-person's. Call with (list $ FIELD).
+person's, and so are the labels that approve and skip, which a tick removes once it has heeded them. Call with (list $ FIELD).
 */}}
 {{- define "image-refresh.cel.ours" -}}
 {{- $prefix := (include "image-refresh.values" (first .) | fromJson).annotationPrefix }}
 {{- $ours := printf "k == %s" (printf "%s/refresh" $prefix | toJson) }}
 {{- $keys := list "%s/%%s-digest" }}
+{{- $heeded := printf " || k in %s" (list (printf "%s/refresh-approve" $prefix) (printf "%s/refresh-skip" $prefix) | toJson) }}
 {{- if eq (last .) "annotations" }}
+  {{- $heeded = "" }}
   {{- /* The API server itself counts a DaemonSet's templates there. */}}
   {{- $ours = printf "k in %s" (list (printf "%s/refresh-skip-streak" $prefix) "deprecated.daemonset.template.generation" | toJson) }}
   {{- $keys = list "%s/last-refreshed-%%s-digest" "%s/last-refreshed-%%s-build" }}
@@ -72,5 +74,5 @@ person's. Call with (list $ FIELD).
 {{- end }}
 {{- $new := printf "variables.new.metadata.?%s.orValue({})" (last .) }}
 {{- $old := printf "variables.old.metadata.?%s.orValue({})" (last .) -}}
-{{ $new }}.all(k, k in {{ $old }} && {{ $new }}[k] == {{ $old }}[k] || {{ $ours }}) && {{ $old }}.all(k, k in {{ $new }} || {{ $ours }})
+{{ $new }}.all(k, k in {{ $old }} && {{ $new }}[k] == {{ $old }}[k] || {{ $ours }}) && {{ $old }}.all(k, k in {{ $new }} || {{ $ours }}{{ $heeded }})
 {{- end }}

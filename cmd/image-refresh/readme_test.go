@@ -99,7 +99,8 @@ func TestTheReadmeNamesEveryKey(t *testing.T) {
 	}
 	keys := annotate.NewKeys(prefix)
 	for _, key := range []string{
-		keys.Mark("jobs-manager") + "` (label)", keys.Hold() + "` (label)", keys.Recorded("jobs-manager") + "`", keys.Failures("jobs-manager") + "`",
+		keys.Mark("jobs-manager") + "` (label)", keys.Hold() + "` (label)", keys.Approve() + "` (label)", keys.Skip() + "` (label)",
+		keys.Recorded("jobs-manager") + "`", keys.Failures("jobs-manager") + "`",
 		keys.LastError("jobs-manager") + "`", keys.State("jobs-manager") + "`", keys.SkipStreak() + "`",
 	} {
 		assert.Contains(t, readme, "| `"+key+" |")

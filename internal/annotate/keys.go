@@ -10,10 +10,17 @@ import "strings"
 // Keys names the labels and annotations under one prefix, "tracebloc.io" unless configured otherwise.
 type Keys struct {
 	prefix string
+	// Of a workload as a whole; made once, since they are read in each decision.
+	hold, approve, skip, condition, skipStreak string
 }
 
 // NewKeys returns the keys under prefix, which the configuration has found to be a DNS subdomain.
-func NewKeys(prefix string) Keys { return Keys{prefix: prefix} }
+func NewKeys(prefix string) Keys {
+	return Keys{
+		prefix: prefix, hold: prefix + "/" + holdName, approve: prefix + "/" + approveName, skip: prefix + "/" + skipName,
+		condition: prefix + "/" + conditionName, skipStreak: prefix + "/refresh-skip-streak",
+	}
+}
 
 // Prefix is what all keys begin with.
 func (k Keys) Prefix() string { return k.prefix + "/" }
@@ -23,14 +30,14 @@ func (k Keys) Prefix() string { return k.prefix + "/" }
 func (k Keys) Mark(target string) string { return k.prefix + "/" + target + markSuffix }
 
 // Hold is the label by which a person keeps us away from the slots of a workload: "true".
-func (k Keys) Hold() string { return k.prefix + "/" + holdName }
+func (k Keys) Hold() string { return k.hold }
 
 // Approve is the label by which a person allows the digest whose first digits it holds (Digits) to be rolled out where the target is
 // notify only. The tick that takes it into the state removes it.
-func (k Keys) Approve() string { return k.prefix + "/" + approveName }
+func (k Keys) Approve() string { return k.approve }
 
 // Skip is the label by which a person rejects such a digest. The tick that takes it into the state removes it.
-func (k Keys) Skip() string { return k.prefix + "/" + skipName }
+func (k Keys) Skip() string { return k.skip }
 
 // Recorded is the annotation with the digest last proven rolled out (I4).
 func (k Keys) Recorded(target string) string {
@@ -74,7 +81,7 @@ func (k Keys) CountAny(annotations map[string]string) bool {
 }
 
 // Condition is the label, one a workload, that says how its targets are (Condition).
-func (k Keys) Condition() string { return k.prefix + "/" + conditionName }
+func (k Keys) Condition() string { return k.condition }
 
 // State is the annotation with everything else that a later tick must know, as versioned JSON (State).
 func (k Keys) State(target string) string { return k.prefix + "/" + target + stateSuffix }
@@ -108,4 +115,4 @@ func (k Keys) NewerState(annotations map[string]string) (key string, version int
 }
 
 // SkipStreak is the annotation, one a workload, that counts ticks in a row in which it was unsettled (I11).
-func (k Keys) SkipStreak() string { return k.prefix + "/refresh-skip-streak" }
+func (k Keys) SkipStreak() string { return k.skipStreak }

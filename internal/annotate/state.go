@@ -51,6 +51,8 @@ type State struct {
 	Refused *Refusal `json:"refused,omitempty"`
 	// Passed is the digest that no gate has anything against, and that waits for a person, so that it is asked for once.
 	Passed image.Digest `json:"passed,omitempty"`
+	// Approved is the digest that a person has approved where the target is notify only, until it is recorded or rejected.
+	Approved image.Digest `json:"approved,omitempty"`
 	// Seen is what was latest when it was seen last, and since when: of a digest that waits for its minimum age, and of a target
 	// that is to be told when nothing has changed for too long.
 	Seen *Seen `json:"seen,omitempty"`
@@ -197,6 +199,11 @@ func (s State) validate() error {
 			return fmt.Errorf("passed: %w", err)
 		}
 	}
+	if s.Approved != "" {
+		if _, err := image.ParseDigest(string(s.Approved)); err != nil {
+			return fmt.Errorf("approved: %w", err)
+		}
+	}
 	if s.Refused != nil {
 		if _, err := image.ParseDigest(string(s.Refused.Digest)); err != nil {
 			return fmt.Errorf("refused: %w", err)
@@ -312,7 +319,7 @@ func NotAfter(at, now time.Time) time.Time {
 // Empty says whether there is nothing to remember.
 func (s State) Empty() bool {
 	return s.Attempt == nil && len(s.Owners) == 0 && len(s.Rejected) == 0 && s.Left == None && s.Stood == None && s.Runs == nil && s.Reapplied == 0 &&
-		s.ReappliedAt == nil && !s.Contested && !s.Overwritten && s.UnblockFailed == "" && s.Refused == nil && s.Passed == "" && s.Seen == nil && s.TurnSince == nil && s.Told == nil
+		s.ReappliedAt == nil && !s.Contested && !s.Overwritten && s.UnblockFailed == "" && s.Refused == nil && s.Passed == "" && s.Approved == "" && s.Seen == nil && s.TurnSince == nil && s.Told == nil
 }
 
 // Attempted is the digest that a tick has put there and that has not been recorded yet; empty for none.
@@ -352,6 +359,14 @@ func (s State) Unreject(digest Content) State {
 	s.Rejected = slices.DeleteFunc(slices.Clone(s.Rejected), func(r Rejection) bool { return r.Digest.Same(digest) })
 	if len(s.Rejected) == 0 {
 		s.Rejected = nil
+	}
+	return s
+}
+
+// Unapprove returns the state without an approval of the digest.
+func (s State) Unapprove(digest image.Digest) State {
+	if s.Approved == digest {
+		s.Approved = ""
 	}
 	return s
 }

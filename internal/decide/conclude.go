@@ -164,8 +164,9 @@ func (e *evaluation) record(wait Wait) Decision {
 			d.Failure = e.contested(wait.Digest)
 		}
 	}
-	d.Events = []Event{rolledOut(attempt)}
+	d.Events = []Event{rolledOut(state, attempt)}
 	state.Attempt = nil
+	state = state.Unapprove(wait.Digest)
 	if state.Seen != nil && state.Seen.Digest == wait.Digest { // of another one, the age goes on
 		state.Seen = nil
 	}
@@ -180,13 +181,16 @@ func (e *evaluation) record(wait Wait) Decision {
 }
 
 // rolledOut is the Event of a digest that is being recorded.
-func rolledOut(attempt annotate.Attempt) Event {
+func rolledOut(state annotate.State, attempt annotate.Attempt) Event {
 	event := Event{Reason: DigestRefreshed, Note: attempt.Digest.Short() + " is rolled out"}
 	if attempt.Again {
 		event.Reason = DigestReapplied
 	}
 	if attempt.Back {
 		event.Note += ": the tag has moved back to it"
+	}
+	if state.Approved == attempt.Digest {
+		event.Note += ", as a person has approved"
 	}
 	return event
 }

@@ -29,7 +29,7 @@ type Policy struct {
 	StaleAfter      time.Duration  // how long the same digest may be latest; 0: for ever
 	MinAge          time.Duration  // how long a digest must have been latest; 0: no wait
 	Window          *window.Window // in which new digests are rolled out; nil: at any time
-	Notify          bool           // report and count, change no slot
+	Notify          bool           // report and count; roll out only what a person has approved
 	PinAtOnce       bool           // a bare tag is pinned in the tick after the first, though that restarts pods for the same bytes
 	Platforms       bool           // the configuration names platforms, which latest must offer
 	Verify          bool           // the configuration names keys, by one of which latest must be signed
@@ -105,6 +105,8 @@ type Input struct {
 	Writers   Writers         // of the record
 	Keys      RecordKeys      // of the record, for messages
 	Postponed Postponement    // why the slots are not to be changed in this tick, whatever the table says
+
+	Approve, Skip Label // those that a person has set
 
 	// Began is the record as this tick read it first or, after a wait, as it was when the wait began. A tick counts only
 	// where the counter is still what it was then, so that ticks at once count once (I28, I80).
@@ -192,6 +194,10 @@ type Decision struct {
 	Skip   SkipChange
 	Gated  *failure.Error // a gate said no: counts towards the target's failures
 	Events []Event
+
+	// Approvable is the digest that would be put into the slots if a person approved it; empty where none would.
+	Approvable        image.Digest
+	Approved, Skipped bool // the label by which a person has said so is heeded, and to be removed
 
 	// Rewound says that an undo has rewound the annotations: the counters on the workload, of whichever target, are of
 	// another time and read as absent.

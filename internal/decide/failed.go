@@ -74,7 +74,7 @@ func (e *evaluation) fail(wait Wait) Decision {
 	if f.enough && !alone {
 		state = state.Reject(annotate.Rejection{
 			Digest: annotate.Of(wait.Digest), By: annotate.ByFailure, Why: joined(reasons(rollout, pods)), At: e.Now, Evidence: e.evidence(),
-		})
+		}).Unapprove(wait.Digest)
 	}
 	d := Decision{Outcome: Failed, Record: annotate.Record{Mark: e.Record.Mark, Recorded: e.Record.Recorded, State: state}}
 	gone := e.goneOf(f.restored)
@@ -128,7 +128,7 @@ func (e *evaluation) whatSlotsHeld(attempt annotate.Attempt) (slots []Slot, rest
 		differs = differs || !slot.Live.Is(attempt.Digest)
 		slots = append(slots, slot)
 	}
-	return slots, differs && e.Policy.Rollback && !e.Policy.Notify
+	return slots, differs && e.Policy.Rollback && !e.onlyReports(attempt.Digest)
 }
 
 func digestsOf(slots []Slot) []image.Digest {
@@ -164,7 +164,7 @@ func (e *evaluation) consequence(after annotate.Content, restore, enough, alone,
 		return restored + " is restored, because the service was down; the next tick tries again", ""
 	case enough && !e.Policy.Rollback:
 		return "the digest is rejected and left in place, because ROLLBACK is false", publish
-	case enough && e.Policy.Notify:
+	case enough && e.onlyReports(e.Record.State.Attempted()):
 		return "the digest is rejected and left in place, because the target is notify only", publish
 	case enough:
 		return "the digest is rejected, and there is no recorded digest to restore", publish + ", or set one by hand"

@@ -192,7 +192,24 @@ func opened(in *decide.Input) {
 func sinceMidnight(at time.Time) time.Duration {
 	return at.UTC().Sub(at.UTC().Truncate(24 * time.Hour)).Truncate(time.Minute)
 }
+
 func notify(in *decide.Input) { in.Policy.Notify = true }
+
+// approve and skip are labels that name a digest, which is not latest where it is stray.
+func approve(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) { in.Approve = labelled(in, keys.Approve(), content) }
+}
+
+func skip(content annotate.Content) func(*decide.Input) {
+	return func(in *decide.Input) { in.Skip = labelled(in, keys.Skip(), content) }
+}
+
+func labelled(in *decide.Input, key string, content annotate.Content) decide.Label {
+	return decide.Label{Key: key, Digits: annotate.DigitsOf(content.Digest()), By: "kubectl", Stray: !content.Is(in.Latest.Digest)}
+}
+
+// approved says that an earlier tick has heeded the label.
+func approved(in *decide.Input) { in.Record.State.Approved = digestB }
 
 func held(in *decide.Input)   { in.Facts.Held = true }
 func paused(in *decide.Input) { in.Facts.Paused = true }

@@ -19,7 +19,7 @@ const minAgeFactor = 3
 
 func (e *evaluation) gateFailed() bool {
 	failed, open := e.gate()
-	return e.refusedStands() || e.outdated() && (e.notYet() || open != 0 || failed != nil || e.Policy.Notify)
+	return e.refusedStands() || e.outdated() && (e.notYet() || open != 0 || failed != nil || e.onlyReports(e.Latest.Digest))
 }
 
 // refused says whether a gate has refused latest here for what it is. Whoever has put it there since, that is not fresh, and
@@ -75,7 +75,7 @@ func (e *evaluation) notVerifiedYet() bool {
 
 // passed says whether latest has passed the gates in notify, and waits for a person since.
 func (e *evaluation) passed() bool {
-	return e.Policy.Notify && e.Record.State.Passed == e.Latest.Digest
+	return e.onlyReports(e.Latest.Digest) && e.Record.State.Passed == e.Latest.Digest
 }
 
 func (e *evaluation) asksGates() []Question {
@@ -100,7 +100,7 @@ func (e *evaluation) heedGates() found {
 		if e.rejectedLatest != nil {
 			what = "recorded"
 		}
-		d = Decision{Outcome: Pending, Record: e.Record, Message: fmt.Sprintf("%s is %s, and the target is notify only", e.Latest.Digest.Short(), what)}
+		d = Decision{Outcome: Pending, Record: e.Record, Message: fmt.Sprintf("%s is %s, and the target is notify only", e.Latest.Digest.Short(), what), Approvable: e.approvable()}
 		if e.needsAny() {
 			d.Record.State.Passed = e.Latest.Digest
 		}
@@ -224,11 +224,11 @@ func (e *evaluation) contestedMeanwhile() bool {
 // tagMayBeStale says that another tick has put, restored or recorded something here since this one resolved the tag: what
 // this one calls latest may be older than what it would replace.
 func (e *evaluation) tagMayBeStale() bool {
-	// How long a digest has waited, for its age or for its turn, what pods run, and what a gate says tell nothing of the tag. All
-	// else does, since a tag may move there and back.
+	// How long a digest has waited, for its age or for its turn, what pods run, what a gate says, and what a person has approved tell
+	// nothing of the tag. All else does, since a tag may move there and back.
 	facts := func(r annotate.Record) string {
 		r.State.Runs, r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, nil, false
-		r.State.Refused, r.State.Passed, r.State.Told = nil, "", nil
+		r.State.Refused, r.State.Passed, r.State.Approved, r.State.Told = nil, "", "", nil
 		r.State.Stood = annotate.None
 		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
 	}
@@ -303,6 +303,9 @@ func (e *evaluation) put(digest image.Digest) Decision {
 	d.Message = fmt.Sprintf("%s replaces %s", digest.Short(), e.live.Short())
 	if e.movedBack(digest) {
 		d.Message += ", to which the tag has moved back"
+	}
+	if e.Record.State.Approved == digest {
+		d.Message += ", and is approved by a person"
 	}
 	if signer := e.Answers[Question{Kind: IsSigned, Digest: digest}].Signer; signer != "" {
 		d.Message += ", and is signed by the key " + signer

@@ -61,11 +61,11 @@ func TestRowsOfTheRefresh(t *testing.T) {
 		{"a failed attempt is no less new", input(closed, attempted(b, 1), live(a), record(a, a)), "11 deferred stood=B"},
 		{"what was here before needs no window", input(closed, record(b, b), helm), "12 reapplied put=B again reapplied=1 at=now"},
 		{"its own rollout is waited for", input(closed, ours(0)), "5 waiting wait=B"},
-		{"notify", input(notify), "11 pending stood=B passed=B"},
-		{"notify: gates once a digest", input(notify, unasked, passed), "11 pending stood=B"},
+		{"notify", input(notify), "11 pending approvable=B stood=B passed=B"},
+		{"notify: gates once a digest", input(notify, unasked, passed), "11 pending approvable=B stood=B"},
 		{"notify no more: gates again", input(unasked, passed), "asks gates of B"},
 		{"notify: gates count", input(notify, gateSaysNo), "11 skipped/platform-missing gated stood=B refused=B"},
-		{"notify: a deployer's revert is pending", input(notify, record(b, b), helm), "11 pending"},
+		{"notify: a deployer's revert is pending", input(notify, record(b, b), helm), "11 pending approvable=B"},
 
 		{"refresh, I23 I26 I35", input(), "12 refreshed put=B left=A"},
 		{"another tick was faster, and resolved later, I28", input(began(c)), "12 waiting stood=B: another tick"},
@@ -115,6 +115,7 @@ func TestADoubtfulTagIsNotPut(t *testing.T) {
 		"calmer":               {func(s *annotate.State) { s.ReappliedAt, s.Contested = &now, true }, true},
 		"seen for its age":     {func(s *annotate.State) { s.Seen = &annotate.Seen{Digest: digestC, Since: now, Deferred: now} }, true},
 		"waiting for its turn": {func(s *annotate.State) { s.TurnSince = &now }, true},
+		"approved":             {func(s *annotate.State) { s.Approved = digestB }, true},
 		"who owned the slots":  {func(s *annotate.State) { s.Owners = map[string][]string{"0": {"helm"}} }, true},
 	} {
 		in := in
@@ -166,7 +167,7 @@ func TestSignatures(t *testing.T) {
 		{"an unblock attempt", input(verify, unsettled, streak(7), unasked), "asks B signed"},
 		{"an empty slot", input(verify, live(none), unasked), "asks B signed"},
 		{"an empty slot gets what is recorded, I73", input(live(none), unasked, unsigned), "3 reapplied put=A gated again reapplied=1 at=now refused=B:none"},
-		{"in notify, once it is signed", input(verify, notify, unasked, passed), "11 pending stood=B"},
+		{"in notify, once it is signed", input(verify, notify, unasked, passed), "11 pending approvable=B stood=B"},
 		{"in notify, until then", input(verify, notify, unasked, noted), "asks B signed"},
 		{"what stands is not asked about", input(verify, live(b), record(b, b), unasked), "8 unchanged"},
 		{"unless it was refused", input(verify, stands), "asks B signed"},

@@ -58,7 +58,7 @@ func (e *evaluation) latestUsable() bool {
 
 // fillGated says whether the gates have a say in what fills the slot.
 func (e *evaluation) fillGated() bool {
-	return e.latestUsable() && !e.Policy.Notify && e.needsAny()
+	return e.latestUsable() && !e.onlyReports(e.Latest.Digest) && e.needsAny()
 }
 
 func (e *evaluation) asksToFill() []Question {
@@ -91,8 +91,10 @@ func (e *evaluation) fill() found {
 		return e.keepOut()
 	case digest == "":
 		return e.skipUnresolved()
-	case e.Policy.Notify:
-		return decided(Decision{Outcome: Pending, Message: "the slot is empty, and the target is notify only", Record: e.Record})
+	case gated != nil && e.onlyReports(digest):
+		return decided(e.skipped(gated, gated))
+	case e.onlyReports(digest):
+		return decided(Decision{Outcome: Pending, Message: "the slot is empty, and the target is notify only", Record: e.Record, Approvable: e.approvable()})
 	}
 	decision := e.put(digest)
 	decision.Gated = gated
@@ -261,7 +263,7 @@ func (e *evaluation) confirm() found {
 	var events []Event
 	if attempt := state.Attempt; attempt != nil {
 		if fresh.Is(attempt.Digest) { // the tick that put it there has died, or is slower
-			events = []Event{rolledOut(*attempt)}
+			events = []Event{rolledOut(state, *attempt)}
 		}
 		if fresh.Is(attempt.Digest) || attempt.Failed == 0 {
 			state.Attempt = nil
@@ -271,6 +273,7 @@ func (e *evaluation) confirm() found {
 	}
 	state = e.calmer(state)
 	state.Seen, state.TurnSince, state.Overwritten, state.Passed = nil, nil, false, ""
+	state = state.Unapprove(e.Latest.Digest)
 	if state.Refused != nil && state.Refused.Digest == e.Latest.Digest { // and it has been signed since, or need not be
 		state.Refused = nil
 	}
@@ -357,7 +360,7 @@ func (e *evaluation) rejected(rejection annotate.Rejection) Decision {
 	since := rejection.At.UTC().Format(time.RFC3339)
 	if rejection.By == annotate.ByPerson {
 		return Decision{Outcome: Held, Record: e.Record, Message: fmt.Sprintf(
-			"%s was taken out by a person (%s) at %s: held until the tag moves on", rejection.Digest.Short(), failure.Clean(rejection.Why), since)}
+			"%s was rejected by a person (%s) at %s: held until the tag moves on", rejection.Digest.Short(), failure.Clean(rejection.Why), since)}
 	}
 	fix := "publish a working image under the tag"
 	if !rejection.Evidence {

@@ -47,7 +47,7 @@ func TestRowsOfTheSlot(t *testing.T) {
 		{"gate says no, nothing recorded", input(live(none), gateSaysNo, noRecord), "3 skipped/platform-missing gated refused=B"},
 		{"nothing known", input(live(none), unknown, noRecord), "3 skipped/proxy"},
 		{"latest rejected, nothing recorded", input(live(none), record(b, tag), attempted(b, 3), failedB), "3 rejected/rollout-failed"},
-		{"notify", input(live(none), notify, unasked), "3 pending"},
+		{"notify", input(live(none), notify, unasked), "3 pending approvable=B"},
 		{"contested, filled all the same", input(live(none), latest(a), reapplied(3, 0, false), helm),
 			"3 failed/contested put=A again contested: helm"},
 
@@ -179,7 +179,7 @@ func TestRowsOfManualChanges(t *testing.T) {
 			"6 held event=RefreshHeld accepted=C stood=- rejected=A:person,B:person"},
 		{"latest had been seen, and has moved on, Q5", input(saw(b), live(c), person, latest(d)),
 			"12 refreshed put=D event=RefreshHeld recorded=C left=C stood=- rejected=A:person,B:person"},
-		{"a manual change counts once, I44", input(live(a), person, thrownOutB), "9 held: taken out by a person"},
+		{"a manual change counts once, I44", input(live(a), person, thrownOutB), "9 held: rejected by a person"},
 		{"an old claim is no new change, I9", input(person), "12 refreshed put=B left=A"},
 		{"our own claim is no manual change", input(live(c), weOwn), "12 refreshed put=B left=A"},
 	})

@@ -24,6 +24,7 @@ import (
 //	wait=B              what is waited for, where nothing is put
 //	counted, settled    the ticks in a row in which the workload was not settled: one more, or over
 //	gated, rewound      a gate said no; an undo has rewound the annotations
+//	heeds=skip          a person's label, which is to be removed; approvable=B is what one may approve
 //	event=RefreshHeld   an Event on the workload
 //	accepted=A          A becomes the mark, and recorded
 //	rejected=B:failure! B is rejected because pods crashed; without the mark, no pod spoke against it
@@ -67,6 +68,9 @@ func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 	say(d.Skip == decide.SkipClear, "settled")
 	say(d.Gated != nil, "gated")
 	say(d.Rewound, "rewound")
+	say(d.Approved, "heeds=approve")
+	say(d.Skipped, "heeds=skip")
+	say(d.Approvable != "", "approvable=%s", letter(annotate.Of(d.Approvable)))
 	var events []string
 	for _, event := range d.Events {
 		events = append(events, string(event.Reason))
@@ -102,7 +106,8 @@ func shown(t *testing.T, in decide.Input, d decide.Decision) string {
 			continue
 		}
 		assert.Equal(t, now, rejection.At)
-		assert.Equal(t, map[annotate.Rejecter]string{byFailure: "crash", byPerson: "kubectl"}[rejection.By], rejection.Why)
+		why, _, _ := strings.Cut(rejection.Why, ", the label ")
+		assert.Equal(t, map[annotate.Rejecter]string{byFailure: "crash", byPerson: "kubectl"}[rejection.By], why)
 		evidence := map[bool]string{true: "!"}[rejection.Evidence]
 		rejections = append(rejections, letter(rejection.Digest)+":"+string(rejection.By)+evidence)
 	}

@@ -118,6 +118,7 @@ func newEvaluation(in Input) *evaluation {
 		e.undone = true
 		e.Record = annotate.Record{Mark: in.Record.Mark, Slots: in.Record.Slots, Recorded: in.Record.Mark}
 	}
+	e.heedLabels()
 	return e
 }
 
@@ -200,7 +201,7 @@ func (e *evaluation) finish(d Decision) Decision {
 	}
 	d.Record.Slots = e.markedSlots(d)
 	d.Set = e.inEvery(d.Set)
-	return d
+	return e.heeded(d)
 }
 
 // slotsName names the slots of the target here, those that are left empty among them.

@@ -73,6 +73,7 @@ func (w Waits) Interrupted() Waits {
 func (t *Tick) inputAfter(w Workload, targets []Target, v verdict, waits Waits, at int) (Input, Wait) {
 	in := t.input(w, targets, v, at)
 	in.Began = waits.began[at]
+	in.Approve, in.Skip = Label{}, Label{} // set meanwhile: the next tick's
 	return in, waits.Of[at]
 }
 

@@ -162,6 +162,7 @@ func (t *Tick) input(w Workload, targets []Target, v verdict, at int) Input {
 	policy := targets[binding.Target].Policy
 	object := w.Object
 	return Input{
+		Approve: w.label(t.Keys.Approve()), Skip: w.label(t.Keys.Skip()),
 		Binding: at, Policy: policy, Now: t.Now, Latest: binding.Latest, Answers: binding.Answers,
 		Unsettled: Increment(v.began.Skipped, v.now.Skipped, policy.Unsettled),
 		Facts: Facts{
@@ -347,7 +348,28 @@ func (t *Tick) change(w Workload, targets []Target, v verdict, only []bool) Chan
 		}
 	}
 	differ(change.Annotations, w.Object.Annotations, t.Keys.SkipStreak(), annotate.FormatCount(skipped))
+	if only == nil {
+		v.removeHeeded(&change, w, t.Keys.Approve(), func(d Decision) bool { return d.Approved })
+		v.removeHeeded(&change, w, t.Keys.Skip(), func(d Decision) bool { return d.Skipped })
+	}
 	return change
+}
+
+// removeHeeded removes a person's label once it is heeded for each target whose latest it names.
+func (v verdict) removeHeeded(change *Change, w Workload, key string, heeds func(Decision) bool) {
+	label, heeded := w.label(key), false
+	for at, d := range v.decisions {
+		if !label.Digits.Name(w.Bindings[at].Latest.Digest) {
+			continue
+		}
+		if !heeds(d) {
+			return
+		}
+		heeded = true
+	}
+	if heeded {
+		change.Labels[key] = ""
+	}
 }
 
 // differ adds a value to a change where the object has another.

@@ -130,7 +130,7 @@ func (s said) held() (text, fix string) {
 		return "a person holds it", "to release it: " + s.kubectl("label", s.keys.Hold())
 	}
 	if person, found := s.newest(annotate.ByPerson); found {
-		return person.Digest.Short() + " was taken out by a person (" + failure.Clean(person.Why) + ")", s.again()
+		return person.Digest.Short() + " was rejected by a person (" + failure.Clean(person.Why) + ")", s.again()
 	}
 	return "", ""
 }

@@ -111,6 +111,13 @@ func (t *tick) warnOfGarbage(ctx context.Context, w boundWorkload, object *workl
 	if held, set := labels[t.keys.Hold()]; set && held != "true" && held != "false" {
 		warnings = append(warnings, fmt.Errorf(`%s is read as absent: only "true" holds a workload`, t.keys.Hold()))
 	}
+	for _, key := range []string{t.keys.Approve(), t.keys.Skip()} {
+		if digits, set := labels[key]; set {
+			if _, err := annotate.ParseDigits(digits); err != nil {
+				warnings = append(warnings, fmt.Errorf("%s is read as absent: %w", key, err))
+			}
+		}
+	}
 	for _, warning := range warnings {
 		t.Log.WarnContext(ctx, warning.Error(), "workload", w.ref.String())
 	}

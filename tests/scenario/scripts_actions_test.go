@@ -27,7 +27,7 @@ import (
 )
 
 // push NAME [REFERENCE] [PLATFORM...] [BEHAVIOUR...] moves a tag on to a build whose pods behave so. Its digest is $NAME from then
-// on, and $NAME_short as messages have it.
+// on, $NAME_short as messages have it, and $NAME_digits as labels do.
 func (s *script) push(args []string) {
 	reference, platforms, rest := ingestor, []string(nil), args[1:]
 	for ; len(rest) > 0 && strings.ContainsAny(rest[0], ":/"); rest = rest[1:] {
@@ -45,6 +45,7 @@ func (s *script) push(args []string) {
 	s.builds[digest] = content
 	s.TestScript.Setenv(args[0], digest)
 	s.TestScript.Setenv(args[0]+"_short", digest[:19])
+	s.TestScript.Setenv(args[0]+"_digits", digest[len("sha256:"):][:40])
 	if len(rest) > 0 {
 		s.pods(append([]string{digest}, rest...))
 	}

@@ -226,10 +226,16 @@ func (s *script) annotation(args []string) {
 	s.equal(args[1], s.now(d).GetAnnotations()[s.key(args[0])], args[0])
 }
 
+// label [KIND/NAME] KEY VALUE: empty where it is not there.
+func (s *script) label(args []string) {
+	d, args := s.pick(args)
+	s.equal(args[1], s.now(d).GetLabels()["tracebloc.io/"+args[0]], args[0])
+}
+
 // condition [KIND/NAME] VALUE is the label that says how the targets on a workload are.
 func (s *script) condition(args []string) {
 	d, args := s.pick(args)
-	s.equal(args[0], s.now(d).GetLabels()["tracebloc.io/refresh"], "the condition")
+	s.label([]string{d.kind() + "/" + d.GetName(), "refresh", args[0]})
 }
 
 // since [KIND/NAME] HOURS: on this home it is noted that the target has failed since so many hours by the played clock, and the last

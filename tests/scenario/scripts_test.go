@@ -164,7 +164,7 @@ func (s *script) commands() map[string]func(*testscript.TestScript, bool, []stri
 		// What is there then.
 		"outcome": {2, s.outcome}, "counted": {1, s.counted}, "live": {1, s.live}, "recorded": {1, s.recorded}, "mark": {1, s.mark},
 		"records": {1, s.records}, "holds": {3, s.holds}, "rolled": {2, s.rolled}, "revisions": {1, s.revisions},
-		"annotation": {2, s.annotation}, "condition": {1, s.condition}, "since": {1, s.since}, "owners": {1, s.owners}, "events": {2, s.events}, "writes": {1, s.writes},
+		"annotation": {2, s.annotation}, "label": {2, s.label}, "condition": {1, s.condition}, "since": {1, s.since}, "owners": {1, s.owners}, "events": {2, s.events}, "writes": {1, s.writes},
 		"patches": {1, s.patches}, "hook": {1, s.hook}, "sent": {1, s.sent}, "asked": {2, s.asked}, "requests": {1, s.requests}, "took": {1, s.took}, "warned": {1, s.warned},
 	} {
 		commands[name] = func(ts *testscript.TestScript, neg bool, args []string) {
