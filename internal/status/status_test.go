@@ -86,7 +86,8 @@ func TestWhyATargetIsAsTheLabelSays(t *testing.T) {
 		"its turn":          {"waiting", state(annotate.State{TurnSince: &at}), "waiting", "", "waits for its turn"},
 		"under way":         {"waiting", state(annotate.State{Attempt: &annotate.Attempt{Digest: digest(one)}}), "waiting", "", "is being rolled out"},
 		"too young":         {"waiting", state(annotate.State{Seen: &annotate.Seen{Digest: digest(two), Since: since, Deferred: since}}), "waiting", "", "old enough"},
-		"for a person":      {"waiting", state(annotate.State{Passed: digest(two)}), "waiting", "", "waits for a person"},
+		"for a person":      {"waiting", state(annotate.State{Passed: digest(two)}), "waiting", "", "waits for a person; to have it rolled out: kubectl label --overwrite -n shop deployment d tracebloc.io/refresh-approve=2222222222222222222222222222222222222222"},
+		"approved":          {"waiting", state(annotate.State{Passed: digest(two), Approved: digest(two)}), "waiting", "", "is approved by a person"},
 		"not settled yet":   {"waiting", []string{keys.SkipStreak(), "1"}, "waiting", "", "not been settled for 1 tick"},
 		"an unknown label":  {"worse", nil, "worse", "", ""},
 	} {

@@ -114,7 +114,7 @@ func (s said) why(condition annotate.Condition) (failure.Cause, result.Message) 
 	case annotate.Held:
 		text, fix = s.held()
 	case annotate.Waiting:
-		text = s.waits()
+		text, fix = s.waits()
 	case annotate.Rejected:
 		if failed, found := s.newest(annotate.ByFailure); found {
 			cause, text, fix = failure.RolloutFailed, failed.Digest.Short()+" is rejected: "+failure.Clean(failed.Why), s.again()
@@ -135,19 +135,22 @@ func (s said) held() (text, fix string) {
 	return "", ""
 }
 
-func (s said) waits() string {
+func (s said) waits() (text, fix string) {
 	state := s.record.State
 	switch {
 	case state.TurnSince != nil:
-		return "it waits for its turn (MAX_ROLLOUTS) since " + annotate.FormatTime(*state.TurnSince)
+		return "it waits for its turn (MAX_ROLLOUTS) since " + annotate.FormatTime(*state.TurnSince), ""
 	case state.Attempt != nil && s.record.Mark.Is(state.Attempt.Digest):
-		return state.Attempt.Digest.Short() + " is being rolled out"
+		return state.Attempt.Digest.Short() + " is being rolled out", ""
 	case state.Seen != nil && !state.Seen.Deferred.IsZero():
-		return state.Seen.Digest.Short() + " waits to be old enough since " + annotate.FormatTime(state.Seen.Deferred)
+		return state.Seen.Digest.Short() + " waits to be old enough since " + annotate.FormatTime(state.Seen.Deferred), ""
+	case state.Approved != "":
+		return state.Approved.Short() + " is approved by a person, and not rolled out yet", ""
 	case state.Passed != "":
-		return state.Passed.Short() + " waits for a person"
+		return state.Passed.Short() + " waits for a person",
+			"to have it rolled out: " + s.Label(s.keys.Approve(), state.Passed)
 	}
-	return s.unsettled()
+	return s.unsettled(), ""
 }
 
 func (s said) fails() (cause failure.Cause, text, fix string) {
@@ -200,7 +203,7 @@ func lastError(text string) (cause failure.Cause, sentence, fix string) {
 
 // kubectl is the command that removes a key from the workload.
 func (s said) kubectl(verb, key string) string {
-	return fmt.Sprintf("kubectl %s -n %s %s %s %s-", verb, s.Namespace, strings.ToLower(string(s.Kind)), s.Name, key)
+	return fmt.Sprintf("kubectl %s %s %s-", verb, s.Kubectl(), key)
 }
 
 // again is how a digest that was rejected is tried again.

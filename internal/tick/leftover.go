@@ -41,7 +41,7 @@ func (t *tick) leftovers(readings []reading) []Leftover {
 
 // moves names what is left, with the commands that move or remove it.
 func (t *tick) moves(ref workload.Ref, left annotate.Leftovers) string {
-	on := kubectl(ref)
+	on := ref.Kubectl()
 	hold := fmt.Sprintf("kubectl label --overwrite %s %s=true", on, t.keys.Hold())
 	removed := func(keys []string) string {
 		return strings.Join(keys[:min(len(keys), maxLeftovers)], "- ") + "-"

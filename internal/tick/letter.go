@@ -72,14 +72,17 @@ func (t *tick) message(letters []*letter, report result.Report) notify.Message {
 				over = append(over, notify.Notice{Target: name, State: "recovered", Lasted: decide.Lasted(n.Until.Sub(n.Since))})
 			}
 			if telling.News && telling.Notice.Digest != "" {
-				state, on := "refreshed", ""
+				notice := notify.Notice{Target: name, State: "refreshed", Sentence: "latest is " + telling.Notice.Digest.Short()}
 				if telling.Waits {
-					state = "a new digest waits for a person"
+					notice.State = "a new digest waits for a person"
 				}
 				if standing.Waits != "" || standing.Recorded != "" {
-					on = t.workloads[t.places[telling.Target][standing.NewsAt].workload].ref.String()
+					on := t.workloads[t.places[telling.Target][standing.NewsAt].workload].ref
+					if notice.Workload = on.String(); standing.Waits != "" {
+						notice.Fix = toApprove + on.Label(t.keys.Approve(), standing.Waits)
+					}
 				}
-				news = append(news, notify.Notice{Target: name, State: state, Workload: on, Sentence: "latest is " + telling.Notice.Digest.Short()})
+				news = append(news, notice)
 			}
 		}
 	}

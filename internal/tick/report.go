@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
@@ -141,8 +140,7 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload, since strin
 	}
 	out.Message.Fix = failure.WithFix(out.Message.Fix, r.release(w.ref, o, r.targets[w.target[p.binding]].Name, out.Outcome))
 	if d.Approvable != "" && out.Outcome == decide.Pending {
-		out.Message.Fix = failure.WithFix(out.Message.Fix, fmt.Sprintf("to have it rolled out: kubectl label --overwrite %s %s=%s",
-			kubectl(w.ref), r.keys.Approve(), annotate.DigitsOf(d.Approvable)))
+		out.Message.Fix = failure.WithFix(out.Message.Fix, toApprove+w.ref.Label(r.keys.Approve(), d.Approvable))
 	}
 	if o.reading.object == nil {
 		return out
@@ -182,9 +180,12 @@ func told(d decide.Decision) string {
 	return text
 }
 
+// toApprove begins what a person is told of a digest that waits for them.
+const toApprove = "to have it rolled out: "
+
 // release is the command that ends what a person, or a rejection, has decided; empty for any other outcome.
 func (r reporter) release(ref workload.Ref, o outcome, target string, outcome decide.Outcome) string {
-	on := kubectl(ref)
+	on := ref.Kubectl()
 	switch {
 	case outcome != decide.Held && outcome != decide.Rejected:
 		return ""
@@ -195,11 +196,6 @@ func (r reporter) release(ref workload.Ref, o outcome, target string, outcome de
 	default:
 		return fmt.Sprintf("to have this digest tried again: kubectl annotate %s %s-", on, r.keys.State(target))
 	}
-}
-
-// kubectl names a workload as kubectl takes it.
-func kubectl(ref workload.Ref) string {
-	return fmt.Sprintf("-n %s %s %s", ref.Namespace, strings.ToLower(string(ref.Kind)), ref.Name)
 }
 
 // log logs a line for the target where it cannot be resolved, and one for each workload. Their keys are

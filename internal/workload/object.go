@@ -6,6 +6,7 @@ package workload
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,9 +15,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // Ref names a workload.
@@ -26,6 +29,16 @@ type Ref struct {
 }
 
 func (r Ref) String() string { return fmt.Sprintf("%s %s/%s", r.Kind, r.Namespace, r.Name) }
+
+// Kubectl names it as kubectl takes it.
+func (r Ref) Kubectl() string {
+	return fmt.Sprintf("-n %s %s %s", r.Namespace, strings.ToLower(string(r.Kind)), r.Name)
+}
+
+// Label is the command by which a person names a digest on it, by a label such as keys.Approve or keys.Skip.
+func (r Ref) Label(key string, digest image.Digest) string {
+	return fmt.Sprintf("kubectl label --overwrite %s %s=%s", r.Kubectl(), key, annotate.DigitsOf(digest))
+}
 
 // Resource is the plural by which the API server and RBAC know the kind.
 func (r Ref) Resource() string {
