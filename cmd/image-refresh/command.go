@@ -117,6 +117,19 @@ func (p *program) rootCommand() *cobra.Command {
 	flags.BoolP("help", "h", false, "this text")
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error { return fmt.Errorf("%w: %s", err, seeHelp(command)) })
 	root.SetHelpFunc(func(command *cobra.Command, _ []string) { p.printHelp(command) })
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: "print what a command does, and its flags", Hidden: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			command, rest, err := root.Find(args)
+			if err == nil && command == root {
+				err = knownCommand(root, rest)
+			}
+			if err != nil {
+				return err
+			}
+			return command.Help()
+		},
+	})
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.statusCommand(), p.initCommand(), p.explainCommand(), p.completionCommand(), p.versionCommand())

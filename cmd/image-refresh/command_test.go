@@ -79,6 +79,7 @@ func TestACommandLineThatIsWrongIsOneLineAndExit2(t *testing.T) {
 	for line, says := range map[string]string{
 		"refresh":         `there is no command "refresh": see`,
 		"RUN":             `there is no command "RUN", did you mean run?`,
+		"help plam":       `there is no command "plam", did you mean plan?`,
 		"plam":            `there is no command "plam", did you mean plan?`,
 		"run plan":        "run takes no arguments",
 		"plan plan":       "plan takes no arguments",
