@@ -5,6 +5,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -26,6 +27,11 @@ import (
 // Cluster is what a check asks the API server beside what a tick does. The error is that it could not be asked.
 type Cluster interface {
 	CanI(context.Context, cluster.Permission) (bool, error)
+	// WhoAmI is the name by which the API server knows us; empty where it does not say.
+	WhoAmI(context.Context) string
+	// DryRun returns a workload as it would be after a change, and changes nothing. The error is cluster.ErrNoDryRun where a webhook
+	// does not allow it.
+	DryRun(context.Context, workload.Ref, workload.Change) (*workload.Object, error)
 	Schedules(ctx context.Context, namespace string) ([]workload.Schedule, error)
 	List(ctx context.Context, namespace, selector string) ([]*workload.Object, error)
 	// AdmissionPolicy says whether the chart's policy is there that confines the service account of a namespace.
@@ -56,7 +62,9 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 	read := c.Tick.Config
 	facts := preflight.Facts{Source: string(read.ConfigFile), Targets: len(read.Targets), Warnings: read.Warnings(), Runbook: failure.Runbook(read.Runbook)}
 	var aside sync.WaitGroup
-	aside.Go(func() { facts.Permissions = c.permissions(ctx) })
+	permissions := sync.OnceValue(func() []preflight.Permission { return c.permissions(ctx) })
+	aside.Go(func() { facts.Permissions = permissions() })
+	aside.Go(func() { facts.User = failure.Clean(c.Cluster.WhoAmI(ctx)) })
 	aside.Go(func() {
 		if facts.Schedules, facts.NoSchedules = c.schedules(ctx); len(facts.Schedules) > 0 {
 			facts.Protections = c.protections(ctx)
@@ -69,6 +77,7 @@ func (c *Checker) Run(ctx context.Context) result.Report {
 	if !preview.Interrupted {
 		facts.Slots = slots(preview)
 		aside.Go(func() { facts.Unfollowed = c.unfollowed(ctx, preview) })
+		aside.Go(func() { facts.DryRuns = c.dryRuns(ctx, preview.Patches, permissions()) })
 	}
 	for _, one := range preview.Signatures {
 		facts.Signatures = append(facts.Signatures, preflight.Signature{
@@ -135,6 +144,31 @@ func (c *Checker) permissions(ctx context.Context) []preflight.Permission {
 	}
 	all.Wait()
 	return permissions
+}
+
+// dryRuns asks what the API server makes of each patch. Nobody is asked who lacks the right to patch, which has a line of its own.
+func (c *Checker) dryRuns(ctx context.Context, patches []tick.Patch, permissions []preflight.Permission) []preflight.DryRun {
+	all := make([]preflight.DryRun, len(patches))
+	var group sync.WaitGroup
+	for i, patch := range patches {
+		all[i] = preflight.DryRun{Workload: patch.Ref.String(), Due: patch.Due}
+		all[i].Forbidden = slices.ContainsFunc(permissions, func(p preflight.Permission) bool {
+			return p.What == all[i].Workload && p.Verb == "patch" && !p.Allowed
+		})
+		if all[i].Forbidden {
+			continue
+		}
+		group.Go(func() {
+			object, err := c.Cluster.DryRun(ctx, patch.Ref, patch.Change)
+			if err == nil {
+				all[i].Failure = patch.Change.Lost(object)
+				return
+			}
+			all[i].Failure, all[i].Unknown = failure.Of(err, failure.API), errors.Is(err, cluster.ErrNoDryRun)
+		})
+	}
+	group.Wait()
+	return all
 }
 
 // schedules reads the CronJobs that run this program, and what a tick of theirs may take.

@@ -40,6 +40,10 @@ func (o *outside) CanI(ctx context.Context, permission cluster.Permission) (bool
 	return true, ctx.Err()
 }
 
+func (*outside) DryRun(context.Context, workload.Ref, workload.Change) (*workload.Object, error) {
+	panic("no workload")
+}
+func (*outside) WhoAmI(context.Context) string                                      { return "" }
 func (*outside) AdmissionPolicy(context.Context, string) (bool, error)              { panic("no CronJob") }
 func (*outside) NetworkPolicy(context.Context, string) (bool, error)                { panic("no CronJob") }
 func (*outside) Schedules(context.Context, string) ([]workload.Schedule, error)     { return nil, nil }

@@ -18,6 +18,9 @@ import (
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
+// ErrNoDryRun says that a webhook would have to be called for a dry run that does not declare what such a call does.
+var ErrNoDryRun = errors.New("a webhook takes no dry run")
+
 // ErrConflict says that the object has changed since it was read: read again, decide again.
 var ErrConflict = errors.New("the object has changed since it was read")
 
@@ -43,11 +46,16 @@ func (c *Client) do(ctx context.Context, request func(context.Context) error) er
 	defer cancel()
 	wait := retryPause
 	known := false // it stays unauthorized
+	var before error
 	for try := 1; ; try++ {
 		err := request(ctx)
 		if err != nil && errors.Is(outer.Err(), context.Canceled) {
 			return fmt.Errorf("%w: %w", context.Canceled, err) // a signal's own cause hides that
 		}
+		if err != nil && before != nil && ctx.Err() != nil { // an answer says more than that none came in time
+			return before
+		}
+		before = err
 		again := transient(err)
 		if apierrors.IsUnauthorized(err) && !known {
 			wait, known, again = max(wait, unauthorizedPause), true, true
@@ -80,6 +88,13 @@ func transient(err error) bool {
 // (https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/): the status is 400, 403 or 422.
 var deniedBy = regexp.MustCompile(`(admission webhook|ValidatingAdmissionPolicy) ["']([^"']+)["'].* denied`)
 
+// notCalled and noDryRun find the webhook that stands in the way of a request, likewise: one that does not answer, and, where the
+// request is a dry run, one that does not declare what it does then.
+var (
+	notCalled = regexp.MustCompile(`failed calling webhook "([^"]+)"`)
+	noDryRun  = regexp.MustCompile(`admission webhook "([^"]+)" does not support dry run`)
+)
+
 func kindOfAdmission(words string) string {
 	if words == "admission webhook" {
 		return words
@@ -95,8 +110,16 @@ func failureOf(verb string, ref workload.Ref, err error) *failure.Error {
 		timeout = true
 	}
 	text := failure.Clean(err.Error())
-	admission := deniedBy.FindStringSubmatch(err.Error())
+	admission, absent, unasked := deniedBy.FindStringSubmatch(err.Error()), notCalled.FindStringSubmatch(err.Error()), noDryRun.FindStringSubmatch(err.Error())
 	switch {
+	case unasked != nil:
+		out.Cause, out.Err = failure.None, ErrNoDryRun
+		out.Message = fmt.Sprintf("the admission webhook %s takes no dry run, so what it makes of a %s of %s is not known", failure.Clean(unasked[1]), verb, ref)
+		out.Fix = "have it declare that it has no side effects then (sideEffects: NoneOnDryRun)"
+	case absent != nil:
+		out.Message = fmt.Sprintf("the API server cannot call the admission webhook %s, and so does not %s %s (%s)",
+			failure.Clean(absent[1]), verb, ref, failure.CleanEnds(err.Error()))
+		out.Fix = "see to the Service and the pods of that webhook, or remove its configuration where it is not used any more"
 	case admission != nil:
 		out.Message = fmt.Sprintf("the %s %s refuses to let us %s %s, which is no matter of permissions (%s)",
 			kindOfAdmission(admission[1]), failure.Clean(admission[2]), verb, ref, failure.CleanEnds(err.Error()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/workload"
 )
 
 // A signal ends requests that are under way and those that wait for a place, two of them at a time.
@@ -39,6 +41,22 @@ func TestRequestsEndWithTheTick(t *testing.T) {
 	})
 }
 
+// A webhook that the API server waits for takes the time of all tries: what it answered first is said.
+func TestI18AnAnswerSaysMoreThanNoneInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := asked(t, func(r *http.Request) (*http.Response, error) {
+			time.Sleep(requestTimeout / 2)
+			return sends(500, metav1.Status{
+				TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: 500,
+				Reason: metav1.StatusReasonInternalError, Message: `failed calling webhook "slow.example.com": context deadline exceeded`,
+			})(r)
+		}, hangs)
+		_, err := client.DryRun(t.Context(), ref, workload.Change{})
+		assert.ErrorContains(t, err, "cannot call the admission webhook slow.example.com")
+	})
+}
+
 // What the API server answers, in the words of an operator.
 func TestI17FailuresSayWhatToDo(t *testing.T) {
 	t.Parallel()
@@ -53,6 +71,8 @@ func TestI17FailuresSayWhatToDo(t *testing.T) {
 		"the admission webhook w refuses":                             status(403, metav1.StatusReasonForbidden, `admission webhook "w" denied the request`),
 		"the admission policy signed-only refuses": status(403, metav1.StatusReasonForbidden,
 			`deployments.apps "stg-api" is forbidden: ValidatingAdmissionPolicy 'signed-only' with binding 'b' denied request: no`),
+		"the API server cannot call the admission webhook x, and so does not patch": status(500, metav1.StatusReasonInternalError,
+			`Internal error occurred: failed calling webhook "x": failed to call webhook: Post "https://x.svc:443/": no route to host`),
 	} {
 		failed := failureOf("patch", ref, err)
 		assert.Contains(t, failed.Message, says)

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -37,6 +38,27 @@ func (c *Client) CanI(ctx context.Context, permission Permission) (bool, error) 
 		return false, notAnswered("asked whether we may "+permission.String(), err)
 	}
 	return review.Status.Allowed, nil
+}
+
+// WhoAmI is the name by which the API server knows us (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review);
+// empty where it does not say, as before Kubernetes 1.28.
+func (c *Client) WhoAmI(ctx context.Context) string {
+	var review struct {
+		Status struct{ UserInfo struct{ Username string } }
+	}
+	err := c.do(ctx, func(ctx context.Context) error {
+		text, err := c.groups[""].Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").
+			SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").
+			Body([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)).Do(ctx).Raw()
+		if err == nil {
+			err = json.Unmarshal(text, &review)
+		}
+		return err
+	})
+	if err != nil {
+		return ""
+	}
+	return review.Status.UserInfo.Username
 }
 
 // notAnswered words that a question of the preflight had no answer.

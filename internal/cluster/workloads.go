@@ -61,6 +61,18 @@ func (c *Client) Patch(ctx context.Context, read *workload.Object, change worklo
 	return written, err
 }
 
+// DryRun asks for a change to a workload that goes through admission and is not stored, and returns what would be stored
+// (https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run). It needs the right to patch. The error is ErrNoDryRun
+// where a webhook does not allow it.
+func (c *Client) DryRun(ctx context.Context, ref workload.Ref, change workload.Change) (*workload.Object, error) {
+	body, err := change.Unguarded(ref.Kind)
+	if err != nil {
+		return nil, fmt.Errorf("writing the patch of %s: %w", ref, err)
+	}
+	answered, _, err := c.patch(ctx, ref, types.StrategicMergePatchType, body, metav1.DryRunAll)
+	return answered, err
+}
+
 // ReturnOwnership moves our claim on the slots to the Apply managers in owners, by the slot's key. It returns the
 // object as it is now, the one given where we claim nothing. The error is ErrConflict where the object has
 // changed since it was read.
@@ -77,12 +89,12 @@ func (c *Client) ReturnOwnership(ctx context.Context, read *workload.Object, slo
 }
 
 // patch sends a patch, and says how often it had to be sent.
-func (c *Client) patch(ctx context.Context, ref workload.Ref, kind types.PatchType, body []byte) (written *workload.Object, sent int, err error) {
+func (c *Client) patch(ctx context.Context, ref workload.Ref, kind types.PatchType, body []byte, dryRun ...string) (written *workload.Object, sent int, err error) {
 	object := empty(ref.Kind)
 	err = c.do(ctx, func(ctx context.Context) error {
 		sent++
 		return c.client(ref).Patch(kind).Namespace(ref.Namespace).Resource(ref.Resource()).Name(ref.Name).
-			VersionedParams(&metav1.PatchOptions{FieldManager: workload.FieldManager}, c.parameters).
+			VersionedParams(&metav1.PatchOptions{FieldManager: workload.FieldManager, DryRun: dryRun}, c.parameters).
 			Body(body).Do(ctx).Into(object)
 	})
 	switch {

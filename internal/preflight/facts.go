@@ -2,7 +2,7 @@
 // does, a line each with the fix. It is pure: package check asks, this package says.
 //
 // Lines stand in the order in which one thing rests on another: the configuration, the API server, permissions,
-// registries, credentials, images, workloads. What rests on something that failed is "could not be checked" and
+// registries, credentials, images, workloads, admission. What rests on something that failed is "could not be checked" and
 // points there, so that the cause which is most basic is the one that is read (no "manifest unknown" while the
 // name of the registry does not resolve).
 package preflight
@@ -29,6 +29,8 @@ type Facts struct {
 	Stale       []*failure.Error // of targets whose latest has not changed for too long
 	Signatures  []Signature      // of targets that verify
 	Slots       []Slot
+	DryRuns     []DryRun
+	User        string // as whom the API server was asked; cleaned; empty where it does not say
 	Leftovers   []Leftover
 	Unfollowed  []Unfollowed
 	Schedules   []Schedule
@@ -98,6 +100,15 @@ type Slot struct {
 // Conflict is a field that a deployer applied and somebody else owns now: the deployer's next upgrade fails.
 type Conflict struct {
 	Field, Deployer, Owner string
+}
+
+// DryRun is what the API server made of a patch of a workload that it was not to store.
+type DryRun struct {
+	Workload  string
+	Due       bool // the patch that is due; else one that changes nothing
+	Forbidden bool // not asked, for want of the right to patch
+	Failure   *failure.Error
+	Unknown   bool // the failure is that nobody can say
 }
 
 // Leftover is what stands on a workload and nothing reads, with the commands that move or remove it.

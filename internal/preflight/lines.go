@@ -20,6 +20,7 @@ const (
 	checkImage         = "image"
 	checkSignature     = "signature"
 	checkWorkload      = "workload"
+	checkAdmission     = "admission"
 	checkOwnership     = "ownership"
 	checkSchedule      = "schedule"
 	checkProtection    = "protection"
@@ -44,6 +45,9 @@ func Lines(f Facts) []result.Check {
 	}
 	for _, slot := range f.Slots {
 		lines.slot(slot, server, unreadable)
+	}
+	for _, one := range f.DryRuns {
+		lines.dryRun(one, f.User)
 	}
 	for _, left := range f.Leftovers {
 		lines.add(checkWorkload, left.Workload, result.Warning, left.Message)
@@ -246,6 +250,30 @@ func (l *list) slot(s Slot, server *failure.Error, unreadable map[string]bool) {
 				conflict.Deployer, conflict.Owner, conflict.Field),
 			Fix: "put the value into the chart and upgrade once with --force-conflicts",
 		})
+	}
+}
+
+// dryRun says what admission policies and webhooks make of a patch.
+func (l *list) dryRun(one DryRun, user string) {
+	what := "a dry run of a patch that changes nothing, since none is due"
+	if one.Due {
+		what = "a dry run of the patch that is due"
+	}
+	if user != "" {
+		what += ", as " + user
+	}
+	told := func(failed *failure.Error) *failure.Error {
+		return &failure.Error{Cause: failed.Cause, Message: what + ": " + failed.Message, Fix: failed.Fix}
+	}
+	switch {
+	case one.Forbidden:
+		l.add(checkAdmission, one.Workload, result.Unchecked, "not asked: the permission to patch is missing")
+	case one.Failure == nil:
+		l.add(checkAdmission, one.Workload, result.OK, what+": accepted")
+	case one.Unknown:
+		l.warn(checkAdmission, one.Workload, told(one.Failure))
+	default:
+		l.wrong(checkAdmission, one.Workload, told(one.Failure))
 	}
 }
 

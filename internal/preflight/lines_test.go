@@ -63,6 +63,10 @@ func TestLines(t *testing.T) {
 	asked := func(permission Permission) func(*Facts) {
 		return func(f *Facts) { f.Permissions = append(f.Permissions, permission) }
 	}
+	dryRun := func(dryRun DryRun) func(*Facts) {
+		dryRun.Workload = "Deployment shop/web"
+		return func(f *Facts) { f.DryRuns, f.User = []DryRun{dryRun}, "alice" }
+	}
 	scheduled := func(schedule Schedule) func(*Facts) {
 		return func(f *Facts) { f.Schedules = []Schedule{schedule} }
 	}
@@ -123,6 +127,13 @@ func TestLines(t *testing.T) {
 		"told to end at once": {func(f *Facts) { f.Permissions, f.Slots, f.Interrupted = nil, nil, true }, "configuration failed, permission unchecked", ""},
 		"the clock is behind": {func(f *Facts) { f.ClockAhead = -2 * time.Minute }, "api-server warning", "2m0s behind"},
 		"the clock is fine":   {func(f *Facts) { f.ClockAhead = time.Minute }, "", ""},
+
+		// What admission makes of a patch.
+		"it is accepted":        {dryRun(DryRun{Due: true}), "admission ok", "Deployment shop/web a dry run of the patch that is due, as alice: accepted"},
+		"none is due":           {dryRun(DryRun{}), "admission ok", "changes nothing, since none is due"},
+		"it is refused":         {dryRun(DryRun{Failure: failed(failure.API)}), "admission failed", ", as alice: it failed (see #api)"},
+		"it takes no dry run":   {dryRun(DryRun{Failure: failed(failure.None), Unknown: true}), "admission warning", ": it failed\n"},
+		"it may not be patched": {dryRun(DryRun{Forbidden: true}), "admission unchecked", "the permission to patch is missing"},
 
 		// Slots and schedules.
 		"undecided":         {slot(Slot{Undecided: true, Failure: failed(failure.DNS)}), "workload unchecked", ""},

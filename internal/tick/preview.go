@@ -2,6 +2,7 @@ package tick
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type Preview struct {
 	Answers     []resolver.Answer // by query
 	Stale       []*failure.Error  // of the targets whose latest has not changed for too long
 	Bindings    []BindingPreview  // in the order of the targets
+	Patches     []Patch
 	Signatures  []Signature
 	Leftovers   []Leftover
 	Interrupted bool // nothing was decided
@@ -41,6 +43,13 @@ type BindingPreview struct {
 	Unsolved bool           // its failure is that its image is not resolved
 	Gone     *failure.Error // what its slots hold is no longer in the registry
 	Doubts   []*failure.Error
+}
+
+// Patch is what is to be written to a workload that could be read.
+type Patch struct {
+	Ref    workload.Ref
+	Change workload.Change
+	Due    bool // else it changes nothing
 }
 
 // Refs are the workloads of the configuration, in its order.
@@ -70,6 +79,7 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 		planned := t.plan(ctx, read, resolved)
 		e, gone = unwritten(planned, false), t.gone(ctx, planned)
 		preview.Signatures = t.signatures(ctx, planned)
+		preview.Patches = t.patches(planned, t.following(ctx, planned))
 	}
 	for target := range t.targets {
 		if stale := e.targets[target].Stale; stale != nil {
@@ -84,6 +94,55 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 		}
 	}
 	return preview
+}
+
+// patches are what is due, workload by workload: also what the tick after a first observation is to write, and what MAX_ROLLOUTS
+// leaves to a later one. Each has what is ours on the workload as it is, so that the answer tells whether that is left alone.
+func (t *tick) patches(p plan, following []*decide.Step) []Patch {
+	var patches []Patch
+	for at, step := range p.steps {
+		if step == nil {
+			continue
+		}
+		read, steps := p.readings[at], []decide.Step{*step}
+		if !step.Turn {
+			steps[0] = t.rules.Again(p.targets, *p.workloads[at], true)
+		}
+		if following[at] != nil {
+			steps = append(steps, *following[at])
+		}
+		patch := Patch{Ref: read.object.Ref, Change: t.asItIs(read)}
+		for _, step := range steps {
+			change := read.object.Change(step.Change, read.places)
+			patch.Due = patch.Due || !change.Empty()
+			maps.Copy(patch.Change.Labels, change.Labels)
+			maps.Copy(patch.Change.Annotations, change.Annotations)
+			if len(change.Slots) > 0 {
+				patch.Change.Slots = change.Slots
+			}
+		}
+		patches = append(patches, patch)
+	}
+	return patches
+}
+
+// asItIs is a change that changes nothing: the labels, annotations and slots that are ours on a workload, as they are.
+func (t *tick) asItIs(read reading) workload.Change {
+	change := workload.Change{Labels: map[string]string{}, Annotations: map[string]string{}}
+	meta := read.object.Meta
+	labels, annotations := t.keys.Own(meta.Labels, meta.Annotations)
+	for _, key := range labels {
+		change.Labels[key] = meta.Labels[key]
+	}
+	for _, key := range annotations {
+		change.Annotations[key] = meta.Annotations[key]
+	}
+	for _, slot := range slices.Concat(workload.Slots(read.places)...) {
+		if digest := slot.Live.Digest(); digest != "" {
+			change.Slots = append(change.Slots, workload.SlotChange{Slot: slot, Digest: digest})
+		}
+	}
+	return change
 }
 
 func (t *tick) preview(e ended, p place) BindingPreview {

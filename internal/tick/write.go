@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/tracebloc/image-refresh/internal/cluster"
@@ -73,11 +72,8 @@ func (w *workloadRun) afterWrite(ctx context.Context, p progress, object *worklo
 		written.reading = w.giveBack(ctx, written.reading)
 	}
 	written.facts.Object = w.facts(written.reading)
-	if lost := p.reading.object.Change(p.step.Change, p.reading.places).Lost(object); len(lost) > 0 {
-		return written, w.notWritten(ctx, p, &failure.Error{
-			Cause: failure.Contested, Message: fmt.Sprintf("an admission webhook or policy has changed what was written to %s (%s)", w.ref, strings.Join(lost, "; ")),
-			Fix: "find it (kubectl get mutatingwebhookconfigurations) and have it leave our keys and slots alone",
-		})
+	if lost := p.reading.object.Change(p.step.Change, p.reading.places).Lost(object); lost != nil {
+		return written, w.notWritten(ctx, p, lost)
 	}
 	w.emitAll(ctx, written)
 	return written, nil

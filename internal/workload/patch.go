@@ -50,9 +50,10 @@ func (c Change) AppliedTo(o *Object) bool {
 	return len(c.Labels)+len(c.Annotations) > 0 && bears(o.Meta.Labels, c.Labels) && bears(o.Meta.Annotations, c.Annotations)
 }
 
-// Lost names what of the change an object does not hold, which the API server returned for it: labels, annotations and slots.
-// Another spelling of the same image is what was written.
-func (c Change) Lost(o *Object) []string {
+// Lost says what of the change an object does not hold, which the API server returned for it: labels, annotations and slots.
+// Something between us and what is stored has taken it out (I82). It is nil where the object holds everything. Another spelling of
+// the same image is what was written.
+func (c Change) Lost(o *Object) *failure.Error {
 	var lost []string
 	for _, of := range []struct {
 		what            string
@@ -66,10 +67,16 @@ func (c Change) Lost(o *Object) []string {
 	}
 	for _, change := range c.Slots {
 		if have := o.text(change.Slot); !sameImage(have, change.Slot.write(change.Digest)) {
-			lost = append(lost, fmt.Sprintf("slot %s, which holds %q now", change.Slot.Key(), failure.Clean(have)))
+			lost = append(lost, fmt.Sprintf("slot %s, which holds %q then", change.Slot.Key(), failure.Clean(have)))
 		}
 	}
-	return lost
+	if len(lost) == 0 {
+		return nil
+	}
+	return &failure.Error{
+		Cause: failure.Contested, Message: fmt.Sprintf("an admission webhook or policy changes what is written to %s (%s)", o.Ref, strings.Join(lost, "; ")),
+		Fix: "find it (kubectl get mutatingwebhookconfigurations) and have it leave our keys and slots alone",
+	}
 }
 
 // text is what a slot holds, as it is.
@@ -109,7 +116,13 @@ func bears(stored, values map[string]string) bool {
 // StrategicMerge is the change as a strategic merge patch against the object as it was read: the server
 // refuses it with a conflict where the object has changed since.
 func (c Change) StrategicMerge(read *Object) ([]byte, error) {
-	metadata := map[string]any{"resourceVersion": read.Meta.ResourceVersion}
+	return c.patch(read.Kind, map[string]any{"resourceVersion": read.Meta.ResourceVersion})
+}
+
+// Unguarded is the change as StrategicMerge has it, of whatever version of the object: for a dry run, which overwrites nothing.
+func (c Change) Unguarded(kind config.Kind) ([]byte, error) { return c.patch(kind, map[string]any{}) }
+
+func (c Change) patch(kind config.Kind, metadata map[string]any) ([]byte, error) {
 	if len(c.Labels) > 0 {
 		metadata["labels"] = nullable(c.Labels)
 	}
@@ -118,7 +131,7 @@ func (c Change) StrategicMerge(read *Object) ([]byte, error) {
 	}
 	patch := map[string]any{"metadata": metadata}
 	if len(c.Slots) > 0 {
-		patch["spec"] = c.spec(read.Kind)
+		patch["spec"] = c.spec(kind)
 	}
 	return json.Marshal(patch)
 }

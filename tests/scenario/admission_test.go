@@ -2,6 +2,10 @@ package scenario_test
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
@@ -10,9 +14,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/tests/apiproxy"
+	"github.com/tracebloc/image-refresh/tests/faultinject"
 	"github.com/tracebloc/image-refresh/tests/harness"
+	"github.com/tracebloc/image-refresh/tests/pki"
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
@@ -23,14 +30,20 @@ func (r *release) confine(config string) {
 	values := config + "admissionPolicy: {enabled: true}\nserviceAccount: {create: false, name: image-refresh}\n"
 	policy := file(r.t, r.Scenario, "policy.yaml", r.run("template", "refresh", "../../chart",
 		"--values", file(r.t, r.Scenario, "values.yaml", values), "--show-only", "templates/admissionpolicy.yaml"))
-	r.Kubectl("apply", "-f", policy)
-	r.t.Cleanup(func() {
-		command := exec.CommandContext(context.Background(), r.Cluster.Kubectl(), "--kubeconfig", r.Cluster.Kubeconfig(),
-			"delete", "--wait=false", "--ignore-not-found", "-f", policy)
-		output, err := command.CombinedOutput()
-		assert.NoError(r.t, err, "%s", output)
-	})
+	clusterWide(r.t, r.Scenario, policy)
 	r.Eventually("the policy is in force", r.refused)
+}
+
+// clusterWide applies a file with what belongs to the whole cluster, until the test ends.
+func clusterWide(t *testing.T, s *harness.Scenario, file string) {
+	t.Helper()
+	s.Kubectl("apply", "-f", file)
+	t.Cleanup(func() {
+		command := exec.CommandContext(context.Background(), s.Cluster.Kubectl(), "--kubeconfig", s.Cluster.Kubeconfig(),
+			"delete", "--wait=false", "--ignore-not-found", "-f", file)
+		output, err := command.CombinedOutput()
+		assert.NoError(t, err, "%s", output)
+	})
 }
 
 // refused says whether the program's account may not do what RBAC allows it, because of the policy.
@@ -38,6 +51,16 @@ func (r *release) refused() bool {
 	output, err := exec.CommandContext(r.t.Context(), r.Cluster.Kubectl(), "--kubeconfig", r.Kubeconfig, "--namespace", r.Namespace,
 		"patch", "deployment", "deployment", "--dry-run=server", "--patch", `{"spec":{"replicas":0}}`).CombinedOutput()
 	return err != nil && strings.Contains(string(output), "nothing of a workload but the slots of its targets")
+}
+
+// lets asserts that the policy lets the program's account do what a check asks for, for each workload.
+func (r *release) lets(patch string) {
+	r.t.Helper()
+	lines := linesOf(check(r.t, r.Scenario, 0), "admission", "ok", "")
+	assert.Len(r.t, lines, len(kinds))
+	for _, line := range lines {
+		assert.Equal(r.t, "a dry run of "+patch+", as system:serviceaccount:"+r.Namespace+":image-refresh: accepted", line.Message)
+	}
 }
 
 // The whole life of a digest, with an account that may patch nothing but slots, marks and records.
@@ -52,14 +75,17 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 		refused := outcomeOf(r.t, result, "ingestor", "deployment", "failed", "api").Message
 		assert.Contains(r.t, refused, "admission policy")
 		assert.NotContains(r.t, refused, "grant the verb")
+		assert.Len(r.t, linesOf(check(r.t, r.Scenario, 1), "admission", "failed", ""), len(kinds))
 		r.confine(applicationConfig)
 		r.Eventually("the policy knows both targets", func() bool { return r.Tick().ExitCode == 0 })
 		r.Settle(r.workloads()...)
+		r.lets("the patch that is due")
 		digest, reference := r.refresh("second")
 		r.requireSlots(digest, reference, r.owners, r.owners) // handed back by a write of managedFields alone
 		r.upgrade("--reuse-values", "--set", "note=changed")
 		r.tick("reapplied")
 		r.tick("unchanged")
+		r.lets("a patch that changes nothing, since none is due")
 
 		// A bad build is tried, rejected and taken back.
 		r.Setenv("ROLLOUT_TIMEOUT", "10s")
@@ -188,4 +214,128 @@ func TestARefusalAtAdmissionNamesWhoRefuses(t *testing.T) {
 	refused := requireOutcome(t, s.Tick(), 1, "failed", "api")
 	assert.Regexp(t, "webhook rules.example.com.*only on Mondays", refused.Message)
 	assert.NotContains(t, refused.Message, "grant the verb")
+}
+
+// A policy has something against every new digest. A check says so in the tick before: of workloads that no tick has seen yet, and
+// of those that have to wait for their turn.
+func TestCheckNamesThePolicyThatRefuses(t *testing.T) {
+	t.Parallel()
+	s := environment.Scenario(t)
+	s.WithoutPlan() // it does not see what a policy refuses
+	digest := s.Push(ingestor, image("first"))
+	s.Push(ingestor, image("second"))
+	s.Deploy(jobs(digest), workloads.Deployment("other", workloads.Container("api", jobsManager), workloads.Env("api", slot, digest)))
+	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "jobs", "api", "env: "+slot)+entry("Deployment", "other", "api", "env: "+slot)))
+	s.Setenv("MAX_ROLLOUTS", "1")
+	require.Len(t, linesOf(check(t, s, 0), "admission", "ok", ""), 2)
+	policy := "today." + s.Namespace
+	clusterWide(t, s, file(t, s, "policy.yaml", `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: `+policy+`}
+spec:
+  matchConstraints: {`+updatesIn(s, "resourceRules")+`}
+  validations: [{expression: object.spec.template == oldObject.spec.template, message: not today}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: `+policy+`}
+spec: {policyName: `+policy+`, validationActions: [Deny]}
+`))
+	s.Eventually("the policy is in force", func() bool { return s.Run("check").ExitCode == 1 })
+	for _, tick := range []struct {
+		exit     int
+		outcomes []string
+	}{{0, []string{"adopted", "adopted"}}, {1, []string{"failed", "waiting"}}} {
+		for _, name := range []string{"jobs", "other"} {
+			before := s.Deployment(name).ObjectMeta
+			line := requireCheck(t, check(t, s, 1), "admission", "failed", "Deployment "+s.Namespace+"/"+name)
+			assert.Equal(t, "api", line.Cause)
+			assert.Regexp(t, "patch that is due.*policy "+policy+" refuses.*not today", line.Message)
+			assert.Equal(t, before, s.Deployment(name).ObjectMeta, "nothing is stored")
+		}
+		result := s.Tick()
+		harness.RequireExit(t, tick.exit, result)
+		s.Settle(workloads.Deployment("jobs"), workloads.Deployment("other"))
+		for i, name := range []string{"jobs", "other"} {
+			assert.Equal(t, tick.outcomes[i], result.Report.Target("ingestor").Workload(name).Outcome)
+		}
+	}
+}
+
+// updatesIn is how admission policies and webhooks are to be asked about changes of the scenario's Deployments: rules is the name
+// of the field for what they are asked about.
+func updatesIn(s *harness.Scenario, rules string) string {
+	return "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: " + s.Namespace + "}}, " +
+		rules + ": [{apiGroups: [apps], apiVersions: [v1], resources: [deployments], operations: [UPDATE]}]"
+}
+
+// webhook is the configuration of a webhook that answers so; where it answers nothing, it is not there.
+func webhook(t *testing.T, s *harness.Scenario, kind, answer string) string {
+	t.Helper()
+	client := "service: {namespace: " + s.Namespace + ", name: absent}"
+	if answer != "" {
+		authority, err := pki.NewAuthority("webhook")
+		require.NoError(t, err)
+		certificate, err := authority.Issue("127.0.0.1")
+		require.NoError(t, err)
+		address, stop, err := faultinject.Listen(t.Context(), faultinject.AnyPort, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var review struct{ Request struct{ UID string } }
+			if json.NewDecoder(r.Body).Decode(&review) != nil {
+				panic(http.ErrAbortHandler)
+			}
+			_, _ = fmt.Fprintf(w, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":%q,%s}}`, review.Request.UID, answer)
+		}), &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*certificate}})
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, stop()) })
+		client = "url: 'https://" + address + "/', caBundle: " + base64.StdEncoding.EncodeToString(authority.PEM())
+	}
+	return `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ` + kind + `WebhookConfiguration
+metadata: {name: rules.` + s.Namespace + `}
+webhooks:
+  - {name: rules.example.com, admissionReviewVersions: [v1], sideEffects: None, clientConfig: {` + client + `}, ` + updatesIn(s, "rules") + `}
+`
+}
+
+// What webhooks make of a patch is said before a tick sends it, also where none is due yet; and a tick finds the same.
+func TestCheckNamesTheWebhook(t *testing.T) {
+	t.Parallel()
+	drop := `[{"op":"remove","path":"/metadata/labels/` + strings.ReplaceAll(mark, "/", "~1") + `"}]`
+	for name, c := range map[string]struct{ kind, answer, cause, says string }{
+		"that refuses":      {"Validating", `"allowed":false,"status":{"message":"only on Mondays"}`, "api", "webhook rules.example.com refuses.*only on Mondays"},
+		"that is not there": {"Validating", "", "api", "cannot call the admission webhook rules.example.com"},
+		"that drops a key": {"Mutating", `"allowed":true,"patchType":"JSONPatch","patch":"` + base64.StdEncoding.EncodeToString([]byte(drop)) + `"`,
+			"contested", "webhook or policy changes what is written.*label " + mark},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := adopted(t)
+			s.WithoutPlan() // it does not see what a webhook does
+			requireCheck(t, check(t, s, 0), "admission", "ok", "jobs")
+			clusterWide(t, s, file(t, s, "webhook.yaml", webhook(t, s, c.kind, c.answer)))
+			s.Eventually("the webhook is in force", func() bool { return s.Run("check").ExitCode == 1 })
+			for _, due := range []string{"since none is due", "the patch that is due"} {
+				line := requireCheck(t, check(t, s, 1), "admission", "failed", "jobs")
+				assert.Equal(t, c.cause, line.Cause)
+				assert.Regexp(t, due+".*"+c.says, line.Message)
+				s.Push(ingestor, image("second"))
+			}
+			assert.Regexp(t, c.says, requireOutcome(t, s.Tick(), 1, "failed", c.cause).Message)
+		})
+	}
+}
+
+// A webhook without sideEffects, as old configurations have them, is asked by no dry run, and has nothing against a tick.
+func TestCheckWarnsOfAWebhookThatTakesNoDryRun(t *testing.T) {
+	t.Parallel()
+	s, _, _ := behindTag(t, ingestor, image("first"), image("second"))
+	s.API.Inject(apiproxy.Fault{
+		Match: func(r apiproxy.Request) bool { return r.Query.Get("dryRun") == "All" },
+		Do:    apiproxy.Refuse(400, "BadRequest", `admission webhook "rules.example.com" does not support dry run`),
+	})
+	line := requireCheck(t, check(t, s, 0), "admission", "warning", "jobs")
+	assert.Contains(t, line.Message, "webhook rules.example.com takes no dry run")
+	requireOutcome(t, s.Tick(), 0, "refreshed", "")
 }
