@@ -121,7 +121,7 @@ func TestTheDocumentsNameOnlyWhatThereIs(t *testing.T) {
 	}
 	keys := annotate.NewKeys("tracebloc.io")
 	suffixes := []string{
-		keys.Hold(), keys.Approve(), keys.Skip(), keys.SkipStreak(), keys.Mark("T"), keys.Recorded("T"), keys.Failures("T"), keys.LastError("T"), keys.State("T"),
+		keys.Hold(), keys.Approve(), keys.Skip(), keys.SkipStreak(), keys.Mark("T"), keys.Recorded("T"), keys.Build("T"), keys.Failures("T"), keys.LastError("T"), keys.State("T"),
 		keys.FailingSince("T"), keys.Condition(),
 	}
 	kebab := regexp.MustCompile(`^[a-z]+(-[a-z]+)+$`)

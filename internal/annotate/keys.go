@@ -44,6 +44,11 @@ func (k Keys) Recorded(target string) string {
 	return k.prefix + "/" + recordedPrefix + target + markSuffix
 }
 
+// Build is the annotation that says which build the recorded digest is (image.Build), for people.
+func (k Keys) Build(target string) string {
+	return k.prefix + "/" + recordedPrefix + target + buildSuffix
+}
+
 // Failures is the annotation, on the target's home, that counts resolve failures in a row (I1).
 func (k Keys) Failures(target string) string { return k.prefix + "/" + target + failuresSuffix }
 
@@ -92,6 +97,7 @@ const (
 	lastErrorSuffix    = "-refresh-last-error"
 	failingSinceSuffix = "-refresh-failing-since"
 	markSuffix         = "-digest"
+	buildSuffix        = "-build"
 	recordedPrefix     = "last-refreshed-"
 	holdName           = "refresh-hold"
 	approveName        = "refresh-approve"

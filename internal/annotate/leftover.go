@@ -64,8 +64,10 @@ func isOfMark(value string) bool {
 // where it is none of ours.
 func annotated(name, value string) (target string, isCounter bool) {
 	if rest, found := strings.CutPrefix(name, recordedPrefix); found {
-		if target, found = strings.CutSuffix(rest, markSuffix); found {
-			return target, false
+		for _, suffix := range []string{markSuffix, buildSuffix} {
+			if target, found = strings.CutSuffix(rest, suffix); found {
+				return target, false
+			}
 		}
 	}
 	if target, found := strings.CutSuffix(name, stateSuffix); found {

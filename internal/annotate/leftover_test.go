@@ -30,8 +30,10 @@ func TestLeftovers(t *testing.T) {
 			keys.Failures("elsewhere"): "1", keys.LastError("elsewhere"): "x", keys.FailingSince("elsewhere"): "x", keys.State("elsewhere"): told,
 		}, annotate.Leftovers{}},
 		"a target that is not here any more": {
-			values{"p.io/elsewhere-digest": mark}, values{"p.io/last-refreshed-elsewhere-digest": "x"},
-			annotate.Leftovers{Labels: []string{"p.io/elsewhere-digest"}, Annotations: []string{"p.io/last-refreshed-elsewhere-digest"}},
+			values{"p.io/elsewhere-digest": mark}, values{"p.io/last-refreshed-elsewhere-digest": "x", keys.Build("elsewhere"): "x", keys.Build("here"): "x"},
+			annotate.Leftovers{
+				Labels: []string{"p.io/elsewhere-digest"}, Annotations: []string{"p.io/last-refreshed-elsewhere-build", "p.io/last-refreshed-elsewhere-digest"},
+			},
 		},
 		"a target that is gone": {
 			values{"p.io/gone-digest": "unpinned"}, values{keys.State("gone"): byFailure, keys.Failures("gone"): "1", keys.LastError("gone"): "x"},

@@ -3,12 +3,15 @@ package annotate
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // Record is what is remembered of one target on one workload.
@@ -16,6 +19,7 @@ type Record struct {
 	Mark     Content
 	Slots    string // names the slots that the mark was written for (SlotsName); empty: those of today
 	Recorded Content
+	Build    image.Build // of what is recorded, where that is a digest and it is known
 	State    State
 }
 
@@ -42,9 +46,60 @@ func (k Keys) Read(target string, labels, annotations map[string]string) (Record
 	warn(k.Mark(target), err)
 	record.Recorded, err = ParseContent(annotations[k.Recorded(target)])
 	warn(k.Recorded(target), err)
+	if record.Recorded.Digest() != "" && HasBuild(annotations) {
+		record.Build, err = parseBuild(annotations[k.Build(target)])
+		warn(k.Build(target), err)
+	}
 	record.State, err = ParseState(annotations[k.State(target)])
 	warn(k.State(target), err)
 	return record, warnings
+}
+
+// HasBuild says whether any annotation may say which build is recorded, of whichever target.
+func HasBuild(annotations map[string]string) bool {
+	for key := range annotations {
+		if strings.HasSuffix(key, buildSuffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseBuild reads the annotation that says which build is recorded; the zero value where it is not there. The error does not
+// repeat its text.
+func parseBuild(text string) (build image.Build, err error) {
+	if text != "" && json.Unmarshal([]byte(text), &build) != nil {
+		return image.Build{}, fmt.Errorf("not the JSON of a build, %d characters", len(text))
+	}
+	return build, nil
+}
+
+// FormatBuild is which build is recorded, as the annotation holds it; empty where that is not known.
+func FormatBuild(build image.Build) string {
+	if build == (image.Build{}) {
+		return ""
+	}
+	text, _ := json.Marshal(build) // of strings
+	return string(text)
+}
+
+// BuildOf is which build a digest is, as far as that is remembered.
+func (r Record) BuildOf(digest Content) image.Build {
+	attempt := Attempt{}
+	if r.State.Attempt != nil {
+		attempt = *r.State.Attempt
+	}
+	for _, known := range []struct {
+		digest Content
+		build  image.Build
+	}{
+		{r.Recorded, r.Build}, {Of(attempt.Digest), attempt.Build}, {Of(r.State.Passed), r.State.PassedBuild}, {r.State.Left, r.State.LeftBuild},
+	} {
+		if digest != None && digest.Same(known.digest) && known.build != (image.Build{}) {
+			return known.build
+		}
+	}
+	return image.Build{}
 }
 
 // Label is the mark as its label holds it; empty for none.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 var keys = annotate.NewKeys("p")
@@ -43,6 +44,29 @@ func TestI44ARecordIsTornWhereItsPartsDisagree(t *testing.T) {
 	}
 }
 
+// What is recorded is remembered with its build, and so is whatever else is remembered of a digest; a build of no digest is none.
+func TestWhichBuildIsRemembered(t *testing.T) {
+	t.Parallel()
+	text := annotate.FormatBuild(build)
+	assert.JSONEq(t, `{"version":"1.4.2","revision":"9f3c2ab","created":"2026-11-20T10:00:00Z"}`, text)
+	assert.Empty(t, annotate.FormatBuild(image.Build{}))
+	for recorded, want := range map[annotate.Content]image.Build{annotate.Of(digestA): build, annotate.Unpinned: {}, annotate.None: {}} {
+		record, warnings := keys.Read("t", nil, map[string]string{"p/last-refreshed-t-digest": string(recorded), "p/last-refreshed-t-build": text})
+		assert.Empty(t, warnings)
+		assert.Equal(t, annotate.Record{Recorded: recorded, Build: want}, record)
+		assert.Equal(t, want, record.BuildOf(recorded))
+	}
+	left, passed := image.Build{Version: "left"}, image.Build{Version: "passed"}
+	record := annotate.Record{Recorded: annotate.Of(digestA), State: annotate.State{
+		Attempt: &annotate.Attempt{Digest: digestB, Build: build}, Left: annotate.Of(digest("c")), LeftBuild: left, Passed: digest("d"), PassedBuild: passed,
+	}}
+	for of, want := range map[annotate.Content]image.Build{
+		annotate.Of(digestA): {}, annotate.Content(annotate.Mark(digestB)): build, annotate.Of(digest("c")): left, annotate.Of(digest("d")): passed, annotate.None: {},
+	} {
+		assert.Equal(t, want, record.BuildOf(of), of)
+	}
+}
+
 // Anybody can name slots the same way: printf 'api/X\nweb' | sha256sum | cut -c 1-8.
 func TestSlotsName(t *testing.T) {
 	t.Parallel()
@@ -61,6 +85,9 @@ func TestGarbageIsReadAsAbsent(t *testing.T) {
 		assert.Equal(t, annotate.Record{}, record, mark)
 		assert.Len(t, warnings, 3, mark)
 	}
+	_, warnings := keys.Read("t", nil, map[string]string{"p/last-refreshed-t-digest": string(digestA), "p/last-refreshed-t-build": "hunter2"})
+	require.Len(t, warnings, 1)
+	assert.NotContains(t, warnings[0].Error(), "hunter2")
 	counters, warnings := keys.ReadCounters("t", map[string]string{
 		"p/t-refresh-consecutive-failures": "2x", "p/t-refresh-last-error": "e", "p/t-refresh-failing-since": "2x",
 	})

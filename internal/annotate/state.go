@@ -33,6 +33,8 @@ type State struct {
 	Rejected []Rejection `json:"rejected,omitempty"`
 	// Left is the digest that the last refresh replaced: going back to it is a flip (I46).
 	Left Content `json:"left,omitempty"`
+	// LeftBuild is which build that is, as far as it is known.
+	LeftBuild image.Build `json:"leftBuild,omitzero"`
 	// Stood is latest as it was last seen, where the slots hold something else: a person who sets them has left that too.
 	Stood Content `json:"stood,omitempty"`
 	// Runs is what the pods of an unpinned slot were found to run, so that no manifest is read twice for it.
@@ -51,6 +53,8 @@ type State struct {
 	Refused *Refusal `json:"refused,omitempty"`
 	// Passed is the digest that no gate has anything against, and that waits for a person, so that it is asked for once.
 	Passed image.Digest `json:"passed,omitempty"`
+	// PassedBuild is which build that is, as far as it is known.
+	PassedBuild image.Build `json:"passedBuild,omitzero"`
 	// Approved is the digest that a person has approved where the target is notify only, until it is recorded or rejected.
 	Approved image.Digest `json:"approved,omitempty"`
 	// Seen is what was latest when it was seen last, and since when: of a digest that waits for its minimum age, and of a target
@@ -91,6 +95,8 @@ type Attempt struct {
 	// Held is what each slot held before the first of the attempts since the workload was last settled, by the slot's key. A
 	// restoration puts it back (I58).
 	Held map[string]Content `json:"held,omitempty"`
+	// Build is which build the digest is, as far as it is known.
+	Build image.Build `json:"build,omitzero"`
 }
 
 // Runs is what image IDs were found to mean.

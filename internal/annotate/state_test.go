@@ -19,18 +19,21 @@ func digest(letter string) image.Digest {
 
 var digestA, digestB = digest("a"), digest("b")
 
+var build = image.Build{Version: "1.4.2", Revision: "9f3c2ab", Created: "2026-11-20T10:00:00Z"}
+
 func full() annotate.State {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	return annotate.State{
 		Attempt: &annotate.Attempt{
 			Digest: digestA, Failed: 2, Again: true, Reverted: true, Alone: true, Served: 3, Wanted: 4, Fresh: 2, Unblock: true,
-			Held: map[string]annotate.Content{"api": annotate.Of(digestB), "init": annotate.Unpinned, "api/X": annotate.None},
+			Build: build, Held: map[string]annotate.Content{"api": annotate.Of(digestB), "init": annotate.Unpinned, "api/X": annotate.None},
 		},
 		Owners:   map[string][]string{"api/X": {"helm"}, "init": nil},
 		Rejected: []annotate.Rejection{{Digest: annotate.Of(digestB), By: annotate.ByPerson, Why: "kubectl-set", At: at, Evidence: true}},
 		Left:     annotate.Of(digest("c")), Stood: annotate.Of(digest("d")),
 		Runs:      &annotate.Runs{Images: []image.ID{image.IDOf(digest("e")), image.ID(digest("f"))}, Latest: digestA, Digest: digest("e")},
 		Reapplied: 2, ReappliedAt: &at, Contested: true, Overwritten: true, UnblockFailed: digestA, Passed: digestB,
+		LeftBuild: build, PassedBuild: build,
 		Refused: &annotate.Refusal{Digest: digestB, Why: "no arm64"}, Seen: &annotate.Seen{Digest: digestA, Since: at, Deferred: at}, TurnSince: &at,
 		Told: &annotate.Told{Event: at},
 	}

@@ -57,6 +57,7 @@ func (e *evaluation) afterWait(wait Wait) Decision {
 	d := e.stillRejected(e.recordedOverRejected(), e.conclude(wait))
 	d.Record.State = e.stood(d)
 	d.Record.Slots = e.markedSlots(d)
+	d.Record.Build = e.buildOf(d.Record.Recorded)
 	d.Set = e.inEvery(d.Set)
 	return d
 }
@@ -153,7 +154,7 @@ func (e *evaluation) conclude(wait Wait) Decision {
 // slots (I4, I56).
 func (e *evaluation) record(wait Wait) Decision {
 	state := e.Record.State.Unreject(e.live)
-	d := Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out"}
+	d := e.withBuilds(Decision{Outcome: Refreshed, Message: wait.Digest.Short() + " is rolled out"}, e.replaced(wait.Digest), wait.Digest)
 	attempt := *state.Attempt
 	if attempt.Again {
 		d.Outcome = Reapplied
@@ -164,7 +165,7 @@ func (e *evaluation) record(wait Wait) Decision {
 			d.Failure = e.contested(wait.Digest)
 		}
 	}
-	d.Events = []Event{rolledOut(state, attempt)}
+	d.Events = []Event{e.rolledOut(attempt)}
 	state.Attempt = nil
 	state = state.Unapprove(wait.Digest)
 	if state.Seen != nil && state.Seen.Digest == wait.Digest { // of another one, the age goes on
@@ -181,16 +182,21 @@ func (e *evaluation) record(wait Wait) Decision {
 }
 
 // rolledOut is the Event of a digest that is being recorded.
-func rolledOut(state annotate.State, attempt annotate.Attempt) Event {
+func (e *evaluation) rolledOut(attempt annotate.Attempt) Event {
 	event := Event{Reason: DigestRefreshed, Note: attempt.Digest.Short() + " is rolled out"}
 	if attempt.Again {
 		event.Reason = DigestReapplied
 	}
+	then := ": "
 	if attempt.Back {
 		event.Note += ": the tag has moved back to it"
+		then = ", "
 	}
-	if state.Approved == attempt.Digest {
+	if e.Record.State.Approved == attempt.Digest {
 		event.Note += ", as a person has approved"
+	}
+	if builds := e.builds(e.replaced(attempt.Digest), attempt.Digest); builds != "" {
+		event.Note += then + builds
 	}
 	return event
 }

@@ -187,6 +187,7 @@ type Decision struct {
 	Outcome Outcome // as far as it is known before the wait
 	Failure *failure.Error
 	Message string // why, where there is no Failure
+	Builds  string // what is put in place of what, by their builds; part of Message
 
 	Set    []image.Digest  // what to put into each slot, empty for one to be left alone; nil: leave all of them alone
 	Wait   image.Digest    // the digest whose rollout is to be waited for; then Conclude

@@ -44,7 +44,8 @@ type Answer struct {
 	Failure *failure.Error
 	Pods    PodProblems
 	Running Running
-	Signer  string // the fingerprint of a key
+	Signer  string      // the fingerprint of a key
+	Build   image.Build // of MayRollOut: which build the digest is, as far as that is known
 	Yes     bool
 }
 

@@ -101,8 +101,9 @@ func (e *evaluation) heedGates() found {
 			what = "recorded"
 		}
 		d = Decision{Outcome: Pending, Record: e.Record, Message: fmt.Sprintf("%s is %s, and the target is notify only", e.Latest.Digest.Short(), what), Approvable: e.approvable()}
+		d = e.withBuilds(d, e.live, e.Latest.Digest)
 		if e.needsAny() {
-			d.Record.State.Passed = e.Latest.Digest
+			d.Record.State.Passed, d.Record.State.PassedBuild = e.Latest.Digest, e.buildOf(annotate.Of(e.Latest.Digest))
 		}
 	}
 	instead := d
@@ -228,7 +229,7 @@ func (e *evaluation) tagMayBeStale() bool {
 	// nothing of the tag. All else does, since a tag may move there and back.
 	facts := func(r annotate.Record) string {
 		r.State.Runs, r.State.Seen, r.State.Owners, r.State.TurnSince, r.State.ReappliedAt, r.State.Contested = nil, nil, nil, nil, nil, false
-		r.State.Refused, r.State.Passed, r.State.Approved, r.State.Told = nil, "", "", nil
+		r.State.Refused, r.State.Passed, r.State.PassedBuild, r.State.Approved, r.State.Told = nil, "", image.Build{}, "", nil
 		r.State.Stood = annotate.None
 		return r.Mark.Mark() + " " + r.Recorded.Mark() + " " + r.State.String()
 	}
@@ -268,12 +269,14 @@ func (e *evaluation) put(digest image.Digest) Decision {
 	again := e.reapplies(digest)
 	contested := again && before.Reapplied >= e.Policy.Reapplications
 	after := before
-	after.Attempt, after.Seen, after.TurnSince, after.Runs, after.Overwritten, after.Passed = e.attempt(digest, again), nil, nil, nil, false, ""
+	after.Attempt, after.Seen, after.TurnSince, after.Runs, after.Overwritten = e.attempt(digest, again), nil, nil, nil, false
+	after.Passed, after.PassedBuild = "", image.Build{}
 	if after.Refused != nil && after.Refused.Digest == digest { // the gates have nothing against it any more
 		after.Refused = nil
 	}
 	if !e.Record.Recorded.Is(digest) {
 		after.Left = e.leaving()
+		after.LeftBuild = e.buildOf(after.Left)
 	}
 	if again {
 		now := e.Now
@@ -310,7 +313,7 @@ func (e *evaluation) put(digest image.Digest) Decision {
 	if signer := e.Answers[Question{Kind: IsSigned, Digest: digest}].Signer; signer != "" {
 		d.Message += ", and is signed by the key " + signer
 	}
-	return d
+	return e.withBuilds(d, e.live, digest)
 }
 
 // postponed is what becomes of a patch whose turn is later. Nothing is counted; since when it waits is noted (I57).
@@ -328,6 +331,7 @@ func (e *evaluation) postponed() Decision {
 func (e *evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt {
 	before := e.Record.State.Attempt
 	attempt := &annotate.Attempt{Digest: digest, Again: again, Back: e.movedBack(digest), Served: e.Facts.Rollout.Available, Wanted: e.Facts.Rollout.Desired, Unblock: e.unblockAttempt}
+	attempt.Build = e.buildOf(annotate.Of(digest))
 	if before != nil { // whose rollout may be what is down now
 		attempt.Served = max(attempt.Served, before.Served)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // Row 1: not transient, so it is loud at once and nothing is touched. A slot that a person holds is theirs to fix. What a
@@ -263,16 +264,16 @@ func (e *evaluation) confirm() found {
 	var events []Event
 	if attempt := state.Attempt; attempt != nil {
 		if fresh.Is(attempt.Digest) { // the tick that put it there has died, or is slower
-			events = []Event{rolledOut(state, *attempt)}
+			events = []Event{e.rolledOut(*attempt)}
 		}
 		if fresh.Is(attempt.Digest) || attempt.Failed == 0 {
 			state.Attempt = nil
 		} else { // its failures still count; what stood and served before it is another thing now
-			state.Attempt = &annotate.Attempt{Digest: attempt.Digest, Failed: attempt.Failed, Again: attempt.Again, Alone: attempt.Alone}
+			state.Attempt = &annotate.Attempt{Digest: attempt.Digest, Failed: attempt.Failed, Again: attempt.Again, Alone: attempt.Alone, Build: attempt.Build}
 		}
 	}
 	state = e.calmer(state)
-	state.Seen, state.TurnSince, state.Overwritten, state.Passed = nil, nil, false, ""
+	state.Seen, state.TurnSince, state.Overwritten, state.Passed, state.PassedBuild = nil, nil, false, "", image.Build{}
 	state = state.Unapprove(e.Latest.Digest)
 	if state.Refused != nil && state.Refused.Digest == e.Latest.Digest { // and it has been signed since, or need not be
 		state.Refused = nil

@@ -27,13 +27,14 @@ type Ended struct {
 	Contested bool         // it was put back so often that the next revert is contested
 	Digest    image.Digest // latest there
 	Recorded  bool         // this tick has recorded it
+	Builds    string       // what it is put in place of, and what it is, by their builds
 }
 
 // Ended is how a target has ended by this decision, with the rollout as it is then. latest is what was to be there.
 func (d Decision) Ended(rollout Rollout, latest image.Digest) Ended {
 	rejection, rejected := d.Record.State.Rejection(annotate.Of(latest))
 	return Ended{
-		Outcome: d.Outcome, Failure: d.Failure, Underway: !rollout.Settled && !rollout.AwaitsDelete, Digest: latest,
+		Outcome: d.Outcome, Failure: d.Failure, Underway: !rollout.Settled && !rollout.AwaitsDelete, Digest: latest, Builds: d.Builds,
 		Rejected: rejected && rejection.By == annotate.ByFailure, Contested: d.Record.State.Contested,
 		Recorded: slices.ContainsFunc(d.Events, func(event Event) bool { return event.Reason == DigestRefreshed }),
 	}
@@ -82,9 +83,11 @@ type Standing struct {
 	// Kind is how it is, as people are told of it; where AsBefore is set, or what it was before if that is worse.
 	Kind     annotate.Standing
 	AsBefore bool
-	// Waits is the digest that waits for a person, and Recorded one that this tick has recorded; NewsAt is on which workload.
+	// Waits is the digest that waits for a person, and Recorded one that this tick has recorded; NewsAt is on which workload, and
+	// Builds from and to which build.
 	Waits, Recorded image.Digest
 	NewsAt          int
+	Builds          string
 }
 
 // StandingOf is how a target is that has ended so on its workloads.
@@ -100,9 +103,9 @@ func StandingOf(target Target, ended []Ended) Standing {
 		s.Kind = annotate.WorstStanding(s.Kind, on.standing())
 		switch {
 		case on.Outcome == Pending:
-			s.Waits, s.NewsAt = on.Digest, at
+			s.Waits, s.NewsAt, s.Builds = on.Digest, at, on.Builds
 		case on.Recorded:
-			s.Recorded, s.NewsAt = on.Digest, at
+			s.Recorded, s.NewsAt, s.Builds = on.Digest, at, on.Builds
 		}
 		if on.Contested && on.standing() == annotate.Fought && on.Failure == nil {
 			s.Fails, s.Failure, s.At = true, failure.Worst(s.Failure, lastingContest()), at

@@ -200,6 +200,7 @@ func (e *evaluation) finish(d Decision) Decision {
 		}
 	}
 	d.Record.Slots = e.markedSlots(d)
+	d.Record.Build = e.buildOf(d.Record.Recorded)
 	d.Set = e.inEvery(d.Set)
 	return e.heeded(d)
 }

@@ -345,6 +345,9 @@ func (t *Tick) change(w Workload, targets []Target, v verdict, only []bool) Chan
 		differ(change.Annotations, w.Object.Annotations, t.Keys.State(name), record.State.String())
 		if record.Recorded.Digest() != "" || record.Recorded == annotate.None || record.Recorded == annotate.Unpinned {
 			differ(change.Annotations, w.Object.Annotations, t.Keys.Recorded(name), string(record.Recorded))
+			if record.Build != (image.Build{}) || annotate.HasBuild(w.Object.Annotations) {
+				differ(change.Annotations, w.Object.Annotations, t.Keys.Build(name), annotate.FormatBuild(record.Build))
+			}
 		}
 	}
 	differ(change.Annotations, w.Object.Annotations, t.Keys.SkipStreak(), annotate.FormatCount(skipped))

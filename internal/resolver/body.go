@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
@@ -29,8 +30,8 @@ func (h *host) body(ctx context.Context, repository string, who credential.Crede
 		if p != nil {
 			return Manifest{}, p
 		}
-		result := Manifest{Digest: digest, Created: found.created, Quota: got.Quota, images: found.images, config: found.config}
-		if result.Platforms, p = h.config(ctx, repository, who, found); p != nil {
+		result := Manifest{Digest: digest, Platforms: found.platforms, Build: found.build, Quota: got.Quota, images: found.images, config: found.config}
+		if p = h.config(ctx, repository, who, found.config, &result); p != nil {
 			return Manifest{}, p
 		}
 		for _, child := range found.unnamed[:min(len(found.unnamed), maxUnnamed)] {
@@ -44,36 +45,36 @@ func (h *host) body(ctx context.Context, repository string, who credential.Crede
 			if single.config == nil { // an index within an index
 				continue
 			}
-			own, p := h.config(ctx, repository, who, single)
-			if p != nil {
+			result.Build = result.Build.Or(single.build)
+			if p := h.config(ctx, repository, who, single.config, &result); p != nil {
 				return Manifest{}, p
 			}
-			result.Platforms = append(result.Platforms, own...)
 		}
 		return result, nil
 	})
 }
 
-// config reads the platform of a single image from its configuration; none where it names none, or is not there: whether
-// the image can be pulled a rollout tells, and a platform that is wanted is missing. An index names its own.
-func (h *host) config(ctx context.Context, repository string, who credential.Credential, of contents) ([]image.Platform, *problem) {
-	if of.config == nil {
-		return of.platforms, nil
+// config adds to a result what the configuration of a single image says: its platform, if it names one, and which build it is.
+// Nothing where it is not there: whether the image can be pulled a rollout tells, and a platform that is wanted is missing. An index
+// has none.
+func (h *host) config(ctx context.Context, repository string, who credential.Credential, of *v1.Descriptor, result *Manifest) *problem {
+	if of == nil {
+		return nil
 	}
-	ref := h.registry.Repo(repository).Digest(of.config.Digest.String())
 	var body []byte
-	_, p := h.ask(ctx, repository, who, badConfig, blobInto(&body, ref))
+	_, p := h.ask(ctx, repository, who, badConfig, blobInto(&body, h.registry.Repo(repository).Digest(of.Digest.String())))
 	if p != nil && p.cause == failure.NotFound { // the manifest is there, what it names is not yet (I34), or not any more
-		return nil, nil
+		return nil
 	}
 	if p != nil {
-		return nil, p
+		return p
 	}
-	own, ok := parseConfig(body)
-	if !ok {
-		return nil, nil
+	own, build, ok := parseConfig(body)
+	if ok {
+		result.Platforms = append(result.Platforms, own)
 	}
-	return []image.Platform{own}, nil
+	result.Build = result.Build.Or(build)
+	return nil
 }
 
 // blobInto asks for a blob, and keeps it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver/cloud"
 	wire "github.com/tracebloc/image-refresh/internal/resolver/transport"
 	"github.com/tracebloc/image-refresh/internal/signature"
@@ -37,6 +38,9 @@ type host struct {
 	tags    flights[tagKey, Manifest]
 	bodies  flights[bodyKey, Manifest]
 	present flights[bodyKey, Manifest] // of those that are there, nothing is known
+
+	builds   flights[bodyKey, image.Build] // by the image that says so
+	noBuilds atomic.Bool                   // one could not be read, and the next is not asked for
 
 	signatures flights[signatureKey, signature.Key]
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"mime"
 	"strings"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -20,9 +19,15 @@ const maxEntries = 1000
 type contents struct {
 	platforms []image.Platform // of the entries that name one
 	unnamed   []v1.Hash        // entries that are images and name no platform
-	images    []v1.Hash        // of an index, all that are images or indexes of images
+	images    []child          // of an index, all that are images or indexes of images
 	config    *v1.Descriptor   // of an image
-	created   time.Time        // as the annotation org.opencontainers.image.created says, if it does
+	build     image.Build      // as the annotations say
+}
+
+// child is an entry of an index that is an image, or an index of images.
+type child struct {
+	v1.Hash
+	platform image.Platform // zero where the entry names none
 }
 
 // shape is what tells an index from an image.
@@ -77,7 +82,7 @@ func readImage(body []byte) (contents, detail) {
 	case !found.Config.MediaType.IsConfig():
 		return contents{}, artifact
 	}
-	return contents{config: &found.Config, created: created(found.Annotations)}, noDetail
+	return contents{config: &found.Config, build: image.BuildOf(found.Annotations)}, noDetail
 }
 
 // readIndex collects platforms. Attestations and the like are entries with platform "unknown", an artifact
@@ -87,7 +92,7 @@ func readIndex(body []byte) (contents, detail) {
 	if err != nil || len(index.Manifests) > maxEntries {
 		return contents{}, notManifest
 	}
-	c := contents{created: created(index.Annotations)}
+	c := contents{build: image.BuildOf(index.Annotations)}
 	seen := map[image.Platform]bool{}
 	for _, entry := range index.Manifests {
 		switch p, ok := normal(entry.Platform); {
@@ -95,9 +100,9 @@ func readIndex(body []byte) (contents, detail) {
 			return contents{}, notManifest
 		case !entry.MediaType.IsImage() && !entry.MediaType.IsIndex(), !isImageType(entry.ArtifactType):
 		case entry.Platform == nil && entry.MediaType.IsImage():
-			c.unnamed, c.images = append(c.unnamed, entry.Digest), append(c.images, entry.Digest)
+			c.unnamed, c.images = append(c.unnamed, entry.Digest), append(c.images, child{Hash: entry.Digest})
 		case ok:
-			c.images = append(c.images, entry.Digest)
+			c.images = append(c.images, child{entry.Digest, p})
 			if !seen[p] {
 				seen[p] = true
 				c.platforms = append(c.platforms, p)
@@ -114,16 +119,6 @@ func readIndex(body []byte) (contents, detail) {
 // configuration type there, as the image specification has it for manifests without an artifact type.
 func isImageType(artifactType string) bool {
 	return artifactType == "" || types.MediaType(artifactType).IsConfig()
-}
-
-// created is when an image was built, where an annotation says so (OCI image specification, "annotations"). It is for
-// people to read, so what does not parse is left out.
-func created(annotations map[string]string) time.Time {
-	at, err := time.Parse(time.RFC3339, annotations["org.opencontainers.image.created"])
-	if err != nil {
-		return time.Time{}
-	}
-	return at
 }
 
 // normal spells a platform as Go and Kubernetes do. False where it is none: unknown, or not a word.
@@ -145,14 +140,24 @@ func normal(p *v1.Platform) (image.Platform, bool) {
 	return parsed.OfVersion(p.OSVersion), err == nil && parsed.Known() && len(text) <= 100
 }
 
-// parseConfig reads the platform of an image from its configuration.
-func parseConfig(body []byte) (image.Platform, bool) {
+// parseConfig reads the platform of an image from its configuration, and which build it is from the labels there.
+func parseConfig(body []byte) (image.Platform, image.Build, bool) {
 	var config struct {
 		OS, Architecture, Variant string
 		OSVersion                 string `json:"os.version"`
 	}
 	if json.Unmarshal(body, &config) != nil {
-		return image.Platform{}, false
+		return image.Platform{}, image.Build{}, false
 	}
-	return normal(&v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant, OSVersion: config.OSVersion})
+	platform, ok := normal(&v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant, OSVersion: config.OSVersion})
+	return platform, buildOfConfig(body), ok
+}
+
+// buildOfConfig reads which build an image is from the labels of its configuration. What is no text there is none.
+func buildOfConfig(body []byte) image.Build {
+	var config struct {
+		Config struct{ Labels map[string]string }
+	}
+	_ = json.Unmarshal(body, &config) // which goes on after a label that is no text
+	return image.BuildOf(config.Config.Labels)
 }

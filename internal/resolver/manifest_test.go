@@ -132,12 +132,38 @@ func TestWhatIsNoManifest(t *testing.T) {
 
 func TestParseConfig(t *testing.T) {
 	t.Parallel()
-	got, ok := parseConfig([]byte(`{"os":"linux","architecture":"arm","variant":"v7","config":{"Env":["PASSWORD=x"]}}`))
+	labels := `{"org.opencontainers.image.version":1,"org.opencontainers.image.revision":"r"}` // of which one is no text
+	got, build, ok := parseConfig([]byte(`{"os":"linux","architecture":"arm","variant":"v7","config":{"Env":["PASSWORD=x"],"Labels":` + labels + `}}`))
 	assert.True(t, ok)
+	assert.Equal(t, image.Build{Revision: "r"}, build)
 	assert.Equal(t, image.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}, got)
 	for _, body := range []string{``, `{}`, `{"os":"linux"}`, `[]`, unknown} {
-		_, ok := parseConfig([]byte(body))
+		_, _, ok := parseConfig([]byte(body))
 		assert.False(t, ok, body)
+	}
+}
+
+// Which image of an index stands for all of them when a build is read.
+func TestTheImageThatTellsTheBuild(t *testing.T) {
+	t.Parallel()
+	amd64, arm64, windows := image.Platform{OS: "linux", Architecture: "amd64"}, image.Platform{OS: "linux", Architecture: "arm64"}, image.Platform{OS: "windows", Architecture: "amd64"}
+	type list = []image.Platform
+	for _, c := range []struct {
+		of, wanted list
+		want       image.Platform
+	}{
+		{list{arm64, amd64}, nil, amd64},
+		{list{windows, arm64}, nil, windows},
+		{list{windows, amd64, arm64}, list{arm64}, arm64},
+		{list{windows, arm64, amd64}, list{arm64, amd64}, amd64},
+		{list{windows, arm64}, list{amd64}, windows},
+		{list{windows, arm64, amd64}, list{{OS: "linux", Architecture: "riscv64"}}, amd64},
+	} {
+		var images []child
+		for _, platform := range c.of {
+			images = append(images, child{platform: platform})
+		}
+		assert.Equal(t, c.want, likeliest(images, c.wanted).platform, c)
 	}
 }
 

@@ -1,8 +1,6 @@
 package resolver
 
 import (
-	"time"
-
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/tracebloc/image-refresh/internal/credential"
@@ -34,10 +32,10 @@ type Answer struct {
 type Manifest struct {
 	Digest    image.Digest
 	Platforms []image.Platform // each once, in the order of the index
-	Created   time.Time        // as whoever built it says; zero where nobody does
+	Build     image.Build      // as far as it is known without a further request
 	Quota     Quota
 
-	images []v1.Hash      // of an index, all that are images or indexes of images
+	images []child        // of an index, all that are images or indexes of images
 	config *v1.Descriptor // of an image
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 // SchemaVersion is the version of the JSON.
@@ -53,6 +54,7 @@ type Target struct {
 	Name         string        `json:"name"`
 	Image        string        `json:"image"`
 	Digest       string        `json:"digest"` // latest; empty where it is unknown
+	Build        image.Build   `json:"build"`  // which build latest is, as far as it is known
 	Cause        failure.Cause `json:"cause"`
 	Message      Message       `json:"message"`
 	Failures     int           `json:"failures"`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 )
 
 func digest(c string) string { return "sha256:" + strings.Repeat(c, 64) }
@@ -25,6 +26,7 @@ func contract() Report {
 		StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC), DurationSeconds: 1.4, ExitCode: ExitFine,
 		Targets: []Target{{
 			Name: "ingestor", Image: "ghcr.io/tracebloc/ingestor:0.3", Digest: digest("b"), Threshold: 3,
+			Build: image.Build{Version: "1.4.2", Revision: "9f3c2ab", Created: "2026-11-20T10:00:00Z"},
 			Workloads: []Workload{{
 				Kind: "Deployment", Namespace: "tracebloc", Name: "stg-jobs-manager", Container: "api", Env: "INGESTOR_IMAGE_DIGEST",
 				Live: digest("b"), Recorded: digest("b"), Outcome: decide.Refreshed,

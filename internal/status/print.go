@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/result"
@@ -49,7 +50,7 @@ func (r Report) Print(out io.Writer, format result.Format, style result.Style) e
 		text.WriteString("\n" + table(style, wide, r.workers(style, wide), "CRONJOB", "SCHEDULE"))
 	}
 	if len(r.Workloads) > 0 {
-		text.WriteString("\n" + table(style, wide, r.rows(style, wide), "TARGET", "WORKLOAD"))
+		text.WriteString("\n" + result.Columns(r.fleet(style, wide)))
 	}
 	if said := r.said(); len(said) > 0 {
 		text.WriteString("\n" + style.Wrap(strings.Join(said, "\n")) + "\n")
@@ -91,10 +92,36 @@ func (r Report) ago(at time.Time) string {
 	return result.Age(r.now.Sub(at)) + " ago"
 }
 
-func (r Report) rows(style result.Style, wide bool) [][]string {
+// leastName is how short a workload's name, with its kind, may be cut to make room for the builds.
+const leastName = 20
+
+// fleet are the rows of the workloads, which say which build is live where that is known of any, and a terminal has room for it.
+func (r Report) fleet(style result.Style, wide bool) [][]string {
+	builds := slices.ContainsFunc(r.Workloads, func(w Workload) bool { return w.Build.Named() })
+	rows := r.rows(style, wide, builds)
+	switch {
+	case wide:
+		return rows
+	case builds:
+		rows = style.Fit(style.Fit(rows, "BUILD"), "TARGET", "WORKLOAD")
+		tooShort := func(row []string) bool {
+			return strings.HasSuffix(row[1], "…") && utf8.RuneCountInString(row[1]) < leastName
+		}
+		if !slices.ContainsFunc(rows, tooShort) {
+			return rows
+		}
+		rows = r.rows(style, wide, false)
+	}
+	return style.Fit(rows, "TARGET", "WORKLOAD")
+}
+
+func (r Report) rows(style result.Style, wide, builds bool) [][]string {
 	rows := [][]string{{"TARGET", "WORKLOAD", "LIVE", "STATE", "SINCE", "WHY"}}
 	if wide {
 		rows[0] = append(rows[0], "RECORDED")
+	}
+	if builds {
+		rows[0] = slices.Insert(rows[0], 3, "BUILD")
 	}
 	several := slices.ContainsFunc(r.Workloads, func(w Workload) bool { return w.Namespace != r.Workloads[0].Namespace })
 	for _, w := range r.Workloads {
@@ -112,6 +139,9 @@ func (r Report) rows(style result.Style, wide bool) [][]string {
 		if wide {
 			row[4] = cmp.Or(w.Since, "-")
 			row = append(row, result.Cell(w.Recorded, "-"))
+		}
+		if builds {
+			row = slices.Insert(row, 3, w.Build.Name("-"))
 		}
 		rows = append(rows, row)
 	}

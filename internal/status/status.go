@@ -10,6 +10,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -48,6 +49,7 @@ type Workload struct {
 	Namespace string         `json:"namespace"`
 	Name      string         `json:"name"`
 	Live      string         `json:"live"`     // what was last put or accepted there, as far as its digits are known
+	Build     image.Build    `json:"build"`    // which build live is, as far as that is remembered
 	Recorded  string         `json:"recorded"` // the digest last proven rolled out there
 	State     string         `json:"state"`    // that of the label, or Orphaned
 	Since     string         `json:"since"`    // RFC 3339; empty: fine, or not known

@@ -88,6 +88,7 @@ func TestWhyATargetIsAsTheLabelSays(t *testing.T) {
 		"too young":         {"waiting", state(annotate.State{Seen: &annotate.Seen{Digest: digest(two), Since: since, Deferred: since}}), "waiting", "", "old enough"},
 		"for a person":      {"waiting", state(annotate.State{Passed: digest(two)}), "waiting", "", "waits for a person; to have it rolled out: kubectl label --overwrite -n shop deployment d tracebloc.io/refresh-approve=2222222222222222222222222222222222222222"},
 		"approved":          {"waiting", state(annotate.State{Passed: digest(two), Approved: digest(two)}), "waiting", "", "is approved by a person"},
+		"of a build":        {"waiting", state(annotate.State{Passed: digest(two), PassedBuild: image.Build{Version: "1.4.2"}}), "waiting", "", two[:19] + ", 1.4.2, waits for a person"},
 		"not settled yet":   {"waiting", []string{keys.SkipStreak(), "1"}, "waiting", "", "not been settled for 1 tick"},
 		"an unknown label":  {"worse", nil, "worse", "", ""},
 	} {
@@ -168,6 +169,17 @@ web     Deployment web                         111111111111  ok       -      -
 proxy: failing (dns) since 2026-03-25T12:12:00Z: no such host
   check DNS (see https://example.com/runbook#dns)
 `, print(r, result.Table, result.Style{Width: 80}))
+	built := func(cause string) Report {
+		return of(carrier("shop", "web", "ok", "web", one, keys.Build("web"), `{"version":"1.4.2-with-a-suffix","revision":"9f3c2ab01234"}`),
+			carrier("shop", long, "failing", "proxy", two, keys.LastError("proxy"), cause+": x"))
+	}
+	assert.Contains(t, print(built("dns"), result.Table, result.Style{Width: 80}), `
+TARGET  WORKLOAD                     LIVE          BUILD     STATE    SINCE  WHY
+proxy   Deployment a-deployment-wi…  222222222222  -         failing  -      dns
+web     Deployment web               111111111111  1.4.2-w…  ok       -      -
+`)
+	assert.NotContains(t, print(built("connection-refused"), result.Table, result.Style{Width: 80}), "BUILD", "there is no room")
+	assert.Contains(t, print(built("dns"), result.Wide, result.Style{Width: 80}), "111111111111  1.4.2-with-a-suffix (9f3c2ab)  ok")
 	assert.Contains(t, print(r, result.Wide, result.Style{Width: 80}), "Deployment "+long+"  222222222222  failing  2026-03-25T12:12:00Z  dns  222222222222\n")
 	assert.Contains(t, print(r, result.Table, result.Style{Colour: true}), "  \x1b[31mfailing\x1b[0m  ")
 	wide := of(carrier("shop", "web", "ok", "web", one), carrier("other", "web", "ok", "web", one))

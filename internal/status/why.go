@@ -8,6 +8,7 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -65,7 +66,7 @@ func lines(facts Facts, w workload.Labelled, homes homes) []Workload {
 		s := said{Labelled: w, keys: keys, runbook: facts.Runbook, target: target, counters: homes.of(target, w.Namespace)}
 		s.record, _ = keys.Read(target, w.Labels, w.Annotations)
 		line := Workload{
-			Target: target, Kind: string(w.Kind), Namespace: w.Namespace, Name: w.Name, Live: live(s.record), Recorded: string(s.record.Recorded),
+			Target: target, Kind: string(w.Kind), Namespace: w.Namespace, Name: w.Name, Live: live(s.record), Build: s.record.BuildOf(s.record.Mark), Recorded: string(s.record.Recorded),
 			condition: condition, since: s.counters.FailingSince,
 		}
 		line.Cause, line.Message = s.why(condition)
@@ -141,16 +142,25 @@ func (s said) waits() (text, fix string) {
 	case state.TurnSince != nil:
 		return "it waits for its turn (MAX_ROLLOUTS) since " + annotate.FormatTime(*state.TurnSince), ""
 	case state.Attempt != nil && s.record.Mark.Is(state.Attempt.Digest):
-		return state.Attempt.Digest.Short() + " is being rolled out", ""
+		return s.named(state.Attempt.Digest) + " is being rolled out", ""
 	case state.Seen != nil && !state.Seen.Deferred.IsZero():
 		return state.Seen.Digest.Short() + " waits to be old enough since " + annotate.FormatTime(state.Seen.Deferred), ""
 	case state.Approved != "":
-		return state.Approved.Short() + " is approved by a person, and not rolled out yet", ""
+		return s.named(state.Approved) + " is approved by a person, and not rolled out yet", ""
 	case state.Passed != "":
-		return state.Passed.Short() + " waits for a person",
+		return s.named(state.Passed) + " waits for a person",
 			"to have it rolled out: " + s.Label(s.keys.Approve(), state.Passed)
 	}
 	return s.unsettled(), ""
+}
+
+// named is a digest and, between commas, which build it is, if that is known.
+func (s said) named(digest image.Digest) string {
+	build := s.record.BuildOf(annotate.Of(digest))
+	if !build.Named() {
+		return digest.Short()
+	}
+	return digest.Short() + ", " + build.Name("") + ","
 }
 
 func (s said) fails() (cause failure.Cause, text, fix string) {

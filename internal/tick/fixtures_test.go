@@ -159,6 +159,10 @@ func (registry) Inspect(context.Context, resolver.Query, image.Digest) (resolver
 	return resolver.Manifest{}, nil
 }
 
+func (registry) Build(context.Context, resolver.Query, image.Digest, []image.Platform) image.Build {
+	return image.Build{}
+}
+
 func (registry) Serves(context.Context, resolver.Query, image.Digest) (bool, error) { return true, nil }
 
 func (registry) Signed(context.Context, resolver.Query, image.Digest, signature.Keys) (signature.Key, error) {

@@ -81,6 +81,9 @@ func (t *tick) message(letters []*letter, report result.Report) notify.Message {
 					if notice.Workload = on.String(); standing.Waits != "" {
 						notice.Fix = toApprove + on.Label(t.keys.Approve(), standing.Waits)
 					}
+					if standing.Builds != "" {
+						notice.Sentence += ": " + standing.Builds
+					}
 				}
 				news = append(news, notice)
 			}

@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/version"
 	"github.com/tracebloc/image-refresh/internal/workload"
@@ -93,6 +95,9 @@ func (r reporter) target(e ended, target int, failures decide.Count) result.Targ
 	for n, entry := range configured.Workloads {
 		p := r.slots[target][n]
 		o := e.outcomes[p.workload]
+		if o.decisions != nil && out.Build == (image.Build{}) {
+			out.Build = cmp.Or(o.decisions[p.binding].Record.BuildOf(annotate.Of(known.Digest)), r.verifier.known(e.via(p.place), known.Digest).Build)
+		}
 		if out.Image == "" && o.reading.places != nil && o.reading.places[p.binding][0].Problem == nil {
 			out.Image = o.reading.places[p.binding][0].Slot.Follows.String()
 		}
@@ -147,7 +152,7 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload, since strin
 	}
 	if found := o.reading.places[p.binding][p.slot]; found.Problem == nil {
 		out.Container, out.Live = found.Slot.Container, string(found.Slot.Live)
-		out.Created = r.verifier.known(e.via(p.place), found.Slot.Live.Digest()).Created
+		out.Created, _ = annotate.ParseTime(r.verifier.known(e.via(p.place), found.Slot.Live.Digest()).Build.Created)
 	}
 	record, _ := r.keys.Read(r.targets[w.target[p.binding]].Name, o.reading.object.Meta.Labels, o.reading.object.Meta.Annotations)
 	if record.Recorded.Digest() != "" || record.Recorded == annotate.Unpinned {

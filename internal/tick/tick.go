@@ -28,11 +28,11 @@ import (
 )
 
 // Registry asks registries. Resolve answers every query, in their order, and bounds each by itself. Inspect
-// verifies what a digest holds, asking where Resolve was answered from. Holds says whether images that run are all of a digest,
+// verifies what a digest holds, asking where Resolve was answered from; Build then says which build it is. Holds says whether images that run are all of a digest,
 // Serves whether a digest is still there, and Signed which of the keys has signed it.
 type Registry interface {
 	Resolve(context.Context, []resolver.Query) []resolver.Answer
-	Inspect(context.Context, resolver.Query, image.Digest) (resolver.Manifest, error)
+	inspector
 	Holds(context.Context, resolver.Query, image.Digest, []image.ID) (bool, error)
 	Serves(context.Context, resolver.Query, image.Digest) (bool, error)
 	Signed(context.Context, resolver.Query, image.Digest, signature.Keys) (signature.Key, error)

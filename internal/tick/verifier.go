@@ -14,9 +14,11 @@ import (
 	"github.com/tracebloc/image-refresh/internal/resolver"
 )
 
-// inspector says what a digest holds. Asking twice costs nothing: an answer is kept for the tick.
+// inspector says what a digest holds, and which build it is, which nobody knows where it cannot be read. Asking twice costs nothing:
+// an answer is kept for the tick.
 type inspector interface {
 	Inspect(context.Context, resolver.Query, image.Digest) (resolver.Manifest, error)
+	Build(context.Context, resolver.Query, image.Digest, []image.Platform) image.Build
 }
 
 // verifier asks what must be known of a digest before the first patch to it, and keeps what it was told for the report.
@@ -34,17 +36,26 @@ func newVerifier(registry inspector, log *slog.Logger) *verifier {
 func (v *verifier) inspect(ctx context.Context, query resolver.Query, digest image.Digest) (resolver.Manifest, error) {
 	manifest, err := v.registry.Inspect(ctx, query, digest)
 	if err == nil {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.told[toldKey(query, digest)] = manifest
+		v.keep(query, manifest, digest)
 	}
 	return manifest, err
+}
+
+func (v *verifier) keep(query resolver.Query, manifest resolver.Manifest, digest image.Digest) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	key := toldKey(query, digest)
+	manifest.Build = manifest.Build.Or(v.told[key].Build)
+	v.told[key] = manifest
 }
 
 // known is what was asked of a digest already, if anything was.
 func (v *verifier) known(query resolver.Query, digest image.Digest) resolver.Manifest {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if len(v.told) == 0 { // as in most ticks
+		return resolver.Manifest{}
+	}
 	return v.told[toldKey(query, digest)]
 }
 
@@ -54,7 +65,7 @@ func toldKey(query resolver.Query, digest image.Digest) string {
 
 // mayRollOut answers whether a digest may be rolled out in place of live: it can be verified, it can be pulled, and
 // it offers the platforms that are named or, where none are, those that live offers as far as the registry
-// still has it (I24).
+// still has it (I24). Of one that may be, it tells which build that is.
 func (v *verifier) mayRollOut(ctx context.Context, via resolver.Query, platforms []image.Platform, digest, live image.Digest) decide.Answer {
 	manifest, err := v.inspect(ctx, via, digest)
 	if err != nil {
@@ -76,7 +87,9 @@ func (v *verifier) mayRollOut(ctx context.Context, via resolver.Query, platforms
 	}
 	missing := image.Missing(wanted, manifest.Platforms)
 	if len(missing) == 0 {
-		return decide.Answer{}
+		manifest.Build = v.registry.Build(ctx, via, digest, wanted)
+		v.keep(via, manifest, digest)
+		return decide.Answer{Build: manifest.Build}
 	}
 	var names []string
 	for _, platform := range missing {

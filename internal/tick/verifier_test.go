@@ -21,6 +21,10 @@ func (h hasAllBut) Inspect(_ context.Context, _ resolver.Query, digest image.Dig
 	return resolver.Manifest{}, nil
 }
 
+func (hasAllBut) Build(context.Context, resolver.Query, image.Digest, []image.Platform) image.Build {
+	return image.Build{}
+}
+
 // Whether a digest has fewer platforms than the one in use is not known where the registry does not say what that has.
 func TestI24WhatCannotBeComparedIsNotRolledOut(t *testing.T) {
 	t.Parallel()

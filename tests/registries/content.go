@@ -2,6 +2,7 @@ package registries
 
 import (
 	"fmt"
+	"maps"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -20,11 +21,27 @@ type Content struct {
 	index v1.ImageIndex // in place of an image
 }
 
+// Said is what an image says of itself.
+type Said struct {
+	Labels map[string]string // of its configuration
+	Image  map[string]string // annotations of its manifest
+	Index  map[string]string // annotations of the index that it is in
+}
+
 // Image returns an image for one platform (os/arch[/variant]), as a
 // single-arch pipeline pushes it.
-func Image(build, platform string) Content {
+func Image(build, platform string) Content { return ImageThatSays(Said{}, build, platform) }
+
+// ImageThatSays returns an image that says something of itself.
+func ImageThatSays(said Said, build, platform string) Content {
+	labels := map[string]string{"build": build}
+	maps.Copy(labels, said.Labels)
 	layer := static.NewLayer([]byte(build+" for "+platform), types.OCILayer)
-	return Content{image: must(Runnable(platform, layer, v1.Config{Labels: map[string]string{"build": build}}))}
+	image := must(Runnable(platform, layer, v1.Config{Labels: labels}))
+	if said.Image != nil {
+		image = mutate.Annotations(image, said.Image).(v1.Image)
+	}
+	return Content{image: image}
 }
 
 // Built returns an image of the caller's, as it is.
@@ -36,9 +53,18 @@ func BuiltIndex(index v1.ImageIndex) Content { return Content{index: index} }
 // Index returns an OCI index with an image for each platform, as buildkit
 // pushes it.
 func Index(build string, platforms ...string) Content {
+	return IndexThatSays(Said{}, build, platforms...)
+}
+
+// IndexThatSays returns an index that says something of itself, as do its
+// images.
+func IndexThatSays(said Said, build string, platforms ...string) Content {
 	index := EmptyIndex()
 	for _, platform := range platforms {
-		index = index.with(untyped{Image(build, platform).image}, platform, nil)
+		index = index.with(untyped{ImageThatSays(said, build, platform).image}, platform, nil)
+	}
+	if said.Index != nil {
+		index.index = mutate.Annotations(index.index, said.Index).(v1.ImageIndex)
 	}
 	return index
 }

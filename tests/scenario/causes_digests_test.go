@@ -377,9 +377,9 @@ func TestQuota(t *testing.T) {
 		"none left":                   {"second", 0, "", 0, "skipped"},
 		"one left, which this is":     {"second", 1, "", 1, "skipped"},
 		"two left, for two manifests": {"second", 2, "", 2, "skipped"},
-		"enough":                      {"second", 3, "", 2, "refreshed"},
-		"no limit":                    {"second", -1, "", 2, "refreshed"},
-		"a header that is no number":  {"second", 50, "none;w=21600", 2, "refreshed"},
+		"enough":                      {"second", 3, "", 2, "refreshed"}, // and none to spare for the name of the build
+		"no limit":                    {"second", -1, "", 3, "refreshed"},
+		"a header that is no number":  {"second", 50, "none;w=21600", 3, "refreshed"},
 		"nothing has changed":         {"first", 0, "", 0, "unchanged"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -117,7 +117,8 @@ func TestTheRequestFloor(t *testing.T) {
 }
 
 // A tag that has moved costs one GET by its digest, once for all who use it, where the platforms are named; the digest in use is
-// asked for where they are not. The ticks after ask for neither.
+// asked for where they are not. One image of it is read, and its configuration, for the name of the build. The ticks after ask for
+// nothing of it.
 func TestWhatAChangeCosts(t *testing.T) {
 	t.Parallel()
 	for line, more := range map[string]int{"platforms: [linux/amd64]": 1, "mode: apply": 2} {
@@ -131,11 +132,43 @@ func TestWhatAChangeCosts(t *testing.T) {
 			requireOutcomes(t, s.Tick(), 0, "refreshed")
 			assert.Len(t, s.Site.Front.Calls(ofDigest(after)), 1)
 			assert.Len(t, s.Site.Front.Calls(ofDigest(before)), more-1)
-			assert.Equal(t, 1+1+1+more, asked(s, ""))
+			assert.Equal(t, 1, asked(s, "", registries.Blob))
+			assert.Equal(t, 1+1+1+more+2, asked(s, ""))
 
 			s.Settle(workloads.Deployment("jobs"), workloads.Deployment("other"))
 			requireQuiet(t, s)
 			assert.Equal(t, 1+1+1, asked(s, ""))
+		})
+	}
+}
+
+// What is read for its name alone keeps nothing waiting for long, and says nothing of the registry: where its storage cannot be
+// reached, it is asked for once at a time, and everything is rolled out all the same. Nor is a pull spent on it that nodes need.
+func TestNoRolloutDependsOnTheNameOfABuild(t *testing.T) {
+	t.Parallel()
+	const images, atOnce = 8, 4
+	for name, c := range map[string]struct {
+		stage registries.Stage
+		do    faultinject.Action
+		blobs int
+	}{
+		"a storage that hangs":    {registries.Blob, faultinject.Hang(), atOnce},
+		"few pulls that are left": {registries.Get, faultinject.Header("Ratelimit-Remaining", "9;w=21600"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := fleet(t, images, []counted{hub}, "platforms: [linux/amd64]")
+			for i := range images {
+				s.Push(fmt.Sprintf("%s/tracebloc/image-%03d:prod", hub.name, i), image("second"))
+			}
+			s.Setenv("CONCURRENCY", strconv.Itoa(atOnce))
+			s.Setenv("RESOLVE_TIMEOUT", "2s")
+			inject(s, registries.At(hubHost, c.stage), c.do)
+			requireOutcomes(t, s.Tick(), 0, "waiting") // of no replica
+			blobs := asked(s, "", registries.Blob)
+			assert.LessOrEqual(t, blobs, c.blobs)
+			assert.Equal(t, c.blobs > 0, blobs > 0)
+			assert.Equal(t, images+blobs, asked(s, hubHost, registries.Get))
 		})
 	}
 }

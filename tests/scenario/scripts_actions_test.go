@@ -26,29 +26,59 @@ import (
 	"github.com/tracebloc/image-refresh/tests/workloads"
 )
 
-// push NAME [REFERENCE] [PLATFORM...] [BEHAVIOUR...] moves a tag on to a build whose pods behave so. Its digest is $NAME from then
-// on, $NAME_short as messages have it, and $NAME_digits as labels do.
+// push NAME [REFERENCE] [PLATFORM...] [SAID...] [alone] [BEHAVIOUR...] moves a tag on to a build whose pods behave so. Its digest is
+// $NAME from then on, $NAME_short as messages have it, $NAME_digits as labels do, and $NAME_image that of its first image. SAID is
+// what it says of itself: label:FIELD=VALUE in its configuration, image:FIELD=VALUE in its manifest, index:FIELD=VALUE in its index,
+// which there is none of where it is alone. FIELD is version, revision or created; VALUE may have escapes as in Go, and *N after it
+// repeats it.
 func (s *script) push(args []string) {
 	reference, platforms, rest := ingestor, []string(nil), args[1:]
+	said := map[string]map[string]string{}
 	for ; len(rest) > 0 && strings.ContainsAny(rest[0], ":/"); rest = rest[1:] {
-		if strings.Contains(rest[0], ":") {
+		where, what, _ := strings.Cut(rest[0], ":")
+		field, value, says := strings.Cut(what, "=")
+		switch {
+		case says:
+			if said[where] == nil {
+				said[where] = map[string]string{}
+			}
+			said[where]["org.opencontainers.image."+field] = s.repeated(value)
+		case what != "":
 			reference = rest[0]
-		} else {
+		default:
 			platforms = append(platforms, rest[0])
 		}
 	}
-	content := image(args[0])
-	if len(platforms) > 0 {
-		content = registries.Index(args[0], platforms...)
+	if len(platforms) == 0 {
+		platforms = []string{"linux/amd64"}
+	}
+	says := registries.Said{Labels: said["label"], Image: said["image"], Index: said["index"]}
+	content := registries.IndexThatSays(says, args[0], platforms...)
+	if len(rest) > 0 && rest[0] == "alone" {
+		content, rest = registries.ImageThatSays(says, args[0], platforms[0]), rest[1:]
 	}
 	digest := s.Push(reference, content)
 	s.builds[digest] = content
 	s.TestScript.Setenv(args[0], digest)
 	s.TestScript.Setenv(args[0]+"_short", digest[:19])
 	s.TestScript.Setenv(args[0]+"_digits", digest[len("sha256:"):][:40])
+	manifest, _, err := content.Parts()
+	s.Check(err)
+	s.TestScript.Setenv(args[0]+"_image", manifest)
 	if len(rest) > 0 {
 		s.pods(append([]string{digest}, rest...))
 	}
+}
+
+// repeated is a text with escapes, so many times.
+func (s *script) repeated(value string) string {
+	value, times, many := strings.Cut(value, "*")
+	text, err := strconv.Unquote(`"` + value + `"`)
+	s.Check(err)
+	if many {
+		text = strings.Repeat(text, s.number(times))
+	}
+	return text
 }
 
 // untag [REFERENCE] deletes from the registry.
@@ -62,7 +92,9 @@ func (s *script) block([]string) { s.unblock = s.Site.Proxy.Refuse("ghcr.io", ht
 
 // refuse WHAT STATUS has ghcr.io answer requests with "/WHAT/" in their path so, until unblock.
 func (s *script) refuse(args []string) {
-	what := func(c registries.Call) bool { return c.Host == "ghcr.io" && strings.Contains(c.Path, "/"+args[0]+"/") }
+	what := func(c registries.Call) bool {
+		return c.Host == "ghcr.io" && strings.Contains(c.Path+"/", "/"+args[0]+"/")
+	}
 	s.unblock = s.Site.Front.Inject(registries.Fault{Match: what, Do: faultinject.Reply(s.number(args[1]), "{}")})
 }
 

@@ -43,6 +43,11 @@ func (s *script) stays(args []string) {
 // plan is tick for a plan.
 func (s *script) plan(args []string) { s.ended(s.Run("plan"), args) }
 
+// status [ARGUMENT...] runs status, whose table is what is printed.
+func (s *script) status(args []string) {
+	s.printed = s.Run(append([]string{"status", "-o", "table"}, args...)...).Stdout
+}
+
 // finish is tick for the one that was started.
 func (s *script) finish(args []string) {
 	s.ended(s.running.Finish(), args)
