@@ -69,7 +69,7 @@ func install(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	image, err := e.site.Push(managerImage, registries.Index("jobs-manager 1", "linux/amd64", "linux/arm64"))
+	image, err := e.site.Push(managerImage, built("jobs-manager", "1.4.1"))
 	if err != nil {
 		return err
 	}
@@ -90,17 +90,23 @@ func install(ctx context.Context, e *environment) error {
 	return err
 }
 
+// built is an image for two platforms that says which build it is.
+func built(name, version string) registries.Content {
+	said := registries.Said{Labels: map[string]string{"org.opencontainers.image.version": version}}
+	return registries.IndexThatSays(said, name+" "+version, "linux/amd64", "linux/arm64")
+}
+
 func release(_ context.Context, e *environment) error {
-	_, err := e.site.Push(ingestorImage, registries.Index("ingestor 0.3.1", "linux/amd64", "linux/arm64"))
+	_, err := e.site.Push(ingestorImage, built("ingestor", "0.3.1"))
 	return err
 }
 
 func block(_ context.Context, e *environment) error {
 	e.unblock = e.site.Proxy.Refuse("ghcr.io", http.StatusForbidden)
-	if _, err := e.site.Push(ingestorImage, registries.Index("ingestor 0.3.2", "linux/amd64", "linux/arm64")); err != nil {
+	if _, err := e.site.Push(ingestorImage, built("ingestor", "0.3.2")); err != nil {
 		return err
 	}
-	_, err := e.site.Push(managerImage, registries.Index("jobs-manager 2", "linux/amd64", "linux/arm64"))
+	_, err := e.site.Push(managerImage, built("jobs-manager", "1.4.2"))
 	return err
 }
 
