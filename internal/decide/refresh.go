@@ -344,7 +344,9 @@ func (e *evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt 
 	}
 	attempt.Held = make(map[string]annotate.Content, len(e.Slots))
 	for _, slot := range e.Slots {
-		attempt.Held[slot.Key] = slot.Live
+		if attempt.Held[slot.Key] = slot.Live; e.ourUnproven() && e.Record.Recorded.Digest() != "" { // the state was removed: recorded stood before
+			attempt.Held[slot.Key] = e.Record.Recorded
+		}
 	}
 	return attempt
 }
