@@ -180,6 +180,8 @@ func TestBrokenRules(t *testing.T) {
 	young := scenario{shape: wholeTicks().aging(2).settling(), chart: 1, may: budget{tags: 7}}
 	windowed := scenario{shape: one(1).windowed(), chart: 1, may: budget{tags: 1, windows: 1}}
 	youngAtNight := scenario{shape: wholeTicks().windowed().aging(2).settling(), chart: 1, may: budget{tags: 2, windows: 2}}
+	approving := scenario{shape: one(1).notifying().windowed(), chart: 1, may: budget{tags: 1, approves: 1, windows: 1, deploys: 1}}
+	skipping := scenario{shape: one(1), chart: 1, may: budget{tags: 1, skips: 1}}
 	contest := scenario{shape: wholeTicks().settling(), chart: 1, may: budget{tags: 1, deploys: 8}}
 	recorded, stored, mark, failures := keys.Recorded(names[0]), keys.State(names[0]), keys.Mark(names[0]), keys.Failures(names[0])
 	isLatest := func(w decide.Workload) bool { return w.Object.Slots[0][0].Live.Is(w.Bindings[0].Latest.Digest) }
@@ -327,6 +329,19 @@ func TestBrokenRules(t *testing.T) {
 				s.Seen = &annotate.Seen{Digest: s.Seen.Digest, Since: s.Seen.Since, Deferred: s.Seen.Since}
 			}
 		}))},
+		{"notify is not looked at", approving, "that no person has approved", configured(func(p *decide.Policy) { p.Notify = false })},
+		{"an approval is forgotten where it has to wait", approving, "(e) all is well", asks(remembering(func(s *annotate.State) { s.Approved = "" }))},
+		{"an approval stands once its digest is recorded", approving, "that no person has approved",
+			says(where(concluded(decide.Refreshed), func(step *decide.Step) {
+				step.Change.Annotations[stored] = annotate.State{Approved: digestOf[2]}.String()
+			}))},
+		{"a skip is not looked at", skipping, "has skipped", asks(func(w *decide.Workload) {
+			w.Object.Labels = maps.Clone(w.Object.Labels)
+			delete(w.Object.Labels, keys.Skip())
+			answered(w, decide.Question{Kind: decide.MayRollOut, Digest: w.Bindings[0].Latest.Digest}, decide.Answer{})
+		})},
+		{"the label is removed, and what it says is not noted", skipping, "has skipped",
+			says(where(func(d decide.Decision) bool { return d.Skipped }, without(stored)))},
 		{"a fresh tick ends a contest, I53", contest, "once in two hours", asks(func(w *decide.Workload) {
 			if isLatest(*w) {
 				remembering(func(s *annotate.State) { s.Reapplied = 0 })(w)

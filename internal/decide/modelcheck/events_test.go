@@ -22,6 +22,8 @@ const (
 	undos
 	holds
 	forgets
+	approves
+	skips
 	leaps
 	windows
 	others
@@ -37,7 +39,8 @@ var kinds = [...]string{
 	tags: "the tag moves", registry: "the registry answers otherwise", purges: "registries purge what no tag stands for",
 	breaks: "pods are evicted, or their nodes go away", starts: "pods start, and all run", scales: "scaled to zero, or up again",
 	deploys: "a deployer sets slots", manual: "a person sets a slot", undos: "a person undoes to a revision",
-	holds: "a person sets or removes the hold label", forgets: "a person removes the state", leaps: "the clock leaps", windows: "the window closes, or opens",
+	holds: "a person sets or removes the hold label", forgets: "a person removes the state",
+	approves: "a person approves a digest by the label", skips: "a person skips a digest by the label", leaps: "the clock leaps", windows: "the window closes, or opens",
 	others: "somebody else writes or drops our records", kills: "a tick is killed", turns: "the rollout goes on",
 	begins: "a tick reads, resolves and plans", steps: "a tick takes a step", passes: "a tick from beginning to end",
 }
@@ -91,6 +94,9 @@ func (m *model) eventsOfRegistries(s *state) (all []event) {
 				all = append(all, event{tags, 0, t, d, func(s *step) {
 					s.tags[t] = d
 					s.known = max(s.known, d)
+					for at := range m.workloads {
+						s.history.awaited[at][t], s.history.skipped[at][t] = empty, empty
+					}
 					s.demandAll()
 				}})
 			}
@@ -202,11 +208,13 @@ func (m *model) eventsOfPeople(o *object, known, at uint8) (all []event) {
 			all = append(all, event{forgets, at, t, 0, func(s *step) {
 				o := &s.objects[at]
 				o.annotations, s.history.thrown[at][t] = m.core.with(o.annotations, map[string]string{key: ""}), 0
+				m.forget(s, on, int(t))
 				s.uncount(on)
 				s.demand(on)
 			}})
 		}
 	}
+	all = append(all, m.eventsOfLabels(o, known, at)...)
 	if o.annotations != 0 {
 		all = append(all, event{others, at, 0, 0, func(s *step) {
 			s.objects[at].annotations = 0
@@ -292,6 +300,9 @@ func (m *model) rendered(o *object) bool {
 // touched says that somebody else has changed our records: what they remembered of a person and of counts may be lost.
 func (m *model) touched(s *step, at int) {
 	s.history.thrown[at] = [mostTargets]uint8{}
+	for t := range m.targets {
+		m.forget(s, at, t)
+	}
 	s.uncount(at)
 	s.demand(at)
 }
@@ -326,7 +337,13 @@ func digestNumber(d uint8) uint8 {
 func (m *model) change(s *step, at, t, i int, to slot) {
 	o := &s.objects[at]
 	before := o.slots[t][i].content
-	if o.slots[t][i] = to; before != to.content {
+	if o.slots[t][i] = to; m.together(o, t) == s.history.skipped[at][t] {
+		s.history.skipped[at][t] = empty
+	}
+	if to.claims == claimPerson {
+		s.history.awaited[at][t] = empty
+	}
+	if before != to.content {
 		o.rollout = hangs
 		s.demand(at)
 		m.start(o, s.tags)
@@ -396,5 +413,8 @@ func (m *model) undo(s *step, at int, to revision) {
 		}
 	}
 	o.annotations = to.annotations
+	for t := range m.targets {
+		m.forget(s, at, t)
+	}
 	s.uncount(at)
 }

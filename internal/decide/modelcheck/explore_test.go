@@ -131,7 +131,7 @@ func (m *model) future(s state) string {
 	if !m.looks {
 		return ""
 	}
-	s.ticks, s.may, s.history, s.begun = [2]tick{}, budget{}, history{}, 0
+	s.ticks, s.may, s.history, s.begun = [2]tick{}, budget{}, s.history.awaitedOnly(), 0
 	for at := range s.objects {
 		s.objects[at].revisions = [mostRevisions]revision{}
 	}
@@ -166,6 +166,11 @@ func (m *model) watch(s state, around surroundings) string {
 		s.registry[t] = around.registry
 		if around.moved {
 			s.tags[t] = novel
+		}
+	}
+	for at := range m.workloads {
+		if around.moved && m.notify { // and a person has approved it
+			s.objects[at].labels = m.core.with(s.objects[at].labels, map[string]string{keys.Approve(): label(novel)})
 		}
 	}
 	patient := patience + 3*(m.targets-1) + m.workloads - 1
@@ -205,7 +210,7 @@ func (m *model) watch(s state, around surroundings) string {
 // whole runs one tick from beginning to end, and says how it ended, and whether that is fine.
 func (m *model) whole(s *state, rollout uint8) (ended [mostWorkloads][mostTargets]decide.Outcome, well bool) {
 	after := step{state: *s}
-	after.history = history{}
+	after.history = s.history.awaitedOnly()
 	m.turn(&after.state, rollout)
 	well = true
 	parts := m.parts
@@ -219,7 +224,7 @@ func (m *model) whole(s *state, rollout uint8) (ended [mostWorkloads][mostTarget
 	m.parts = parts
 	m.turn(&after.state, rollout)
 	*s = after.state
-	s.history = history{}
+	s.history = s.history.awaitedOnly()
 	return ended, well
 }
 

@@ -60,6 +60,9 @@ func (m *model) written(s *step, place, at int, got answer, concluding bool) {
 			m.put(s, place, at, t, before, record, got.set[t], concluding)
 			s.require(!held, "nothing is set on a held workload")
 		}
+		if m.notify {
+			m.approvals(s, at, t, got)
+		}
 		if record.Recorded != before.Recorded && record.Recorded != annotate.None { // an undo may take it away
 			restored := concluding && got.set[t] != [mostSlots]uint8{}
 			s.require(restored || g.recordable[at][t].has(numberOf(record.Recorded)), "(c) nothing is recorded that no replica has run")
@@ -169,7 +172,9 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 			continue
 		}
 		pinned := gateNo && m.bare(o, t) && after.Recorded.Is(digestOf[d]) // to what runs, where latest is refused
-		wanted := isEmpty || d == latest || pinned || m.standsFor(o, t, before, latest) == d
+		heeded := before                                                   // and what a label says of latest
+		heeded.State.Rejected = after.State.Rejected
+		wanted := isEmpty || d == latest || pinned || m.standsFor(o, t, heeded, latest) == d
 		s.require(wanted, "only latest is rolled out, or what stands for it where it is rejected")
 		known := after.Recorded.Is(digestOf[d]) || before.State.Attempted() == digestOf[d] || before.State.Left.Is(digestOf[d])
 		s.require(!gateNo || known, "what a gate refused is put nowhere")
@@ -177,11 +182,12 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 		s.require(!s.ticks[place].knows.closed || isEmpty || allowed, "what is new is put nowhere outside of the window")
 		runs := m.bare(o, t) && o.runs[t] == d && o.rollout == settled && !o.zero
 		s.require(gateNo || m.pins || m.window || !runs, "nothing is restarted for what runs already")
-		s.require(isEmpty || !m.keptOut(before, d, m.core.tickOf(s.ticks[place].knows).Now), "what is rejected is not rolled out")
+		s.require(isEmpty || m.approves(o.labels, d) || !m.keptOut(before, d, m.core.tickOf(s.ticks[place].knows).Now), "what is rejected is not rolled out")
 		s.require(isEmpty || d != g.thrown[at][t], "a person's choice wins until the tag moves")
 		stood := isEmpty && before.Recorded.Is(digestOf[d]) || pinned
 		s.require(stood || !g.refused[at][t].has(d), "nothing that a gate refused is ever put anywhere")
 	}
+	m.chosen(s, at, t, before, set[0], restoring)
 	if restoring {
 		for i, held := range g.before[at][t][:m.slots] {
 			forgotten := before.State.Attempt != nil && before.State.Attempt.Held == nil // a person has removed the state
@@ -195,9 +201,14 @@ func (m *model) put(s *step, place, at, t int, before, after annotate.Record, se
 		}
 		return
 	}
-	if before.State.Attempt == nil || before.State.Attempt.Held == nil || o.rollout == settled && !o.zero {
+	proven := o.rollout == settled && !o.zero
+	if before.State.Attempt == nil || before.State.Attempt.Held == nil || proven {
+		live := contentOf[m.together(o, t)]
+		forgotten := before.Mark.Same(live) && !before.Recorded.Same(live) && before.Recorded.Digest() != "" && !proven
 		for i := range m.slots {
-			g.before[at][t][i] = o.slots[t][i].content
+			if g.before[at][t][i] = o.slots[t][i].content; forgotten { // of what was tried there, it is not known what stood before
+				g.before[at][t][i] = numberOf(before.Recorded)
+			}
 		}
 	}
 	s.require(after.Mark.Is(digestOf[set[0]]) && after.State.Attempted() == digestOf[set[0]], "mark and intent are in the patch")
@@ -268,6 +279,8 @@ func (m *model) fine(s *state, place, at, t int) bool {
 		return m.together(o, t) == k.latest[at][t] && (o.rollout == settled || o.zero)
 	case outcome == decide.Deferred:
 		return k.closed // it opens
+	case outcome == decide.Pending:
+		return m.notify && s.history.awaited[at][t] != k.latest[at][t]
 	default:
 		return outcome == decide.Waiting && o.zero
 	}

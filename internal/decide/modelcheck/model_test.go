@@ -31,6 +31,7 @@ type shape struct {
 	pins                                             bool   // bare tags are pinned in any case
 	ticks                                            uint8  // how many begin at the most; 0: endlessly many
 	window                                           bool   // new digests are rolled out only while it is open
+	notify                                           bool   // only what a person approves is rolled out
 }
 
 func one(parallel int) shape {
@@ -54,6 +55,7 @@ func inTurns() shape {
 }
 
 func (s shape) windowed() shape             { return s.with(func(s *shape) { s.window = true }) }
+func (s shape) notifying() shape            { return s.with(func(s *shape) { s.notify = true }) }
 func (s shape) recreating() shape           { return s.with(func(s *shape) { s.recreate = true }) }
 func (s shape) saying() shape               { return s.with(func(s *shape) { s.says = true }) }
 func (s shape) pinning() shape              { return s.with(func(s *shape) { s.pins = true }) }
@@ -88,6 +90,7 @@ var scenarios = []scenario{
 	{"a person: undo after hold after refresh", one(1), false, unpinned, budget{tags: 1, manual: 1, undos: 1, holds: 1}},
 	{"a person who undoes twice", one(1), false, 1, budget{tags: 1, manual: 1, undos: 2}},
 	{"a person who removes the state", one(1), false, 1, budget{tags: 1, manual: 1, forgets: 2}},
+	{"a person who removes the state", wholeTicks().recreating(), false, 1, budget{tags: 2, forgets: 1, others: 1}},
 	{"others on our records", one(1), false, 1, budget{tags: 1, others: 2, kills: 1}},
 	{"others on our records", one(1).recreating(), false, unpinned, budget{tags: 1, others: 2, registry: 1}},
 	{"others on our records, and a deployer", one(1), false, 1, budget{tags: 1, others: 2, deploys: 1}},
@@ -141,6 +144,17 @@ var scenarios = []scenario{
 	{"a window, and rollouts that fail", wholeTicks().windowed().recreating(), false, 1, budget{tags: 2, windows: 2, deploys: 2}},
 	{"a window, and two ticks at once", one(2).windowed(), false, 1, budget{tags: 1, windows: 2}},
 	{"a window and a minimum age", wholeTicks().windowed().aging(2).settling(), false, 1, budget{tags: 3, windows: 3, deploys: 1}},
+	{"a person who approves", one(1).notifying(), true, 1, budget{tags: 2, approves: 2, registry: 1, kills: 1}},
+	{"a person who approves, and a deployer", one(1).notifying().recreating(), false, unpinned, budget{tags: 1, approves: 2, deploys: 1, kills: 1}},
+	{"a person who approves, and nothing in the chart", one(1).notifying(), false, empty, budget{tags: 1, approves: 1, deploys: 2}},
+	{"a person who approves, skips and sets", one(1).notifying(), false, 1, budget{tags: 1, approves: 2, skips: 1, manual: 1}},
+	{"a person who approves, and two ticks at once", one(2).notifying(), false, 1, budget{tags: 1, approves: 1, deploys: 1}},
+	{"a person who approves one of two targets", twoTargets(1).notifying(), false, 1, budget{tags: 2, approves: 2}},
+	{"a person who approves, and a window", one(1).notifying().windowed(), false, 1, budget{tags: 1, approves: 1, windows: 2}},
+	{"a person who approves, and many ticks", wholeTicks().notifying().recreating(), false, 1, budget{tags: 2, approves: 2, deploys: 1, forgets: 1}},
+	{"a person who skips", one(1), true, 1, budget{tags: 2, skips: 2, registry: 1, kills: 1}},
+	{"a person who skips, and a deployer", one(1).recreating(), false, unpinned, budget{tags: 1, skips: 1, deploys: 2}},
+	{"a person who skips, and two ticks at once", one(2), false, 1, budget{tags: 2, skips: 1}},
 }
 
 func (sc scenario) model() *model {

@@ -196,7 +196,7 @@ func windowThatIs(open bool) *window.Window {
 func (c *core) targetsOf(k knowledge) (targets []decide.Target) {
 	policy := decide.Policy{
 		RolloutFailures: threshold, Unsettled: threshold, Reapplications: threshold, Rollback: true,
-		MinAge: quarters(int(c.minAge)), Platforms: c.pins,
+		MinAge: quarters(int(c.minAge)), Platforms: c.pins, Notify: c.notify,
 	}
 	if c.window {
 		policy.Window = windowThatIs(!k.closed)

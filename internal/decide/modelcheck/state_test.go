@@ -179,6 +179,7 @@ type history struct {
 	fresh      [mostWorkloads]uint8                        // the most replicas fresh at the end of a wait for what was put there last
 	refused    [mostWorkloads][mostTargets]set             // what gates have refused here for what it is
 	ages       ages
+	choices
 }
 
 // demand says that there is a reason for another rollout of a workload.
