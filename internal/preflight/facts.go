@@ -105,7 +105,7 @@ type Conflict struct {
 // DryRun is what the API server made of a patch of a workload that it was not to store.
 type DryRun struct {
 	Workload  string
-	Due       bool // the patch that is due; else one that changes nothing
+	Due       bool // the next patch; else one that changes nothing
 	Forbidden bool // not asked, for want of the right to patch
 	Failure   *failure.Error
 	Unknown   bool // the failure is that nobody can say

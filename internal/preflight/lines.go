@@ -257,7 +257,7 @@ func (l *list) slot(s Slot, server *failure.Error, unreadable map[string]bool) {
 func (l *list) dryRun(one DryRun, user string) {
 	what := "a dry run of a patch that changes nothing, since none is due"
 	if one.Due {
-		what = "a dry run of the patch that is due"
+		what = "a dry run of the next patch"
 	}
 	if user != "" {
 		what += ", as " + user

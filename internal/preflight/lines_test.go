@@ -129,7 +129,7 @@ func TestLines(t *testing.T) {
 		"the clock is fine":   {func(f *Facts) { f.ClockAhead = time.Minute }, "", ""},
 
 		// What admission makes of a patch.
-		"it is accepted":        {dryRun(DryRun{Due: true}), "admission ok", "Deployment shop/web a dry run of the patch that is due, as alice: accepted"},
+		"it is accepted":        {dryRun(DryRun{Due: true}), "admission ok", "Deployment shop/web a dry run of the next patch, as alice: accepted"},
 		"none is due":           {dryRun(DryRun{}), "admission ok", "changes nothing, since none is due"},
 		"it is refused":         {dryRun(DryRun{Failure: failed(failure.API)}), "admission failed", ", as alice: it failed (see #api)"},
 		"it takes no dry run":   {dryRun(DryRun{Failure: failed(failure.None), Unknown: true}), "admission warning", ": it failed\n"},

@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/tracebloc/image-refresh/internal/credential"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
+	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/resolver"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -45,7 +47,7 @@ type BindingPreview struct {
 	Doubts   []*failure.Error
 }
 
-// Patch is what is to be written to a workload that could be read.
+// Patch is what is to be written next to a workload that could be read.
 type Patch struct {
 	Ref    workload.Ref
 	Change workload.Change
@@ -96,8 +98,9 @@ func (r *Runner) Preview(ctx context.Context) Preview {
 	return preview
 }
 
-// patches are what is due, workload by workload: also what the tick after a first observation is to write, and what MAX_ROLLOUTS
-// leaves to a later one. Each has what is ours on the workload as it is, so that the answer tells whether that is left alone.
+// patches are the next for each workload: what this tick is to write, or the one after a first observation, or the one in which
+// MAX_ROLLOUTS, the target's window, its minAge or a person lets latest in. Each has what is ours on the workload as it is, so that
+// the answer tells whether that is left alone.
 func (t *tick) patches(p plan, following []*decide.Step) []Patch {
 	var patches []Patch
 	for at, step := range p.steps {
@@ -111,14 +114,28 @@ func (t *tick) patches(p plan, following []*decide.Step) []Patch {
 		if following[at] != nil {
 			steps = append(steps, *following[at])
 		}
-		patch := Patch{Ref: read.object.Ref, Change: t.asItIs(read)}
+		patch := Patch{Ref: read.object.Ref, Change: t.records(read.object)}
+		slots, digests := workload.Slots(read.places), map[string]image.Digest{} // by the slot's key
 		for _, step := range steps {
 			change := read.object.Change(step.Change, read.places)
 			patch.Due = patch.Due || !change.Empty()
 			maps.Copy(patch.Change.Labels, change.Labels)
 			maps.Copy(patch.Change.Annotations, change.Annotations)
-			if len(change.Slots) > 0 {
-				patch.Change.Slots = change.Slots
+			for _, slot := range change.Slots {
+				digests[slot.Slot.Key()] = slot.Digest
+			}
+			for i, d := range step.Decisions {
+				if latest := p.latest[at][i].Digest; latest != "" && !d.Rolls() && (d.Outcome == decide.Deferred || d.Outcome == decide.Pending) {
+					for _, slot := range slots[i] {
+						digests[slot.Key()] = latest
+					}
+				}
+			}
+		}
+		patch.Due = patch.Due || len(digests) > 0
+		for _, slot := range slices.Concat(slots...) {
+			if digest := cmp.Or(digests[slot.Key()], slot.Live.Digest()); digest != "" {
+				patch.Change.Slots = append(patch.Change.Slots, workload.SlotChange{Slot: slot, Digest: digest})
 			}
 		}
 		patches = append(patches, patch)
@@ -126,21 +143,15 @@ func (t *tick) patches(p plan, following []*decide.Step) []Patch {
 	return patches
 }
 
-// asItIs is a change that changes nothing: the labels, annotations and slots that are ours on a workload, as they are.
-func (t *tick) asItIs(read reading) workload.Change {
+// records are the labels and annotations that are ours on a workload, as they are.
+func (t *tick) records(object *workload.Object) workload.Change {
 	change := workload.Change{Labels: map[string]string{}, Annotations: map[string]string{}}
-	meta := read.object.Meta
-	labels, annotations := t.keys.Own(meta.Labels, meta.Annotations)
+	labels, annotations := t.keys.Own(object.Meta.Labels, object.Meta.Annotations)
 	for _, key := range labels {
-		change.Labels[key] = meta.Labels[key]
+		change.Labels[key] = object.Meta.Labels[key]
 	}
 	for _, key := range annotations {
-		change.Annotations[key] = meta.Annotations[key]
-	}
-	for _, slot := range slices.Concat(workload.Slots(read.places)...) {
-		if digest := slot.Live.Digest(); digest != "" {
-			change.Slots = append(change.Slots, workload.SlotChange{Slot: slot, Digest: digest})
-		}
+		change.Annotations[key] = object.Meta.Annotations[key]
 	}
 	return change
 }

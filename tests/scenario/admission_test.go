@@ -79,7 +79,7 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 		r.confine(applicationConfig)
 		r.Eventually("the policy knows both targets", func() bool { return r.Tick().ExitCode == 0 })
 		r.Settle(r.workloads()...)
-		r.lets("the patch that is due")
+		r.lets("the next patch")
 		digest, reference := r.refresh("second")
 		r.requireSlots(digest, reference, r.owners, r.owners) // handed back by a write of managedFields alone
 		r.upgrade("--reuse-values", "--set", "note=changed")
@@ -217,7 +217,7 @@ func TestARefusalAtAdmissionNamesWhoRefuses(t *testing.T) {
 }
 
 // A policy has something against every new digest. A check says so in the tick before: of workloads that no tick has seen yet, and
-// of those that have to wait for their turn.
+// of those that have to wait for their turn, a person or an age.
 func TestCheckNamesThePolicyThatRefuses(t *testing.T) {
 	t.Parallel()
 	s := environment.Scenario(t)
@@ -225,7 +225,11 @@ func TestCheckNamesThePolicyThatRefuses(t *testing.T) {
 	digest := s.Push(ingestor, image("first"))
 	s.Push(ingestor, image("second"))
 	s.Deploy(jobs(digest), workloads.Deployment("other", workloads.Container("api", jobsManager), workloads.Env("api", slot, digest)))
-	s.Configure("targets:\n" + targetOf("ingestor", ingestor, entry("Deployment", "jobs", "api", "env: "+slot)+entry("Deployment", "other", "api", "env: "+slot)))
+	follow := func(line string) {
+		both := entry("Deployment", "jobs", "api", "env: "+slot) + entry("Deployment", "other", "api", "env: "+slot)
+		s.Configure("targets:\n" + targetOf("ingestor", ingestor, both, line))
+	}
+	follow("mode: apply")
 	s.Setenv("MAX_ROLLOUTS", "1")
 	require.Len(t, linesOf(check(t, s, 0), "admission", "ok", ""), 2)
 	policy := "today." + s.Namespace
@@ -244,14 +248,21 @@ spec: {policyName: `+policy+`, validationActions: [Deny]}
 `))
 	s.Eventually("the policy is in force", func() bool { return s.Run("check").ExitCode == 1 })
 	for _, tick := range []struct {
+		line     string
 		exit     int
 		outcomes []string
-	}{{0, []string{"adopted", "adopted"}}, {1, []string{"failed", "waiting"}}} {
+	}{
+		{"mode: apply", 0, []string{"adopted", "adopted"}},
+		{"mode: apply", 1, []string{"failed", "waiting"}},
+		{"mode: notify", 0, []string{"pending", "pending"}},
+		{"minAge: 24h", 0, []string{"deferred", "deferred"}},
+	} {
+		follow(tick.line)
 		for _, name := range []string{"jobs", "other"} {
 			before := s.Deployment(name).ObjectMeta
 			line := requireCheck(t, check(t, s, 1), "admission", "failed", "Deployment "+s.Namespace+"/"+name)
 			assert.Equal(t, "api", line.Cause)
-			assert.Regexp(t, "patch that is due.*policy "+policy+" refuses.*not today", line.Message)
+			assert.Regexp(t, "the next patch, as system.*policy "+policy+" refuses.*not today", line.Message)
 			assert.Equal(t, before, s.Deployment(name).ObjectMeta, "nothing is stored")
 		}
 		result := s.Tick()
@@ -316,7 +327,7 @@ func TestCheckNamesTheWebhook(t *testing.T) {
 			requireCheck(t, check(t, s, 0), "admission", "ok", "jobs")
 			clusterWide(t, s, file(t, s, "webhook.yaml", webhook(t, s, c.kind, c.answer)))
 			s.Eventually("the webhook is in force", func() bool { return s.Run("check").ExitCode == 1 })
-			for _, due := range []string{"since none is due", "the patch that is due"} {
+			for _, due := range []string{"since none is due", "the next patch"} {
 				line := requireCheck(t, check(t, s, 1), "admission", "failed", "jobs")
 				assert.Equal(t, c.cause, line.Cause)
 				assert.Regexp(t, due+".*"+c.says, line.Message)
