@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/tracebloc/image-refresh/internal/choice"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/result"
@@ -132,7 +133,11 @@ func (p *program) rootCommand() *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.statusCommand(), p.initCommand(), p.explainCommand(), p.completionCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.statusCommand(), p.initCommand(),
+		p.choiceCommand(choice.Approve, "allow what the tag means now to be rolled out, in a target that is notify only"),
+		p.choiceCommand(choice.Skip, "keep what the tag means now out, until the tag moves on"),
+		p.choiceCommand(choice.Retry, "have a digest tried again that was rejected, skipped or given up"),
+		p.explainCommand(), p.completionCommand(), p.versionCommand())
 	return root
 }
 

@@ -89,6 +89,8 @@ func TestACommandLineThatIsWrongIsOneLineAndExit2(t *testing.T) {
 		"-o yaml":         "table, wide or json",
 		"run -o patch":    "table, wide or json",
 		"version -o text": "table, wide or json",
+		"skip":            "skip takes the name of one target: see",
+		"retry a b":       "retry takes the name of one target",
 	} {
 		got := runMain(nil, strings.Fields(line)...)
 		assert.Equal(t, 2, got.code, line)
@@ -126,7 +128,8 @@ func TestEachCommandHasAHelpOfItsOwn(t *testing.T) {
 	t.Parallel()
 	whole := runMain(nil, "-h").stdout
 	for command, example := range map[string]string{
-		"run": "-n shop", "plan": "--changed-only", "check": "check -f", "status": "status -A", "init": "init -A", "explain": "explain rollout-failed", "version": "", "completion": "",
+		"run": "-n shop", "plan": "--changed-only", "check": "check -f", "status": "status -A", "init": "init -A", "explain": "explain rollout-failed",
+		"approve": "approve api -f", "skip": "skip api -f", "retry": "retry api --values", "version": "", "completion": "",
 	} {
 		assert.Contains(t, whole, "\n  "+command+" ")
 		for _, line := range []string{command + " -h", "help " + command} {
@@ -149,6 +152,20 @@ func TestCompletionIsForThreeShells(t *testing.T) {
 		got := runMain(nil, strings.Fields(line)...)
 		assert.Equal(t, 2, got.code, line)
 		assert.Equal(t, "image-refresh: completion takes one of bash, zsh, fish\n", got.stderr, line)
+	}
+}
+
+// A target is completed from the configuration, and one that is not there is an error that names those that are.
+func TestTargetsAreThoseOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	file := configFile(t, strings.Replace(validFile, "]}]", "]}, {name: web, image: 'nginx:1', workloads: [{kind: Deployment, name: web}]}]", 1))
+	for _, command := range []string{"approve", "skip", "retry", "plan --target"} {
+		got := runMain(nil, append(strings.Fields(command), "wep", "-f", file)...)
+		assert.Equal(t, 2, got.code, command)
+		assert.Contains(t, strings.ReplaceAll(got.stderr, `\"`, `"`), `the configuration has no target "wep", only api, web`, command) // a plan logs it as JSON
+	}
+	for _, command := range []string{"approve", "skip", "retry"} {
+		assert.True(t, strings.HasPrefix(runMain(nil, "__complete", command, "-f", file, "").stdout, "api\nweb\n"), command)
 	}
 }
 

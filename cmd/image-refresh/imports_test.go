@@ -90,7 +90,8 @@ func TestNothingBelowKnowsWhatIsAbove(t *testing.T) {
 	const asking = "github.com/google/go-containerregistry/pkg/v1" // pkg/name parses, and asks nobody
 	for name, never := range map[string][]string{
 		"internal/check":              {module + "cmd/image-refresh"},
-		"internal/tick":               {module + "cmd/image-refresh", module + "internal/check", module + "internal/preflight"},
+		"internal/choice":             {module + "cmd/image-refresh", module + "internal/check", module + "internal/preflight"},
+		"internal/tick":               {module + "cmd/image-refresh", module + "internal/check", module + "internal/choice", module + "internal/preflight"},
 		"internal/cluster":            {module + "internal/tick", module + "internal/resolver"},
 		"internal/notify":             {module + "internal/tick", module + "internal/cluster", module + "internal/decide", module + "internal/config", "k8s.io/"},
 		"internal/resolver":           {module + "internal/tick", module + "internal/cluster", module + "internal/decide", "k8s.io/client-go"},

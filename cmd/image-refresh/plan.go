@@ -41,8 +41,8 @@ func (p *program) valuesFlag(command *cobra.Command) {
 // known refuses a target that the configuration does not have.
 func (s selection) known(read config.Config) error {
 	for _, name := range s.targets {
-		if !slices.ContainsFunc(read.Targets, func(t config.Target) bool { return t.Name == name }) {
-			return &config.Invalid{Problems: []error{fmt.Errorf("--target: the configuration has no target %q", name)}}
+		if !slices.Contains(targetNames(read), name) {
+			return &config.Invalid{Problems: []error{fmt.Errorf("--target: %w", unknownTarget(read, name))}}
 		}
 	}
 	return nil

@@ -70,7 +70,7 @@ func (p *program) runTick(ctx context.Context, command string) int {
 		}
 		var parts wired
 		if err = p.selection.known(read); err == nil {
-			parts, err = p.wire(read, log, command)
+			parts, err = p.wire(read, log, command, workload.FieldManager)
 		}
 		if err == nil {
 			if checks {
@@ -175,11 +175,11 @@ type wired struct {
 	registry *resolver.Resolver
 }
 
-// wire makes a runner from the configuration.
-func (p *program) wire(read config.Config, log *slog.Logger, command string) (wired, error) {
+// wire makes a runner from the configuration, which writes as this field manager.
+func (p *program) wire(read config.Config, log *slog.Logger, command, manager string) (wired, error) {
 	agent := workload.FieldManager + "/" + version.Version()
 	client, err := cluster.Connect(cluster.Options{
-		Context: p.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log,
+		Context: p.kubeContext, Namespace: string(read.Namespace), Concurrency: int(read.Concurrency), UserAgent: agent, Logger: log, Manager: manager,
 		Runbook: failure.Runbook(read.Runbook),
 	})
 	if err != nil {

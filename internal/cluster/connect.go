@@ -35,6 +35,7 @@ type Options struct {
 	Namespace   string // empty: the kubeconfig's or the service account's
 	Concurrency int    // requests under way at once
 	UserAgent   string
+	Manager     string          // the field manager that it writes as
 	Runbook     failure.Runbook // what Events link to
 	Logger      *slog.Logger
 }
@@ -43,6 +44,7 @@ type Options struct {
 type Client struct {
 	clock      *clock
 	namespace  string
+	manager    string
 	groups     map[string]*rest.RESTClient // by API group
 	parameters runtime.ParameterCodec
 	inFlight   chan struct{}
@@ -110,7 +112,7 @@ func newClient(config *rest.Config, namespace string, options Options) (*Client,
 		return nil, &failure.Error{Cause: failure.API, Err: err, Message: fmt.Sprintf("the kubeconfig cannot be used: %s", failure.Clean(err.Error()))}
 	}
 	client := &Client{
-		clock: dates, namespace: namespace, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
+		clock: dates, namespace: namespace, manager: options.Manager, groups: map[string]*rest.RESTClient{}, parameters: runtime.NewParameterCodec(scheme),
 		runbook: options.Runbook, inFlight: make(chan struct{}, max(1, options.Concurrency)), log: options.Logger,
 		library: logr.FromSlogHandler(errorsOnly{options.Logger.Handler()}),
 	}

@@ -94,7 +94,7 @@ func (c *Client) patch(ctx context.Context, ref workload.Ref, kind types.PatchTy
 	err = c.do(ctx, func(ctx context.Context) error {
 		sent++
 		return c.client(ref).Patch(kind).Namespace(ref.Namespace).Resource(ref.Resource()).Name(ref.Name).
-			VersionedParams(&metav1.PatchOptions{FieldManager: workload.FieldManager, DryRun: dryRun}, c.parameters).
+			VersionedParams(&metav1.PatchOptions{FieldManager: c.manager, DryRun: dryRun}, c.parameters).
 			Body(body).Do(ctx).Into(object)
 	})
 	switch {

@@ -122,12 +122,12 @@ func meaning(noted *annotate.Runs) ran {
 
 // runsLatest says whether a rollout of latest would change nothing that runs, and nothing asks for one all the same.
 func (e *evaluation) runsLatest(found ran) bool {
-	return found.content.Is(e.Latest.Digest) && !e.Policy.pinsBareTags()
+	return found.content.Is(e.Latest.Digest) && !e.Policy.PinsBareTags()
 }
 
-// pinsBareTags says whether a bare tag is to be pinned though its pods run latest: a node that starts another pod takes what
+// PinsBareTags says whether a bare tag is to be pinned though its pods run latest: a node that starts another pod takes what
 // the tag means then, gated or not (I67).
-func (p Policy) pinsBareTags() bool {
+func (p Policy) PinsBareTags() bool {
 	return p.PinAtOnce || p.MinAge > 0 || p.Platforms || p.Verify || p.Window != nil
 }
 

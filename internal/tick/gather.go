@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +30,24 @@ type reading struct {
 	failure    *failure.Error
 }
 
-// gather reads every workload once, side by side.
+// gather reads every workload once, side by side, and warns of what on them is not as it should be.
 func (t *tick) gather(ctx context.Context) []reading {
+	readings := t.readAll(ctx)
+	for at, w := range t.workloads {
+		if readings[at].failure == nil {
+			t.warnOfGarbage(ctx, w, readings[at].object)
+		}
+	}
+	if !t.Preflight { // which has a line for each
+		for _, left := range t.leftovers(readings) {
+			t.Log.WarnContext(ctx, left.Message, "workload", left.Ref.String())
+		}
+	}
+	return readings
+}
+
+// readAll reads every workload once, side by side.
+func (t *tick) readAll(ctx context.Context) []reading {
 	readings := make([]reading, len(t.workloads))
 	var all sync.WaitGroup
 	for at, w := range t.workloads {
@@ -45,16 +60,6 @@ func (t *tick) gather(ctx context.Context) []reading {
 		})
 	}
 	all.Wait()
-	for at, w := range t.workloads {
-		if readings[at].failure == nil {
-			t.warnOfGarbage(ctx, w, readings[at].object)
-		}
-	}
-	if !t.Preflight { // which has a line for each
-		for _, left := range t.leftovers(readings) {
-			t.Log.WarnContext(ctx, left.Message, "workload", left.Ref.String())
-		}
-	}
 	return readings
 }
 
@@ -90,8 +95,8 @@ func (t *tick) newerState(object *workload.Object) *failure.Error {
 	return &failure.Error{
 		Cause: failure.SlotInvalid, Message: fmt.Sprintf(
 			"%s: %s is of version %d, which a newer release has written and this one cannot read, so nothing is changed here", object.Ref, key, version),
-		Fix: fmt.Sprintf("install that release again, or remove the annotation (kubectl annotate -n %s %s %s %s-), which re-arms everything",
-			object.Namespace, strings.ToLower(string(object.Kind)), object.Name, key),
+		Fix: fmt.Sprintf("install that release again, or remove the annotation (kubectl annotate %s %s-), which re-arms everything",
+			object.Kubectl(), key),
 	}
 }
 

@@ -18,6 +18,10 @@ import (
 // (https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers).
 const FieldManager = "image-refresh"
 
+// PersonsManager is the field manager under which it writes what a person has chosen: a tick takes it for a person's, like those of
+// kubectl's own commands.
+const PersonsManager = "kubectl-image_refresh"
+
 // claim is an entry of managedFields that owns a slot.
 type claim struct {
 	manager string

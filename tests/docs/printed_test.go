@@ -20,11 +20,14 @@ const (
 "targets":[],"rollouts":0,"ticks":0}`
 	aCheck = `{"schemaVersion":1,"version":"dev","command":"check","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":1,
 "targets":[],"checks":[{"check":"registry","subject":"ghcr.io","status":"failed","cause":"dns","message":"check its spelling"}]}`
+	aSkip = `{"schemaVersion":1,"version":"dev","command":"skip","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":0,
+"targets":[],"changes":[{"target":"ingestor","kind":"Deployment","namespace":"tracebloc","name":"jobs","digest":"` + digest + `","outcome":"changed",
+"cause":"","message":"skipped","kubectl":"kubectl label deployment jobs a=b"}]}`
 )
 
 func TestResultsThatNobodyDocumentedAreFound(t *testing.T) {
 	t.Parallel()
-	for _, valid := range []string{aRun, aPlan, aCheck} {
+	for _, valid := range []string{aRun, aPlan, aCheck, aSkip} {
 		require.NoError(t, Result(valid))
 	}
 	for name, c := range map[string]struct{ result, from, to string }{
@@ -49,6 +52,8 @@ func TestResultsThatNobodyDocumentedAreFound(t *testing.T) {
 		"a run that counts rollouts":   {aRun, `"exitCode":0`, `"exitCode":0,"rollouts":1,"ticks":1`},
 		"a plan that counts none":      {aPlan, `,"rollouts":0,"ticks":0`, ``},
 		"checks of a run":              {aCheck, `"command":"check"`, `"command":"run"`},
+		"changes of a run":             {aSkip, `"command":"skip"`, `"command":"run"`},
+		"a change that failed somehow": {aSkip, `"changed"`, `"failed"`},
 		"an unknown status of a check": {aCheck, `"failed"`, `"gone"`},
 	} {
 		broken := strings.Replace(c.result, c.from, c.to, 1)

@@ -24,6 +24,8 @@ type Report struct {
 	CronJobs  []CronJob  `json:"cronJobs"`  // of the command status
 	Workloads []Standing `json:"workloads"` // likewise
 	Remove    []string   `json:"remove"`    // likewise
+
+	Changes []Change `json:"changes"` // of the commands approve, skip and retry
 }
 
 // Target is one target of a Report.
@@ -51,6 +53,17 @@ type Workload struct {
 	Outcome   string `json:"outcome"`
 	Cause     string `json:"cause"`
 	Message   string `json:"message"`
+}
+
+// Change is what became of a person's choice on a workload.
+type Change struct {
+	Kind    string `json:"kind"`
+	Name    string `json:"name"`
+	Digest  string `json:"digest"`
+	Outcome string `json:"outcome"`
+	Cause   string `json:"cause"`
+	Message string `json:"message"`
+	Kubectl string `json:"kubectl"`
 }
 
 // CronJob is one that runs the program.

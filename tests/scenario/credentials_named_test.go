@@ -267,7 +267,7 @@ func exchange(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	next.ServeHTTP(w, as)
 }
 
-// A person without mounted secrets: plan and check read those that the workloads name, and their service accounts', from the API
+// A person without mounted secrets: plan, check and skip read those that the workloads name, and their service accounts', from the API
 // server, with the person's own rights. A tick never does, and neither does a plan in a pod.
 func TestAPersonsPlanReadsPullSecretsFromTheAPIServer(t *testing.T) {
 	t.Parallel()
@@ -296,6 +296,7 @@ func TestAPersonsPlanReadsPullSecretsFromTheAPIServer(t *testing.T) {
 	s.Kubectl("create", "secret", "generic", "pull", "--type=kubernetes.io/dockerconfigjson", "--from-file=.dockerconfigjson="+config)
 	cause, _ = state("plan")
 	assert.Empty(t, cause)
+	assert.Equal(t, digest, s.Run("skip", "named").Report.Changes[0].Digest)
 	for _, command := range []string{"run", "plan"} {
 		s.Forget()
 		cause, says = state(command)

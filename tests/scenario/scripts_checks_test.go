@@ -61,6 +61,25 @@ func (s *script) eight(args []string) {
 	}
 }
 
+// choose COMMAND[/TARGET] CODE OUTCOME[,OUTCOME...] [TEXT...] is approve, skip or retry, which ends so on the target's workloads, with
+// these texts in its messages. Its commands of kubectl are followed by follow.
+func (s *script) choose(args []string) {
+	command, target, _ := strings.Cut(args[0]+"/ingestor", "/")
+	target, _, _ = strings.Cut(target, "/")
+	s.last = s.Run(command, target)
+	s.message = ""
+	s.equal(args[1], strconv.Itoa(s.last.ExitCode), "exit code: %s%s", s.last.Stdout, s.last.Stderr)
+	var outcomes []string
+	for _, change := range s.last.Report.Changes {
+		outcomes = append(outcomes, change.Outcome)
+		s.message += change.Message + ";\n" + change.Kubectl + ";\n"
+	}
+	s.equal(args[2], strings.Join(outcomes, ","), "%s", s.message)
+	for _, text := range args[3:] {
+		s.contains(true, s.message, text)
+	}
+}
+
 func (s *script) ended(result *product.Result, args []string) {
 	s.last, s.message, s.printed = result, "", result.Stdout
 	s.equal(args[0], strconv.Itoa(result.ExitCode), "exit code: %s", result.Stderr)

@@ -158,7 +158,7 @@ func (s *script) commands() map[string]func(*testscript.TestScript, bool, []stri
 		"kubectl": {1, s.kubectl}, "follow": {0, s.follow}, "undo": {0, s.undo}, "settle": {0, s.settle}, "await": {1, s.await},
 		"forbid": {1, s.forbid}, "api": {1, s.api}, "clock": {1, s.playClock}, "sleep": {1, s.sleep}, "noplan": {0, s.noplan},
 		// What the program does.
-		"tick": {1, s.tick}, "stays": {2, s.stays}, "plan": {1, s.plan}, "status": {0, s.status}, "check": {4, s.check}, "eight": {1, s.eight},
+		"tick": {1, s.tick}, "stays": {2, s.stays}, "plan": {1, s.plan}, "status": {0, s.status}, "check": {4, s.check}, "eight": {1, s.eight}, "choose": {3, s.choose},
 		"start": {0, s.start}, "finish": {1, s.finish}, "sigkill": {0, s.sigkill}, "sigterm": {0, s.sigterm}, "forget": {0, s.forget},
 		"quiet": {0, s.quiet}, "held": {1, s.held}, "moves-on": {0, s.movesOn}, "not-blamed": {1, s.notBlamed}, "unproven": {2, s.unproven},
 		// What is there then.
