@@ -13,7 +13,7 @@ const digest = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 // Valid results; each case makes one mistake in one of them.
 const (
 	aRun = `{"schemaVersion":1,"version":"1.2.3","command":"run","startedAt":"2026-01-02T03:04:05.6Z","durationSeconds":1.4,"exitCode":0,
-"targets":[{"name":"ingestor","image":"ghcr.io/tracebloc/ingestor:0.3","digest":"` + digest + `","cause":"","message":"","failures":0,
+"targets":[{"name":"ingestor","image":"ghcr.io/tracebloc/ingestor:0.3","digest":"` + digest + `","build":{"version":"1.4.2","revision":"","created":""},"cause":"","message":"","failures":0,
 "failingSince":"","threshold":3,"workloads":[{"kind":"Deployment","namespace":"tracebloc","name":"jobs","container":"api","env":"X","live":"` + digest + `",
 "recorded":"unpinned","outcome":"refreshed","cause":"","message":""}]}]}`
 	aPlan = `{"schemaVersion":1,"version":"dev","command":"plan","startedAt":"2026-01-02T03:04:05Z","durationSeconds":0,"exitCode":2,
