@@ -79,6 +79,7 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 		r.confine(applicationConfig)
 		r.Eventually("the policy knows both targets", func() bool { return r.Tick().ExitCode == 0 })
 		r.Settle(r.workloads()...)
+		r.push("one that is superseded")
 		r.lets("the next patch")
 		digest, reference := r.refresh("second")
 		r.requireSlots(digest, reference, r.owners, r.owners) // handed back by a write of managedFields alone
