@@ -45,6 +45,7 @@ type Facts struct {
 	Others       []image.Digest // what other targets there resolve to; empty where that is not known
 	Live         annotate.Content
 	Record       annotate.Record
+	Held         bool // the workload is left alone, by a label or since it is paused
 	Remembers    bool // the annotation with the state is there, whatever it says
 	// Returning says that a tick has taken slots from managers that the state alone names, which are to get them back.
 	Returning         bool
@@ -91,7 +92,11 @@ func (f Facts) approve(keys annotate.Keys) Decision {
 	case !skipped && (f.names(f.Approved) || f.Record.State.Approved == f.Latest):
 		return unchanged("%s is approved already", f.Latest.Short())
 	}
-	return f.label(keys.Approve(), f.Approved, keys.Skip(), skipped, "%s is approved: the next tick rolls it out, if no gate says no")
+	message := "%s is approved: the next tick rolls it out, unless a gate, a window or its age keeps it back"
+	if f.Held {
+		message = "%s is approved, and rolled out once the workload is no longer held or paused"
+	}
+	return f.label(keys.Approve(), f.Approved, keys.Skip(), skipped, message)
 }
 
 func (f Facts) skip(keys annotate.Keys) Decision {
@@ -109,7 +114,7 @@ func (f Facts) skip(keys annotate.Keys) Decision {
 // label sets a label to the digits of latest, and removes the contrary one where that names latest too. What another target's
 // latest is called by stays until a tick has taken it into the state.
 func (f Facts) label(key, stands, contrary string, removes bool, message string) Decision {
-	if digits, err := annotate.ParseDigits(stands); err == nil {
+	if digits, err := annotate.ParseDigits(stands); err == nil && !digits.Name(f.Latest) {
 		for _, other := range f.Others {
 			if other == "" || digits.Name(other) {
 				return refused("run it again after the next tick, which takes that into the state",

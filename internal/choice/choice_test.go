@@ -34,6 +34,7 @@ func facts(changes ...func(*Facts)) Facts {
 }
 
 func apply(f *Facts)          { f.Notify = false }
+func held(f *Facts)           { f.Held = true }
 func live(f *Facts)           { f.Live = annotate.Of(digestB) }
 func bareRunsLatest(f *Facts) { f.Live, f.Record.Recorded = annotate.Unpinned, annotate.Of(digestB) }
 func pins(f *Facts)           { f.PinsBareTags = true }
@@ -70,9 +71,11 @@ func TestAChoiceOnAWorkload(t *testing.T) {
 	}{
 		"approve":                              {Approve, facts(), Changed, approves, "sha256:bbbbbbbbbbbb is approved: the next tick rolls it out"},
 		"approve, another was":                 {Approve, facts(approvedBefore), Changed, approves, ""},
+		"approve where it is held":             {Approve, facts(held), Changed, approves, "no longer held"},
 		"approve again":                        {Approve, facts(approved), Unchanged, "", already},
 		"approve what a tick has heeded":       {Approve, facts(heeded), Unchanged, "", already},
 		"approve what was to be skipped":       {Approve, facts(approved, skipped), Changed, approves + " tracebloc.io/refresh-skip-", ""},
+		"approve it beside an unknown":         {Approve, facts(approved, skipped, besideUnknown), Changed, approves + " tracebloc.io/refresh-skip-", ""},
 		"approve beside a skip of another":     {Approve, facts(skippedBefore), Changed, approves, ""},
 		"approve what failed":                  {Approve, facts(rejected(annotate.ByFailure)), Changed, approves, ""},
 		"approve in apply":                     {Approve, facts(apply), Refused, "", "target api is in mode apply"},

@@ -72,7 +72,7 @@ func (c *Chooser) change(ctx context.Context, choice Choice, target string, carr
 }
 
 func interrupted(ref workload.Ref) *failure.Error {
-	return &failure.Error{Cause: failure.API, Message: "interrupted before anything was changed on " + ref.String(), Fix: "run it again"}
+	return &failure.Error{Cause: failure.API, Message: "interrupted, maybe before anything was changed on " + ref.String(), Fix: "run it again"}
 }
 
 // once decides for an object as it was read, and writes. The error is cluster.ErrConflict where it has changed since, or else a
@@ -103,7 +103,7 @@ func (c *Chooser) facts(choice Choice, target string, carrier tick.Carrier, obje
 	record, _ := c.Keys.Read(target, labels, annotations)
 	facts := Facts{
 		Ref: carrier.Ref, Target: target, Notify: carrier.Policy.Notify, PinsBareTags: carrier.Policy.PinsBareTags(), Latest: carrier.Latest.Digest,
-		Others: carrier.Others, Record: record, Remembers: annotations[c.Keys.State(target)] != "",
+		Others: carrier.Others, Record: record, Held: labels[c.Keys.Hold()] == "true" || object.Paused, Remembers: annotations[c.Keys.State(target)] != "",
 		Approved: labels[c.Keys.Approve()], Skipped: labels[c.Keys.Skip()],
 	}
 	places := carrier.Slots(object)

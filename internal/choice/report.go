@@ -1,6 +1,8 @@
 package choice
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -38,6 +40,9 @@ func (c *Chooser) changed(target string, carrier tick.Carrier, decided Decision,
 		Outcome: decided.Outcome, Message: result.Message{Text: decided.Message, Fix: decided.Fix}, Kubectl: decided.Kubectl(carrier.Ref),
 	}
 	if wrong != nil {
+		if errors.Is(wrong, context.Canceled) {
+			wrong = interrupted(carrier.Ref)
+		}
 		change.Outcome, change.Cause, change.Message = Failed, wrong.Cause, result.Said(wrong, c.Runbook)
 	}
 	return change

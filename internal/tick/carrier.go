@@ -31,7 +31,7 @@ func (r *Runner) Carriers(ctx context.Context, name string, resolves bool) []Car
 	defer cancel()
 	t := r.tick()
 	t.layout = newLayout(r.beside(name), r.Namespace)
-	readings := t.readAll(ctx)
+	readings := t.readAll(ctx, resolves)
 	latest := make([][]decide.Latest, len(t.workloads))
 	if resolves {
 		latest = t.resolve(ctx, readings).latest

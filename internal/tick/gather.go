@@ -32,7 +32,7 @@ type reading struct {
 
 // gather reads every workload once, side by side, and warns of what on them is not as it should be.
 func (t *tick) gather(ctx context.Context) []reading {
-	readings := t.readAll(ctx)
+	readings := t.readAll(ctx, true)
 	for at, w := range t.workloads {
 		if readings[at].failure == nil {
 			t.warnOfGarbage(ctx, w, readings[at].object)
@@ -46,14 +46,14 @@ func (t *tick) gather(ctx context.Context) []reading {
 	return readings
 }
 
-// readAll reads every workload once, side by side.
-func (t *tick) readAll(ctx context.Context) []reading {
+// readAll reads every workload once, side by side, with what it takes to ask registries as its pods do if asks is set.
+func (t *tick) readAll(ctx context.Context, asks bool) []reading {
 	readings := make([]reading, len(t.workloads))
 	var all sync.WaitGroup
 	for at, w := range t.workloads {
 		all.Go(func() {
 			read := t.read(ctx, w)
-			if read.failure == nil {
+			if asks && read.failure == nil {
 				read.account = t.accountSecrets(ctx, w, read.object)
 			}
 			readings[at] = read

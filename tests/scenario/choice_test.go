@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -138,4 +140,15 @@ func TestAChoiceGoesOnWhereAWorkloadCannotBeWrittenTo(t *testing.T) {
 	harness.RequireExit(t, 1, shown)
 	assert.Contains(t, shown.Stdout, "exit 1: 3 of 3 need you (1 api, 1 contested, 1 workload-missing); 0 fine\n\nTARGET")
 	assert.Contains(t, shown.Stdout, "\n  "+forbidden.Kubectl+"\n")
+
+	s.Forget()
+	s.API.Inject(apiproxy.Fault{Match: patches, Do: faultinject.Hang()})
+	hangs := s.Start("skip", "ingestor")
+	s.Eventually("it writes", func() bool { return len(s.API.Requests(isChoice)) > 1 })
+	asked := time.Now()
+	require.NoError(t, hangs.Signal(syscall.SIGTERM))
+	got = hangs.Finish()
+	assert.Less(t, time.Since(asked), 5*time.Second)
+	harness.RequireExit(t, 1, got)
+	assert.Contains(t, got.Report.Changes[2].Message, "interrupted")
 }
