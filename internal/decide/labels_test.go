@@ -36,6 +36,8 @@ func TestRowsOfLabels(t *testing.T) {
 		{"approve what fills an empty slot, and a gate says no", input(notify, live(none), approve(b), gateSaysNo), "3 skipped/platform-missing gated heeds=approve refused=B approved=B"},
 		{"approve at a first observation: the label waits", input(notify, noRecord, approve(b)), "4 adopted accepted=A stood=B"},
 		{"approve, and a hand since", input(notify, approve(b), live(c), person, saw(b)), "6 held heeds=approve event=RefreshHeld accepted=C stood=- rejected=A:person,B:person"},
+		{"approve what the tag has moved on to since a hand", input(notify, latest(d), approve(d), live(c), person, saw(b)),
+			"12 refreshed put=D heeds=approve event=RefreshHeld recorded=C left=C stood=- approved=D rejected=A:person,B:person: is approved by a person"},
 		{"approve, and latest is not known", input(notify, approve(b), unknown), "7 skipped/proxy"},
 
 		{"approved before", input(notify, approved), "12 refreshed put=B left=A: is approved by a person"},

@@ -187,6 +187,9 @@ func (e *evaluation) acceptManualChange() found {
 	onward.yielded = true
 	onward.Record = record
 	onward.Record.State.TurnSince = e.Record.State.TurnSince
+	if e.Record.State.Approved == e.Latest.Digest {
+		onward.Record.State.Approved = e.Latest.Digest
+	}
 	replaced := fmt.Sprintf("a person (%s) replaced %s by %s", failure.Clean(e.person), e.Record.Mark.Short(), e.live.Short())
 	switch {
 	case e.putLatest() && e.live.Is(e.Record.State.Attempted()): // and it was restored since
