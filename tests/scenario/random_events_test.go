@@ -55,6 +55,7 @@ type randomRun struct {
 	hours   float64
 	entries string // the target's workloads, as the configuration has them
 	closed  bool   // the window
+	notify  bool
 }
 
 // randomWorkload is a workload of such a scenario, with what its surroundings know of it.
@@ -71,8 +72,10 @@ type randomWorkload struct {
 	seen string
 	// manual are all digests that persons may have thrown out at any time, others those that somebody else has put there.
 	manual, others map[string]bool
-	// ticked are all digests that were in the slot when ticks began.
-	ticked map[string]bool
+	// ticked are all digests that were in the slot when ticks began, approved those that a person has approved and none has recorded since.
+	ticked, approved map[string]bool
+	// awaited is latest where it is approved and has come to no end, and skipped where a person has skipped it.
+	awaited, skipped string
 	// stale counts green ticks in a row since anything happened in which it was not fresh.
 	stale int
 }
@@ -118,10 +121,12 @@ func newRandomRun(t *testing.T, seed uint64) *randomRun {
 		return fakenode.Ready()
 	})
 	w.publish(randomBuilds[0])
+	w.notify = w.rng.IntN(3) == 0
+	w.note("mode notify: %t", w.notify)
 	for i, name := range []string{"one", "two"} {
 		l := &randomWorkload{
 			kind: []string{"Deployment", "Deployment", "StatefulSet", "DaemonSet"}[w.rng.IntN(4)], name: name, env: w.rng.IntN(2) == 0,
-			manual: map[string]bool{}, others: map[string]bool{w.latest: true}, ticked: map[string]bool{},
+			manual: map[string]bool{}, others: map[string]bool{w.latest: true}, ticked: map[string]bool{}, approved: map[string]bool{},
 		}
 		options, keys := []workloads.Option{workloads.Replicas(int32(1 + w.rng.IntN(3)))}, []string{}
 		if w.rng.IntN(3) == 0 {
@@ -148,7 +153,7 @@ func newRandomRun(t *testing.T, seed uint64) *randomRun {
 
 // configure writes the configuration. While the window is closed, it opens three days later.
 func (w *randomRun) configure() {
-	var keys []string
+	keys := []string{"mode: " + map[bool]string{true: "notify", false: "apply"}[w.notify]}
 	if w.closed {
 		opens := time.Now().UTC().Add(time.Duration(w.hours)*time.Hour).AddDate(0, 0, 3)
 		keys = append(keys, "window: {days: ["+opens.Format("Mon")+`], from: "00:00", to: "01:00"}`)
@@ -196,7 +201,26 @@ func (w *randomRun) moved(digest string) {
 	w.note("the tag moves to %s", digest)
 	w.latest = digest
 	for _, l := range w.workloads {
-		l.undone = ""
+		l.undone, l.awaited, l.skipped = "", "", ""
+	}
+}
+
+// approve and skip are what a person says of latest by a label.
+func (w *randomRun) approve(l *randomWorkload) {
+	w.kubectl("label", "--overwrite", l.path(), approveLabel+"="+label(w.latest))
+	if l.skipped = ""; w.notify {
+		l.approved[w.latest], l.undone = true, ""
+	}
+	if w.notify && l.digestIn(look(w.Scenario, l.kind, l.name)) != w.latest {
+		l.awaited = w.latest
+	}
+}
+
+func (w *randomRun) skip(l *randomWorkload) {
+	w.kubectl("label", "--overwrite", l.path(), skipLabel+"="+label(w.latest))
+	l.manual[w.latest] = true
+	if l.digestIn(look(w.Scenario, l.kind, l.name)) != w.latest {
+		l.skipped, l.awaited = w.latest, ""
 	}
 }
 
@@ -225,7 +249,7 @@ func (w *randomRun) happens() {
 		set = "set env " + l.path() + " " + slot + "=" + other
 	}
 	patch := `{"spec":{"template":{"spec":{"containers":[{"name":"api",` + container + `}]}}}}`
-	switch w.rng.IntN(18) {
+	switch w.rng.IntN(21) {
 	case 0, 1, 2, 3:
 		w.publish(randomBuilds[w.rng.IntN(len(randomBuilds))])
 	case 4:
@@ -258,13 +282,18 @@ func (w *randomRun) happens() {
 		}
 	case 14:
 		w.kubectl("annotate", l.path(), state+"-")
-		l.undone, l.seen = "", ""
+		l.undone, l.seen, l.awaited, l.skipped = "", "", "", ""
 	case 15:
 		w.later(float64(w.rng.IntN(12)) - 4)
 	case 16:
 		w.heal()
 	case 17:
 		w.window(!w.closed)
+	case 18, 19:
+		w.approve(l)
+	case 20:
+		w.publish(randomBuilds[0])
+		w.skip(l)
 	}
 	for _, l := range w.workloads {
 		l.stale = 0
@@ -278,7 +307,11 @@ func (w *randomRun) later(hours float64) {
 	w.note("the clock is %.0f hours ahead", w.hours)
 }
 
-const hold = "tracebloc.io/refresh-hold"
+const (
+	hold         = "tracebloc.io/refresh-hold"
+	approveLabel = "tracebloc.io/refresh-approve"
+	skipLabel    = "tracebloc.io/refresh-skip"
+)
 
 func (w *randomRun) kubectl(args ...string) {
 	w.note("kubectl %s", strings.Join(args, " "))
@@ -313,6 +346,9 @@ func (w *randomRun) act(l *randomWorkload, what string, person bool, change func
 		return
 	}
 	l.others[is] = true
+	if person || is == l.skipped {
+		l.skipped = ""
+	}
 	if !person {
 		if l.unseen {
 			l.undone, l.unseen = "", false
@@ -320,7 +356,7 @@ func (w *randomRun) act(l *randomWorkload, what string, person bool, change func
 		return
 	}
 	l.manual[w.latest], l.manual[was], l.manual[l.seen] = true, true, true
-	l.unseen = true
+	l.unseen, l.awaited = true, ""
 	switch {
 	case is == w.latest, label(is) == marked: // there is nothing that tells of it
 		l.undone = ""

@@ -32,7 +32,8 @@ const (
 )
 
 // TestRandomSequences has anything happen to two workloads, in an order that a seed chooses. After each tick, no person's choice
-// is lost, nothing held is touched, nothing new is put there outside of the window, and nothing is recorded that never worked. Once the surroundings are quiet, nothing is rolled any
+// is lost, nothing held is touched, nothing new is put there outside of the window and, in notify, nothing that no person has approved,
+// and nothing is recorded that never worked. Once the surroundings are quiet, nothing is rolled any
 // more, and all is fresh, left to a person, or loud; a digest that no pod spoke against is used a day after its trouble is over;
 // and a good digest leads out of everything.
 func TestRandomSequences(t *testing.T) {
@@ -60,7 +61,7 @@ func TestRandomSequences(t *testing.T) {
 			w.heal()
 			w.later(25)
 			w.quiet("a day later", func(l *randomWorkload, outcome product.Workload) bool {
-				return w.fresh(l) || w.leftToAPerson(l, outcome) || w.published[w.latest].blamed && outcome.Cause != ""
+				return w.fresh(l) || w.leftToAPerson(l, outcome) || outcome.Cause != "" && (w.published[w.latest].blamed || w.notify && w.published[l.before].blamed)
 			})
 			for _, l := range w.workloads {
 				l.held = false
@@ -68,6 +69,9 @@ func TestRandomSequences(t *testing.T) {
 				w.scale(l, 2)
 			}
 			w.publish(randomBuilds[0])
+			for _, l := range w.workloads {
+				w.approve(l)
+			}
 			w.later(25)
 			w.quiet("a good digest", func(l *randomWorkload, outcome product.Workload) bool {
 				return w.fresh(l) && outcome.Outcome == "unchanged"
@@ -135,10 +139,12 @@ func (w *randomRun) checkReport(exit int, target product.Target) {
 		switch {
 		case exit != 0 && exit != 1:
 			w.broken(l, "exit code %d", exit)
-		case outcome.Outcome == "held" && !l.held && !l.manual[w.latest] && w.unblock == nil:
+		case outcome.Outcome == "held" && !l.held && !l.unseen && !l.manual[w.latest] && w.unblock == nil:
 			w.broken(l, "held, and no person has thrown out %s", w.latest)
 		case outcome.Outcome == "deferred" && !w.closed:
 			w.broken(l, "deferred, and the window is open")
+		case outcome.Outcome == "pending" && (!w.notify || l.awaited == w.latest):
+			w.broken(l, "waits for a person, who has approved %s", w.latest)
 		case target.Digest != "" && target.Digest != w.latest:
 			w.broken(l, "latest is said to be %s", target.Digest)
 		}
@@ -164,6 +170,10 @@ func (w *randomRun) checkObject(l *randomWorkload, completed int) {
 		w.broken(l, "a person has thrown out %s", live)
 	case live != l.before && w.closed && !l.ticked[live] && !l.others[live]:
 		w.broken(l, "%s is new, and the window is closed", live)
+	case live != l.before && w.notify && !l.approved[live] && !l.approved[l.before]: // else it was taken back
+		w.broken(l, "nobody has approved %s", live)
+	case live != l.before && live == l.skipped:
+		w.broken(l, "a person has skipped %s", live)
 	case w.published[live].name == "":
 		w.broken(l, "nobody has published %q", live)
 	case record != "" && !known:
@@ -172,6 +182,16 @@ func (w *randomRun) checkObject(l *randomWorkload, completed int) {
 		w.broken(l, "recorded, and never worked: %s", record)
 	case patches > 2*max(completed, 1)+2:
 		w.broken(l, "%d patches in one tick", patches)
+	}
+	memory := o.GetAnnotations()[state]
+	if strings.Contains(memory, `{"digest":"`+l.awaited+`","by":`) { // it is rejected
+		l.awaited = ""
+	}
+	if live == record && !strings.Contains(memory, `"attempt":`) && o.GetLabels()[approveLabel] != label(live) {
+		delete(l.approved, live)
+		if l.awaited == live {
+			l.awaited = ""
+		}
 	}
 }
 
@@ -209,7 +229,7 @@ func (w *randomRun) fresh(l *randomWorkload) bool {
 
 // leftToAPerson tells whether an outcome leaves a workload to somebody for good reason.
 func (w *randomRun) leftToAPerson(l *randomWorkload, outcome product.Workload) bool {
-	return outcome.Outcome == "held" && (l.held || l.manual[w.latest])
+	return outcome.Outcome == "held" && (l.held || l.manual[w.latest]) || outcome.Outcome == "pending"
 }
 
 // deleteStuckPods does for a StatefulSet what the messages ask for.
