@@ -143,8 +143,9 @@ func TestWhatAChangeCosts(t *testing.T) {
 }
 
 // What is read for its name alone keeps nothing waiting for long, and says nothing of the registry: where its storage cannot be
-// reached, it is asked for once at a time, and everything is rolled out all the same. Nor is a pull spent on it that nodes need.
-func TestNoRolloutDependsOnTheNameOfABuild(t *testing.T) {
+// reached, it is asked for once at a time, everything is rolled out all the same, and the registry is asked for anything else. Nor is
+// a pull spent on it that nodes need.
+func TestNothingDependsOnTheNameOfABuild(t *testing.T) {
 	t.Parallel()
 	const images, atOnce = 8, 4
 	for name, c := range map[string]struct {
@@ -157,18 +158,24 @@ func TestNoRolloutDependsOnTheNameOfABuild(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := fleet(t, images, []counted{hub}, "platforms: [linux/amd64]")
+			const named = "platforms: [linux/amd64]"
+			s := fleet(t, images, []counted{hub}, named, named+"\n    mode: notify")
 			for i := range images {
 				s.Push(fmt.Sprintf("%s/tracebloc/image-%03d:prod", hub.name, i), image("second"))
 			}
 			s.Setenv("CONCURRENCY", strconv.Itoa(atOnce))
 			s.Setenv("RESOLVE_TIMEOUT", "2s")
 			inject(s, registries.At(hubHost, c.stage), c.do)
-			requireOutcomes(t, s.Tick(), 0, "waiting") // of no replica
+			result := s.Tick()
+			for i := range images {
+				outcome := []string{"waiting", "pending"}[i%2] // of no replica, and of a person
+				outcomeOf(t, result, fmt.Sprintf("image-%03d", i), "jobs", outcome, "")
+			}
 			blobs := asked(s, "", registries.Blob)
 			assert.LessOrEqual(t, blobs, c.blobs)
 			assert.Equal(t, c.blobs > 0, blobs > 0)
 			assert.Equal(t, images+blobs, asked(s, hubHost, registries.Get))
+			assert.Equal(t, images+images/2, asked(s, hubHost, registries.Head), "and whether it still has what is in use")
 		})
 	}
 }
