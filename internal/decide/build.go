@@ -33,6 +33,11 @@ func (e *evaluation) builds(from annotate.Content, to image.Digest) string {
 	}
 }
 
+// named is a digest with the build that it is, if that is known.
+func (e *evaluation) named(digest annotate.Content) string {
+	return e.buildOf(digest).Beside(digest.Short())
+}
+
 // withBuilds is a decision whose message also names by their builds what is put in place of what.
 func (e *evaluation) withBuilds(d Decision, from annotate.Content, to image.Digest) Decision {
 	if d.Builds = e.builds(from, to); d.Builds != "" {

@@ -96,6 +96,12 @@ func TestBuildsAreNamedAndRemembered(t *testing.T) {
 		assert.Equal(t, buildB, d.Record.Build, name)
 		assert.Equal(t, d.Message, "sha256:bbbbbbbbbbbb is rolled out: "+d.Ended(decide.Rollout{}, digestB).Builds, name)
 	}
+	crashes := input(attempt, setRollout(decide.Rollout{}), podsSay(crashing))
+	assert.Contains(t, decide.Conclude(crashes, forB).Failure.Message, "the rollout of sha256:bbbbbbbbbbbb, 1.4.2 (a1b2c3d), failed, attempt 1/3")
+	hangs := input(attempt, setRollout(decide.Rollout{}), podsSay(decide.PodProblems{Reasons: []string{"full"}}))
+	assert.Contains(t, decide.Conclude(hangs, forB).Failure.Message, "the rollout of sha256:bbbbbbbbbbbb, 1.4.2 (a1b2c3d), is not settled (full)")
+	thrownOut := input(attempt, failedB, live(a), unasked)
+	assert.Contains(t, decide.Decide(thrownOut).Failure.Message, "sha256:bbbbbbbbbbbb, 1.4.2 (a1b2c3d), was rejected at ")
 	back := input(attempt, settled, func(in *decide.Input) { in.Record.State.Attempt.Back = true })
 	assert.Contains(t, decide.Conclude(back, forB).Events[0].Note, "is rolled out: the tag has moved back to it, from 1.4.1 (9f3c2ab) to "+toB)
 }

@@ -320,7 +320,7 @@ func (e *evaluation) almost(wait Wait) Decision {
 func (e *evaluation) notSettled(wait Wait) Decision {
 	return Decision{Outcome: Failed, Record: e.Record, Failure: &failure.Error{
 		Cause: failure.NotSettled, Fix: e.orDeletePods(wait, "see to what holds it up"),
-		Message: fmt.Sprintf("the rollout of %s is not settled%s: no pod speaks against the digest, so it stays and goes on", wait.Digest.Short(), e.inBrackets()),
+		Message: fmt.Sprintf("the rollout of %s is not settled%s: no pod speaks against the digest, so it stays and goes on", e.named(annotate.Of(wait.Digest)), e.inBrackets()),
 	}}
 }
 

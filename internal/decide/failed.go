@@ -175,7 +175,7 @@ func (e *evaluation) consequence(after annotate.Content, restore, enough, alone,
 
 // rolloutFailed words the failure: which attempt, the pods' own reasons, what follows and what to do.
 func (e *evaluation) rolloutFailed(wait Wait, count Count, consequence, fix string) *failure.Error {
-	message := fmt.Sprintf("the rollout of %s failed, attempt %s%s", wait.Digest.Short(), count, e.inBrackets())
+	message := fmt.Sprintf("the rollout of %s failed, attempt %s%s", e.named(annotate.Of(wait.Digest)), count, e.inBrackets())
 	if consequence != "" {
 		message += ": " + consequence
 	}

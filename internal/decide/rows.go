@@ -371,7 +371,7 @@ func (e *evaluation) rejected(rejection annotate.Rejection) Decision {
 		fix = "no pod has spoken against it, so it is tried again at " + rejection.At.Add(rejectionFor).UTC().Format(time.RFC3339)
 	}
 	return Decision{Outcome: Rejected, Record: e.Record, Failure: &failure.Error{Cause: failure.RolloutFailed, Fix: fix, Message: fmt.Sprintf(
-		"%s was rejected at %s because its rollout failed (%s)", rejection.Digest.Short(), since, failure.CleanEnds(rejection.Why))}}
+		"%s was rejected at %s because its rollout failed (%s)", e.named(rejection.Digest), since, failure.CleanEnds(rejection.Why))}}
 }
 
 // Row 10: somebody else's rollout, or pods that went away. No new rollout on top of it (I10), but not for

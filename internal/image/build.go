@@ -92,6 +92,14 @@ func (b Build) NameAndTime(otherwise string, now time.Time) string {
 	return named(names)
 }
 
+// Beside is a digest and, between commas, the name of the build, if it has one, as in "sha256:0123456789ab, 1.4.2 (a1b2c3d),".
+func (b Build) Beside(digest string) string {
+	if !b.Named() {
+		return digest
+	}
+	return digest + ", " + b.Name("") + ","
+}
+
 // names are what the build is called by, the first of it first.
 func (b Build) names(otherwise string) []string {
 	var names []string

@@ -78,6 +78,7 @@ func TestWhyATargetIsAsTheLabelSays(t *testing.T) {
 		"a forged fix":      {"failing", []string{keys.LastError("a"), "dns: a\x1b[31m; b\x1b[31m" + strings.Repeat("x", 300)}, "failing", failure.DNS, "a; bxxx"},
 		"contested":         {"failing", state(annotate.State{Contested: true}), "failing", failure.Contested, "somebody else"},
 		"a failed rollout":  {"failing", state(annotate.State{Attempt: &annotate.Attempt{Digest: digest(one), Failed: 2}}), "failing", failure.RolloutFailed, "2 rollouts of sha256:111111111111 failed"},
+		"of which build":    {"failing", state(annotate.State{Attempt: &annotate.Attempt{Digest: digest(one), Failed: 1, Build: image.Build{Version: "1.4.2"}}}), "failing", failure.RolloutFailed, "1 rollout of sha256:111111111111, 1.4.2, failed"},
 		"unsettled":         {"failing", []string{keys.SkipStreak(), "8"}, "failing", failure.NotSettled, "not been settled for 8 ticks"},
 		"unexplained":       {"failing", nil, "failing", "", ""},
 		"rejected":          {"rejected", rejected(annotate.ByFailure), "rejected", failure.RolloutFailed, "sha256:222222222222 is rejected: kubectl-set; to have it tried again: kubectl annotate -n shop deployment d tracebloc.io/a-refresh-state-"},

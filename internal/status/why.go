@@ -118,7 +118,7 @@ func (s said) why(condition annotate.Condition) (failure.Cause, result.Message) 
 		text, fix = s.waits()
 	case annotate.Rejected:
 		if failed, found := s.newest(annotate.ByFailure); found {
-			cause, text, fix = failure.RolloutFailed, failed.Digest.Short()+" is rejected: "+failure.Clean(failed.Why), s.again()
+			cause, text, fix = failure.RolloutFailed, s.record.BuildOf(failed.Digest).Beside(failed.Digest.Short())+" is rejected: "+failure.Clean(failed.Why), s.again()
 		}
 	case annotate.Failing:
 		cause, text, fix = s.fails()
@@ -154,13 +154,9 @@ func (s said) waits() (text, fix string) {
 	return s.unsettled(), ""
 }
 
-// named is a digest and, between commas, which build it is, if that is known.
+// named is a digest with the build that it is, if that is known.
 func (s said) named(digest image.Digest) string {
-	build := s.record.BuildOf(annotate.Of(digest))
-	if !build.Named() {
-		return digest.Short()
-	}
-	return digest.Short() + ", " + build.Name("") + ","
+	return s.record.BuildOf(annotate.Of(digest)).Beside(digest.Short())
 }
 
 func (s said) fails() (cause failure.Cause, text, fix string) {
@@ -171,7 +167,7 @@ func (s said) fails() (cause failure.Cause, text, fix string) {
 	case state.Contested:
 		return failure.Contested, "somebody else reverts the digest", ""
 	case state.Attempt != nil && state.Attempt.Failed > 0:
-		return failure.RolloutFailed, result.Counted(state.Attempt.Failed, "rollout") + " of " + state.Attempt.Digest.Short() + " failed", ""
+		return failure.RolloutFailed, result.Counted(state.Attempt.Failed, "rollout") + " of " + s.named(state.Attempt.Digest) + " failed", ""
 	}
 	if text = s.unsettled(); text != "" {
 		return failure.NotSettled, text, ""
