@@ -115,6 +115,7 @@ func TestADoubtfulTagIsNotPut(t *testing.T) {
 		"calmer":               {func(s *annotate.State) { s.ReappliedAt, s.Contested = &now, true }, true},
 		"seen for its age":     {func(s *annotate.State) { s.Seen = &annotate.Seen{Digest: digestC, Since: now, Deferred: now} }, true},
 		"waiting for its turn": {func(s *annotate.State) { s.TurnSince = &now }, true},
+		"allowed by the gates": {func(s *annotate.State) { s.Passed, s.PassedBuild = digestB, buildB }, true},
 		"approved":             {func(s *annotate.State) { s.Approved = digestB }, true},
 		"who owned the slots":  {func(s *annotate.State) { s.Owners = map[string][]string{"0": {"helm"}} }, true},
 	} {

@@ -5,7 +5,7 @@
 //
 // The Resolver knows which images are asked for where (endpoint, plan), with which credentials (plan), and what counts where
 // several places and accounts were asked (walk). A host is one registry: its handshake (ping), its tokens (token), what it
-// makes of an account (login), and one question to it (ask), which is for a tag or for what a digest holds (tag, body).
+// makes of an account (login), and one question to it (ask), which is for a tag, for what a digest holds, or for which build it is (tag, body, build).
 // Where nobody is served, a cloud's registry is asked as the pod (identity).
 // What came of it is a problem in plain values, and a sentence (message) last.
 //

@@ -58,10 +58,11 @@ func of(workloads ...workload.Labelled) Report {
 // What is said of one target comes from its own annotations, and from those of its home.
 func TestWhyATargetIsAsTheLabelSays(t *testing.T) {
 	t.Parallel()
+	built := image.Build{Version: "1.4.2"}
 	state := func(s annotate.State) []string { return []string{keys.State("a"), s.String()} }
 	rejected := func(by annotate.Rejecter) []string {
 		before := annotate.Rejection{Digest: annotate.Content(one), By: by, Why: "before", At: since}
-		return state(annotate.State{Rejected: []annotate.Rejection{before, {Digest: annotate.Content(two), By: by, Why: "kubectl-set", At: since}}})
+		return state(annotate.State{Left: annotate.Content(two), LeftBuild: built, Rejected: []annotate.Rejection{before, {Digest: annotate.Content(two), By: by, Why: "kubectl-set", At: since}}})
 	}
 	at := since
 	for name, c := range map[string]struct {
@@ -78,18 +79,18 @@ func TestWhyATargetIsAsTheLabelSays(t *testing.T) {
 		"a forged fix":      {"failing", []string{keys.LastError("a"), "dns: a\x1b[31m; b\x1b[31m" + strings.Repeat("x", 300)}, "failing", failure.DNS, "a; bxxx"},
 		"contested":         {"failing", state(annotate.State{Contested: true}), "failing", failure.Contested, "somebody else"},
 		"a failed rollout":  {"failing", state(annotate.State{Attempt: &annotate.Attempt{Digest: digest(one), Failed: 2}}), "failing", failure.RolloutFailed, "2 rollouts of sha256:111111111111 failed"},
-		"of which build":    {"failing", state(annotate.State{Attempt: &annotate.Attempt{Digest: digest(one), Failed: 1, Build: image.Build{Version: "1.4.2"}}}), "failing", failure.RolloutFailed, "1 rollout of sha256:111111111111, 1.4.2, failed"},
+		"of which build":    {"failing", state(annotate.State{Attempt: &annotate.Attempt{Digest: digest(one), Failed: 1, Build: built}}), "failing", failure.RolloutFailed, "1 rollout of sha256:111111111111, 1.4.2, failed"},
 		"unsettled":         {"failing", []string{keys.SkipStreak(), "8"}, "failing", failure.NotSettled, "not been settled for 8 ticks"},
 		"unexplained":       {"failing", nil, "failing", "", ""},
-		"rejected":          {"rejected", rejected(annotate.ByFailure), "rejected", failure.RolloutFailed, "sha256:222222222222 is rejected: kubectl-set; to have it tried again: kubectl annotate -n shop deployment d tracebloc.io/a-refresh-state-"},
+		"rejected":          {"rejected", rejected(annotate.ByFailure), "rejected", failure.RolloutFailed, "sha256:222222222222, 1.4.2, is rejected: kubectl-set; to have it tried again: kubectl annotate -n shop deployment d tracebloc.io/a-refresh-state-"},
 		"held by a label":   {"held", []string{keys.Hold(), "true"}, "held", "", "to release it: kubectl label -n shop deployment d tracebloc.io/refresh-hold-"},
 		"held by a hand":    {"held", rejected(annotate.ByPerson), "held", "", "rejected by a person (kubectl-set)"},
 		"its turn":          {"waiting", state(annotate.State{TurnSince: &at}), "waiting", "", "waits for its turn"},
 		"under way":         {"waiting", state(annotate.State{Attempt: &annotate.Attempt{Digest: digest(one)}}), "waiting", "", "is being rolled out"},
 		"too young":         {"waiting", state(annotate.State{Seen: &annotate.Seen{Digest: digest(two), Since: since, Deferred: since}}), "waiting", "", "old enough"},
 		"for a person":      {"waiting", state(annotate.State{Passed: digest(two)}), "waiting", "", "waits for a person; to have it rolled out: kubectl label --overwrite -n shop deployment d tracebloc.io/refresh-approve=2222222222222222222222222222222222222222"},
-		"approved":          {"waiting", state(annotate.State{Passed: digest(two), Approved: digest(two)}), "waiting", "", "is approved by a person"},
-		"of a build":        {"waiting", state(annotate.State{Passed: digest(two), PassedBuild: image.Build{Version: "1.4.2"}}), "waiting", "", two[:19] + ", 1.4.2, waits for a person"},
+		"approved":          {"waiting", state(annotate.State{Passed: digest(two), PassedBuild: built, Approved: digest(two)}), "waiting", "", two[:19] + ", 1.4.2, is approved by a person"},
+		"of a build":        {"waiting", state(annotate.State{Passed: digest(two), PassedBuild: built}), "waiting", "", two[:19] + ", 1.4.2, waits for a person"},
 		"not settled yet":   {"waiting", []string{keys.SkipStreak(), "1"}, "waiting", "", "not been settled for 1 tick"},
 		"an unknown label":  {"worse", nil, "worse", "", ""},
 	} {
