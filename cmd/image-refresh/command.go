@@ -134,9 +134,9 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(p.runCommand(), p.planCommand(), p.checkCommand(), p.statusCommand(), p.initCommand(),
-		p.choiceCommand(choice.Approve, "allow what the tag means now to be rolled out, in a target that is notify only"),
-		p.choiceCommand(choice.Skip, "keep what the tag means now out, until the tag moves on"),
-		p.choiceCommand(choice.Retry, "have a digest tried again that was rejected, skipped or given up"),
+		p.choiceCommand(choice.Approve, "let the next tick roll out what the tag means now, in a target with mode notify"),
+		p.choiceCommand(choice.Skip, "keep out what the tag means now, until the tag moves on"),
+		p.choiceCommand(choice.Retry, "try again what was rejected, skipped or given up"),
 		p.explainCommand(), p.completionCommand(), p.versionCommand())
 	return root
 }
