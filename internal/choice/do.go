@@ -52,15 +52,14 @@ func (c *Chooser) change(ctx context.Context, choice Choice, target string, carr
 	}
 	for try, object := 1, carrier.Object; ; try++ {
 		decided, err := c.once(ctx, choice, target, carrier, object)
-		again := decided.Again || cluster.IsConflict(err)
-		if again && try == maxTries && err != nil {
-			err = &failure.Error{
+		switch conflict := cluster.IsConflict(err); {
+		case !conflict && (!decided.Again || try == maxTries):
+			return c.changed(target, carrier, decided, failure.Of(err, failure.API))
+		case try == maxTries:
+			return c.changed(target, carrier, decided, &failure.Error{
 				Cause: failure.API, Message: fmt.Sprintf("%s changed %d times while it was to be written to", carrier.Ref, maxTries),
 				Fix: "find out what keeps writing to it (kubectl get -o yaml --show-managed-fields)",
-			}
-		}
-		if !again || try == maxTries {
-			return c.changed(target, carrier, decided, failure.Of(err, failure.API))
+			})
 		}
 		if !pause.For(ctx, time.Duration(20+rand.IntN(180))*time.Millisecond) { //nolint:gosec // jitter, no secret
 			return c.changed(target, carrier, decided, interrupted(carrier.Ref))

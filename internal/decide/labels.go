@@ -95,23 +95,16 @@ func (e *evaluation) heeded(d Decision) Decision {
 	}
 	switch {
 	case e.Skip.Digits.Name(latest) && !d.Skipped && e.inUse():
-		d.Message = joinSentences(d.Message, fmt.Sprintf("the label %s names %s, which is in use: kubectl rollout undo takes it out", e.Skip.Key, latest.Short()))
+		d.Message = failure.WithFix(d.Message, fmt.Sprintf("the label %s names %s, which is in use: kubectl rollout undo takes it out", e.Skip.Key, latest.Short()))
 	case e.Skip.Stray:
-		d.Message = joinSentences(d.Message, stray(e.Skip))
+		d.Message = failure.WithFix(d.Message, stray(e.Skip))
 	}
 	if e.Approve.Stray {
-		d.Message = joinSentences(d.Message, stray(e.Approve))
+		d.Message = failure.WithFix(d.Message, stray(e.Approve))
 	}
 	return d
 }
 
 func stray(label Label) string {
 	return fmt.Sprintf("the label %s names %.12s, which is not latest, and changes nothing", label.Key, string(label.Digits))
-}
-
-func joinSentences(first, second string) string {
-	if first == "" {
-		return second
-	}
-	return first + "; " + second
 }

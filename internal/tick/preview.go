@@ -107,40 +107,46 @@ func (t *tick) patches(p plan, following []*decide.Step) []Patch {
 		if step == nil {
 			continue
 		}
-		read, steps := p.readings[at], []decide.Step{*step}
+		steps := []decide.Step{*step}
 		if !step.Turn {
 			steps[0] = t.rules.Again(p.targets, *p.workloads[at], true)
 		}
 		if following[at] != nil {
 			steps = append(steps, *following[at])
 		}
-		patch := Patch{Ref: read.object.Ref, Change: t.records(read.object)}
-		slots, digests := workload.Slots(read.places), map[string]image.Digest{} // by the slot's key
-		for _, step := range steps {
-			change := read.object.Change(step.Change, read.places)
-			patch.Due = patch.Due || !change.Empty()
-			maps.Copy(patch.Change.Labels, change.Labels)
-			maps.Copy(patch.Change.Annotations, change.Annotations)
-			for _, slot := range change.Slots {
-				digests[slot.Slot.Key()] = slot.Digest
-			}
-			for i, d := range step.Decisions {
-				if latest := p.latest[at][i].Digest; latest != "" && !d.Rolls() && (d.Outcome == decide.Deferred || d.Outcome == decide.Pending) {
-					for _, slot := range slots[i] {
-						digests[slot.Key()] = latest
-					}
+		patches = append(patches, t.patch(p.readings[at], p.latest[at], steps))
+	}
+	return patches
+}
+
+// patch is the one that has the changes of some steps, a later one over an earlier one, with latest in the slots for which a step
+// lets it wait.
+func (t *tick) patch(read reading, latest []decide.Latest, steps []decide.Step) Patch {
+	patch := Patch{Ref: read.object.Ref, Change: t.records(read.object)}
+	slots, digests := workload.Slots(read.places), map[string]image.Digest{} // by the slot's key
+	for _, step := range steps {
+		change := read.object.Change(step.Change, read.places)
+		patch.Due = patch.Due || !change.Empty()
+		maps.Copy(patch.Change.Labels, change.Labels)
+		maps.Copy(patch.Change.Annotations, change.Annotations)
+		for _, slot := range change.Slots {
+			digests[slot.Slot.Key()] = slot.Digest
+		}
+		for i, d := range step.Decisions {
+			if digest := latest[i].Digest; digest != "" && !d.Rolls() && (d.Outcome == decide.Deferred || d.Outcome == decide.Pending) {
+				for _, slot := range slots[i] {
+					digests[slot.Key()] = digest
 				}
 			}
 		}
-		patch.Due = patch.Due || len(digests) > 0
-		for _, slot := range slices.Concat(slots...) {
-			if digest := cmp.Or(digests[slot.Key()], slot.Live.Digest()); digest != "" {
-				patch.Change.Slots = append(patch.Change.Slots, workload.SlotChange{Slot: slot, Digest: digest})
-			}
-		}
-		patches = append(patches, patch)
 	}
-	return patches
+	patch.Due = patch.Due || len(digests) > 0
+	for _, slot := range slices.Concat(slots...) {
+		if digest := cmp.Or(digests[slot.Key()], slot.Live.Digest()); digest != "" {
+			patch.Change.Slots = append(patch.Change.Slots, workload.SlotChange{Slot: slot, Digest: digest})
+		}
+	}
+	return patch
 }
 
 // records are the labels and annotations that are ours on a workload, as they are.
