@@ -142,9 +142,9 @@ func TestTheAdmissionPolicyLeavesEveryTickAllThatItNeeds(t *testing.T) {
 
 // mutate changes what the program writes to Deployments, as a mutating admission webhook does: what is stored, and answered, is
 // not what was written.
-func mutate(s *harness.Scenario, pattern, replacement string) {
+func mutate(s *harness.Scenario, pattern, replacement string) (remove func()) {
 	expression := regexp.MustCompile(pattern)
-	s.API.Inject(apiproxy.Fault{Match: patches, Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	return s.API.Inject(apiproxy.Fault{Match: patches, Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
