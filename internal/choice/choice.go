@@ -108,7 +108,7 @@ func (f Facts) skip(keys annotate.Keys) Decision {
 	case !approved && f.names(f.Skipped), rejected && rejection.By == annotate.ByPerson && !approved:
 		return unchanged("%s is skipped already", f.Latest.Short())
 	}
-	return f.label(keys.Skip(), f.Skipped, keys.Approve(), approved, "%s is skipped: no tick rolls it out, and the next digest of the tag is")
+	return f.label(keys.Skip(), f.Skipped, keys.Approve(), approved, "%s is skipped: ticks wait for the next digest of the tag")
 }
 
 // label sets a label to the digits of latest, and removes the contrary one where that names latest too. What another target's
@@ -136,16 +136,15 @@ func (f Facts) retry(keys annotate.Keys) Decision {
 	}
 	switch {
 	case !f.Remembers:
-		return Decision{Outcome: Unchanged, Message: "nothing is remembered here", Fix: pending}
+		return Decision{Outcome: Unchanged, Message: "there is no state to remove", Fix: pending}
 	case f.Returning:
 		d := refused("run it again after the next tick", "a tick has put a digest here, and has yet to return the slot to the manager that applied it, which the state names")
 		d.Again = true
 		return d
 	}
-	message := "what was remembered is forgotten"
+	message := "the state is removed"
 	if rejected := f.Record.State.Rejected; len(rejected) > 0 {
-		last := rejected[len(rejected)-1].Digest
-		message += ", and so is that " + last.Short() + " was rejected"
+		message += ", with the rejection of " + rejected[len(rejected)-1].Digest.Short()
 	}
 	return Decision{Outcome: Changed, Message: message + ": the next tick tries again", Fix: pending, Annotations: map[string]string{keys.State(f.Target): ""}}
 }

@@ -99,8 +99,8 @@ func TestAChoiceOnAWorkload(t *testing.T) {
 		"skip what a CronJob runs":  {Skip, facts(live, isCronJob), Refused, "", "kubectl edit -n shop cronjob web"},
 
 		"retry":                       {Retry, facts(remembers), Changed, forgets, "the next tick tries again"},
-		"retry what was rejected":     {Retry, facts(rejected(annotate.ByFailure)), Changed, forgets, "that sha256:bbbbbbbbbbbb was rejected"},
-		"retry where nothing is":      {Retry, facts(), Unchanged, "", "nothing is remembered"},
+		"retry what was rejected":     {Retry, facts(rejected(annotate.ByFailure)), Changed, forgets, "the rejection of sha256:bbbbbbbbbbbb"},
+		"retry where nothing is":      {Retry, facts(), Unchanged, "", "no state to remove"},
 		"retry what is to be skipped": {Retry, facts(skipped), Unchanged, "", "kubectl label " + on + "tracebloc.io/refresh-skip-"},
 		"retry in a tick's write":     {Retry, facts(remembers, returning), Refused, "", again},
 	} {

@@ -115,7 +115,7 @@ func failureOf(verb string, ref workload.Ref, err error) *failure.Error {
 	case unasked != nil:
 		out.Cause, out.Err = failure.None, ErrNoDryRun
 		out.Message = fmt.Sprintf("the admission webhook %s takes no dry run, so what it makes of a %s of %s is not known", failure.Clean(unasked[1]), verb, ref)
-		out.Fix = "have it declare that it has no side effects then (sideEffects: NoneOnDryRun)"
+		out.Fix = "have its configuration declare that a dry run has no side effects (sideEffects: NoneOnDryRun or None)"
 	case absent != nil:
 		out.Message = fmt.Sprintf("the API server cannot call the admission webhook %s, and so does not %s %s (%s)",
 			failure.Clean(absent[1]), verb, ref, failure.CleanEnds(err.Error()))

@@ -148,8 +148,7 @@ func (s said) waits() (text, fix string) {
 	case state.Approved != "":
 		return s.named(state.Approved) + " is approved by a person, and not rolled out yet", ""
 	case state.Passed != "":
-		return s.named(state.Passed) + " waits for a person",
-			"to have it rolled out: " + s.Label(s.keys.Approve(), state.Passed)
+		return s.named(state.Passed) + " waits for a person", s.ToApprove(s.keys, state.Passed)
 	}
 	return s.unsettled(), ""
 }

@@ -79,7 +79,7 @@ func (t *tick) message(letters []*letter, report result.Report) notify.Message {
 				if standing.Waits != "" || standing.Recorded != "" {
 					on := t.workloads[t.places[telling.Target][standing.NewsAt].workload].ref
 					if notice.Workload = on.String(); standing.Waits != "" {
-						notice.Fix = toApprove + on.Label(t.keys.Approve(), standing.Waits)
+						notice.Fix = on.ToApprove(t.keys, standing.Waits)
 					}
 					if standing.Builds != "" {
 						notice.Sentence += ": " + standing.Builds

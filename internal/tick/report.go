@@ -145,7 +145,7 @@ func (r reporter) entry(e ended, p slotPlace, entry config.Workload, since strin
 	}
 	out.Message.Fix = failure.WithFix(out.Message.Fix, r.release(w.ref, o, r.targets[w.target[p.binding]].Name, out.Outcome))
 	if d.Approvable != "" && out.Outcome == decide.Pending {
-		out.Message.Fix = failure.WithFix(out.Message.Fix, toApprove+w.ref.Label(r.keys.Approve(), d.Approvable))
+		out.Message.Fix = failure.WithFix(out.Message.Fix, w.ref.ToApprove(r.keys, d.Approvable))
 	}
 	if o.reading.object == nil {
 		return out
@@ -184,9 +184,6 @@ func told(d decide.Decision) string {
 	}
 	return text
 }
-
-// toApprove begins what a person is told of a digest that waits for them.
-const toApprove = "to have it rolled out: "
 
 // release is the command that ends what a person, or a rejection, has decided; empty for any other outcome.
 func (r reporter) release(ref workload.Ref, o outcome, target string, outcome decide.Outcome) string {

@@ -35,9 +35,9 @@ func (r Ref) Kubectl() string {
 	return fmt.Sprintf("-n %s %s %s", r.Namespace, strings.ToLower(string(r.Kind)), r.Name)
 }
 
-// Label is the command by which a person names a digest on it, by a label such as keys.Approve or keys.Skip.
-func (r Ref) Label(key string, digest image.Digest) string {
-	return fmt.Sprintf("kubectl label --overwrite %s %s=%s", r.Kubectl(), key, annotate.DigitsOf(digest))
+// ToApprove is the end of a message about a digest that waits for a person: the command that approves it here.
+func (r Ref) ToApprove(keys annotate.Keys, digest image.Digest) string {
+	return fmt.Sprintf("to have it rolled out: kubectl label --overwrite %s %s=%s", r.Kubectl(), keys.Approve(), annotate.DigitsOf(digest))
 }
 
 // Resource is the plural by which the API server and RBAC know the kind.
