@@ -364,7 +364,7 @@ func (e *evaluation) rejected(rejection annotate.Rejection) Decision {
 	since := rejection.At.UTC().Format(time.RFC3339)
 	if rejection.By == annotate.ByPerson {
 		return Decision{Outcome: Held, Record: e.Record, Message: fmt.Sprintf(
-			"%s was rejected by a person (%s) at %s: held until the tag moves on", rejection.Digest.Short(), failure.Clean(rejection.Why), since)}
+			"%s was rejected by a person (%s) at %s: held until the tag moves on", e.named(rejection.Digest), failure.Clean(rejection.Why), since)}
 	}
 	fix := "publish a working image under the tag"
 	if !rejection.Evidence {
