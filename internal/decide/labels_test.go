@@ -52,6 +52,7 @@ func TestRowsOfLabels(t *testing.T) {
 		{"empty in notify, and latest is rejected", input(notify, live(none), failedB), "3 pending"},
 
 		{"skip", input(skip(b)), "9 held heeds=skip event=RefreshHeld rejected=B:person: rejected by a person"},
+		{"skip again", input(thrownOutB, skip(b)), "9 held heeds=skip: rejected by a person"},
 		{"skip in notify, what was approved", input(notify, approved, skip(b)), "9 held heeds=skip event=RefreshHeld approved=- rejected=B:person"},
 		{"skip and approve", input(notify, approve(b), skip(b)), "9 held heeds=approve heeds=skip event=RefreshHeld rejected=B:person"},
 		{"skip another digest", input(skip(c)), "12 refreshed put=B left=A: names cccccccccccc, which is not latest"},

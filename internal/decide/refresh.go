@@ -48,7 +48,8 @@ func (e *evaluation) gateSays() *failure.Error {
 }
 
 // refusedBefore is what a gate has said of a digest before. It goes on counting in a tick in which no gate is asked, because the
-// workload is not settled, for instance: a streak that it is in ends only where latest is fresh or the gates say yes (Q19).
+// workload is not settled, for instance: a streak that it is in ends only where latest is fresh, the gates say yes (Q19), or a person
+// has thrown the digest out: it waits for no gate then.
 func refusedBefore(refused annotate.Refusal) *failure.Error {
 	cause := failure.PlatformMissing
 	if refused.Unsigned {

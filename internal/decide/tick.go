@@ -113,7 +113,8 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 			if d.Gated != nil {
 				target.Failure = failure.Worst(target.Failure, d.Gated)
 			}
-			if noted := d.Record.State.Refused; target.Policy.refused(noted, target.Digest) {
+			state := d.Record.State
+			if noted := state.Refused; target.Policy.refused(noted, target.Digest) && !thrownOut(state, target.Digest) {
 				refused[index] = refusedBefore(*noted)
 			}
 			allowed[index] = allowed[index] || d.allowsLatest()

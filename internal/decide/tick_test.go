@@ -174,6 +174,11 @@ func TestQ19ARefusalGoesOnCounting(t *testing.T) {
 		assert.Equal(t, want, countOf(planned[0]))
 		assert.Equal(t, began > 0, causeOf(planned[0].Failure) == failure.PlatformMissing)
 		assert.Equal(t, decide.Waiting, steps[0].Decisions[0].Outcome)
+		held := counting(carrying(input()), 0, began)
+		refused.Rejected = []annotate.Rejection{{Digest: b, By: annotate.ByPerson}} // who wants it no more, refused or not
+		remember(held, 0, annotate.Record{Mark: a, Recorded: a, State: refused})
+		planned, _ = rules.Plan(of, []*decide.Workload{new(begun(held))})
+		assert.Equal(t, "0/3", countOf(planned[0]))
 		of[0].Digest = digestC // which no gate has refused
 		planned, _ = rules.Plan(of, []*decide.Workload{&w})
 		assert.Equal(t, "0/3", countOf(planned[0]))
