@@ -195,19 +195,15 @@ func (s State) validate() error {
 			}
 		}
 	}
-	if s.UnblockFailed != "" {
-		if _, err := image.ParseDigest(string(s.UnblockFailed)); err != nil {
-			return fmt.Errorf("unblockFailed: %w", err)
+	for _, maybe := range []struct {
+		name   string
+		digest image.Digest
+	}{{"unblockFailed", s.UnblockFailed}, {"passed", s.Passed}, {"approved", s.Approved}} {
+		if maybe.digest == "" {
+			continue
 		}
-	}
-	if s.Passed != "" {
-		if _, err := image.ParseDigest(string(s.Passed)); err != nil {
-			return fmt.Errorf("passed: %w", err)
-		}
-	}
-	if s.Approved != "" {
-		if _, err := image.ParseDigest(string(s.Approved)); err != nil {
-			return fmt.Errorf("approved: %w", err)
+		if _, err := image.ParseDigest(string(maybe.digest)); err != nil {
+			return fmt.Errorf("%s: %w", maybe.name, err)
 		}
 	}
 	if s.Refused != nil {

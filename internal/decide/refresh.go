@@ -304,17 +304,23 @@ func (e *evaluation) put(digest image.Digest) Decision {
 	case again:
 		d.Outcome = Reapplied
 	}
-	d.Message = fmt.Sprintf("%s replaces %s", digest.Short(), e.live.Short())
+	d.Message = e.replaces(digest)
+	return e.withBuilds(d, e.live, digest)
+}
+
+// replaces words a patch, with what speaks for it.
+func (e *evaluation) replaces(digest image.Digest) string {
+	message := fmt.Sprintf("%s replaces %s", digest.Short(), e.live.Short())
 	if e.movedBack(digest) {
-		d.Message += ", to which the tag has moved back"
+		message += ", to which the tag has moved back"
 	}
 	if e.Record.State.Approved == digest {
-		d.Message += ", and is approved by a person"
+		message += ", and is approved by a person"
 	}
 	if signer := e.Answers[Question{Kind: IsSigned, Digest: digest}].Signer; signer != "" {
-		d.Message += ", and is signed by the key " + signer
+		message += ", and is signed by the key " + signer
 	}
-	return e.withBuilds(d, e.live, digest)
+	return message
 }
 
 // postponed is what becomes of a patch whose turn is later. Nothing is counted; since when it waits is noted (I57).

@@ -72,20 +72,7 @@ func (t *tick) message(letters []*letter, report result.Report) notify.Message {
 				over = append(over, notify.Notice{Target: name, State: "recovered", Lasted: decide.Lasted(n.Until.Sub(n.Since))})
 			}
 			if telling.News && telling.Notice.Digest != "" {
-				notice := notify.Notice{Target: name, State: "refreshed", Sentence: "latest is " + telling.Notice.Digest.Short()}
-				if telling.Waits {
-					notice.State = "a new digest waits for a person"
-				}
-				if standing.Waits != "" || standing.Recorded != "" {
-					on := t.workloads[t.places[telling.Target][standing.NewsAt].workload].ref
-					if notice.Workload = on.String(); standing.Waits != "" {
-						notice.Fix = on.ToApprove(t.keys, standing.Waits)
-					}
-					if standing.Builds != "" {
-						notice.Sentence += ": " + standing.Builds
-					}
-				}
-				news = append(news, notice)
+				news = append(news, t.newDigest(name, telling, standing))
 			}
 		}
 	}
@@ -101,6 +88,25 @@ func (t *tick) message(letters []*letter, report result.Report) notify.Message {
 var said = map[annotate.Standing]string{
 	annotate.Unresolved: "not resolved", annotate.NotRolledOut: "not rolled out", annotate.Refused: "rejected", annotate.Fought: "contested",
 	annotate.Wrong: "not what is configured",
+}
+
+// newDigest is what is told of a digest that a target was refreshed to, or that waits for a person.
+func (t *tick) newDigest(name string, telling decide.Telling, standing decide.Standing) notify.Notice {
+	notice := notify.Notice{Target: name, State: "refreshed", Sentence: "latest is " + telling.Notice.Digest.Short()}
+	if telling.Waits {
+		notice.State = "a new digest waits for a person"
+	}
+	if standing.Waits == "" && standing.Recorded == "" { // it is told of later than it was seen
+		return notice
+	}
+	on := t.workloads[t.places[telling.Target][standing.NewsAt].workload].ref
+	if notice.Workload = on.String(); standing.Waits != "" {
+		notice.Fix = on.ToApprove(t.keys, standing.Waits)
+	}
+	if standing.Builds != "" {
+		notice.Sentence += ": " + standing.Builds
+	}
+	return notice
 }
 
 // trouble is what is told of a target that fails.
