@@ -112,7 +112,7 @@ type Rejecter string
 // Who rejects.
 const (
 	ByFailure Rejecter = "failure" // its rollouts failed: loud until the tag moves on (I14)
-	ByPerson  Rejecter = "person"  // a person took it out: held until the tag moves on (I9)
+	ByPerson  Rejecter = "person"  // a person took it out, or skipped it: held until the tag moves on (I9)
 )
 
 // Rejection is a digest that is not put here again.
@@ -340,6 +340,12 @@ func (s State) Rejection(digest Content) (Rejection, bool) {
 		}
 	}
 	return Rejection{}, false
+}
+
+// RejectedBy is who has rejected a digest; empty where nobody has.
+func (s State) RejectedBy(digest image.Digest) Rejecter {
+	rejection, _ := s.Rejection(Of(digest))
+	return rejection.By
 }
 
 // Reject returns the state with one more rejected digest, the oldest dropped where there are too many. A

@@ -101,11 +101,10 @@ func (f Facts) approve(keys annotate.Keys) Decision {
 
 func (f Facts) skip(keys annotate.Keys) Decision {
 	approved := f.names(f.Approved)
-	rejection, rejected := f.Record.State.Rejection(annotate.Of(f.Latest))
 	switch {
 	case f.runsLatest():
 		return refused("to take it out: "+f.takesOut(), "%s is live, and a skip takes nothing out", f.Latest.Short())
-	case !approved && f.names(f.Skipped), rejected && rejection.By == annotate.ByPerson && !approved:
+	case !approved && (f.names(f.Skipped) || f.Record.State.RejectedBy(f.Latest) == annotate.ByPerson):
 		return unchanged("%s is skipped already", f.Latest.Short())
 	}
 	return f.label(keys.Skip(), f.Skipped, keys.Approve(), approved, "%s is skipped: ticks wait for the next digest of the tag")

@@ -42,7 +42,7 @@ func (e *evaluation) heedLabels() {
 		state = state.Unreject(annotate.Of(latest))
 		state.Approved = latest
 	}
-	if e.Skip.Digits.Name(latest) && !e.inUse() && !thrownOut(state, latest) {
+	if e.Skip.Digits.Name(latest) && !e.inUse() && state.RejectedBy(latest) != annotate.ByPerson {
 		state = state.Reject(annotate.Rejection{Digest: annotate.Of(latest), By: annotate.ByPerson, Why: e.skippedBy(), At: e.Now})
 		state = state.Unapprove(latest)
 	}
@@ -81,13 +81,13 @@ func (e *evaluation) heeded(d Decision) Decision {
 		return d
 	}
 	latest := e.served
-	out := thrownOut(d.Record.State, latest)
+	rejected := d.Record.State.RejectedBy(latest) == annotate.ByPerson
 	if e.Approve.Digits.Name(latest) {
-		d.Approved = !e.Policy.Notify || d.Record.State.Approved == latest || out || d.Row == 8
+		d.Approved = !e.Policy.Notify || d.Record.State.Approved == latest || rejected || d.Row == 8
 	}
 	if e.Skip.Digits.Name(latest) {
-		d.Skipped = out
-		if d.Skipped && d.Row != 6 && !thrownOut(e.read.State, latest) { // a label that was set again says nothing new
+		d.Skipped = rejected
+		if d.Skipped && d.Row != 6 && e.read.State.RejectedBy(latest) != annotate.ByPerson { // a label that was set again says nothing new
 			d.Events = append([]Event{{Reason: RefreshHeld, Note: fmt.Sprintf(
 				"%s was skipped by a person (%s): held until the tag moves on", latest.Short(), failure.Clean(e.skippedBy()))}}, d.Events...)
 		}
@@ -102,12 +102,6 @@ func (e *evaluation) heeded(d Decision) Decision {
 		d.Message = failure.WithFix(d.Message, stray(e.Approve))
 	}
 	return d
-}
-
-// thrownOut says whether a person has rejected a digest.
-func thrownOut(state annotate.State, digest image.Digest) bool {
-	rejection, rejected := state.Rejection(annotate.Of(digest))
-	return rejected && rejection.By == annotate.ByPerson
 }
 
 func stray(label Label) string {

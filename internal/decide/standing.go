@@ -32,10 +32,9 @@ type Ended struct {
 
 // Ended is how a target has ended by this decision, with the rollout as it is then. latest is what was to be there.
 func (d Decision) Ended(rollout Rollout, latest image.Digest) Ended {
-	rejection, rejected := d.Record.State.Rejection(annotate.Of(latest))
 	return Ended{
 		Outcome: d.Outcome, Failure: d.Failure, Underway: !rollout.Settled && !rollout.AwaitsDelete, Digest: latest, Builds: d.Builds,
-		Rejected: rejected && rejection.By == annotate.ByFailure, Contested: d.Record.State.Contested,
+		Rejected: d.Record.State.RejectedBy(latest) == annotate.ByFailure, Contested: d.Record.State.Contested,
 		Recorded: slices.ContainsFunc(d.Events, func(event Event) bool { return event.Reason == DigestRefreshed }),
 	}
 }

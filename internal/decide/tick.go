@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/failure"
 	"github.com/tracebloc/image-refresh/internal/image"
 )
@@ -114,7 +115,7 @@ func (t Tick) Plan(targets []Target, workloads []*Workload) ([]Target, []*Step) 
 				target.Failure = failure.Worst(target.Failure, d.Gated)
 			}
 			state := d.Record.State
-			if noted := state.Refused; target.Policy.refused(noted, target.Digest) && !thrownOut(state, target.Digest) {
+			if noted := state.Refused; target.Policy.refused(noted, target.Digest) && state.RejectedBy(target.Digest) != annotate.ByPerson {
 				refused[index] = refusedBefore(*noted)
 			}
 			allowed[index] = allowed[index] || d.allowsLatest()
