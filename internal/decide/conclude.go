@@ -111,12 +111,14 @@ func (e *evaluation) ending(wait Wait) ending {
 	return e.byPods(wait)
 }
 
-// freshBefore is how many replicas any tick before has seen updated and available.
+// freshBefore is how many replicas any tick before this one has seen updated and available. Where another tick has put the digest
+// there again meanwhile, its rollout has begun anew.
 func (e *evaluation) freshBefore(digest image.Digest) int {
-	if attempt := e.Began.State.Attempt; attempt != nil && attempt.Digest == digest {
-		return attempt.Fresh
+	began, now := e.Began.State.Attempt, e.Record.State.Attempt
+	if began == nil || now == nil || began.Digest != digest {
+		return 0
 	}
-	return 0
+	return min(began.Fresh, now.Fresh)
 }
 
 func (e *evaluation) conclude(wait Wait) Decision {

@@ -67,6 +67,7 @@ func TestConclude(t *testing.T) {
 	t.Parallel()
 	isAgain := func(in *decide.Input) { in.Record.State.Attempt.Again = true }
 	further := setRollout(decide.Rollout{Fresh: 2, Available: 2})
+	begunAnew := func(in *decide.Input) { in.Began.State.Attempt = &annotate.Attempt{Digest: digestB, Fresh: 2} }
 	byHelm := all(live(a), helm)
 	counted := func(in *decide.Input) { in.Record.State.Attempt.Reverted, in.Record.State.Reapplied = true, 1 }
 	moved := all(live(c), record(c, a), attempted(c, 0), func(in *decide.Input) { in.Record.State.Left = b }) // by another tick
@@ -97,6 +98,7 @@ func TestConclude(t *testing.T) {
 		{"told to end", input(ours(2)), waited(interrupted), "waiting"},
 		{"progress is no failure, I43 I52", input(ours(2), further, streak(3)), forB, "waiting counted failed=0 fresh=2: 4/8"},
 		{"progress of two ticks counts once, I28 I43", input(ours(2), further, lostStreak(3)), forB, "waiting failed=0 fresh=2: 3/8"},
+		{"progress of a rollout that another tick has begun anew", input(ours(2), further, begunAnew, streak(3)), forB, "waiting counted failed=0 fresh=2: 4/8"},
 		{"progress for too long is loud, no rejection, I43", input(ours(2), further, streak(7)), forB,
 			"failed/not-settled counted event=RefreshFrozen failed=0 fresh=2"},
 

@@ -352,10 +352,9 @@ func TestBrokenRules(t *testing.T) {
 		{"only progress within a tick counts, I52", failing, "progress since any tick before", func(p *product) {
 			whole := *p
 			p.conclude = func(t decide.Tick, w decide.Workload, targets []decide.Target, waits decide.Waits, decisions []decide.Decision) decide.Step {
-				before := w
-				withAttempt(func(attempt *annotate.Attempt) { attempt.Fresh = w.Object.Rollout.Fresh })(&before)
+				withAttempt(func(attempt *annotate.Attempt) { attempt.Fresh = w.Object.Rollout.Fresh })(&w)
 				answered(&w, decide.Question{Kind: decide.WhyNotReady}, decide.Answer{Pods: decide.PodProblems{Evidence: []bool{true}}})
-				return whole.conclude(t, w, targets, counts(t, before, targets, waits), decisions)
+				return whole.conclude(t, w, targets, counts(t, w, targets, waits), decisions)
 			}
 		}},
 	} {
