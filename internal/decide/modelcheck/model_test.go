@@ -10,7 +10,7 @@ import (
 )
 
 // most is how many states each scenario visits at the most, the nearest first. More of them take minutes.
-var most = flag.Int("states", 12_000, "how many states a scenario visits at the most")
+var most = flag.Int("states", 11_000, "how many states a scenario visits at the most")
 
 // What is remembered only grows: to collect garbage less often takes a sixth of the time off.
 func TestMain(m *testing.M) {
@@ -138,14 +138,11 @@ var scenarios = []scenario{
 	{"a minimum age", wholeTicks().aging(2).recreating(), false, 1, budget{tags: 3, deploys: 2, leaps: 1}},
 	{"a window", one(1).windowed(), false, 1, budget{tags: 2, windows: 3, kills: 1}},
 	{"a window, gates and a deployer", one(1).windowed().recreating(), true, 1, budget{tags: 1, registry: 1, windows: 2, deploys: 2}},
-	{"a window, and nothing in the chart", one(1).windowed(), false, empty, budget{tags: 2, windows: 2, deploys: 1}},
-	{"a window, a bare tag and a person", one(1).windowed().saying(), false, unpinned, budget{tags: 1, windows: 2, starts: 1, manual: 1}},
 	{"a window, and others on our records", wholeTicks().windowed().settling(), false, 1, budget{tags: 2, windows: 2, deploys: 2, others: 2}},
-	{"a window, and rollouts that fail", wholeTicks().windowed().recreating(), false, 1, budget{tags: 2, windows: 2, deploys: 2}},
+	{"a window, and rollouts that fail", wholeTicks().windowed().recreating(), false, 1, budget{tags: 2, windows: 1, deploys: 1}},
 	{"a window, and two ticks at once", one(2).windowed(), false, 1, budget{tags: 1, windows: 2}},
 	{"a window and a minimum age", wholeTicks().windowed().aging(2).settling(), false, 1, budget{tags: 3, windows: 3, deploys: 1}},
 	{"a person who approves", one(1).notifying(), true, 1, budget{tags: 2, approves: 2, registry: 1, kills: 1}},
-	{"a person who approves, and a deployer", one(1).notifying().recreating(), false, unpinned, budget{tags: 1, approves: 2, deploys: 1, kills: 1}},
 	{"a person who approves, and nothing in the chart", one(1).notifying(), false, empty, budget{tags: 1, approves: 1, deploys: 2}},
 	{"a person who approves, skips and sets", one(1).notifying(), false, 1, budget{tags: 1, approves: 2, skips: 1, manual: 1}},
 	{"a person who approves, and two ticks at once", one(2).notifying(), false, 1, budget{tags: 1, approves: 1, deploys: 1}},
