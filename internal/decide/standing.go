@@ -178,10 +178,15 @@ func (t Tick) Close(w Workload, targets []Target, standings []Standing) Closing 
 			told = *now.Told[at]
 		}
 		say := func(event Event) { closing.Events = append(closing.Events, TargetEvent{home.Target, event}) }
+		before := began(w.Began.Told[at])
 		switch {
 		case since.IsZero():
 			if !now.Since[at].IsZero() && wasLoud(w.Began.Failures[at], target, told) {
 				say(recovered(now.Since[at], t.Now))
+				if before == (annotate.Notice{}) && told.Notice == before { // what was told went with the state that a person removed
+					before.Standing = annotate.Unresolved
+					told.Notice = before
+				}
 			}
 			told.Event = time.Time{}
 		case standing.Failure != nil && t.Now.Sub(since) >= day && t.Now.Sub(told.Event) >= day:
@@ -190,7 +195,7 @@ func (t Tick) Close(w Workload, targets []Target, standings []Standing) Closing 
 				say(event)
 			}
 		}
-		if telling, tells := t.tell(told.Notice, began(w.Began.Told[at]), standing, cmp.Or(now.Since[at], since)); tells {
+		if telling, tells := t.tell(told.Notice, before, standing, cmp.Or(now.Since[at], since)); tells {
 			telling.Target = home.Target
 			told.Notice = telling.Notice
 			closing.Tells = append(closing.Tells, telling)

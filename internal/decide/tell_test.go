@@ -51,7 +51,7 @@ func TestWhatPeopleAreToldThatATargetIs(t *testing.T) {
 
 // A history is a word a tick, 15 minutes apart: how the target is (F fine, S skipped, U not resolved, R rejected, and N, M new
 // digests that wait for a person), after it what becomes of a message (- nobody takes it, ! the tick is killed before it is
-// sent), and before it a day (+) or two hours (2) that pass. The answer has a word a message.
+// sent), and before it a day (+) or two hours (2) that pass, or a person who removes the state (x). The answer has a word a message.
 func TestEachChangeIsToldOnce(t *testing.T) {
 	t.Parallel()
 	for history, want := range map[string]string{
@@ -70,6 +70,8 @@ func TestEachChangeIsToldOnce(t *testing.T) {
 		"U! U U":         "",
 		"U! R R":         "rejected",
 		"U! F F":         "recovered",
+		"R xF F":         "rejected recovered",
+		"S xF F":         "",
 		"U! +U U":        "unresolved",
 		"U +U- U U":      "unresolved unresolved",
 		"N N M M +M F N": "new:a new:b new:a",
@@ -87,12 +89,15 @@ func TestEachChangeIsToldOnce(t *testing.T) {
 				word, tick.Now = rest, tick.Now.Add(24*time.Hour)
 			} else if rest, found := strings.CutPrefix(word, "2"); found {
 				word, tick.Now = rest, tick.Now.Add(2*time.Hour)
+			} else if rest, found := strings.CutPrefix(word, "x"); found {
+				word, w = rest, written(w, decide.Change{Annotations: map[string]string{keys.State("t0"): ""}})
 			}
 			last = map[byte]decide.Standing{
 				'F': {}, 'S': {Fails: true, AsBefore: true}, 'N': {Waits: digestA}, 'M': {Waits: digestB},
 				'U': {Fails: true, Failure: failing, Kind: annotate.Unresolved}, 'R': {Fails: true, Failure: failing, Kind: annotate.Refused},
 			}[word[0]]
 			w.Began = tick.Remember(w, targets(1))
+			w = counting(w, 0, map[byte]int{'S': 1}[word[0]]) // below the threshold
 			closing := tick.Close(w, targets(1), []decide.Standing{last})
 			w = written(w, closing.Change)
 			if len(closing.Tells) == 0 || strings.HasSuffix(word, "!") {
