@@ -94,7 +94,7 @@ func (e *evaluation) heeded(d Decision) Decision {
 	}
 	switch {
 	case e.Skip.Digits.Name(latest) && !d.Skipped && e.inUse():
-		d.Message = failure.WithFix(d.Message, fmt.Sprintf("the label %s names %s, which is in use: kubectl rollout undo takes it out", e.Skip.Key, latest.Short()))
+		d.Message = failure.WithFix(d.Message, fmt.Sprintf("the label %s names %s, which is in use: kubectl rollout undo takes it out, or kubectl edit of a CronJob", e.Skip.Key, latest.Short()))
 	case e.Skip.Stray:
 		d.Message = failure.WithFix(d.Message, stray(e.Skip))
 	}
