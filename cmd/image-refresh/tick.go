@@ -38,18 +38,22 @@ func (p *program) tick(command string) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error { return ended(p.runTick(cmd.Context(), command), nil) }
 }
 
-// manyWorkloads is from how many on the objects that were read outweigh all else in memory.
-const manyWorkloads = 200
+// From how many workloads on the objects that were read outweigh all else in memory, and up to how many a tick ends before there is
+// much to collect: the first collection takes more than 1 MiB itself, for its marks and its code.
+const manyWorkloads, fewWorkloads = 200, 20
 
 // boundMemory has garbage collected twice as often as by default where there are many workloads, for a tenth more CPU: a pod is given
-// little memory, and a thousand workloads are to fit.
+// little memory, and a thousand workloads are to fit. Where there are few, it is collected half as often.
 func boundMemory(read config.Config) {
 	workloads := 0
 	for _, target := range read.Targets {
 		workloads += len(target.Workloads)
 	}
-	if workloads > manyWorkloads {
+	switch {
+	case workloads > manyWorkloads:
 		debug.SetGCPercent(50)
+	case workloads <= fewWorkloads:
+		debug.SetGCPercent(200)
 	}
 }
 

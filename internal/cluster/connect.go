@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -57,12 +56,11 @@ type Client struct {
 // groupVersions are the API groups that are spoken, instead of the full typed clientset's all.
 func groupVersions() map[string]schema.GroupVersion {
 	return map[string]schema.GroupVersion{
-		"":                         corev1.SchemeGroupVersion,
-		appsv1.GroupName:           appsv1.SchemeGroupVersion,
-		authenticationv1.GroupName: authenticationv1.SchemeGroupVersion,
-		authorizationv1.GroupName:  authorizationv1.SchemeGroupVersion,
-		batchv1.GroupName:          batchv1.SchemeGroupVersion,
-		eventsv1.GroupName:         eventsv1.SchemeGroupVersion,
+		"":                        corev1.SchemeGroupVersion,
+		appsv1.GroupName:          appsv1.SchemeGroupVersion,
+		authorizationv1.GroupName: authorizationv1.SchemeGroupVersion,
+		batchv1.GroupName:         batchv1.SchemeGroupVersion,
+		eventsv1.GroupName:        eventsv1.SchemeGroupVersion,
 	}
 }
 
@@ -90,7 +88,7 @@ func Connect(options Options) (*Client, error) {
 func newClient(config *rest.Config, namespace string, options Options) (*Client, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		appsv1.AddToScheme, authenticationv1.AddToScheme, authorizationv1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, eventsv1.AddToScheme,
+		appsv1.AddToScheme, authorizationv1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, eventsv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering API types: %w", err)

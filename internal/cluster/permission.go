@@ -2,9 +2,9 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 
 	"github.com/tracebloc/image-refresh/internal/failure"
@@ -41,11 +41,20 @@ func (c *Client) CanI(ctx context.Context, permission Permission) (bool, error) 
 }
 
 // WhoAmI is the name by which the API server knows us (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review);
-// empty where it does not say, as before Kubernetes 1.28.
+// empty where it does not say, as before Kubernetes 1.28. It is spoken by hand: the API's types would be registered in every tick, for
+// this one question of a check.
 func (c *Client) WhoAmI(ctx context.Context) string {
-	review := &authenticationv1.SelfSubjectReview{}
+	var review struct {
+		Status struct{ UserInfo struct{ Username string } }
+	}
 	err := c.do(ctx, func(ctx context.Context) error {
-		return c.groups[authenticationv1.GroupName].Post().Resource("selfsubjectreviews").Body(review).Do(ctx).Into(review)
+		text, err := c.groups[""].Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").
+			SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").
+			Body([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)).Do(ctx).Raw()
+		if err == nil {
+			err = json.Unmarshal(text, &review)
+		}
+		return err
 	})
 	if err != nil {
 		return ""
