@@ -2,26 +2,18 @@ package choice
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/config"
 	"github.com/tracebloc/image-refresh/internal/failure"
-	"github.com/tracebloc/image-refresh/internal/pause"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/tick"
 	"github.com/tracebloc/image-refresh/internal/version"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
-
-// maxTries is how often a workload that keeps changing is read and decided again: ticks and controllers write several times within a
-// second.
-const maxTries = 12
 
 // Chooser carries out choices, with the rights of the person who runs it.
 type Chooser struct {
@@ -41,7 +33,7 @@ func (c *Chooser) Run(ctx context.Context, choice Choice, target config.Target) 
 		all.Go(func() { report.Changes[at] = c.change(ctx, choice, target.Name, carrier) })
 	}
 	all.Wait()
-	return report.ended(time.Now())
+	return report.ended(c.Tick.Now())
 }
 
 // change carries out a choice on one workload. Each write is guarded by the version that was read: on a conflict the workload is read
@@ -53,15 +45,12 @@ func (c *Chooser) change(ctx context.Context, choice Choice, target string, carr
 	for try, object := 1, carrier.Object; ; try++ {
 		decided, err := c.once(ctx, choice, target, carrier, object)
 		switch conflict := cluster.IsConflict(err); {
-		case !conflict && (!decided.Again || try == maxTries):
+		case !conflict && (!decided.Again || try == cluster.MaxConflicts):
 			return c.changed(target, carrier, decided, failure.Of(err, failure.API))
-		case try == maxTries:
-			return c.changed(target, carrier, decided, &failure.Error{
-				Cause: failure.API, Message: fmt.Sprintf("%s changed %d times while it was to be written to", carrier.Ref, maxTries),
-				Fix: "find out what keeps writing to it (kubectl get -o yaml --show-managed-fields)",
-			})
+		case try == cluster.MaxConflicts:
+			return c.changed(target, carrier, decided, cluster.KeepsChanging(carrier.Ref))
 		}
-		if !pause.For(ctx, time.Duration(20+rand.IntN(180))*time.Millisecond) { //nolint:gosec // jitter, no secret
+		if !cluster.CalmDown(ctx) {
 			return c.changed(target, carrier, decided, interrupted(carrier.Ref))
 		}
 		if object, err = c.Cluster.Get(ctx, carrier.Ref); err != nil {

@@ -17,6 +17,7 @@ func TestRowsOfLabels(t *testing.T) {
 	passed := func(in *decide.Input) { in.Record.State.Passed = digestB }
 	run(t, []row{
 		{"approve: gates first", input(notify, approve(b), unasked, passed), "asks gates of B"},
+		{"approve: its signature is asked for again", input(notify, approve(b), unasked, passed, func(in *decide.Input) { in.Policy.Verify = true }), "asks B signed"},
 		{"approve", input(notify, approve(b)), heeded},
 		{"approve, though a person threw it out before", input(notify, approve(b), thrownOutB), "12 refreshed put=B heeds=approve left=A approved=B unrejected=B"},
 		{"approve, though it was rejected", input(notify, approve(b), failedB), "12 refreshed put=B heeds=approve left=A approved=B unrejected=B"},

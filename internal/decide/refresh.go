@@ -49,7 +49,7 @@ func (e *evaluation) gateSays() *failure.Error {
 
 // refusedBefore is what a gate has said of a digest before. It goes on counting in a tick in which no gate is asked, because the
 // workload is not settled, for instance: a streak that it is in ends only where latest is fresh, the gates say yes (Q19), or a person
-// has thrown the digest out: it waits for no gate then.
+// has rejected the digest: it waits for no gate then.
 func refusedBefore(refused annotate.Refusal) *failure.Error {
 	cause := failure.PlatformMissing
 	if refused.Unsigned {
@@ -350,8 +350,9 @@ func (e *evaluation) attempt(digest image.Digest, again bool) *annotate.Attempt 
 		return attempt
 	}
 	attempt.Held = make(map[string]annotate.Content, len(e.Slots))
+	removed := e.ourUnproven() && e.Record.Recorded.Digest() != "" // the state, in mid-rollout: recorded stood there before
 	for _, slot := range e.Slots {
-		if attempt.Held[slot.Key] = slot.Live; e.ourUnproven() && e.Record.Recorded.Digest() != "" { // the state was removed: recorded stood before
+		if attempt.Held[slot.Key] = slot.Live; removed {
 			attempt.Held[slot.Key] = e.Record.Recorded
 		}
 	}

@@ -84,7 +84,7 @@ func TestWhyATargetIsAsTheLabelSays(t *testing.T) {
 		"unexplained":       {"failing", nil, "failing", "", ""},
 		"rejected":          {"rejected", rejected(annotate.ByFailure), "rejected", failure.RolloutFailed, "sha256:222222222222, 1.4.2, is rejected: kubectl-set; to have it tried again: kubectl annotate -n shop deployment d tracebloc.io/a-refresh-state-"},
 		"held by a label":   {"held", []string{keys.Hold(), "true"}, "held", "", "to release it: kubectl label -n shop deployment d tracebloc.io/refresh-hold-"},
-		"held by a hand":    {"held", rejected(annotate.ByPerson), "held", "", "rejected by a person (kubectl-set)"},
+		"held by a hand":    {"held", rejected(annotate.ByPerson), "held", "", "sha256:222222222222, 1.4.2, was rejected by a person (kubectl-set)"},
 		"its turn":          {"waiting", state(annotate.State{TurnSince: &at}), "waiting", "", "waits for its turn"},
 		"under way":         {"waiting", state(annotate.State{Attempt: &annotate.Attempt{Digest: digest(one)}}), "waiting", "", "is being rolled out"},
 		"too young":         {"waiting", state(annotate.State{Seen: &annotate.Seen{Digest: digest(two), Since: since, Deferred: since}}), "waiting", "", "old enough"},

@@ -8,7 +8,6 @@ import (
 
 	"github.com/tracebloc/image-refresh/internal/annotate"
 	"github.com/tracebloc/image-refresh/internal/failure"
-	"github.com/tracebloc/image-refresh/internal/image"
 	"github.com/tracebloc/image-refresh/internal/result"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
@@ -118,7 +117,7 @@ func (s said) why(condition annotate.Condition) (failure.Cause, result.Message) 
 		text, fix = s.waits()
 	case annotate.Rejected:
 		if failed, found := s.newest(annotate.ByFailure); found {
-			cause, text, fix = failure.RolloutFailed, s.record.BuildOf(failed.Digest).Beside(failed.Digest.Short())+" is rejected: "+failure.Clean(failed.Why), s.again()
+			cause, text, fix = failure.RolloutFailed, s.named(failed.Digest)+" is rejected: "+failure.Clean(failed.Why), s.again()
 		}
 	case annotate.Failing:
 		cause, text, fix = s.fails()
@@ -131,7 +130,7 @@ func (s said) held() (text, fix string) {
 		return "a person holds it", "to release it: " + s.kubectl("label", s.keys.Hold())
 	}
 	if person, found := s.newest(annotate.ByPerson); found {
-		return person.Digest.Short() + " was rejected by a person (" + failure.Clean(person.Why) + ")", s.again()
+		return s.named(person.Digest) + " was rejected by a person (" + failure.Clean(person.Why) + ")", s.again()
 	}
 	return "", ""
 }
@@ -142,20 +141,20 @@ func (s said) waits() (text, fix string) {
 	case state.TurnSince != nil:
 		return "it waits for its turn (MAX_ROLLOUTS) since " + annotate.FormatTime(*state.TurnSince), ""
 	case state.Attempt != nil && s.record.Mark.Is(state.Attempt.Digest):
-		return s.named(state.Attempt.Digest) + " is being rolled out", ""
+		return s.named(annotate.Of(state.Attempt.Digest)) + " is being rolled out", ""
 	case state.Seen != nil && !state.Seen.Deferred.IsZero():
 		return state.Seen.Digest.Short() + " waits to be old enough since " + annotate.FormatTime(state.Seen.Deferred), ""
 	case state.Approved != "":
-		return s.named(state.Approved) + " is approved by a person, and not rolled out yet", ""
+		return s.named(annotate.Of(state.Approved)) + " is approved by a person, and not rolled out yet", ""
 	case state.Passed != "":
-		return s.named(state.Passed) + " waits for a person", s.ToApprove(s.keys, state.Passed)
+		return s.named(annotate.Of(state.Passed)) + " waits for a person", s.ToApprove(s.keys, state.Passed)
 	}
 	return s.unsettled(), ""
 }
 
 // named is a digest with the build that it is, if that is known.
-func (s said) named(digest image.Digest) string {
-	return s.record.BuildOf(annotate.Of(digest)).Beside(digest.Short())
+func (s said) named(digest annotate.Content) string {
+	return s.record.BuildOf(digest).Beside(digest.Short())
 }
 
 func (s said) fails() (cause failure.Cause, text, fix string) {
@@ -166,7 +165,7 @@ func (s said) fails() (cause failure.Cause, text, fix string) {
 	case state.Contested:
 		return failure.Contested, "somebody else reverts the digest", ""
 	case state.Attempt != nil && state.Attempt.Failed > 0:
-		return failure.RolloutFailed, result.Counted(state.Attempt.Failed, "rollout") + " of " + s.named(state.Attempt.Digest) + " failed", ""
+		return failure.RolloutFailed, result.Counted(state.Attempt.Failed, "rollout") + " of " + s.named(annotate.Of(state.Attempt.Digest)) + " failed", ""
 	}
 	if text = s.unsettled(); text != "" {
 		return failure.NotSettled, text, ""

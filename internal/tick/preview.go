@@ -133,9 +133,13 @@ func (t *tick) patch(read reading, latest []decide.Latest, steps []decide.Step) 
 			digests[slot.Slot.Key()] = slot.Digest
 		}
 		for i, d := range step.Decisions {
-			if digest := latest[i].Digest; digest != "" && !d.Rolls() && (d.Outcome == decide.Deferred || d.Outcome == decide.Pending) {
-				for _, slot := range slots[i] {
-					digests[slot.Key()] = digest
+			waits := d.Approvable
+			if d.Outcome == decide.Deferred {
+				waits = latest[i].Digest
+			}
+			for _, slot := range slots[i] {
+				if waits != "" {
+					digests[slot.Key()] = waits
 				}
 			}
 		}

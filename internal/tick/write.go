@@ -3,25 +3,19 @@ package tick
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
-	"time"
 
 	"github.com/tracebloc/image-refresh/internal/cluster"
 	"github.com/tracebloc/image-refresh/internal/decide"
 	"github.com/tracebloc/image-refresh/internal/failure"
-	"github.com/tracebloc/image-refresh/internal/pause"
 	"github.com/tracebloc/image-refresh/internal/workload"
 )
-
-// maxConflicts is how often a workload that keeps changing is read and decided again in one tick.
-const maxConflicts = 12
 
 // write patches a workload with what was decided, returns slots that the patch took to their owners, and emits the Events
 // that the patch made true. Where the object has changed since it was read, it is read again, again decides again, and the
 // write is tried again.
 func (w *workloadRun) write(ctx context.Context, p progress, again func(context.Context, progress) progress) (progress, *failure.Error) {
-	for range maxConflicts {
+	for range cluster.MaxConflicts {
 		if p.step.Change.Empty() {
 			return p, nil
 		}
@@ -33,7 +27,7 @@ func (w *workloadRun) write(ctx context.Context, p progress, again func(context.
 			return p, w.notWritten(ctx, p, err)
 		}
 		w.Log.DebugContext(ctx, "the workload has changed since it was read: deciding again", "workload", w.ref.String())
-		if !calmDown(ctx) {
+		if !cluster.CalmDown(ctx) {
 			return p, &failure.Error{
 				Cause: failure.API, Message: fmt.Sprintf("the tick was told to end while somebody else was writing to %s", w.ref), Fix: "the next one decides again",
 			}
@@ -51,15 +45,7 @@ func (w *workloadRun) write(ctx context.Context, p progress, again func(context.
 		p.facts.Object = w.facts(read)
 		p = again(ctx, p)
 	}
-	return p, w.notWritten(ctx, p, &failure.Error{
-		Cause: failure.API, Message: fmt.Sprintf("%s changed %d times while the tick tried to write to it", w.ref, maxConflicts),
-		Fix: "find out what keeps writing to it (kubectl get -o yaml --show-managed-fields)",
-	})
-}
-
-// calmDown lets a fight over an object calm down. It says whether the tick goes on.
-func calmDown(ctx context.Context) bool {
-	return pause.For(ctx, time.Duration(20+rand.IntN(180))*time.Millisecond) //nolint:gosec // jitter, no secret
+	return p, w.notWritten(ctx, p, cluster.KeepsChanging(w.ref))
 }
 
 // afterWrite takes the object as a write left it. Where the answer does not hold what was written, something between us and
@@ -116,13 +102,13 @@ func (w *workloadRun) returnOwnership(ctx context.Context, p progress) progress 
 // giveBack gives slots that a patch of ours has taken to those who owned them before.
 func (w *workloadRun) giveBack(ctx context.Context, read reading) reading {
 	failed := cluster.ErrConflict
-	for range maxConflicts {
+	for range cluster.MaxConflicts {
 		slots, owners := w.toReturn(read)
 		if len(slots) == 0 {
 			return read
 		}
 		object, err := w.Cluster.ReturnOwnership(ctx, read.object, slots, owners)
-		if cluster.IsConflict(err) && calmDown(ctx) {
+		if cluster.IsConflict(err) && cluster.CalmDown(ctx) {
 			object, err = w.newest(ctx, w.ref)
 		}
 		if err != nil {
